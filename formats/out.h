@@ -1,0 +1,34 @@
+/* Output that is complete or not there: a temporary name beside the target, synced and renamed at the end. */
+#ifndef RD_FORMATS_OUT_H
+#define RD_FORMATS_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+struct rd_out;
+
+enum { RD_OUT_BINARY = 1, RD_OUT_FORCE = 2 };
+
+/* path NULL or "-": standard output. With RD_OUT_BINARY a terminal is refused unless RD_OUT_FORCE. A path that
+ * exists and is not a regular file (/dev/full, a fifo) is written in place. */
+int rd_out_open(struct rd_out **out, const char *path, unsigned flags, struct rd_err *e) RD_MUST;
+int rd_out_write(struct rd_out *o, const void *data, size_t n, struct rd_err *e) RD_MUST;
+int rd_out_printf(struct rd_out *o, struct rd_err *e, const char *fmt, ...) RD_MUST RD_PRINTF(3, 4);
+uint64_t rd_out_bytes(const struct rd_out *o); /* written so far */
+
+/* Flushes, syncs, renames over the target and frees, also when it fails (then the target is as it was). */
+int rd_out_finish(struct rd_out *o, struct rd_err *e) RD_MUST;
+
+/* Removes the temporary file and frees; NULL-safe. */
+void rd_out_abort(struct rd_out *o);
+
+/* Removes the temporary files of all open outputs; async-signal-safe, for a handler of SIGINT and SIGTERM. */
+void rd_out_unlink_all(void);
+
+/* The whole file at once, the same way. */
+int rd_out_file(const char *path, const void *data, size_t n, struct rd_err *e) RD_MUST;
+
+#endif

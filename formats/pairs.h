@@ -1,0 +1,43 @@
+/* pairs.tar: (noise, sample[, label]) chunks in a ustar archive that WebDataset reads; rdpairs(5) specifies it. */
+#ifndef RD_FORMATS_PAIRS_H
+#define RD_FORMATS_PAIRS_H
+
+#include <jansson.h>
+
+#include "formats/out.h"
+#include "lib/base/tensor.h"
+
+struct rd_pairs_chunk {
+	uint64_t first;             /* global index of the first sample; its %08d is the key */
+	int64_t n;
+	bool has_label;
+	bool noise_ref;             /* noise is not stored: it is that of (noise_seed, index), see noise.shape */
+	uint64_t noise_seed;
+	struct rd_array noise;      /* [n, ...] f32; with noise_ref: the shape alone, data NULL */
+	struct rd_array sample;     /* [n, ...] f32 */
+	struct rd_array label;      /* [n] i32 */
+};
+void rd_pairs_chunk_free(struct rd_pairs_chunk *c); /* the arrays; NULL-safe */
+
+struct rd_pairs_writer;
+
+/* Writes __meta__ = meta (an object). o is borrowed: the caller finishes it after rd_pairs_writer_finish, aborts otherwise. */
+int rd_pairs_writer_open(struct rd_pairs_writer **out, struct rd_out *o, const json_t *meta, struct rd_err *e) RD_MUST;
+int rd_pairs_write(struct rd_pairs_writer *w, const struct rd_pairs_chunk *c, struct rd_err *e) RD_MUST;
+int rd_pairs_writer_finish(struct rd_pairs_writer *w, struct rd_err *e) RD_MUST; /* __end__, and the end of the tar; frees */
+void rd_pairs_writer_abort(struct rd_pairs_writer *w);
+
+struct rd_pairs_reader;
+
+/* path "-": standard input. Reads __meta__. */
+int rd_pairs_reader_open(struct rd_pairs_reader **out, const char *path, struct rd_err *e) RD_MUST;
+const json_t *rd_pairs_reader_meta(const struct rd_pairs_reader *r);
+
+/* 1: a chunk in *c, its arrays owned by the caller; 0: __end__ was there, and counts and checksums agree; < 0: error. */
+int rd_pairs_next(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, struct rd_err *e) RD_MUST;
+void rd_pairs_reader_close(struct rd_pairs_reader *r);
+
+/* True where the first 512 bytes look like a tar header. */
+bool rd_pairs_sniff(const void *buf, size_t n);
+
+#endif

@@ -1,0 +1,188 @@
+/* The kernel API: one table of functions per backend. Above kernels/ an activation has a logical shape (n, c, h, w) and
+ * its buffer is opaque: act_bytes says how large it is, act_import and act_export convert from and to host NCHW f32.
+ * A feature vector is (n, c, 1, 1). Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]).
+ *
+ * All functions but those of memory and sync are asynchronous on the device's stream, allocate nothing, and return 0 or a
+ * negative code with *e set. Buffers are device buffers and must not alias unless a comment says so.
+ *
+ * Gradients: a parameter's gradient is always added to (+=). An activation's gradient is written when its `acc` is 0 and
+ * added to when it is 1. A gradient pointer that is NULL is not wanted. */
+#ifndef RD_KERNELS_KERNELS_H
+#define RD_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/rng.h"
+#include "lib/base/err.h"
+
+struct rd_dev;    /* a device of a backend, opened */
+struct rd_conv2d; /* a planned convolution */
+
+struct rd_dims {
+	int64_t n, c, h, w;
+};
+
+static inline int64_t rd_dims_elems(struct rd_dims d)
+{
+	return d.n * d.c * d.h * d.w;
+}
+
+struct rd_conv2d_desc {
+	struct rd_dims in;
+	int64_t out_c;
+	int kernel, stride;      /* square kernel, 1 or 3 in practice */
+	int pad_lo, pad_hi;      /* rows above and columns to the left; rows below and columns to the right */
+};
+/* (n, out_c, oh, ow), oh = (h + pad_lo + pad_hi - kernel) / stride + 1 */
+struct rd_dims rd_conv2d_out(const struct rd_conv2d_desc *d);
+
+enum rd_act { RD_ACT_NONE, RD_ACT_SILU, RD_ACT_RELU, RD_ACT_GELU /* exact, by erf */, RD_ACT_MISH, RD_N_ACTS };
+
+struct rd_groupnorm_desc {
+	struct rd_dims d;
+	int64_t groups; /* divides d.c */
+	float eps;
+	enum rd_act act; /* applied to the result */
+};
+
+struct rd_attention_desc {
+	struct rd_dims d; /* of q, k, v and the output; tokens = h * w; heads split c into consecutive runs of c / heads */
+	int64_t heads;
+	float scale;      /* softmax(scale q k^T) v */
+};
+
+struct rd_timestep_desc {
+	int64_t n, dim;
+	int flip_sin_to_cos;
+	float freq_shift;
+	float max_period; /* 10000 */
+};
+
+enum rd_loss { RD_LOSS_L2, RD_LOSS_HUBER };
+
+struct rd_loss_desc {
+	struct rd_dims d;
+	enum rd_loss kind;
+	float c; /* pseudo-Huber: sqrt(r^2 + c^2) - c, elementwise */
+};
+
+struct rd_adamw {
+	float lr, beta1, beta2, eps, weight_decay;
+	int64_t step;     /* from 1, for the bias correction */
+	float grad_scale; /* multiplies the gradient first (clipping) */
+	float ema;        /* decay of the moving average; ema = ema*decay + p*(1-decay) after the update */
+};
+
+struct rd_dev_opts {
+	int threads; /* CPU: 0 means all there are */
+	int index;   /* CUDA: which device */
+};
+
+struct rd_backend {
+	const char *name; /* "cpu", "cuda" */
+
+	/* device and memory */
+	int (*open)(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err *e);
+	void (*close)(struct rd_dev *dev);
+	/* "cpu, 2 threads, avx512": for -v and provenance. Lives as long as dev. */
+	const char *(*describe)(struct rd_dev *dev);
+	int (*alloc)(struct rd_dev *dev, void **out, size_t bytes, struct rd_err *e); /* 64-byte aligned, not cleared */
+	void (*release)(struct rd_dev *dev, void *p);
+	int (*put)(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e);
+	int (*get)(struct rd_dev *dev, void *host, const void *src, size_t bytes, struct rd_err *e); /* waits */
+	int (*zero)(struct rd_dev *dev, void *dst, size_t bytes, struct rd_err *e);
+	int (*sync)(struct rd_dev *dev, struct rd_err *e);
+
+	/* activations */
+	size_t (*act_bytes)(struct rd_dims d);
+	int (*act_import)(struct rd_dev *dev, struct rd_dims d, const float *host_nchw, void *dst, struct rd_err *e);
+	int (*act_export)(struct rd_dev *dev, struct rd_dims d, const void *src, float *host_nchw, struct rd_err *e);
+
+	/* y = conv(x, w) + b, or y += that where accumulate is 1. The plan is made once (and may allocate); packed holds the
+	 * weights in the plan's own layouts (for training also those of backward) and is filled by conv2d_pack whenever w
+	 * changes. b may be NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
+	int (*conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out, struct rd_err *e);
+	void (*conv2d_free)(struct rd_conv2d *p);
+	size_t (*conv2d_packed_bytes)(const struct rd_conv2d *p);
+	size_t (*conv2d_ws_bytes)(const struct rd_conv2d *p);
+	int (*conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e);
+	int (*conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
+	                  int accumulate, void *ws, struct rd_err *e);
+	int (*conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
+	                  int acc_dx, float *dw, float *db, void *ws, struct rd_err *e);
+
+	/* y(n,out_c,h,w) = W x + b at every pixel, or y += with accumulate. W [out_c, c]; b [out_c] or NULL. */
+	int (*linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w, const float *b,
+	                  void *y, int accumulate, struct rd_err *e);
+	int (*linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w, const void *dy,
+	                  void *dx, int acc_dx, float *dw, float *db, struct rd_err *e);
+
+	/* y = act(gn * gamma + beta), or act((gn * gamma + beta) * (1 + scale) + shift), where gn normalises x + chan over
+	 * each group's channels and pixels (biased variance). chan (n,c,1,1) or NULL is added to x at every pixel first.
+	 * scale_shift (n,2c,1,1) or NULL: scale in the first c, shift in the last. stats [n, groups, 2] f32: mean and
+	 * 1/sqrt(var + eps), written by fwd (never NULL), read by bwd. ws: groupnorm_ws_bytes. */
+	size_t (*groupnorm_ws_bytes)(const struct rd_groupnorm_desc *p);
+	int (*groupnorm_fwd)(struct rd_dev *dev, const struct rd_groupnorm_desc *p, const void *x, const void *chan,
+	                     const float *gamma, const float *beta, const void *scale_shift, void *y, float *stats,
+	                     void *ws, struct rd_err *e);
+	/* dchan and dscale_shift follow acc_dchan and acc_dss. dx may alias dy when acc_dx is 0. */
+	int (*groupnorm_bwd)(struct rd_dev *dev, const struct rd_groupnorm_desc *p, const void *x, const void *chan,
+	                     const float *gamma, const float *beta, const void *scale_shift, const float *stats,
+	                     const void *dy, void *dx, int acc_dx, void *dchan, int acc_dchan, float *dgamma, float *dbeta,
+	                     void *dscale_shift, int acc_dss, void *ws, struct rd_err *e);
+
+	/* o = softmax(scale q k^T) v per image and head. probs [n, heads, tokens, tokens] f32, written by fwd, read by bwd; in
+	 * fwd it may be NULL where no backward follows. ws: attention_ws_bytes. */
+	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p);
+	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
+	                     void *o, float *probs, void *ws, struct rd_err *e);
+	int (*attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
+	                     const float *probs, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
+	                     int acc_dv, void *ws, struct rd_err *e);
+
+	/* elementwise and shape */
+	int (*act_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, void *y, struct rd_err *e); /* y may be x */
+	int (*act_bwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, const void *dy, void *dx, int acc_dx,
+	               struct rd_err *e);
+	int (*add)(struct rd_dev *dev, struct rd_dims d, const void *a, const void *b, void *y, struct rd_err *e); /* y may be a or b */
+	int (*scale)(struct rd_dev *dev, struct rd_dims d, float s, const void *x, void *y, int acc, struct rd_err *e); /* y (+)= s x; y may be x */
+	int (*concat_fwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *xa, const void *xb, void *y, struct rd_err *e);
+	int (*concat_bwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *dy, void *da, int acc_a, void *db,
+	                  int acc_b, struct rd_err *e);
+	int (*upsample2_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, void *y, struct rd_err *e); /* nearest; y (n,c,2h,2w) */
+	int (*upsample2_bwd)(struct rd_dev *dev, struct rd_dims d, const void *dy, void *dx, int acc, struct rd_err *e);
+	int (*avgpool2_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, void *y, struct rd_err *e); /* y (n,c,h/2,w/2), floor */
+	int (*avgpool2_bwd)(struct rd_dev *dev, struct rd_dims d, const void *dy, void *dx, int acc, struct rd_err *e);
+
+	/* embeddings: y (n,dim,1,1). t [n] f32; label [n] i32, every one in [0, rows) (the caller has checked). */
+	int (*timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y, struct rd_err *e);
+	int (*embed_fwd)(struct rd_dev *dev, int64_t n, int64_t dim, const float *table, const int32_t *label, void *y, struct rd_err *e);
+	int (*embed_bwd)(struct rd_dev *dev, int64_t n, int64_t dim, const int32_t *label, const void *dy, float *dtable, struct rd_err *e);
+
+	/* samples: out = a_i x + b_i y for image i; a, b [n] f32 on the device; y may be NULL (then b is not read); out may be x or y */
+	int (*combine)(struct rd_dev *dev, struct rd_dims d, const float *a, const void *x, const float *b, const void *y,
+	               void *out, struct rd_err *e);
+	int (*clamp)(struct rd_dev *dev, struct rd_dims d, float lo, float hi, void *x, struct rd_err *e);
+
+	/* losses: r = scale_i (pred - target) for image i; per_image[i] = mean of loss(r) over the image's elements (L2: r^2);
+	 * dpred = d( mean over images of weight_i per_image[i] ) / d pred. scale, weight [n] f32 on the device. */
+	int (*loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target, const float *scale,
+	            const float *weight, float *per_image, void *dpred, struct rd_err *e);
+
+	/* the optimiser, over flat f32 arrays of n elements */
+	int (*sqnorm)(struct rd_dev *dev, size_t n, const float *x, double *out, void *ws, struct rd_err *e); /* host out; waits; the order of the sum depends on n alone */
+	size_t (*sqnorm_ws_bytes)(size_t n);
+	/* decoupled weight decay: p -= lr (m_hat / (sqrt(v_hat) + eps) + wd p). ema may be NULL. */
+	int (*adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float *w, const float *g, float *m, float *v,
+	             float *ema, struct rd_err *e);
+
+	/* standard normals of samples index .. index+d.n-1 in logical (c,h,w) order, with rd_rng_normal's bits */
+	int (*normal)(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index, void *out, struct rd_err *e);
+};
+
+/* name: "cpu", "cuda", "cuda:N", "auto" (CUDA where a device answers, else the CPU). RD_EDEVICE where it is not there;
+ * "cuda" never falls back. */
+int rd_device_open(const char *name, int threads, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e) RD_MUST;
+
+#endif

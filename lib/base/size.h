@@ -1,0 +1,21 @@
+/* Sizes that come from input are multiplied and added here, and nowhere else. */
+#ifndef RD_BASE_SIZE_H
+#define RD_BASE_SIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/err.h"
+
+/* *out = a * b, a + b. False, with *out untouched, where it would overflow. */
+bool rd_mul(size_t a, size_t b, size_t *out) RD_MUST;
+bool rd_add(size_t a, size_t b, size_t *out) RD_MUST;
+
+/* n * size bytes in *out, aligned to 64, uninitialised; free() releases it. RD_ENOMEM on overflow or where
+ * the memory is not there; `what` names it in the message. n = 0 gives a valid pointer. */
+int rd_alloc(void **out, size_t n, size_t size, const char *what, struct rd_err *e) RD_MUST;
+
+/* The same, zeroed. */
+int rd_alloc0(void **out, size_t n, size_t size, const char *what, struct rd_err *e) RD_MUST;
+
+#endif
