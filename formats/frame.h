@@ -48,6 +48,9 @@ int rd_frame_next(struct rd_frame_reader *r, struct rd_frame *f, struct rd_err *
 /* The payload of the frame just announced: exactly f->bytes to dst; the checksum is verified. */
 int rd_frame_payload(struct rd_frame_reader *r, void *dst, struct rd_err *e) RD_MUST;
 
+/* The end map's "meta" once rd_frame_next returned 0; NULL where there is none. Lives as long as r. */
+const json_t *rd_frame_reader_end_meta(const struct rd_frame_reader *r);
+
 struct rd_frame_writer;
 
 /* Writes the header map to o (borrowed: the caller finishes or aborts it after the writer is done). */

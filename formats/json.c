@@ -1,0 +1,158 @@
+#include "formats/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/in.h"
+
+#define JSON_MAX_BYTES ((size_t)16 << 20)
+#define EXACT_INT 9007199254740992.0 /* 2^53: up to here a double holds every integer */
+
+int rd_json_load(const char *path, json_t **out, struct rd_err *e)
+{
+	json_error_t je;
+	char *text;
+	size_t n;
+	int rc;
+
+	*out = NULL;
+	rc = rd_in_file(path, JSON_MAX_BYTES, &text, &n, e);
+	if (rc)
+		return rc;
+	*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	free(text);
+	if (!*out)
+		return rd_fail(e, RD_EINPUT, "%s: line %d: %s", path, je.line, je.text);
+	if (!json_is_object(*out)) {
+		json_decref(*out);
+		*out = NULL;
+		return rd_fail(e, RD_EINPUT, "%s: an object {...} expected at the top", path);
+	}
+	return RD_OK;
+}
+
+/* NULL where the key is absent or null. */
+static const json_t *value(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_null(v) ? NULL : v;
+}
+
+static int wrong(const json_t *v, const char *file, const char *key, const char *expected, struct rd_err *e)
+{
+	static const char *const name[] = {
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a string",
+		[JSON_INTEGER] = "an integer", [JSON_REAL] = "a number with a fraction", [JSON_TRUE] = "true",
+		[JSON_FALSE] = "false", [JSON_NULL] = "null",
+	};
+
+	return rd_fail(e, RD_EINPUT, "%s: %s: %s expected, %s found", file, key, expected, name[json_typeof(v)]);
+}
+
+int rd_json_int(const json_t *o, const char *file, const char *key, int64_t def, int64_t lo, int64_t hi, int64_t *out,
+                struct rd_err *e)
+{
+	const json_t *v = value(o, key);
+	double d;
+
+	*out = def;
+	if (!v)
+		return RD_OK;
+	d = json_real_value(v);
+	if (json_is_integer(v))
+		*out = json_integer_value(v);
+	else if (json_is_real(v) && d == floor(d) && fabs(d) <= EXACT_INT)
+		*out = (int64_t)d; /* 1e3 and 1000.0 are integers too: JSON has one kind of number */
+	else
+		return wrong(v, file, key, "an integer", e);
+	if (*out < lo || *out > hi)
+		return rd_fail(e, RD_EINPUT, "%s: %s: %lld is outside %lld..%lld", file, key, (long long)*out,
+		               (long long)lo, (long long)hi);
+	return RD_OK;
+}
+
+int rd_json_num(const json_t *o, const char *file, const char *key, double def, double *out, struct rd_err *e)
+{
+	const json_t *v = value(o, key);
+
+	*out = def;
+	if (!v)
+		return RD_OK;
+	if (!json_is_number(v))
+		return wrong(v, file, key, "a number", e);
+	*out = json_number_value(v);
+	return RD_OK;
+}
+
+int rd_json_bool(const json_t *o, const char *file, const char *key, bool def, bool *out, struct rd_err *e)
+{
+	const json_t *v = value(o, key);
+
+	*out = def;
+	if (!v)
+		return RD_OK;
+	if (!json_is_boolean(v))
+		return wrong(v, file, key, "true or false", e);
+	*out = json_is_true(v);
+	return RD_OK;
+}
+
+/* The string of a key, or def; *s borrows it. */
+static int string(const json_t *o, const char *file, const char *key, const char *def, const char **s, struct rd_err *e)
+{
+	const json_t *v = value(o, key);
+
+	*s = def;
+	if (!v)
+		return def ? RD_OK : rd_fail(e, RD_EINPUT, "%s: %s: missing", file, key);
+	if (!json_is_string(v))
+		return wrong(v, file, key, "a string", e);
+	*s = json_string_value(v);
+	if (strlen(*s) != json_string_length(v))
+		return rd_fail(e, RD_EINPUT, "%s: %s: a string with a zero character", file, key);
+	return RD_OK;
+}
+
+int rd_json_str(const json_t *o, const char *file, const char *key, const char *def, char *buf, size_t cap,
+                struct rd_err *e)
+{
+	const char *s;
+	int rc = string(o, file, key, def, &s, e);
+
+	if (rc)
+		return rc;
+	if (strlen(s) >= cap)
+		return rd_fail(e, RD_EINPUT, "%s: %s: a string of %zu bytes, at most %zu fit", file, key, strlen(s),
+		               cap - 1);
+	memcpy(buf, s, strlen(s) + 1);
+	return RD_OK;
+}
+
+int rd_json_choice(const json_t *o, const char *file, const char *key, const char *def, const char *const *names,
+                   int *out, struct rd_err *e)
+{
+	char list[256] = "";
+	size_t n = 0;
+	const char *s;
+	int rc = string(o, file, key, def, &s, e);
+
+	if (rc)
+		return rc;
+	for (int i = 0; names[i]; i++) {
+		if (!strcmp(names[i], s)) {
+			*out = i;
+			return RD_OK;
+		}
+		if (n < sizeof list)
+			n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
+	}
+	return rd_fail(e, RD_EINPUT, "%s: %s: '%.64s' is not one of %s", file, key, s, list);
+}
+
+char *rd_json_text(const json_t *o)
+{
+	return json_dumps(o, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+}

@@ -1,0 +1,321 @@
+#include "formats/out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define BUF_BYTES ((size_t)64 << 10)
+#define PIPE_BYTES (1 << 20)
+
+struct rd_out {
+	int fd;
+	char *name;   /* for messages */
+	char *target; /* what tmp is renamed to */
+	char *tmp;    /* NULL: written in place */
+	struct rd_out *_Atomic next;
+	uint64_t bytes;
+	size_t fill;
+	uint8_t buf[BUF_BYTES];
+};
+
+/* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic store
+ * that leaves the list whole. */
+static struct rd_out *_Atomic open_outputs;
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void list_add(struct rd_out *o)
+{
+	pthread_mutex_lock(&list_lock);
+	atomic_store(&o->next, atomic_load(&open_outputs));
+	atomic_store(&open_outputs, o);
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void list_remove(struct rd_out *o)
+{
+	struct rd_out *_Atomic *link = &open_outputs;
+
+	pthread_mutex_lock(&list_lock);
+	while (atomic_load(link) && atomic_load(link) != o)
+		link = &atomic_load(link)->next;
+	if (atomic_load(link) == o)
+		atomic_store(link, atomic_load(&o->next));
+	pthread_mutex_unlock(&list_lock);
+}
+
+void rd_out_unlink_all(void)
+{
+	int saved = errno;
+
+	for (struct rd_out *o = atomic_load(&open_outputs); o; o = atomic_load(&o->next))
+		unlink(o->tmp);
+	errno = saved;
+}
+
+static void release(struct rd_out *o)
+{
+	int saved = errno;
+
+	if (o->tmp)
+		list_remove(o);
+	if (o->fd >= 0)
+		close(o->fd);
+	free(o->name);
+	free(o->target);
+	free(o->tmp);
+	free(o);
+	errno = saved;
+}
+
+/* "DIR/.BASE.PID.N.tmp": beside the target, since a rename does not cross file systems. */
+static char *temp_name(const char *target, unsigned n)
+{
+	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
+	char *s;
+
+	if (asprintf(&s, "%.*s.%.200s.%ld.%u.tmp", (int)(base - target), target, base, (long)getpid(), n) < 0)
+		return NULL;
+	return s;
+}
+
+/* A new file under a temporary name; open() rather than mkstemp(), so that the umask decides its mode. A target that is
+ * there passes its own mode on. */
+static int open_temp(struct rd_out *o, const struct stat *old, struct rd_err *e)
+{
+	static atomic_uint counter;
+
+	for (int tries = 0; tries < 100; tries++) {
+		o->tmp = temp_name(o->target, atomic_fetch_add(&counter, 1));
+		if (!o->tmp)
+			return rd_fail(e, RD_ENOMEM, "%s: no memory for a name", o->name);
+		list_add(o);
+		o->fd = open(o->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (o->fd >= 0)
+			break;
+		list_remove(o);
+		free(o->tmp);
+		o->tmp = NULL;
+		if (errno != EEXIST)
+			break;
+	}
+	if (o->fd < 0)
+		return rd_fail_errno(e, RD_EIO, "%s: cannot create a file beside it", o->name);
+	if (old && fchmod(o->fd, old->st_mode & 0777))
+		return rd_fail_errno(e, RD_EIO, "%s", o->name);
+	return RD_OK;
+}
+
+static int open_path(struct rd_out *o, const char *path, struct rd_err *e)
+{
+	struct stat st;
+	bool there = stat(path, &st) == 0;
+
+	if (there && S_ISDIR(st.st_mode))
+		return rd_fail(e, RD_EIO, "%s: is a directory", path);
+	if (there && !S_ISREG(st.st_mode)) {
+		o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		return o->fd < 0 ? rd_fail_errno(e, RD_EIO, "%s", path) : RD_OK;
+	}
+	o->target = there ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+	if (!o->target)
+		return rd_fail_errno(e, RD_EIO, "%s", path);
+	return open_temp(o, there ? &st : NULL, e);
+}
+
+static int open_fd(struct rd_out *o, const char *path, unsigned flags, struct rd_err *e)
+{
+	struct stat st;
+	int rc = RD_OK;
+
+	if (path) {
+		rc = open_path(o, path, e);
+	} else {
+		o->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (o->fd < 0)
+			rc = rd_fail_errno(e, RD_EIO, "%s", o->name);
+	}
+	if (rc)
+		return rc;
+	if ((flags & RD_OUT_BINARY) && !(flags & RD_OUT_FORCE) && isatty(o->fd))
+		return rd_fail(e, RD_EUSAGE, "%s: is a terminal: binary data is not written there without -f", o->name);
+	if (!fstat(o->fd, &st) && S_ISFIFO(st.st_mode))
+		fcntl(o->fd, F_SETPIPE_SZ, PIPE_BYTES); /* only speed: a refusal does not matter */
+	return RD_OK;
+}
+
+int rd_out_open(struct rd_out **out, const char *path, unsigned flags, struct rd_err *e)
+{
+	struct rd_out *o;
+	int rc;
+
+	*out = NULL;
+	if (path && !strcmp(path, "-"))
+		path = NULL;
+	o = malloc(sizeof *o);
+	if (!o)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory for a buffer", path ? path : "standard output");
+	o->fd = -1;
+	o->target = o->tmp = NULL;
+	atomic_init(&o->next, NULL);
+	o->bytes = o->fill = 0;
+	o->name = strdup(path ? path : "standard output");
+	rc = o->name ? open_fd(o, path, flags, e) : rd_fail(e, RD_ENOMEM, "no memory for a name");
+	if (rc)
+		rd_out_abort(o);
+	else
+		*out = o;
+	return rc;
+}
+
+/* The buffer, then n bytes of data, in as few calls as the system allows. */
+static int drain(struct rd_out *o, const void *data, size_t n, struct rd_err *e)
+{
+	struct iovec v[2] = {{o->buf, o->fill}, {(void *)(uintptr_t)data, n}};
+	int i = 0;
+
+	while (i < 2) {
+		ssize_t k = v[i].iov_len ? writev(o->fd, v + i, 2 - i) : 0;
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return rd_fail_errno(e, RD_EIO, "%s", o->name);
+		for (; i < 2 && (size_t)k >= v[i].iov_len; i++)
+			k -= (ssize_t)v[i].iov_len;
+		if (i < 2) {
+			v[i].iov_base = (uint8_t *)v[i].iov_base + k;
+			v[i].iov_len -= (size_t)k;
+		}
+	}
+	o->fill = 0;
+	return RD_OK;
+}
+
+int rd_out_write(struct rd_out *o, const void *data, size_t n, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	o->bytes += n;
+	if (n >= sizeof o->buf)
+		return drain(o, data, n, e); /* no copy of a payload */
+	if (n > sizeof o->buf - o->fill)
+		rc = drain(o, NULL, 0, e);
+	if (!rc && n) {
+		memcpy(o->buf + o->fill, data, n);
+		o->fill += n;
+	}
+	return rc;
+}
+
+int rd_out_printf(struct rd_out *o, struct rd_err *e, const char *fmt, ...)
+{
+	char small[256], *s = small;
+	va_list ap;
+	int n, rc;
+
+	va_start(ap, fmt);
+	n = vsnprintf(small, sizeof small, fmt, ap);
+	va_end(ap);
+	if (n >= (int)sizeof small) {
+		va_start(ap, fmt);
+		n = vasprintf(&s, fmt, ap);
+		va_end(ap);
+	}
+	if (n < 0)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory for a line", o->name);
+	rc = rd_out_write(o, s, (size_t)n, e);
+	if (s != small)
+		free(s);
+	return rc;
+}
+
+uint64_t rd_out_bytes(const struct rd_out *o)
+{
+	return o->bytes;
+}
+
+/* Data on disk, descriptor closed. Pipes, terminals and some file systems cannot be synced: not an error. */
+static int settle(struct rd_out *o, struct rd_err *e)
+{
+	int rc = drain(o, NULL, 0, e), fd = o->fd;
+
+	if (rc)
+		return rc;
+	if (fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTSUP && errno != ENOSYS)
+		return rd_fail_errno(e, RD_EIO, "%s", o->name);
+	o->fd = -1;
+	if (close(fd))
+		return rd_fail_errno(e, RD_EIO, "%s", o->name);
+	return RD_OK;
+}
+
+/* The directory entry on disk; what cannot be synced is left to the system, as the data are safe already. */
+static void sync_directory(const char *target)
+{
+	const char *slash = strrchr(target, '/');
+	char dir[PATH_MAX] = ".";
+	int fd;
+
+	if (slash)
+		snprintf(dir, sizeof dir, "%.*s", (int)(slash - target + 1), target);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)fsync(fd);
+	close(fd);
+}
+
+int rd_out_settle(struct rd_out *o, struct rd_err *e)
+{
+	return o->fd >= 0 ? settle(o, e) : RD_OK;
+}
+
+int rd_out_finish(struct rd_out *o, struct rd_err *e)
+{
+	int rc = rd_out_settle(o, e);
+
+	if (!rc && o->tmp && rename(o->tmp, o->target))
+		rc = rd_fail_errno(e, RD_EIO, "%s", o->name);
+	if (rc) {
+		rd_out_abort(o);
+		return rc;
+	}
+	if (o->tmp)
+		sync_directory(o->target);
+	release(o);
+	return RD_OK;
+}
+
+void rd_out_abort(struct rd_out *o)
+{
+	if (!o)
+		return;
+	if (o->tmp)
+		unlink(o->tmp);
+	release(o);
+}
+
+int rd_out_file(const char *path, const void *data, size_t n, struct rd_err *e)
+{
+	struct rd_out *o;
+	int rc;
+
+	rc = rd_out_open(&o, path, 0, e);
+	if (rc)
+		return rc;
+	rc = rd_out_write(o, data, n, e);
+	if (rc) {
+		rd_out_abort(o);
+		return rc;
+	}
+	return rd_out_finish(o, e);
+}
