@@ -1,7 +1,11 @@
-# rectdiff: make, make check, make demo, make bench, make lint, make install, make clean.
+# make, make check, make demo, make bench, make lint, make install, make uninstall, make setup, make clean.
+# `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
+bindir ?= $(PREFIX)/bin
+mandir ?= $(PREFIX)/share/man
+datadir ?= $(PREFIX)/share/rectdiff
 B ?= build
 CC ?= cc
 PKG_CONFIG ?= pkg-config
@@ -10,14 +14,17 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 # --- the compiler ---------------------------------------------------------------------------------------------------
-PKGS := jansson libarchive libpng libxxhash zlib
-MSGPACK := $(firstword $(foreach p,msgpack-c msgpack,$(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo $(p))))
+# The libraries' flags are asked for at the first recipe that needs them, once: by then `ready` has installed pkg-config.
+pkg = $(shell $(PKG_CONFIG) $1 jansson libarchive libpng libxxhash zlib \
+	`$(PKG_CONFIG) --exists msgpack-c && echo msgpack-c || echo msgpack`)
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(call pkg,--cflags))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(call pkg,--libs))$(PKG_LIBS)
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
 OPT ?= -O2 -g
 CFLAGS ?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -ffp-contract=off -fno-math-errno -fopenmp -pthread -I. \
-	-DRD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(PKGS) $(MSGPACK) 2>/dev/null) $(CFLAGS)
-LDLIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) $(MSGPACK) 2>/dev/null) -ldnnl -ldl -lm
+	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CFLAGS)
+LDLIBS = $(PKG_LIBS) -ldnnl -ldl -lm
 
 # --- what is built --------------------------------------------------------------------------------------------------
 TOOLS := $(filter-out common,$(basename $(notdir $(wildcard tools/*.c))))
@@ -37,10 +44,20 @@ LIB_OBJ := $(LIB_SRC:%.c=$B/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.c=$B/%.$i.o))
 TOOL_COMMON := $(patsubst %.c,$B/%.o,$(wildcard tools/common/*.c))
 TOOL_BIN := $(TOOLS:%=$B/bin/%)
 TEST_BIN := $(TESTS:%=$B/tests/%)
+BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
+MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests clean
+.PHONY: all tests objects setup ready check demo bench lint install uninstall clean
 all: $(TOOL_BIN)
 tests: $(TEST_BIN)
+objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(BENCH_OBJ)
+
+# --- what is needed -------------------------------------------------------------------------------------------------
+wanted = $(filter $1,$(MAKECMDGOALS))
+ready:
+	@CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' scripts/setup $(if $(call wanted,check demo setup),install,check) \
+		build $(if $(call wanted,check lint setup),test) $(if $(call wanted,demo setup),demo)
+setup: ready
 
 $B/librectdiff.a: $(LIB_OBJ)
 	@rm -f $@
@@ -50,19 +67,66 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$B/%.o: %.c
+compile = $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$B/%.o: %.c | ready
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(compile)
+
+$B/tests/bench_%.o: tests/bench/%.c | ready
+	@mkdir -p $(@D)
+	$(compile)
 
 define isa_rule
-$B/kernels/cpu/%.$1.o: kernels/cpu/%.c
+$B/kernels/cpu/%.$1.o: kernels/cpu/%.c | ready
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) -DRD_ISA=$1 $$(ISA_FLAGS_$1) -MMD -MP -c -o $$@ $$<
+	$$(compile) -DRD_ISA=$1 $$(ISA_FLAGS_$1)
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
+
+# --- what is run ----------------------------------------------------------------------------------------------------
+# The bats files and the C programs find the tools first in PATH.
+check: ready all tests
+	tests/run $B
+
+bench: $B/tests/bench
+	$B/tests/bench
+
+demo: all
+	@for p in toy2d fashion; do \
+		PATH="$(abspath $B)/bin:$$PATH" $(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1; \
+	done
+	@echo; echo "The demo is done; its tables and pictures:"; ls -1 out/toy2d/*.tsv out/toy2d/*.png out/toy2d/*.svg \
+		out/fashion/*.tsv out/fashion/*.png 2>/dev/null || true
+
+# Warnings as errors under each compiler that is there, then the checks that need no compiler.
+lint: ready
+	@for cc in gcc clang; do \
+		if command -v $$cc >/dev/null; then $(MAKE) --no-print-directory B=$B/lint-$$cc CC=$$cc objects; \
+		else echo "lint: no $$cc here: not compiled with it"; fi; \
+	done
+	tests/lint
+
+# --- installing -----------------------------------------------------------------------------------------------------
+MODEL_FILES := $(shell cd models 2>/dev/null && find . -type f | sort)
+INSTALLED = $(TOOLS:%=$(bindir)/%) $(foreach m,$(MAN),$(mandir)/man$(subst .,,$(suffix $m))/$(notdir $m))
+
+install: all
+	install -d $(foreach d,$(bindir) $(mandir)/man1 $(mandir)/man5 $(mandir)/man7 $(datadir)/pipelines,'$(DESTDIR)$d')
+	install $(TOOL_BIN) '$(DESTDIR)$(bindir)'
+	for m in $(MAN); do install -m 644 $$m "$(DESTDIR)$(mandir)/man$${m##*.}"; done
+	install -m 644 $(wildcard pipelines/*) '$(DESTDIR)$(datadir)/pipelines'
+	for f in $(MODEL_FILES); do install -D -m 644 models/$$f "$(DESTDIR)$(datadir)/models/$$f"; done
+
+uninstall:
+	rm -f $(foreach f,$(INSTALLED),'$(DESTDIR)$f')
+	rm -rf '$(DESTDIR)$(datadir)'
 
 clean:
 	rm -rf $B
