@@ -1,0 +1,224 @@
+/* safetensors: round trips, and a header that lies in every way we know of. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/safetensors.h"
+#include "tests/check.h"
+
+static char path[64];
+
+static int load(const char *header, size_t data_bytes, struct rd_safetensors **s, struct rd_err *e)
+{
+	char buf[4096] = {0};
+	size_t len = strlen(header);
+
+	for (int i = 0; i < 8; i++)
+		buf[i] = (char)(len >> 8 * i);
+	memcpy(buf + 8, header, len);
+	CHECK_OK(rd_out_file(path, buf, 8 + len + data_bytes, e), e);
+	return rd_safetensors_open(s, path, e);
+}
+
+static size_t slurp(char *buf, size_t cap)
+{
+	FILE *f = fopen(path, "rb");
+	size_t n = f ? fread(buf, 1, cap, f) : 0;
+
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static int write_file(const struct rd_st_view *t, size_t n, const json_t *metadata, struct rd_err *e)
+{
+	struct rd_out *o;
+	int rc = rd_out_open(&o, path, 0, e);
+
+	if (rc)
+		return rc;
+	rc = rd_safetensors_write(o, t, n, metadata, e);
+	if (!rc)
+		return rd_out_finish(o, e);
+	rd_out_abort(o);
+	return rc;
+}
+
+static const float w[6] = {1, 2, 3, 4, 5, 6}, scalar = 7;
+static const struct rd_st_view tensors[] = {
+	{"zed", RD_F32, {2, {2, 3}}, w, 24},
+	{"a.scalar", RD_F32, {0}, &scalar, 4},
+	{"empty", RD_F32, {2, {0, 3}}, w, 0},
+	{"bytes", RD_U8, {1, {3}}, "abc", 3},
+	{"\xc3\xa9\"\\", RD_F32, {1, {1}}, w + 5, 4},
+};
+enum { N = sizeof tensors / sizeof *tensors };
+
+static void test_round_trip(void)
+{
+	json_t *meta = json_pack("{s:s, s:s}", "format", "pt", "note", "two\nlines");
+	struct rd_safetensors *s;
+	const struct rd_st_view *v;
+	char first[2048], again[2048];
+	struct rd_err e;
+	size_t n;
+
+	CHECK_OK(write_file(tensors, N, meta, &e), &e);
+	n = slurp(first, sizeof first);
+	CHECK(n > 8 && !memcmp(first + 8, "{\"__metadata__\":{\"format\":\"pt\"", 30));
+	CHECK((unsigned char)first[0] % 8 == 0);
+	CHECK_OK(write_file(tensors, N, meta, &e), &e);
+	CHECK(slurp(again, sizeof again) == n && !memcmp(first, again, n));
+	CHECK_OK(rd_safetensors_open(&s, path, &e), &e);
+	CHECK(rd_safetensors_count(s) == N);
+	CHECK(json_equal((json_t *)rd_safetensors_metadata(s), meta));
+	for (size_t i = 0; i < N; i++) {
+		v = rd_safetensors_find(s, tensors[i].name);
+		CHECK(v && v->dtype == tensors[i].dtype && rd_shape_eq(&v->shape, &tensors[i].shape));
+		CHECK(v && v->bytes == tensors[i].bytes && !memcmp(v->data, tensors[i].data, v->bytes));
+	}
+	CHECK(rd_safetensors_at(s, 0)->data != NULL && !strcmp(rd_safetensors_at(s, 0)->name, "zed"));
+	CHECK(!strcmp(rd_safetensors_at(s, N - 1)->name, tensors[N - 1].name));
+	CHECK(!rd_safetensors_find(s, "ze") && !rd_safetensors_find(s, "__metadata__") && !rd_safetensors_find(s, ""));
+	rd_safetensors_close(s);
+	json_decref(meta);
+}
+
+static void test_truncated(void)
+{
+	char buf[2048];
+	struct rd_safetensors *s;
+	struct rd_err e;
+	size_t n;
+
+	CHECK_OK(write_file(tensors, N, NULL, &e), &e);
+	n = slurp(buf, sizeof buf - 1);
+	for (size_t k = 0; k <= n + 1; k++) {
+		CHECK_OK(rd_out_file(path, buf, k, &e), &e);
+		CHECK((rd_safetensors_open(&s, path, &e) == RD_EINPUT) == (k != n));
+		rd_safetensors_close(s);
+	}
+}
+
+static void test_accepted(void)
+{
+	static const struct { const char *header; size_t bytes; } ok[] = {
+		{"{}", 0},
+		{"{}      ", 0},
+		{"{\"__metadata__\":{}}", 0},
+		/* not in the order of offsets, and a key that a later version may add */
+		{"{\"b\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[4,8],\"x\":1},"
+		 "\"a\":{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[0,4]}}", 8},
+		/* empty tensors where another starts, between two, and at the end */
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+		 "\"b\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+		 "\"c\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[4,4]}}", 4},
+	};
+	struct rd_safetensors *s;
+	struct rd_err e;
+
+	for (size_t i = 0; i < sizeof ok / sizeof *ok; i++) {
+		CHECK_OK(load(ok[i].header, ok[i].bytes, &s, &e), &e);
+		CHECK(s && json_is_object(rd_safetensors_metadata(s)));
+		if (s && rd_safetensors_count(s))
+			CHECK(!strcmp(rd_safetensors_at(s, i == 4 ? 1 : 0)->name, "a"));
+		rd_safetensors_close(s);
+	}
+}
+
+#define T(name, dtype, shape, lo, hi) \
+	"\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #lo "," #hi "]}"
+
+static void test_refused(void)
+{
+	static const struct { const char *why, *header; } bad[] = {
+		{"empty header", ""},
+		{"not an object", "[]"},
+		{"leading space", " {}"},
+		{"not JSON", "{"},
+		{"text behind", "{} x"},
+		{"hole at the start", "{" T("a", "F32", "[1]", 4, 8) "}"},
+		{"trailing bytes", "{" T("a", "F32", "[1]", 0, 4) "}"},
+		{"hole between", "{" T("a", "U8", "[3]", 0, 3) "," T("b", "F32", "[1]", 4, 8) "}"},
+		{"overlap", "{" T("a", "F32", "[2]", 0, 8) "," T("b", "F32", "[1]", 4, 8) "}"},
+		{"the same twice", "{" T("a", "F32", "[2]", 0, 8) "," T("b", "F32", "[2]", 0, 8) "}"},
+		{"duplicate name", "{" T("a", "F32", "[1]", 0, 4) "," T("a", "F32", "[1]", 4, 8) "}"},
+		{"duplicate metadata", "{\"__metadata__\":{},\"__metadata__\":{}," T("a", "F32", "[2]", 0, 8) "}"},
+		{"duplicate key inside", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
+		{"metadata not an object", "{\"__metadata__\":[]," T("a", "F32", "[2]", 0, 8) "}"},
+		{"metadata not strings", "{\"__metadata__\":{\"x\":1}," T("a", "F32", "[2]", 0, 8) "}"},
+		{"past the end", "{" T("a", "F32", "[3]", 0, 12) "}"},
+		{"offsets backwards", "{" T("a", "F32", "[2]", 8, 0) "}"},
+		{"negative offset", "{" T("a", "F32", "[2]", -8, 0) "}"},
+		{"offsets beyond 64 bits", "{" T("a", "F32", "[2]", 0, 99999999999999999999) "}"},
+		{"shape too small", "{" T("a", "F32", "[1]", 0, 8) "}"},
+		{"shape too large", "{" T("a", "F32", "[3]", 0, 8) "}"},
+		{"dtype does not fit", "{" T("a", "F64", "[2]", 0, 8) "}"},
+		{"negative dimension", "{" T("a", "F32", "[-1,-2]", 0, 8) "}"},
+		{"fractional dimension", "{" T("a", "F32", "[2.0]", 0, 8) "}"},
+		{"product overflows", "{" T("a", "F32", "[4294967296,4294967296,2]", 0, 8) "}"},
+		{"product times size overflows", "{" T("a", "F32", "[4611686018427387906]", 0, 8) "}"},
+		{"too many dimensions", "{" T("a", "F32", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}"},
+		{"unknown dtype", "{" T("a", "F8_E4M3", "[8]", 0, 8) "}"},
+		{"shape missing", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}"},
+		{"dtype missing", "{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}"},
+		{"offsets missing", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}"},
+		{"three offsets", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}"},
+		{"offsets not integers", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8.0]}}"},
+		{"tensor not an object", "{\"a\":[]}"},
+		{"name with a NUL", "{" T("a\\u0000", "F32", "[2]", 0, 8) "}"},
+	};
+	struct rd_safetensors *s;
+	struct rd_err e;
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		int rc = load(bad[i].header, 8, &s, &e);
+
+		CHECK(rc == RD_EINPUT && !s && strstr(e.msg, path));
+		if (rc != RD_EINPUT)
+			fprintf(stderr, "  %s: %s\n", bad[i].why, bad[i].header);
+	}
+}
+
+static void test_header_length(void)
+{
+	static const unsigned char huge[10] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}'};
+	static const unsigned char over[10] = {0, 0, 0, 7, 0, 0, 0, 0, '{', '}'}; /* 112 MiB */
+	struct rd_safetensors *s;
+	struct rd_err e;
+
+	CHECK_OK(rd_out_file(path, huge, sizeof huge, &e), &e);
+	CHECK(rd_safetensors_open(&s, path, &e) == RD_EINPUT);
+	CHECK_OK(rd_out_file(path, over, sizeof over, &e), &e);
+	CHECK(rd_safetensors_open(&s, path, &e) == RD_EINPUT && strstr(e.msg, "at most"));
+	CHECK(rd_safetensors_open(&s, "/tmp", &e) == RD_EINPUT && !s);
+	CHECK(rd_safetensors_open(&s, "/nowhere/x", &e) == RD_EIO && !s);
+}
+
+static void test_write_refused(void)
+{
+	struct rd_st_view t[2] = {tensors[0], tensors[0]};
+	json_t *meta = json_pack("{s:i}", "n", 1);
+	struct rd_err e;
+
+	CHECK(write_file(t, 2, NULL, &e) == RD_EFAIL); /* one name twice */
+	t[1] = (struct rd_st_view){"short", RD_F32, {1, {3}}, w, 8};
+	CHECK(write_file(t, 2, NULL, &e) == RD_ESHAPE);
+	t[1] = (struct rd_st_view){"__metadata__", RD_F32, {1, {2}}, w, 8};
+	CHECK(write_file(t, 2, NULL, &e) == RD_EFAIL);
+	CHECK(write_file(t, 1, meta, &e) == RD_EFAIL);
+	json_decref(meta);
+}
+
+int main(void)
+{
+	snprintf(path, sizeof path, "/tmp/test_safetensors.%ld", (long)getpid());
+	test_round_trip();
+	test_truncated();
+	test_accepted();
+	test_refused();
+	test_header_length();
+	test_write_refused();
+	unlink(path);
+	return check_report("safetensors");
+}
