@@ -48,7 +48,7 @@ BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/benc
 MAN := $(wildcard man/*.[157])
 
 .PHONY: all tests objects setup ready check demo bench lint install uninstall clean
-all: $(TOOL_BIN)
+all: ready $(TOOL_BIN)
 tests: $(TEST_BIN)
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(BENCH_OBJ)
 
