@@ -1,0 +1,12 @@
+/* The config of a UNet2DModel, key by key. */
+#ifndef RD_LIB_NET_UNET2D_CONFIG_H
+#define RD_LIB_NET_UNET2D_CONFIG_H
+
+#include "lib/net/net.h"
+
+#define RD_UNET_MAX_LAYERS 16
+#define RD_UNET_MAX_SKIPS (RD_UNET_MAX_BLOCKS * (RD_UNET_MAX_LAYERS + 1) + 1)
+
+int rd_unet2d_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
+
+#endif
