@@ -12,6 +12,8 @@ PKG_CONFIG ?= pkg-config
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
+# V=1 shows the commands as they run; otherwise what is made.
+say = $(if $V,,@echo '  $1 $2'; )
 
 # --- the compiler ---------------------------------------------------------------------------------------------------
 # The libraries' flags are asked for at the first recipe that needs them, once: by then `ready` has installed pkg-config.
@@ -59,21 +61,22 @@ ready:
 		build $(if $(call wanted,check lint setup),test) $(if $(call wanted,demo setup),demo)
 setup: ready
 
+compile = $(call say,CC  ,$@)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+link = $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $B/librectdiff.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  ,$@)$(AR) rcs $@ $^
 
 $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link)
 
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link)
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-
-compile = $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(link)
 
 $B/%.o: %.c | ready
 	@mkdir -p $(@D)
