@@ -1,0 +1,154 @@
+/* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer. */
+#include "kernels/cpu/common/dev.h"
+#include "kernels/cpu/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+
+struct rd_conv2d {
+	struct rd_conv2d_desc d;
+	int training;
+	struct rd_dnnl_conv *conv;       /* NULL: linear */
+	struct rd_dnnl_conv_sizes sizes; /* of conv */
+	float *no_bias;                  /* zeros [out_c] */
+};
+
+static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
+{
+	struct rd_dims o;
+
+	if (d->in.n < 1 || d->in.c < 1 || d->out_c < 1 || d->kernel < 1 || d->stride < 1 || d->pad_lo < 0 || d->pad_hi < 0)
+		return rd_fail(e, RD_ESHAPE, "convolution: sizes below 1, or padding below 0");
+	o = rd_conv2d_out(d);
+	if (d->in.h + d->pad_lo + d->pad_hi < d->kernel || d->in.w + d->pad_lo + d->pad_hi < d->kernel || o.h < 1 || o.w < 1)
+		return rd_fail(e, RD_ESHAPE, "convolution: a kernel of %d is larger than the padded input (%lld, %lld)", d->kernel,
+		               (long long)(d->in.h + d->pad_lo + d->pad_hi), (long long)(d->in.w + d->pad_lo + d->pad_hi));
+	return RD_OK;
+}
+
+static size_t weight_bytes(const struct rd_conv2d_desc *d)
+{
+	return (size_t)(d->out_c * d->in.c * d->kernel * d->kernel) * sizeof(float);
+}
+
+int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
+                       struct rd_err *e)
+{
+	struct rd_conv2d *p;
+	void *mem;
+	int rc = check_desc(d, e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	rc = rd_alloc0(&mem, 1, sizeof *p, "convolution plan", e);
+	if (rc)
+		return rc;
+	p = mem;
+	p->d = *d;
+	p->training = training;
+	if (d->kernel > 1 || d->stride > 1 || d->pad_lo || d->pad_hi) {
+		rc = rd_dnnl_conv_new(dev->dnnl, d, training, &p->conv, e);
+		if (!rc)
+			rc = rd_alloc0(&mem, (size_t)d->out_c, sizeof(float), "convolution plan", e);
+		if (rc) {
+			RD_SYM(conv2d_free)(p);
+			return rc;
+		}
+		p->no_bias = mem;
+		p->sizes = rd_dnnl_conv_sizes(p->conv);
+	}
+	*out = p;
+	return RD_OK;
+}
+
+void RD_SYM(conv2d_free)(struct rd_conv2d *p)
+{
+	if (!p)
+		return;
+	rd_dnnl_conv_free(p->conv);
+	free(p->no_bias);
+	free(p);
+}
+
+size_t RD_SYM(conv2d_packed_bytes)(const struct rd_conv2d *p)
+{
+	return p->conv ? p->sizes.fwd_w + p->sizes.bwd_w : weight_bytes(&p->d);
+}
+
+/* ws: scratch, then the larger of dx (when it is to be added) and dw with db. */
+size_t RD_SYM(conv2d_ws_bytes)(const struct rd_conv2d *p)
+{
+	size_t dx = (size_t)rd_dims_elems(p->d.in) * sizeof(float);
+	size_t dw = p->sizes.dw + (size_t)p->d.out_c * sizeof(float);
+
+	if (!p->conv)
+		return 0;
+	if (!p->training)
+		return p->sizes.scratch;
+	return p->sizes.scratch + (dx > dw ? dx : dw);
+}
+
+int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
+{
+	(void)dev;
+	if (p->conv)
+		return rd_dnnl_conv_pack(p->conv, w, packed, (char *)packed + p->sizes.fwd_w, e);
+	memcpy(packed, w, weight_bytes(&p->d));
+	return RD_OK;
+}
+
+int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
+                       int accumulate, void *ws, struct rd_err *e)
+{
+	if (!p->conv)
+		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, packed, b, y, accumulate, e);
+	return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
+}
+
+static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *dy, float *dx, int acc,
+                    char *ws, struct rd_err *e)
+{
+	const char *w = (const char *)packed + p->sizes.fwd_w;
+	float *to = acc ? (float *)(void *)(ws + p->sizes.scratch) : dx;
+	int rc = rd_dnnl_conv_bwd_data(p->conv, w, dy, to, ws, e);
+
+	if (!rc && acc)
+		RD_SYM(put_all)(dev, dx, to, rd_dims_elems(p->d.in), 1);
+	return rc;
+}
+
+static int bwd_weights(struct rd_conv2d *p, const float *x, const float *dy, float *dw, float *db, char *ws,
+                       struct rd_err *e)
+{
+	char *own = ws + p->sizes.scratch;
+	float *bias = (float *)(void *)(own + p->sizes.dw);
+	int rc = rd_dnnl_conv_bwd_weights(p->conv, x, dy, own, bias, ws, e);
+
+	if (!rc)
+		rc = rd_dnnl_conv_add_dw(p->conv, own, dw, e);
+	if (!rc && db)
+		RD_SYM(put)(db, bias, p->d.out_c, 1);
+	return rc;
+}
+
+int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
+                       int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	int rc = RD_OK;
+
+	if (!p->training)
+		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
+	if (!p->conv)
+		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, packed, dy, dx, acc_dx, dw, db, e);
+	if (dx)
+		rc = bwd_data(dev, p, packed, dy, dx, acc_dx, ws, e);
+	if (!rc && dw)
+		rc = bwd_weights(p, x, dy, dw, db, ws, e);
+	else if (!rc && db)
+		RD_SYM(colsum)(dev, o.n * o.h * o.w, o.c, dy, db);
+	return rc;
+}

@@ -1,0 +1,113 @@
+/* A matrix product at every pixel: x [rows, c], W [out_c, c], y = x W^T + b [rows, out_c]. */
+#include "kernels/cpu/common/dev.h"
+#include "kernels/cpu/ops.h"
+#include "kernels/cpu/share.h"
+
+struct product {
+	char tb;
+	int64_t rows, n, k;     /* y [rows, n] = a [rows, k] op(w) */
+	const float *a, *w, *b; /* b [n] or NULL */
+	float *y;
+	int accumulate;
+};
+
+/* y += b, on a part of y. */
+static void add_bias(float *y, const float *b, int64_t rows, int64_t cols, int64_t stride)
+{
+	for (int64_t r = 0; r < rows; r++)
+		RD_SYM(put)(y + r * stride, b, cols, 1);
+}
+
+/* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows, so that
+ * the bias finds y in the cache. */
+static int part(const struct product *p, struct rd_range r, struct rd_range c, struct rd_err *e)
+{
+	enum { BLOCK_ELEMS = 1 << 16 };
+	int64_t step = BLOCK_ELEMS / (p->n + p->k), cols = c.hi - c.lo;
+	const float *w = p->tb == 'T' ? p->w + c.lo * p->k : p->w + c.lo;
+
+	if (step < 32)
+		step = 32;
+	for (int64_t i = r.lo; i < r.hi && cols > 0; i += step) {
+		int64_t rows = r.hi - i < step ? r.hi - i : step;
+		float *y = p->y + i * p->n + c.lo;
+		int rc = rd_dnnl_sgemm('N', p->tb, rows, cols, p->k, 1.0f, p->a + i * p->k, p->k, w, p->tb == 'T' ? p->k : p->n,
+		                       p->accumulate ? 1.0f : 0.0f, y, p->n, e);
+
+		if (rc)
+			return rc;
+		if (p->b)
+			add_bias(y, p->b + c.lo, rows, cols, p->n);
+	}
+	return RD_OK;
+}
+
+/* Divided by rows where there are enough of them, else by columns. */
+static int product(struct rd_dev *dev, const struct product *p, struct rd_err *e)
+{
+	int by_rows = p->rows >= 8 * dev->threads, rc = RD_OK;
+
+#pragma omp parallel num_threads(dev->threads) if (p->rows * p->n * p->k >= 8 * RD_PARALLEL_MIN)
+	{
+		struct rd_range rows = { 0, p->rows }, cols = { 0, p->n };
+		struct rd_err mine;
+		int my_rc;
+
+		if (by_rows)
+			rows = rd_share(p->rows, 1);
+		else
+			cols = rd_share(p->n, 16);
+		my_rc = part(p, rows, cols, &mine);
+		if (my_rc) {
+#pragma omp critical(rd_cpu_linear)
+			{
+				*e = mine;
+				rc = my_rc;
+			}
+		}
+	}
+	return rc;
+}
+
+int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w, const float *b,
+                       void *y, int accumulate, struct rd_err *e)
+{
+	const struct product p = {
+		.tb = 'T',
+		.rows = dx.n * dx.h * dx.w,
+		.n = out_c,
+		.k = dx.c,
+		.a = x,
+		.w = w,
+		.b = b,
+		.y = y,
+		.accumulate = accumulate,
+	};
+
+	return product(dev, &p, e);
+}
+
+int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w, const void *dy,
+                       void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
+{
+	int64_t rows = d.n * d.h * d.w;
+	const struct product p = {
+		.tb = 'N',
+		.rows = rows,
+		.n = d.c,
+		.k = out_c,
+		.a = dy,
+		.w = w,
+		.y = dx,
+		.accumulate = acc_dx,
+	};
+	int rc = RD_OK;
+
+	if (dx)
+		rc = product(dev, &p, e);
+	if (!rc && dw)
+		rc = rd_dnnl_sgemm('T', 'N', out_c, d.c, rows, 1.0f, dy, out_c, x, d.c, 1.0f, dw, d.c, e);
+	if (!rc && db)
+		RD_SYM(colsum)(dev, rows, out_c, dy, db);
+	return rc;
+}

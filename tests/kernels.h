@@ -1,0 +1,201 @@
+/* What the kernel tests share: every backend that is here, one after another; device buffers from host arrays; and the
+ * comparison with a reference in double. Outputs start as NaN, so that what is not written shows. */
+#ifndef RD_TESTS_KERNELS_H
+#define RD_TESTS_KERNELS_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/common/cpu.h"
+#include "kernels/kernels.h"
+#include "tests/check.h"
+
+#define KT_MAX_BUFS 256
+
+/* A backend under test. The buffers of a case are released together by kt_free. */
+struct kt {
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_err e;
+	double factor; /* widens the error bounds of a backend with narrower arithmetic */
+	int n_bufs;
+	void *buf[KT_MAX_BUFS];
+	int n_host;
+	void *host[KT_MAX_BUFS];
+};
+
+static const int64_t kt_channels[] = { 1, 3, 5, 17, 24, 32, 48, 96 };
+static const int64_t kt_sizes[] = { 1, 3, 7, 8 };
+#define KT_N(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline void kt_die(const struct kt *k, const char *what)
+{
+	fprintf(stderr, "%s: %s\n", what, k->e.msg);
+	exit(1);
+}
+
+static inline void kt_free(struct kt *k)
+{
+	for (int i = 0; i < k->n_bufs; i++)
+		k->be->release(k->dev, k->buf[i]);
+	for (int i = 0; i < k->n_host; i++)
+		free(k->host[i]);
+	k->n_bufs = k->n_host = 0;
+}
+
+/* n items of host memory, freed by kt_free. */
+static inline void *kt_host(struct kt *k, size_t n, size_t size)
+{
+	void *p = calloc(n ? n : 1, size);
+
+	if (!p || k->n_host == KT_MAX_BUFS) {
+		fprintf(stderr, "out of memory or of slots\n");
+		exit(1);
+	}
+	return k->host[k->n_host++] = p;
+}
+
+/* Numbers in [-1, 1) from a small congruential generator: n of them, the same for the same seed. */
+static inline float *kt_random(struct kt *k, int64_t n, unsigned seed)
+{
+	float *p = kt_host(k, (size_t)n, sizeof *p);
+	uint64_t s = seed * 0x9e3779b97f4a7c15u + 1;
+
+	for (int64_t i = 0; i < n; i++) {
+		s = s * 6364136223846793005u + 1442695040888963407u;
+		p[i] = (float)(int32_t)(s >> 32) / 2147483648.0f;
+	}
+	return p;
+}
+
+static inline void *kt_alloc(struct kt *k, size_t bytes)
+{
+	void *p;
+
+	if (k->n_bufs == KT_MAX_BUFS || k->be->alloc(k->dev, &p, bytes, &k->e))
+		kt_die(k, "alloc");
+	return k->buf[k->n_bufs++] = p;
+}
+
+/* n bytes of the device with every one 0xff: NaN as f32. */
+static inline void *kt_poison(struct kt *k, size_t bytes)
+{
+	void *p = kt_alloc(k, bytes), *host = malloc(bytes + 1);
+
+	if (!host)
+		exit(1);
+	memset(host, 0xff, bytes);
+	if (k->be->put(k->dev, p, host, bytes, &k->e))
+		kt_die(k, "put");
+	free(host);
+	return p;
+}
+
+/* A flat f32 array on the device. */
+static inline float *kt_flat(struct kt *k, int64_t n, const float *host)
+{
+	float *p = kt_alloc(k, (size_t)n * sizeof *p);
+
+	if (k->be->put(k->dev, p, host, (size_t)n * sizeof *p, &k->e))
+		kt_die(k, "put");
+	return p;
+}
+
+static inline float *kt_get(struct kt *k, int64_t n, const float *dev)
+{
+	float *p = kt_host(k, (size_t)n, sizeof *p);
+
+	if (k->be->get(k->dev, p, dev, (size_t)n * sizeof *p, &k->e))
+		kt_die(k, "get");
+	return p;
+}
+
+static inline void *kt_act(struct kt *k, struct rd_dims d, const float *host)
+{
+	void *p = kt_alloc(k, k->be->act_bytes(d));
+
+	if (k->be->act_import(k->dev, d, host, p, &k->e))
+		kt_die(k, "act_import");
+	return p;
+}
+
+/* An output to be written (acc 0: NaN) or added to (acc 1: start). */
+static inline void *kt_out(struct kt *k, struct rd_dims d, int acc, const float *start)
+{
+	return acc ? kt_act(k, d, start) : kt_poison(k, k->be->act_bytes(d));
+}
+
+static inline float *kt_get_act(struct kt *k, struct rd_dims d, const void *act)
+{
+	float *p = kt_host(k, (size_t)rd_dims_elems(d), sizeof *p);
+
+	if (k->be->act_export(k->dev, d, act, p, &k->e))
+		kt_die(k, "act_export");
+	return p;
+}
+
+static inline double *kt_zeros(struct kt *k, int64_t n)
+{
+	return kt_host(k, (size_t)n, sizeof(double));
+}
+
+/* |got - want| <= tol * the largest |want| (at least 1: inputs are of that size), everywhere. One check; the first failure tells where. */
+static inline void kt_near(struct kt *k, const char *what, const float *got, const double *want, int64_t n, double tol)
+{
+	double top = 1.0, worst = 0.0;
+	int64_t at = -1;
+
+	for (int64_t i = 0; i < n; i++)
+		if (fabs(want[i]) > top)
+			top = fabs(want[i]);
+	for (int64_t i = 0; i < n; i++) {
+		double err = fabs((double)got[i] - want[i]) / top;
+
+		if (err == err && err <= worst)
+			continue;
+		at = i;
+		worst = err;
+		if (err != err)
+			break;
+	}
+	if (at >= 0 && !(worst <= tol * k->factor))
+		fprintf(stderr, "%s, %s: element %lld of %lld: %.9g, not %.9g; relative error %.3g over %.3g\n",
+		        k->be->describe(k->dev), what, (long long)at, (long long)n, (double)got[at], want[at], worst, tol);
+	CHECK(at < 0 || worst <= tol * k->factor);
+}
+
+/* want[i] += start[i] where the gradient was to be added. */
+static inline void kt_acc(double *want, const float *start, int64_t n, int acc)
+{
+	for (int64_t i = 0; acc && i < n; i++)
+		want[i] += (double)start[i];
+}
+
+/* f for every instruction set of the CPU with 1 and 3 threads, and for CUDA where there is a device. */
+static inline void kt_each(void (*f)(struct kt *))
+{
+	static const int threads[] = { 1, 3 };
+
+	for (int i = 0; rd_cpu_isa_name(i); i++) {
+		if (!rd_cpu_backend(i))
+			printf("not tested: this CPU lacks %s\n", rd_cpu_isa_name(i));
+		for (size_t t = 0; rd_cpu_backend(i) && t < KT_N(threads); t++) {
+			struct kt k = { .be = rd_cpu_backend(i), .factor = 1.0 };
+
+			if (k.be->open(&k.dev, &(struct rd_dev_opts){ .threads = threads[t] }, &k.e))
+				kt_die(&k, "open");
+			f(&k);
+			k.be->close(k.dev);
+		}
+	}
+	struct kt k = { .factor = 10.0 };
+
+	if (rd_device_open("cuda", 0, &k.be, &k.dev, &k.e)) {
+		printf("not tested: %s\n", k.e.msg);
+		return;
+	}
+	f(&k);
+	k.be->close(k.dev);
+}
+
+#endif

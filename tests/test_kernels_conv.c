@@ -1,0 +1,248 @@
+/* Convolution and linear layers of every backend against sums in double. Bounds are relative to the largest value. */
+#include "tests/kernels.h"
+
+#define TOL 2e-6    /* forward, and gradients of the input */
+#define TOL_W 4e-6  /* gradients of parameters: longer sums */
+
+struct ref {
+	double *y, *dx, *dw, *db;
+};
+
+/* y, and the gradients from dy, by the definition. */
+static struct ref reference(struct kt *k, const struct rd_conv2d_desc *d, const float *x, const float *w, const float *b,
+                            const float *dy)
+{
+	struct rd_dims i = d->in, o = rd_conv2d_out(d);
+	int64_t ks = d->kernel;
+	struct ref r = {
+		kt_zeros(k, rd_dims_elems(o)),
+		kt_zeros(k, rd_dims_elems(i)),
+		kt_zeros(k, o.c * i.c * ks * ks),
+		kt_zeros(k, o.c),
+	};
+
+	for (int64_t at = 0; at < rd_dims_elems(o); at++) {
+		int64_t ox = at % o.w, oy = at / o.w % o.h, oc = at / (o.w * o.h) % o.c, n = at / (o.w * o.h * o.c);
+		double g = (double)dy[at], sum = b ? (double)b[oc] : 0.0;
+
+		r.db[oc] += g;
+		for (int64_t ic = 0; ic < i.c; ic++)
+			for (int64_t t = 0; t < ks * ks; t++) {
+				int64_t iy = oy * d->stride - d->pad_lo + t / ks, ix = ox * d->stride - d->pad_lo + t % ks;
+				int64_t xi = ((n * i.c + ic) * i.h + iy) * i.w + ix, wi = (oc * i.c + ic) * ks * ks + t;
+
+				if (iy < 0 || iy >= i.h || ix < 0 || ix >= i.w)
+					continue;
+				sum += (double)x[xi] * (double)w[wi];
+				r.dx[xi] += (double)w[wi] * g;
+				r.dw[wi] += (double)x[xi] * g;
+			}
+		r.y[at] = sum;
+	}
+	return r;
+}
+
+struct conv_case {
+	struct rd_conv2d_desc d;
+	float *x, *w, *b, *dy, *y0; /* host */
+	void *dx_, *ddy, *packed, *ws;
+	float *db_;
+	struct rd_conv2d *plan;
+	struct ref r;
+};
+
+static void forward(struct kt *k, struct conv_case *c, int acc)
+{
+	struct rd_dims o = rd_conv2d_out(&c->d);
+	void *y = kt_out(k, o, acc, c->y0);
+
+	CHECK_OK(k->be->conv2d_fwd(k->dev, c->plan, c->packed, c->db_, c->dx_, y, acc, c->ws, &k->e), &k->e);
+	kt_acc(c->r.y, c->y0, rd_dims_elems(o), acc);
+	kt_near(k, acc ? "conv y +=" : "conv y", kt_get_act(k, o, y), c->r.y, rd_dims_elems(o), TOL);
+}
+
+/* which: bits dx, acc_dx, dw, db */
+static void backward(struct kt *k, struct conv_case *c, int which)
+{
+	struct rd_dims i = c->d.in;
+	int64_t nx = rd_dims_elems(i), nw = c->d.out_c * i.c * c->d.kernel * c->d.kernel;
+	int acc = which >> 1 & 1;
+	float *x0 = kt_random(k, nx, 77), *w0 = kt_random(k, nw, 78), *b0 = kt_random(k, c->d.out_c, 79);
+	void *dx = which & 1 ? kt_out(k, i, acc, x0) : NULL;
+	float *dw = which & 4 ? kt_flat(k, nw, w0) : NULL, *db = which & 8 ? kt_flat(k, c->d.out_c, b0) : NULL;
+	struct ref r = c->r;
+
+	CHECK_OK(k->be->conv2d_bwd(k->dev, c->plan, c->packed, c->dx_, c->ddy, dx, acc, dw, db, c->ws, &k->e), &k->e);
+	r.dx = memcpy(kt_zeros(k, nx), r.dx, (size_t)nx * sizeof *r.dx);
+	r.dw = memcpy(kt_zeros(k, nw), r.dw, (size_t)nw * sizeof *r.dw);
+	r.db = memcpy(kt_zeros(k, c->d.out_c), r.db, (size_t)c->d.out_c * sizeof *r.db);
+	kt_acc(r.dx, x0, nx, acc);
+	kt_acc(r.dw, w0, nw, 1);
+	kt_acc(r.db, b0, c->d.out_c, 1);
+	if (dx)
+		kt_near(k, acc ? "conv dx +=" : "conv dx", kt_get_act(k, i, dx), r.dx, nx, TOL);
+	if (dw)
+		kt_near(k, "conv dw", kt_get(k, nw, dw), r.dw, nw, TOL_W);
+	if (db)
+		kt_near(k, "conv db", kt_get(k, c->d.out_c, db), r.db, c->d.out_c, TOL_W);
+}
+
+static void conv(struct kt *k, const struct rd_conv2d_desc *d, int with_bias)
+{
+	static const int gradients[] = { 1 + 4 + 8, 1 + 2 + 4 + 8, 1, 4, 8, 2 + 1 + 8, 4 + 8 };
+	struct rd_dims o = rd_conv2d_out(d);
+	struct conv_case c = { .d = *d };
+	size_t ws;
+
+	c.x = kt_random(k, rd_dims_elems(d->in), 1);
+	c.w = kt_random(k, o.c * d->in.c * d->kernel * d->kernel, 2);
+	c.b = with_bias ? kt_random(k, o.c, 3) : NULL;
+	c.dy = kt_random(k, rd_dims_elems(o), 4);
+	c.y0 = kt_random(k, rd_dims_elems(o), 5);
+	c.r = reference(k, d, c.x, c.w, c.b, c.dy);
+	c.dx_ = kt_act(k, d->in, c.x);
+	c.ddy = kt_act(k, o, c.dy);
+	c.db_ = c.b ? kt_flat(k, o.c, c.b) : NULL;
+	CHECK_OK(k->be->conv2d_new(k->dev, d, 1, &c.plan, &k->e), &k->e);
+	if (!c.plan)
+		return;
+	c.packed = kt_poison(k, k->be->conv2d_packed_bytes(c.plan));
+	ws = k->be->conv2d_ws_bytes(c.plan);
+	c.ws = kt_poison(k, ws ? ws : 1);
+	CHECK_OK(k->be->conv2d_pack(k->dev, c.plan, kt_flat(k, o.c * d->in.c * d->kernel * d->kernel, c.w), c.packed, &k->e),
+	         &k->e);
+	forward(k, &c, 0);
+	forward(k, &c, 1);
+	for (size_t i = 0; i < KT_N(gradients); i++)
+		backward(k, &c, gradients[i]);
+	k->be->conv2d_free(c.plan);
+	kt_free(k);
+}
+
+/* A plan without training gives the same forward and refuses backward. */
+static void conv_inference(struct kt *k)
+{
+	struct rd_conv2d_desc d = { .in = { 2, 24, 7, 8 }, .out_c = 17, .kernel = 3, .stride = 1, .pad_lo = 1, .pad_hi = 1 };
+	struct rd_dims o = rd_conv2d_out(&d);
+	float *x = kt_random(k, rd_dims_elems(d.in), 1), *w = kt_random(k, 17 * 24 * 9, 2);
+	struct ref r = reference(k, &d, x, w, NULL, kt_random(k, rd_dims_elems(o), 3));
+	struct rd_conv2d *p;
+	void *packed, *ws, *y = kt_out(k, o, 0, NULL), *dx = kt_act(k, d.in, x);
+
+	CHECK_OK(k->be->conv2d_new(k->dev, &d, 0, &p, &k->e), &k->e);
+	packed = kt_poison(k, k->be->conv2d_packed_bytes(p));
+	ws = kt_poison(k, k->be->conv2d_ws_bytes(p) + 1);
+	CHECK_OK(k->be->conv2d_pack(k->dev, p, kt_flat(k, 17 * 24 * 9, w), packed, &k->e), &k->e);
+	CHECK_OK(k->be->conv2d_fwd(k->dev, p, packed, NULL, dx, y, 0, ws, &k->e), &k->e);
+	kt_near(k, "conv y", kt_get_act(k, o, y), r.y, rd_dims_elems(o), TOL);
+	CHECK(k->be->conv2d_bwd(k->dev, p, packed, dx, y, dx, 0, NULL, NULL, ws, &k->e) < 0);
+	k->be->conv2d_free(p);
+	d.in.h = 0;
+	CHECK(k->be->conv2d_new(k->dev, &d, 0, &p, &k->e) == RD_ESHAPE && !p);
+	kt_free(k);
+}
+
+static void convs(struct kt *k)
+{
+	static const struct {
+		int kernel, stride, lo, hi;
+	} shapes[] = { { 3, 1, 1, 1 }, { 3, 2, 1, 1 }, { 3, 2, 0, 1 }, { 1, 1, 0, 0 }, { 1, 2, 0, 0 }, { 3, 1, 0, 0 } };
+
+	for (size_t s = 0; s < KT_N(shapes); s++)
+		for (size_t ic = 0; ic < KT_N(kt_channels); ic++)
+			for (size_t h = 0; h < KT_N(kt_sizes); h++) {
+				struct rd_conv2d_desc d = {
+					.in = { 1 + (int64_t)(ic + h) % 3, kt_channels[ic], kt_sizes[h], kt_sizes[(h + ic) % KT_N(kt_sizes)] },
+					.out_c = kt_channels[(ic * 3 + h) % KT_N(kt_channels)],
+					.kernel = shapes[s].kernel,
+					.stride = shapes[s].stride,
+					.pad_lo = shapes[s].lo,
+					.pad_hi = shapes[s].hi,
+				};
+
+				if (d.in.h + d.pad_lo + d.pad_hi >= d.kernel && d.in.w + d.pad_lo + d.pad_hi >= d.kernel)
+					conv(k, &d, (ic + h + s) % 2 == 0);
+			}
+	conv_inference(k);
+}
+
+static void linear(struct kt *k, struct rd_dims d, int64_t out_c, int acc, int mask)
+{
+	struct rd_dims o = { d.n, out_c, d.h, d.w };
+	struct rd_conv2d_desc as_conv = { .in = d, .out_c = out_c, .kernel = 1, .stride = 1 };
+	float *x = kt_random(k, rd_dims_elems(d), 1), *w = kt_random(k, out_c * d.c, 2), *b = kt_random(k, out_c, 3);
+	float *dy = kt_random(k, rd_dims_elems(o), 4), *y0 = kt_random(k, rd_dims_elems(o), 5);
+	float *x0 = kt_random(k, rd_dims_elems(d), 6);
+	struct ref r = reference(k, &as_conv, x, w, mask & 1 ? b : NULL, dy);
+	void *ax = kt_act(k, d, x), *y = kt_out(k, o, acc, y0), *dx = mask & 2 ? kt_out(k, d, acc, x0) : NULL;
+	float *fw = kt_flat(k, out_c * d.c, w), *fb = kt_flat(k, out_c, b);
+	float *dw = mask & 4 ? kt_flat(k, out_c * d.c, w) : NULL, *db = mask & 8 ? kt_flat(k, out_c, b) : NULL;
+
+	CHECK_OK(k->be->linear_fwd(k->dev, d, out_c, ax, fw, mask & 1 ? fb : NULL, y, acc, &k->e), &k->e);
+	CHECK_OK(k->be->linear_bwd(k->dev, d, out_c, ax, fw, kt_act(k, o, dy), dx, acc, dw, db, &k->e), &k->e);
+	kt_acc(r.y, y0, rd_dims_elems(o), acc);
+	kt_acc(r.dx, x0, rd_dims_elems(d), acc);
+	kt_acc(r.dw, w, out_c * d.c, 1);
+	kt_acc(r.db, b, out_c, 1);
+	kt_near(k, "linear y", kt_get_act(k, o, y), r.y, rd_dims_elems(o), TOL);
+	if (dx)
+		kt_near(k, "linear dx", kt_get_act(k, d, dx), r.dx, rd_dims_elems(d), TOL);
+	if (dw)
+		kt_near(k, "linear dw", kt_get(k, out_c * d.c, dw), r.dw, out_c * d.c, TOL_W);
+	if (db)
+		kt_near(k, "linear db", kt_get(k, out_c, db), r.db, out_c, TOL_W);
+	kt_free(k);
+}
+
+static void linears(struct kt *k)
+{
+	for (size_t ic = 0; ic < KT_N(kt_channels); ic++)
+		for (size_t oc = 0; oc < KT_N(kt_channels); oc++)
+			for (int mask = 0; mask < 16; mask++) {
+				int64_t h = kt_sizes[(size_t)mask % 4];
+
+				linear(k, (struct rd_dims){ 1 + mask % 3, kt_channels[ic], h, h }, kt_channels[oc], (mask ^ (int)oc) & 1, mask);
+			}
+	linear(k, (struct rd_dims){ 33, 64, 1, 1 }, 256, 0, 15);
+	linear(k, (struct rd_dims){ 5, 96, 16, 16 }, 96, 1, 15);
+}
+
+/* The same numbers on every call: nothing depends on which thread comes first. */
+static void repeatable(struct kt *k)
+{
+	struct rd_conv2d_desc d = { .in = { 8, 32, 14, 14 }, .out_c = 48, .kernel = 3, .stride = 1, .pad_lo = 1, .pad_hi = 1 };
+	struct rd_dims o = rd_conv2d_out(&d);
+	int64_t nw = 48 * 32 * 9, nl = 48 * 32;
+	void *x = kt_act(k, d.in, kt_random(k, rd_dims_elems(d.in), 1)), *dy = kt_act(k, o, kt_random(k, rd_dims_elems(o), 2));
+	float *zero = kt_host(k, (size_t)nw, sizeof *zero), *first = NULL, *first_l = NULL, *w = kt_flat(k, nl, zero);
+	struct rd_conv2d *p;
+	void *packed, *ws;
+
+	CHECK_OK(k->be->conv2d_new(k->dev, &d, 1, &p, &k->e), &k->e);
+	packed = kt_poison(k, k->be->conv2d_packed_bytes(p));
+	ws = kt_poison(k, k->be->conv2d_ws_bytes(p));
+	for (int i = 0; i < 5; i++) {
+		float *dw = kt_flat(k, nw, zero), *dl = kt_flat(k, nl, zero), *got, *got_l;
+
+		CHECK_OK(k->be->conv2d_bwd(k->dev, p, packed, x, dy, NULL, 0, dw, NULL, ws, &k->e), &k->e);
+		CHECK_OK(k->be->linear_bwd(k->dev, d.in, 48, x, w, dy, NULL, 0, dl, NULL, &k->e), &k->e);
+		got = kt_get(k, nw, dw);
+		got_l = kt_get(k, nl, dl);
+		if (i > 0) {
+			CHECK(memcmp(first, got, (size_t)nw * sizeof *got) == 0);
+			CHECK(memcmp(first_l, got_l, (size_t)nl * sizeof *got_l) == 0);
+		}
+		first = got;
+		first_l = got_l;
+	}
+	k->be->conv2d_free(p);
+	kt_free(k);
+}
+
+int main(void)
+{
+	kt_each(convs);
+	kt_each(linears);
+	kt_each(repeatable);
+	return check_report("kernels_conv");
+}
