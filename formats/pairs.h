@@ -1,4 +1,14 @@
-/* pairs.tar: (noise, sample[, label]) chunks in a ustar archive that WebDataset reads; rdpairs(5) specifies it. */
+/* pairs.tar: (noise, sample[, label]) chunks in a ustar archive that WebDataset reads; rdpairs(5) specifies it.
+ *
+ *	__meta__               a JSON object, where the pairs come from
+ *	%08llu.noise.npy       or %08llu.noise.json, {"seed":s,"first":i,"shape":[n,...]}: the noise is a function of these
+ *	%08llu.sample.npy
+ *	%08llu.label.npy       in every chunk or in none
+ *	...                    chunks by rising index of their first sample, which is the number in the name
+ *	__end__                {"format":"rdpairs","v":1,"chunks":c,"samples":n,"xxh3":"16 hex digits"}
+ *
+ * xxh3 is XXH3-64 over the members before __end__: the name, a NUL, the size as u64 little-endian, the data. Integers
+ * of JSON above 2^63 - 1 (a seed) are strings of digits. The archive ends with the two blocks of zeros, unpadded. */
 #ifndef RD_FORMATS_PAIRS_H
 #define RD_FORMATS_PAIRS_H
 

@@ -1,0 +1,144 @@
+#include "formats/pairs_sum.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+
+int pairs_tally_init(struct pairs_tally *t, struct rd_err *e)
+{
+	memset(t, 0, sizeof *t);
+	t->sum = XXH3_createState();
+	if (!t->sum || XXH3_64bits_reset(t->sum) == XXH_ERROR)
+		return rd_fail(e, RD_ENOMEM, "pairs: no memory for a checksum");
+	return RD_OK;
+}
+
+void pairs_tally_free(struct pairs_tally *t)
+{
+	XXH3_freeState(t->sum);
+	t->sum = NULL;
+}
+
+void pairs_tally_member(struct pairs_tally *t, const char *name, size_t size)
+{
+	uint8_t le[8];
+
+	for (int i = 0; i < 8; i++)
+		le[i] = (uint8_t)((uint64_t)size >> 8 * i);
+	pairs_tally_data(t, name, strlen(name) + 1);
+	pairs_tally_data(t, le, sizeof le);
+}
+
+void pairs_tally_data(struct pairs_tally *t, const void *data, size_t n)
+{
+	if (n)
+		XXH3_64bits_update(t->sum, data, n);
+}
+
+void pairs_tally_text(const struct pairs_tally *t, char text[PAIRS_SUM_TEXT])
+{
+	snprintf(text, PAIRS_SUM_TEXT, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(t->sum));
+}
+
+/* [n, ...] f32, of a size that a member can have. */
+static int check_array(const struct rd_pairs_chunk *c, const struct rd_array *a, const char *what, struct rd_err *e)
+{
+	size_t elems, bytes;
+	char s[200];
+
+	if (a->dtype != RD_F32)
+		return rd_fail(e, RD_EINPUT, "%s is %s: <f4 expected", what, rd_dtype_name(a->dtype));
+	if (rd_shape_elems(&a->shape, &elems, e))
+		return rd_context(e, "%s", what);
+	if (a->shape.nd < 1 || a->shape.d[0] != c->n)
+		return rd_fail(e, RD_EINPUT, "%s is %s: %lld samples expected", what, rd_shape_str(&a->shape, s, sizeof s),
+		               (long long)c->n);
+	if (!elems || !rd_mul(elems, 4, &bytes) || bytes > PAIRS_MEMBER_MAX)
+		return rd_fail(e, RD_EINPUT, "%s is %s: empty, or larger than %zu bytes", what,
+		               rd_shape_str(&a->shape, s, sizeof s), PAIRS_MEMBER_MAX);
+	return RD_OK;
+}
+
+static bool same_sample(const struct rd_shape *a, const struct rd_shape *b)
+{
+	return a->nd == b->nd && !memcmp(a->d + 1, b->d + 1, (size_t)(a->nd - 1) * sizeof a->d[0]);
+}
+
+static int check_first_agrees(const struct pairs_tally *t, const struct rd_pairs_chunk *c, struct rd_err *e)
+{
+	if (c->has_label != t->has_label)
+		return rd_fail(e, RD_EINPUT, "%s labels, unlike the first chunk", c->has_label ? "has" : "has no");
+	if (!same_sample(&c->noise.shape, &t->noise) || !same_sample(&c->sample.shape, &t->sample))
+		return rd_fail(e, RD_EINPUT, "the shape of its samples is not that of the first chunk");
+	return RD_OK;
+}
+
+static int check_chunk(const struct pairs_tally *t, const struct rd_pairs_chunk *c, struct rd_err *e)
+{
+	const struct rd_shape *l = &c->label.shape;
+	int rc;
+
+	rc = check_array(c, &c->noise, "noise", e);
+	if (!rc)
+		rc = check_array(c, &c->sample, "sample", e);
+	if (!rc && c->has_label && (c->label.dtype != RD_I32 || l->nd != 1 || l->d[0] != c->n))
+		rc = rd_fail(e, RD_EINPUT, "label is not one <i4 for each of %lld samples", (long long)c->n);
+	if (!rc && t->chunks)
+		rc = check_first_agrees(t, c, e);
+	if (!rc && (c->first < t->next || c->first > UINT64_MAX - (uint64_t)c->n))
+		rc = rd_fail(e, RD_EINPUT, "starts below sample %" PRIu64 ", where the chunk before it ends", t->next);
+	return rc;
+}
+
+int pairs_tally_chunk(struct pairs_tally *t, const struct rd_pairs_chunk *c, struct rd_err *e)
+{
+	if (check_chunk(t, c, e))
+		return rd_context(e, "chunk %08" PRIu64, c->first);
+	if (!t->chunks) {
+		t->has_label = c->has_label;
+		t->noise = c->noise.shape;
+		t->sample = c->sample.shape;
+	}
+	t->chunks++;
+	t->samples += (uint64_t)c->n;
+	t->next = c->first + (uint64_t)c->n;
+	return RD_OK;
+}
+
+json_t *pairs_json_u64(uint64_t v)
+{
+	char text[24];
+
+	if (v <= INT64_MAX)
+		return json_integer((json_int_t)v);
+	snprintf(text, sizeof text, "%" PRIu64, v);
+	return json_string(text);
+}
+
+bool pairs_u64_from_json(const json_t *j, uint64_t *v)
+{
+	const char *s = json_string_value(j);
+
+	if (json_is_integer(j) && json_integer_value(j) >= 0) {
+		*v = (uint64_t)json_integer_value(j);
+		return true;
+	}
+	if (!s || !*s)
+		return false;
+	for (*v = 0; *s >= '0' && *s <= '9'; s++)
+		if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, (uint64_t)(*s - '0'), v))
+			return false;
+	return !*s;
+}
+
+void rd_pairs_chunk_free(struct rd_pairs_chunk *c)
+{
+	if (!c)
+		return;
+	rd_array_free(&c->noise);
+	rd_array_free(&c->sample);
+	rd_array_free(&c->label);
+}
