@@ -1,0 +1,263 @@
+/* What is measured on trajectories, against closed forms. */
+#include "lib/trajectory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rng.h"
+#include "lib/grid.h"
+#include "tests/check.h"
+
+enum { STEPS = 32, DIM = 6 };
+static const double pi = 3.14159265358979323846;
+
+struct fixture {
+	double t[STEPS + 1], alpha[STEPS + 1], sigma[STEPS + 1];
+	float x[(STEPS + 1) * DIM], x0[STEPS * DIM], eps[STEPS * DIM];
+	double out[RD_TRAJ_N];
+};
+
+static void measure(struct fixture *f, int steps, size_t dim)
+{
+	struct rd_traj_grid g = { steps, f->t, f->alpha, f->sigma };
+	struct rd_traj p = { 0, dim, f->x, f->x0, f->eps };
+
+	rd_traj_measure(&g, &p, f->out);
+}
+
+/* A first-order trajectory: constant x0 and eps, x the forward form between them. */
+static void first_order(struct fixture *f, int steps)
+{
+	float a[DIM], b[DIM];
+
+	rd_rng_normal(1, RD_RNG_DATA, 0, a, DIM);
+	rd_rng_normal(1, RD_RNG_NOISE, 0, b, DIM);
+	for (int k = 0; k <= steps; k++)
+		for (int j = 0; j < DIM; j++) {
+			f->x[k * DIM + j] = (float)(f->alpha[k] * (double)a[j] + f->sigma[k] * (double)b[j]);
+			if (k < steps) {
+				f->x0[k * DIM + j] = a[j];
+				f->eps[k * DIM + j] = b[j];
+			}
+		}
+}
+
+static void grid_of(struct fixture *f, const char *form, enum rd_spacing spacing)
+{
+	struct rd_grid_opts o = { .steps = STEPS, .spacing = spacing };
+	struct rd_schedule s;
+	struct rd_grid g;
+	struct rd_err e;
+
+	CHECK_OK(rd_schedule_init(&s, form, &e), &e);
+	CHECK_OK(rd_grid_init(&g, &s, &o, &e), &e);
+	for (int k = 0; k <= STEPS; k++) {
+		const struct rd_node *n = k < STEPS ? &g.from[k] : &g.to[k - 1];
+
+		f->t[k] = n->t;
+		f->alpha[k] = n->alpha;
+		f->sigma[k] = n->sigma;
+	}
+	rd_grid_free(&g);
+	rd_schedule_free(&s);
+}
+
+/* Every form calls its own straight line straight; in x it is one only under fm and ve. */
+static void forms(void)
+{
+	static const enum rd_spacing spacing[] = { RD_SPACING_TRAILING, RD_SPACING_LEADING, RD_SPACING_LINSPACE };
+	struct fixture f;
+
+	for (int i = 0; rd_form_names[i]; i++)
+		for (size_t q = 0; q < sizeof spacing / sizeof spacing[0]; q++) {
+			bool line = !strcmp(rd_form_names[i], "fm") || !strcmp(rd_form_names[i], "ve");
+
+			grid_of(&f, rd_form_names[i], spacing[q]);
+			first_order(&f, STEPS);
+			measure(&f, STEPS, DIM);
+			CHECK(f.out[RD_TRAJ_DEFECT] == 0);
+			CHECK_NEAR(f.out[RD_TRAJ_CURVATURE], 0, 1e-13);
+			CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 0, 1e-13);
+			if (line)
+				CHECK_NEAR(f.out[RD_TRAJ_STRAIGHTNESS], 0, 1e-7);
+			else
+				CHECK(f.out[RD_TRAJ_STRAIGHTNESS] > 0.05);
+		}
+}
+
+/* eps +1 and -1 in turn: its mean is 0, its mean square 1. x0_0 is off by 3 in one element of DIM. */
+static void defect_and_one_step(void)
+{
+	struct fixture f;
+
+	grid_of(&f, "fm", RD_SPACING_TRAILING);
+	first_order(&f, STEPS);
+	for (int k = 0; k < STEPS; k++)
+		for (int j = 0; j < DIM; j++)
+			f.eps[k * DIM + j] = k % 2 ? 1 : -1;
+	for (int j = 0; j < DIM; j++)
+		f.x0[j] = f.x[STEPS * DIM + j] + (j == 2 ? 3.0f : 0.0f);
+	measure(&f, STEPS, DIM);
+	CHECK(f.out[RD_TRAJ_DEFECT] == 1);
+	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 9.0 / DIM, 1e-6);
+}
+
+/* A quarter of the unit circle at constant speed: mean |v|^2 - |chord|^2 = (pi/2)^2 - 2 for the curve itself; for a polygon
+ * of its points, the sum of squared sides over their weights in place of the first. Times at t_of(k/K). */
+static void circle(double (*t_of)(double), double t_scale)
+{
+	struct fixture f;
+	double sides = 0;
+
+	for (int k = 0; k <= STEPS; k++) {
+		double s = t_of((double)k / STEPS);
+
+		f.t[k] = t_scale * (1 - s);
+		f.alpha[k] = s;
+		f.sigma[k] = 1 - s;
+		f.x[2 * k] = (float)cos(s * pi / 2);
+		f.x[2 * k + 1] = (float)sin(s * pi / 2);
+		if (k)
+			sides += pow(2 * sin((f.t[k - 1] - f.t[k]) / t_scale * pi / 4), 2) / ((f.t[k - 1] - f.t[k]) / t_scale);
+	}
+	memset(f.x0, 0, sizeof f.x0);
+	memset(f.eps, 0, sizeof f.eps);
+	measure(&f, STEPS, 2);
+	CHECK_NEAR(f.out[RD_TRAJ_STRAIGHTNESS], (sides - 2) / 2, 1e-6);
+	CHECK_NEAR(f.out[RD_TRAJ_STRAIGHTNESS], (pi * pi / 4 - 2) / 2, 3e-3);
+	CHECK(f.out[RD_TRAJ_DEFECT] == 0);
+	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 0.5, 1e-6); /* from the origin to (0, 1) */
+}
+
+static double even(double u)
+{
+	return u;
+}
+
+static double late(double u)
+{
+	return u * u * (2 - u);
+}
+
+/* u(theta) = chord + h sin 2 theta in one of two elements: the mean of h^2 sin^2 / 2 is h^2/4. scale(k): alpha and sigma and x may
+ * all be multiplied by a number of the node's own, which is another form with the same y against n. */
+static void bow(double (*s_of)(double), double grow, double tolerance)
+{
+	struct fixture f;
+	const double h = 0.3;
+
+	for (int k = 0; k <= STEPS; k++) {
+		double theta = pi / 2 * (1 - s_of((double)k / STEPS)), scale = 1 + grow * k;
+
+		f.t[k] = -k;
+		f.alpha[k] = k == STEPS ? scale : scale * cos(theta);
+		f.sigma[k] = k == STEPS ? 0 : scale * sin(theta);
+		f.x[2 * k] = (float)(f.alpha[k] * 0.7 - f.sigma[k] * 1.3);
+		f.x[2 * k + 1] = (float)(f.alpha[k] * 2 + f.sigma[k] + h * scale * sin(2 * theta));
+	}
+	memset(f.x0, 0, sizeof f.x0);
+	memset(f.eps, 0, sizeof f.eps);
+	measure(&f, STEPS, 2);
+	CHECK_NEAR(f.out[RD_TRAJ_CURVATURE], h * h / 4, tolerance);
+}
+
+/* One step: nothing to bend, nothing to vary. */
+static void one_step(void)
+{
+	struct fixture f;
+
+	f.t[0] = 1;
+	f.t[1] = 0;
+	f.alpha[0] = f.sigma[1] = 0;
+	f.alpha[1] = f.sigma[0] = 1;
+	first_order(&f, 1);
+	measure(&f, 1, DIM);
+	for (int q = 0; q < RD_TRAJ_N; q++)
+		CHECK_NEAR(f.out[q], 0, 1e-13);
+	/* no way at all: finite all the same */
+	f.t[1] = 1;
+	f.alpha[1] = 0;
+	f.sigma[1] = 1;
+	measure(&f, 1, DIM);
+	CHECK(f.out[RD_TRAJ_STRAIGHTNESS] == 0 && f.out[RD_TRAJ_CURVATURE] == 0);
+}
+
+static double member(const json_t *o, const char *number, const char *key)
+{
+	return json_number_value(json_object_get(json_object_get(o, number), key));
+}
+
+static void stats(void)
+{
+	struct rd_traj_stats s = { 0 };
+	struct rd_err e;
+	json_t *o = rd_traj_stats_json(&s);
+
+	CHECK(json_is_null(json_object_get(o, "curvature")));
+	json_decref(o);
+	for (int i = 0; i <= 1000; i++) { /* 0 .. 1000 in another order */
+		double v[RD_TRAJ_N] = { i * 8 % 1001, 1, 2, -i };
+
+		CHECK_OK(rd_traj_stats_add(&s, (uint64_t)i, v, &e), &e);
+	}
+	o = rd_traj_stats_json(&s);
+	CHECK_NEAR(member(o, "first_order_defect", "mean"), 500, 1e-9);
+	CHECK_NEAR(member(o, "first_order_defect", "sd"), sqrt(1001.0 * 1002 / 12), 1e-9);
+	CHECK_NEAR(member(o, "first_order_defect", "p05"), 50, 1e-9);
+	CHECK_NEAR(member(o, "first_order_defect", "p25"), 250, 1e-9);
+	CHECK_NEAR(member(o, "first_order_defect", "p95"), 950, 1e-9);
+	CHECK_NEAR(member(o, "curvature", "sd"), 0, 1e-9);
+	CHECK_NEAR(member(o, "straightness", "p50"), 1, 0);
+	CHECK_NEAR(member(o, "one_step_error", "p75"), -250, 1e-9);
+	json_decref(o);
+	CHECK(rd_traj_stats_add(&s, 17, (double[RD_TRAJ_N]){ 0, 0, NAN, 0 }, &e) == RD_EDOMAIN);
+	CHECK(strstr(e.msg, "17") && strstr(e.msg, "curvature"));
+	rd_traj_stats_free(&s);
+}
+
+static void parse(const char *text, const char *complaint)
+{
+	json_t *meta = json_loads(text, 0, NULL);
+	struct rd_traj_grid g;
+	struct rd_err e;
+	int rc = rd_traj_grid_parse(&g, meta, &e);
+
+	CHECK(meta);
+	if (complaint)
+		CHECK(rc == RD_EINPUT && strstr(e.msg, complaint));
+	else
+		CHECK_OK(rc, &e);
+	rd_traj_grid_free(&g);
+	json_decref(meta);
+}
+
+static void grids(void)
+{
+	parse("{\"grid\":{\"t\":[9,4,0,0],\"alpha\":[0,0.5,0.9,1],\"sigma\":[1,0.5,0.1,0]}}", NULL);
+	parse("{\"grid\":{\"t\":[0,1],\"alpha\":[1,0],\"sigma\":[0,1]}}", NULL);
+	parse("{}", "meta.grid.t");
+	parse("{\"grid\":3}", "meta.grid.t");
+	parse("{\"grid\":{\"t\":[1],\"alpha\":[1],\"sigma\":[0]}}", "2 to");
+	parse("{\"grid\":{\"t\":[1,0],\"alpha\":[1],\"sigma\":[0,1]}}", "alpha");
+	parse("{\"grid\":{\"t\":[1,0],\"alpha\":[0,1],\"sigma\":[1,\"0\"]}}", "sigma");
+	parse("{\"grid\":{\"t\":[1,0],\"alpha\":[0,1],\"sigma\":[0,0]}}", "node 0");
+	parse("{\"grid\":{\"t\":[1,0],\"alpha\":[0,1],\"sigma\":[-1,0]}}", "node 0");
+	parse("{\"grid\":{\"t\":[2,0,1],\"alpha\":[0,1,1],\"sigma\":[1,1,0]}}", "turns back");
+}
+
+int main(void)
+{
+	forms();
+	defect_and_one_step();
+	circle(even, 1);
+	circle(late, 1);
+	circle(late, 999);
+	bow(even, 0, 1e-7);
+	bow(even, 2, 1e-7);
+	bow(late, 0, 1e-3);
+	bow(late, 0.5, 1e-3);
+	one_step();
+	stats();
+	grids();
+	return check_report("test_trajectory");
+}
