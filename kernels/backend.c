@@ -35,6 +35,7 @@ int rd_device_open(const char *name, int threads, const struct rd_backend **be, 
 {
 	struct rd_dev_opts o = { .threads = threads };
 	int is_auto = strcmp(name, "auto") == 0;
+	const struct rd_backend *cpu;
 	struct rd_err none;
 
 	*be = NULL;
@@ -43,11 +44,15 @@ int rd_device_open(const char *name, int threads, const struct rd_backend **be, 
 		*be = cuda_backend(is_auto ? &none : e);
 		if (*be && (*be)->open(dev, &o, is_auto ? &none : e) == RD_OK)
 			return RD_OK;
+		*be = NULL;
 		if (!is_auto)
 			return e->code;
 	} else if (strcmp(name, "cpu") != 0) {
 		return rd_fail(e, RD_EUSAGE, "device %.40s: not one of cpu, cuda, cuda:N, auto", name);
 	}
-	*be = rd_cpu_backend(rd_cpu_isa_best());
-	return (*be)->open(dev, &o, e);
+	cpu = rd_cpu_backend(rd_cpu_isa_best());
+	if (cpu->open(dev, &o, e))
+		return e->code;
+	*be = cpu;
+	return RD_OK;
 }

@@ -85,7 +85,7 @@ int RD_SYM(loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *p
 		return rd_fail(e, RD_EDOMAIN, "pseudo-Huber loss: c = %g, above 0 expected", (double)p->c);
 #pragma omp parallel for schedule(static) num_threads(dev->threads) if (n * elems >= RD_PARALLEL_MIN)
 	for (int64_t i = 0; i < n; i++) {
-		float factor = (float)((double)weight[i] * (double)scale[i] / ((double)n * (double)elems));
+		float factor = fd ? (float)((double)weight[i] * (double)scale[i] / ((double)n * (double)elems)) : 0.0f;
 		double (*f)(float, float, float, const float *, const float *, float *, int64_t) =
 			p->kind == RD_LOSS_L2 ? image_l2 : image_huber;
 
