@@ -232,7 +232,7 @@ static int read_header(struct rd_in *in, enum rd_dtype *t, struct rd_shape *s, s
  * lies costs little. */
 static int read_growing(struct rd_in *in, size_t bytes, size_t first, void **data, struct rd_err *e)
 {
-	size_t have = 0, room = bytes < first ? bytes : first;
+	size_t have = 0, room = first;
 	void *bigger;
 	int rc;
 
@@ -253,8 +253,16 @@ static int read_growing(struct rd_in *in, size_t bytes, size_t first, void **dat
 	return rc;
 }
 
-/* file_bytes: of the whole file where it is known to be there, else 0. */
-static int read_array(struct rd_in *in, uint64_t file_bytes, struct rd_array *a, struct rd_err *e)
+/* How much to ask for at once: all of it where the input is a file that large. */
+static size_t first_alloc(const struct rd_in *in, size_t bytes)
+{
+	struct stat st;
+	bool there = !stat(rd_in_name(in), &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > bytes;
+
+	return there || bytes < FIRST_ALLOC ? bytes : FIRST_ALLOC;
+}
+
+int rd_npy_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
 {
 	size_t n, bytes, got;
 	const uint8_t *view;
@@ -268,7 +276,7 @@ static int read_array(struct rd_in *in, uint64_t file_bytes, struct rd_array *a,
 		return rd_context(e, "%s", rd_in_name(in));
 	if (!rd_mul(n, rd_dtype_bytes(a->dtype), &bytes))
 		return rd_fail(e, RD_EINPUT, "%s: npy: the array's size overflows", rd_in_name(in));
-	rc = read_growing(in, bytes, bytes <= file_bytes ? bytes : FIRST_ALLOC, &a->data, e);
+	rc = read_growing(in, bytes, first_alloc(in, bytes), &a->data, e);
 	if (!rc)
 		rc = rd_in_peek(in, 1, &view, &got, e);
 	if (!rc && got)
@@ -278,22 +286,16 @@ static int read_array(struct rd_in *in, uint64_t file_bytes, struct rd_array *a,
 	return rc;
 }
 
-int rd_npy_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
-{
-	return read_array(in, 0, a, e);
-}
-
 int rd_npy_load(const char *path, struct rd_array *a, struct rd_err *e)
 {
 	struct rd_in *in;
-	struct stat st;
 	int rc;
 
 	memset(a, 0, sizeof *a);
 	rc = rd_in_open(&in, path, e);
 	if (rc)
 		return rc;
-	rc = read_array(in, !stat(path, &st) && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0, a, e);
+	rc = rd_npy_read(in, a, e);
 	rd_in_close(in);
 	return rc;
 }

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "formats/in.h"
 #include "formats/out.h"
 #include "lib/base/tensor.h"
 
@@ -39,8 +40,10 @@ void rd_pairs_writer_abort(struct rd_pairs_writer *w);
 
 struct rd_pairs_reader;
 
-/* path "-": standard input. Reads __meta__. */
-int rd_pairs_reader_open(struct rd_pairs_reader **out, const char *path, struct rd_err *e) RD_MUST;
+/* Reads __meta__. Takes `in` over (closes it with the reader, and on failure). */
+int rd_pairs_reader_open(struct rd_pairs_reader **out, struct rd_in *in, struct rd_err *e) RD_MUST;
+/* The same by name; "-": standard input. */
+int rd_pairs_reader_open_path(struct rd_pairs_reader **out, const char *path, struct rd_err *e) RD_MUST;
 const json_t *rd_pairs_reader_meta(const struct rd_pairs_reader *r);
 
 /* 1: a chunk in *c, its arrays owned by the caller; 0: __end__ was there, and counts and checksums agree; < 0: error. */

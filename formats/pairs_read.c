@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/in.h"
 #include "formats/npy.h"
 #include "formats/pairs_sum.h"
 #include "formats/tar_read.h"
@@ -234,18 +233,20 @@ static int read_end(struct rd_pairs_reader *r, struct rd_err *e)
 	return rc;
 }
 
-int rd_pairs_reader_open(struct rd_pairs_reader **out, const char *path, struct rd_err *e)
+int rd_pairs_reader_open(struct rd_pairs_reader **out, struct rd_in *in, struct rd_err *e)
 {
 	struct rd_pairs_reader *r;
 	int rc;
 
 	*out = NULL;
 	r = calloc(1, sizeof *r);
-	if (!r)
-		return rd_fail(e, RD_ENOMEM, "%s: no memory", path);
+	if (!r) {
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", rd_in_name(in));
+		rd_in_close(in);
+		return rc;
+	}
+	r->in = in;
 	rc = pairs_tally_init(&r->tally, e);
-	if (!rc)
-		rc = rd_in_open(&r->in, path, e);
 	if (!rc)
 		rc = advance(r, e);
 	if (!rc && strcmp(r->ahead.name, PAIRS_META))
@@ -259,6 +260,16 @@ int rd_pairs_reader_open(struct rd_pairs_reader **out, const char *path, struct 
 	else
 		*out = r;
 	return rc;
+}
+
+int rd_pairs_reader_open_path(struct rd_pairs_reader **out, const char *path, struct rd_err *e)
+{
+	struct rd_in *in;
+	int rc;
+
+	*out = NULL;
+	rc = rd_in_open(&in, path, e);
+	return rc ? rc : rd_pairs_reader_open(out, in, e);
 }
 
 const json_t *rd_pairs_reader_meta(const struct rd_pairs_reader *r)

@@ -88,7 +88,7 @@ static int read_all(struct rd_err *e)
 	struct rd_pairs_chunk c;
 	int rc, n = 0;
 
-	rc = rd_pairs_reader_open(&r, path, e);
+	rc = rd_pairs_reader_open_path(&r, path, e);
 	if (rc)
 		return rc;
 	while ((rc = rd_pairs_next(r, &c, e)) > 0) {
@@ -119,7 +119,7 @@ static void test_round_trip(bool label, bool ref)
 	again = slurp(&m);
 	CHECK(n == m && !memcmp(first, again, n));
 	CHECK(rd_pairs_sniff(first, n) && !rd_pairs_sniff(first, 511) && !rd_pairs_sniff(first + 512, n - 512));
-	CHECK_OK(rd_pairs_reader_open(&r, path, &e), &e);
+	CHECK_OK(rd_pairs_reader_open_path(&r, path, &e), &e);
 	CHECK(!strcmp(json_string_value(json_object_get(rd_pairs_reader_meta(r), "tool")), "test"));
 	for (int i = 0; i < CHUNKS; i++) {
 		make_chunk(&want, layout[i].first, layout[i].n, label, ref && i != 1);
