@@ -10,6 +10,23 @@
 #define JSON_MAX_BYTES ((size_t)16 << 20)
 #define EXACT_INT 9007199254740992.0 /* 2^53: up to here a double holds every integer */
 
+/* Python's json writes infinities as bare words (diffusers' lambda_min_clipped is one). They become the largest numbers,
+ * in place; strings are left alone. NaN has no such reading and stays an error. */
+static void replace_infinities(char *text)
+{
+	static const char word[] = "Infinity";
+	bool in_string = false;
+
+	for (char *p = text; *p; p++) {
+		if (*p == '"')
+			in_string = !in_string;
+		else if (in_string && *p == '\\' && p[1])
+			p++;
+		else if (!in_string && !strncmp(p, word, sizeof word - 1))
+			memcpy(p, "1e308   ", sizeof word - 1);
+	}
+}
+
 int rd_json_load(const char *path, json_t **out, struct rd_err *e)
 {
 	json_error_t je;
@@ -21,6 +38,7 @@ int rd_json_load(const char *path, json_t **out, struct rd_err *e)
 	rc = rd_in_file(path, JSON_MAX_BYTES, &text, &n, e);
 	if (rc)
 		return rc;
+	replace_infinities(text);
 	*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
 	free(text);
 	if (!*out)

@@ -38,6 +38,8 @@ enum { RD_OPT_PROGRESS = 256, RD_OPT_TOOL = 300 };
  * output. To be called first. */
 void rd_tool_init(const char *name, const char *usage, struct rd_common *c);
 
+const char *rd_tool_name(void);
+
 /* Handles a common option; true where it was one. --help and --version print and exit 0; a bad value exits 2. */
 bool rd_common_opt(struct rd_common *c, int opt);
 
@@ -64,6 +66,7 @@ void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t tot
 void rd_progress_add(uint64_t n);
 void rd_progress_note(const char *fmt, ...) RD_PRINTF(1, 2); /* a short text shown behind the rate (a loss) */
 void rd_progress_end(void); /* clears the line; with -v prints the final count and rate */
+void rd_progress_hide(void); /* takes the line away until the next one is due, so that a message can be printed */
 double rd_progress_seconds(void); /* since start */
 
 /* Appends {"tool":name,"version":V} plus the members of args (taken over; may be NULL) to meta's array "history". */

@@ -1,0 +1,219 @@
+#include "tools/common/common.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/out.h"
+
+static struct {
+	const char *name, *usage;
+	const struct rd_common *c;
+} tool = {.name = "rectdiff", .usage = ""};
+
+/* --- messages ----------------------------------------------------------------------------------------------------- */
+
+static void say(const char *fmt, va_list ap)
+{
+	rd_progress_hide();
+	fprintf(stderr, "%s: ", tool.name);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void rd_die(const struct rd_err *e)
+{
+	rd_progress_hide();
+	fprintf(stderr, "%s: %s\n", tool.name, e->msg);
+	rd_out_unlink_all();
+	exit(rd_exit_status(e));
+}
+
+void rd_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (tool.c && tool.c->quiet)
+		return;
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+void rd_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!tool.c || !tool.c->verbose)
+		return;
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
+void rd_usage_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (fmt) { /* NULL: getopt has said what is wrong */
+		va_start(ap, fmt);
+		say(fmt, ap);
+		va_end(ap);
+	}
+	fprintf(stderr, "%s: try --help\n", tool.name);
+	rd_out_unlink_all();
+	exit(2);
+}
+
+const char *rd_tool_name(void)
+{
+	return tool.name;
+}
+
+/* --- start -------------------------------------------------------------------------------------------------------- */
+
+/* Dies of the signal after all, with nothing left behind. */
+static void on_signal(int sig)
+{
+	rd_out_unlink_all();
+	raise(sig); /* SA_RESETHAND: the default action now */
+}
+
+void rd_tool_init(const char *name, const char *usage, struct rd_common *c)
+{
+	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER}, old;
+
+	tool.name = name;
+	tool.usage = usage;
+	tool.c = c;
+	memset(c, 0, sizeof *c);
+	c->device = "auto";
+	for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
+		if (!sigaction(sigs[i], NULL, &old) && old.sa_handler != SIG_IGN) /* as nohup wants it */
+			sigaction(sigs[i], &sa, NULL);
+}
+
+/* Text that was asked for, on standard output; a full disk is an error here too. */
+static void print_and_exit(const char *fmt, ...) RD_PRINTF(1, 2) __attribute__((noreturn));
+static void print_and_exit(const char *fmt, ...)
+{
+	struct rd_err e;
+	va_list ap;
+	int bad;
+
+	va_start(ap, fmt);
+	bad = vprintf(fmt, ap) < 0;
+	va_end(ap);
+	if (fclose(stdout) || bad) {
+		(void)rd_fail_errno(&e, RD_EIO, "standard output");
+		rd_die(&e);
+	}
+	exit(0);
+}
+
+bool rd_common_opt(struct rd_common *c, int opt)
+{
+	static const char *const modes[] = {"auto", "always", "never", NULL};
+
+	switch (opt) {
+	case 'h': print_and_exit("%s", tool.usage);
+	case 'V': print_and_exit("%s (rectdiff) %s\n", tool.name, RD_VERSION);
+	case 'q': c->quiet = true; return true;
+	case 'v': c->verbose++; return true;
+	case 'f': c->force = true; return true;
+	case 'o': c->out = optarg; return true;
+	case 'd': c->device = optarg; return true;
+	case 'b': c->batch = rd_opt_int("--batch", optarg, 1, 1 << 24); return true;
+	case 'j':
+		c->threads = (int)rd_opt_int("--threads", optarg, 0, 4096);
+		if (c->threads)
+			omp_set_num_threads(c->threads);
+		return true;
+	case RD_OPT_PROGRESS: c->progress = (enum rd_progress_mode)rd_opt_choice("--progress", optarg, modes); return true;
+	default: return false;
+	}
+}
+
+unsigned rd_common_out_flags(const struct rd_common *c)
+{
+	return RD_OUT_BINARY | (c->force ? RD_OUT_FORCE : 0u);
+}
+
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
+
+int64_t rd_opt_int(const char *option, const char *text, int64_t lo, int64_t hi)
+{
+	char *end;
+	long long v;
+
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (end == text || *end)
+		rd_usage_error("%s: '%s' is not an integer", option, text);
+	if (errno || v < lo || v > hi)
+		rd_usage_error("%s: %s is outside %lld..%lld", option, text, (long long)lo, (long long)hi);
+	return v;
+}
+
+uint64_t rd_opt_u64(const char *option, const char *text)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(text, &end, 0);
+	if (text[strspn(text, " \t+")] == '-' || end == text || *end) /* strtoull would wrap a minus round */
+		rd_usage_error("%s: '%s' is not an integer >= 0", option, text);
+	if (errno)
+		rd_usage_error("%s: %s is 2^64 or more", option, text);
+	return v;
+}
+
+double rd_opt_num(const char *option, const char *text, double lo, double hi)
+{
+	char *end;
+	double v;
+
+	v = strtod(text, &end);
+	if (end == text || *end)
+		rd_usage_error("%s: '%s' is not a number", option, text);
+	if (!(v >= lo && v <= hi)) /* NaN too */
+		rd_usage_error("%s: %s is outside %g..%g", option, text, lo, hi);
+	return v;
+}
+
+int rd_opt_choice(const char *option, const char *text, const char *const *names)
+{
+	char list[256] = "";
+	size_t n = 0;
+
+	for (int i = 0; names[i]; i++) {
+		if (!strcmp(names[i], text))
+			return i;
+		if (n < sizeof list)
+			n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
+	}
+	rd_usage_error("%s: '%s' is not one of %s", option, text, list);
+}
+
+/* --- provenance --------------------------------------------------------------------------------------------------- */
+
+void rd_meta_history(json_t *meta, json_t *args)
+{
+	json_t *list = json_object_get(meta, "history"), *step;
+
+	if (!json_is_array(list)) {
+		list = json_array();
+		json_object_set_new(meta, "history", list);
+	}
+	step = json_pack("{s:s, s:s}", "tool", tool.name, "version", RD_VERSION);
+	json_object_update(step, args);
+	json_array_append_new(list, step);
+	json_decref(args);
+}
