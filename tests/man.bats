@@ -1,0 +1,66 @@
+# The pages say what the tools do: options, cross references, the reader in rdframe(5).
+bats_load_library bats-support
+bats_load_library bats-assert
+
+setup() {
+	cd "$BATS_TEST_DIRNAME/.." || exit 1
+	PYTHON=${PYTHON:-python3}
+}
+
+tools() {
+	local f
+	for f in tools/*.c; do basename "$f" .c; done
+}
+
+# Long options, one a line, of a tool's help and of its page.
+help_options() { "$1" --help | grep -oE -e '--[a-z0-9][a-z0-9-]*' | sort -u; }
+page_options() { sed -n 's/^\.It //p' "man/$1.1" | grep -oE 'Fl -[a-z0-9][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
+
+short_help_options() { "$1" --help | grep -v '^usage' | grep -oE '(^|[ (])-[A-Za-z]( |,|$)' | grep -oE '[A-Za-z]' | sort -u; }
+short_page_options() { sed -n 's/^\.It //p' "man/$1.1" | grep -oE 'Fl [A-Za-z]\b' | sed 's/^Fl //' | sort -u; }
+
+@test "every tool has a page, and every page of section 1 a tool" {
+	diff <(tools) <(for f in man/*.1; do basename "$f" .1; done)
+}
+
+@test "a page lists the long options that --help lists, and no others" {
+	local t
+	for t in $(tools); do
+		run diff <(help_options "$t") <(page_options "$t")
+		assert_success
+	done
+}
+
+@test "a page lists the short options that --help lists, and no others" {
+	local t
+	for t in $(tools); do
+		run diff <(short_help_options "$t") <(short_page_options "$t")
+		assert_success
+	done
+}
+
+@test "cross references lead to pages that are there" {
+	local name section
+	while read -r name section; do
+		[ -e "man/$name.$section" ] || fail "man/$name.$section: referenced, not there"
+	done < <(sed -nE 's/^\.(It )?Xr ([a-z]+) ([157]).*/\2 \3/p' man/*.[157] | sort -u)
+}
+
+@test "the Python reader in rdframe(5) reads a stream" {
+	"$PYTHON" -c 'import msgpack, numpy' || skip "no python3 with msgpack and numpy"
+	noisegen -n 1000 --shape 3,4 -s 7 -b 300 -o "$BATS_TEST_TMPDIR/stream"
+	tensorcat --to npy -n noise "$BATS_TEST_TMPDIR/stream" >"$BATS_TEST_TMPDIR/noise.npy"
+	"$PYTHON" tests/read_frame.py noise "$BATS_TEST_TMPDIR/noise.npy" <"$BATS_TEST_TMPDIR/stream"
+}
+
+@test "the Python reader in rdframe(5) notices a cut, also between two frames" {
+	"$PYTHON" -c 'import msgpack, numpy' || skip "no python3 with msgpack and numpy"
+	local full cut
+	noisegen -n 1000 --shape 3,4 -b 300 -o "$BATS_TEST_TMPDIR/stream"
+	full=$(stat -c %s "$BATS_TEST_TMPDIR/stream")
+	for cut in $((full - 1)) $((full - 13)) $((full - 40)) 1000; do
+		run "$PYTHON" tests/read_frame.py noise /dev/null < <(head -c "$cut" "$BATS_TEST_TMPDIR/stream")
+		assert_failure
+		assert_output --partial "no end map"
+	done
+}
