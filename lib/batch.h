@@ -26,12 +26,14 @@ void rd_stream_free(struct rd_stream *s);
 
 struct rd_source;
 
-/* Opens inputs one after another as one source; each is known by its content: an rdframe stream ("-" is standard input), a
- * pairs archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
- * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). All must agree in role, fields and sample
- * shapes: RD_EINPUT names both files otherwise. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
- * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields are joined side by side and
- * must have the same n. */
+/* Opens inputs (at least one) one after another as one source; each is known by its content: an rdframe stream, a pairs
+ * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
+ * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). "-" is standard input, whatever it
+ * holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
+ * otherwise. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
+ * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
+ * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with
+ * noise and sample, else data. Arrays count their samples from 0, or on from the input before them. */
 int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths, const char *role, struct rd_err *e) RD_MUST;
 const struct rd_stream *rd_source_stream(const struct rd_source *s);
 /* Shape of one sample of field k where it is known before reading (archives and arrays; after the first batch for streams);
