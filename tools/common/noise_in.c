@@ -1,0 +1,127 @@
+#include "tools/common/noise_in.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rng.h"
+#include "lib/base/size.h"
+
+static size_t elems(const struct rd_shape *s)
+{
+	size_t n = 1;
+
+	for (int i = 0; i < s->nd; i++)
+		n *= (size_t)s->d[i];
+	return n;
+}
+
+int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
+                      uint64_t count, const char *labels, int64_t classes, struct rd_err *e)
+{
+	void *x, *y;
+	int rc;
+
+	*in = (struct rd_noise_in){.label = -1, .seed = seed, .next = first, .end = first + count, .sample = *sample,
+	                           .dim = elems(sample), .batch = batch};
+	if (labels && strcmp(labels, "none")) {
+		if (!classes)
+			return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
+		rc = rd_labels_open(&in->labels, labels, seed, classes, e);
+		if (rc)
+			return rc;
+	}
+	rc = rd_alloc(&x, (size_t)batch * in->dim, sizeof *in->x, "noise", e);
+	if (rc)
+		return rc;
+	in->x = x;
+	rc = rd_alloc(&y, (size_t)batch, sizeof *in->y, "labels", e);
+	in->y = y;
+	return rc;
+}
+
+int rd_noise_stream(struct rd_noise_in *in, const char *path, const struct rd_shape *sample, int64_t batch, int64_t classes,
+                    struct rd_err *e)
+{
+	const struct rd_stream *s;
+	int rc;
+
+	*in = (struct rd_noise_in){.label = -1, .sample = *sample, .dim = elems(sample), .batch = batch};
+	rc = rd_source_open(&in->src, &path, 1, "noise", e);
+	if (rc)
+		return rc;
+	s = rd_source_stream(in->src);
+	in->noise = rd_stream_field(s, "noise");
+	in->label = classes ? rd_stream_field(s, "label") : -1;
+	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `noise` in it", rd_source_name(in->src));
+}
+
+static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
+{
+	struct rd_shape one;
+	char have[128], want[128];
+	int rc;
+
+	if (in->cur && in->at < in->cur->n)
+		return 1;
+	rc = rd_source_next(in->src, &in->cur, e);
+	in->at = 0;
+	if (rc <= 0)
+		return rc;
+	one = in->cur->f[in->noise].shape;
+	one.nd--;
+	memmove(one.d, one.d + 1, (size_t)one.nd * sizeof *one.d);
+	if (!rd_shape_eq(&one, &in->sample))
+		return rd_fail(e, RD_EINPUT, "%s: noise of shape %s, the model's samples are %s", rd_source_name(in->src),
+		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
+	return 1;
+}
+
+static int generate(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e)
+{
+	if (in->next == in->end)
+		return 0;
+	b->n = in->end - in->next < (uint64_t)in->batch ? (int64_t)(in->end - in->next) : in->batch;
+	b->first = in->next;
+	b->ref_seed = in->seed;
+	rd_rng_normal_batch(in->seed, RD_RNG_NOISE, in->next, in->x, (size_t)b->n, in->dim);
+	b->noise = in->x;
+	in->next += (uint64_t)b->n;
+	if (!in->labels)
+		return 1;
+	b->label = in->y;
+	return rd_labels_get(in->labels, b->first, b->n, in->y, e) ? e->code : 1;
+}
+
+int rd_noise_next(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e)
+{
+	int rc;
+
+	memset(b, 0, sizeof *b);
+	if (!in->src)
+		return generate(in, b, e);
+	rc = next_of_stream(in, e);
+	if (rc <= 0)
+		return rc;
+	b->n = in->cur->n - in->at < in->batch ? in->cur->n - in->at : in->batch;
+	b->first = in->cur->first + (uint64_t)in->at;
+	b->ref = in->cur->ref[in->noise];
+	b->ref_seed = in->cur->ref_seed[in->noise];
+	b->noise = (const float *)in->cur->f[in->noise].data + (size_t)in->at * in->dim;
+	if (in->label >= 0)
+		b->label = (const int32_t *)in->cur->f[in->label].data + in->at;
+	in->at += b->n;
+	return 1;
+}
+
+bool rd_noise_has_labels(const struct rd_noise_in *in)
+{
+	return in->label >= 0 || in->labels;
+}
+
+void rd_noise_close(struct rd_noise_in *in)
+{
+	rd_source_close(in->src);
+	rd_labels_close(in->labels);
+	free(in->x);
+	free(in->y);
+}

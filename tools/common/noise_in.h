@@ -1,0 +1,46 @@
+/* Where a sampler's noise comes from: its own generator, or a noise stream; one way to ask for the next batch. */
+#ifndef RD_TOOLS_NOISE_IN_H
+#define RD_TOOLS_NOISE_IN_H
+
+#include "lib/batch.h"
+#include "lib/labels.h"
+
+struct rd_noise_in {
+	/* a stream */
+	struct rd_source *src; /* NULL: generated */
+	int noise, label;      /* fields; label -1: none */
+	const struct rd_batch *cur;
+	int64_t at;
+	/* generated */
+	uint64_t seed, next, end;
+	struct rd_labels *labels; /* NULL: none */
+	/* the batch given out */
+	struct rd_shape sample;   /* of one sample */
+	size_t dim;
+	int64_t batch;
+	float *x;
+	int32_t *y;
+};
+
+/* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
+int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
+                      uint64_t count, const char *labels, int64_t classes, struct rd_err *e) RD_MUST;
+/* A stream of role noise whose samples have the shape given; its labels are used where the model has classes. */
+int rd_noise_stream(struct rd_noise_in *in, const char *path, const struct rd_shape *sample, int64_t batch, int64_t classes,
+                    struct rd_err *e) RD_MUST;
+
+/* Samples first .. first+n-1 (n <= batch): noise [n, dim], label [n] or NULL, both valid until the next call. ref: the noise is
+ * that of ref_seed, and came or may go as a reference. */
+struct rd_noise_batch {
+	uint64_t first, ref_seed;
+	int64_t n;
+	const float *noise;
+	const int32_t *label;
+	bool ref;
+};
+/* 1: a batch in *b; 0: the end. */
+int rd_noise_next(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e) RD_MUST;
+bool rd_noise_has_labels(const struct rd_noise_in *in);
+void rd_noise_close(struct rd_noise_in *in);
+
+#endif

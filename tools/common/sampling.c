@@ -1,0 +1,112 @@
+#include "tools/common/sampling.h"
+
+#include <string.h>
+
+void rd_sampling_init(struct rd_sampling_args *a)
+{
+	*a = (struct rd_sampling_args){.solver = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
+}
+
+bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
+{
+	switch (opt) {
+	case 'm': a->model = optarg; break;
+	case RD_OPT_SOLVER: a->solver = rd_opt_choice("--solver", optarg, rd_solver_names); break;
+	case RD_OPT_STEPS: a->steps = (int)rd_opt_int("--steps", optarg, 1, 100000); break;
+	case RD_OPT_SPACING: a->spacing = rd_opt_choice("--spacing", optarg, rd_spacing_names); break;
+	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
+	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
+	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
+	case RD_OPT_NO_CLIP: a->clip = 0; break;
+	case RD_OPT_CLIP:
+		a->clip = 1;
+		a->clip_range = optarg ? rd_opt_num("--clip", optarg, 1e-6, 1e6) : 0;
+		break;
+	default: return false;
+	}
+	return true;
+}
+
+static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, const struct rd_scheduler *s, bool clip_default)
+{
+	struct rd_sampler_opts o = rd_sampler_defaults(s, clip_default);
+
+	o.grid.steps = a->steps;
+	if (a->solver >= 0)
+		o.solver = (enum rd_solver)a->solver;
+	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
+		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
+		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
+	}
+	o.denoise.guidance = a->guidance;
+	o.denoise.null_class = a->null_class;
+	if (a->clip >= 0)
+		o.denoise.clip = a->clip;
+	if (a->clip_range > 0)
+		o.denoise.clip_range = a->clip_range;
+	return o;
+}
+
+/* A grid that begins below the schedule's end is told of: x is noise there, and the network expects less of it. */
+static void warn_start(const struct rd_sampling *s)
+{
+	const struct rd_schedule *c = &s->model.scheduler.schedule;
+	double t = rd_sampler_grid(s->sampler)->from[0].t;
+
+	if (t < 0.9 * c->t_hi)
+		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
+		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
+}
+
+static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
+{
+	struct rd_scheduler other;
+	int rc = rd_model_load(&s->model, a->model, e);
+
+	if (rc || !a->scheduler)
+		return rc;
+	rc = rd_scheduler_load(&other, a->scheduler, e);
+	if (rc)
+		return rc;
+	rd_scheduler_free(&s->model.scheduler);
+	s->model.scheduler = other;
+	return RD_OK;
+}
+
+int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
+                     struct rd_err *e)
+{
+	struct rd_sampler_opts o;
+	int rc;
+
+	memset(s, 0, sizeof *s);
+	if (!a->model)
+		rd_usage_error("which model? -m MODEL is missing");
+	rc = open_model(s, a, e);
+	if (!rc)
+		rc = rd_device_open(c->device, c->threads, &s->be, &s->dev, e);
+	if (!rc) {
+		s->batch = c->batch ? c->batch : 64;
+		o = sampler_opts(a, &s->model.scheduler, clip_default);
+		rc = rd_sampler_new(&s->sampler, &s->model, s->be, s->dev, &o, e);
+	}
+	if (rc) {
+		rd_sampling_close(s);
+		return rc;
+	}
+	warn_start(s);
+	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
+	        (long long)rd_graph_param_count(s->model.params), s->model.scheduler.schedule.form->name,
+	        rd_pred_names[s->model.scheduler.pred], rd_solver_names[o.solver], rd_sampler_nfe(s->sampler),
+	        s->be->describe(s->dev));
+	return RD_OK;
+}
+
+void rd_sampling_close(struct rd_sampling *s)
+{
+	rd_sampler_free(s->sampler);
+	if (s->dev)
+		s->be->close(s->dev);
+	rd_model_free(&s->model);
+	memset(s, 0, sizeof *s);
+}

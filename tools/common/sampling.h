@@ -1,0 +1,52 @@
+/* The options by which denoise and odesample choose a model and how its ODE is solved, and the model they open. */
+#ifndef RD_TOOLS_SAMPLING_H
+#define RD_TOOLS_SAMPLING_H
+
+#include "lib/sampler.h"
+#include "tools/common/common.h"
+
+struct rd_sampling_args {
+	const char *model, *scheduler;
+	int solver, spacing;  /* -1: as the scheduler's config says */
+	int steps;
+	double guidance;
+	int64_t null_class;
+	int clip;             /* 1 on, 0 off, -1: the tool's default */
+	double clip_range;    /* 0: as the config says */
+};
+
+enum { RD_OPT_SOLVER = 400, RD_OPT_STEPS, RD_OPT_SPACING, RD_OPT_GUIDANCE, RD_OPT_NULL_CLASS, RD_OPT_SCHEDULER, RD_OPT_CLIP,
+       RD_OPT_NO_CLIP };
+#define RD_SAMPLING_SHORT "m:"
+#define RD_SAMPLING_LONG \
+	{"model", required_argument, 0, 'm'}, {"solver", required_argument, 0, RD_OPT_SOLVER}, \
+	{"steps", required_argument, 0, RD_OPT_STEPS}, {"spacing", required_argument, 0, RD_OPT_SPACING}, \
+	{"guidance", required_argument, 0, RD_OPT_GUIDANCE}, {"null-class", required_argument, 0, RD_OPT_NULL_CLASS}, \
+	{"scheduler", required_argument, 0, RD_OPT_SCHEDULER}, {"clip", optional_argument, 0, RD_OPT_CLIP}, \
+	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}
+#define RD_SAMPLING_USAGE \
+	"  -m, --model MODEL    a model folder in diffusers' layout\n" \
+	"      --solver S       ddim, euler, heun or dpm++2m; default: the scheduler's own, else dpm++2m\n" \
+	"      --steps K        default 25\n" \
+	"      --spacing P      trailing, leading, linspace or karras; default: the scheduler's own, else trailing\n" \
+	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
+	"      --null-class K   the class that stands for none; default: what the model records\n" \
+	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n"
+
+void rd_sampling_init(struct rd_sampling_args *a);
+bool rd_sampling_opt(struct rd_sampling_args *a, int opt); /* true where it was one of them */
+
+struct rd_sampling {
+	struct rd_model model;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_sampler *sampler;
+	int64_t batch;
+};
+
+/* Loads the model and opens the device and the sampler. clip_default: whether clip_sample of the config counts. */
+int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
+                     struct rd_err *e) RD_MUST;
+void rd_sampling_close(struct rd_sampling *s);
+
+#endif

@@ -1,0 +1,260 @@
+/* Samples of a model in few steps: from noise of its own or from a stream; as frames, whole trajectories, or a picture. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/png.h"
+#include "tools/common/noise_in.h"
+#include "tools/common/sampling.h"
+
+static const char usage[] =
+	"usage: odesample -m MODEL [-n N] [-s SEED] [-i FIRST] [-l LABELS] [options] >FRAMES\n"
+	"       odesample -m MODEL [options] NOISE|- >FRAMES\n"
+	"Integrates the model's ODE from noise of its own, or from a noise stream, and writes the samples.\n"
+	"\n"
+	"  -n, --count N        how many samples, default 64\n"
+	"  -s, --seed S         default 0\n"
+	"  -i, --first FIRST    index of the first sample, default 0\n"
+	"  -l, --labels LABELS  none, uniform:K, a class, or a file; default: uniform over the model's classes but the null class\n"
+	RD_SAMPLING_USAGE
+	"      --clip[=R]       clamp x0 to +-R at every step; default: as the scheduler's clip_sample says\n"
+	"      --no-clip        do not, whatever the config says\n"
+	"      --trajectory     write every state with its t, alpha, sigma, x0 and eps (role trajectory)\n"
+	"      --png FILE       a grid of the samples (the first 1024); without -o nothing else is written\n"
+	"      --columns C      of the grid, default as many as rows\n"
+	"      --scale K        K-fold enlargement of the grid's images, default 2\n"
+	"  -b, --batch N        images computed at once, default 64\n"
+	"  -d, --device D       auto (default), cpu or cuda[:N]\n"
+	"  -o, --output FILE    default standard output (-o - with --png)\n"
+	"  -f, --force          write binary data to a terminal\n"
+	"  -j, --threads N      default all processors\n"
+	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
+
+enum { OPT_TRAJECTORY = RD_OPT_TOOL, OPT_PNG, OPT_COLUMNS, OPT_SCALE };
+
+#define PNG_MAX 1024
+
+struct opts {
+	struct rd_common c;
+	struct rd_sampling_args s;
+	const char *in, *labels, *png; /* in NULL: noise of its own */
+	uint64_t count, seed, first;
+	bool trajectory;
+	int64_t columns;
+	int scale;
+};
+
+static void parse_opts(struct opts *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG, {"count", required_argument, 0, 'n'},
+		{"seed", required_argument, 0, 's'}, {"first", required_argument, 0, 'i'}, {"labels", required_argument, 0, 'l'},
+		{"trajectory", no_argument, 0, OPT_TRAJECTORY}, {"png", required_argument, 0, OPT_PNG},
+		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE}, {0, 0, 0, 0},
+	};
+	bool own = false;
+	int opt;
+
+	o->count = 64;
+	o->scale = 2;
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT "n:s:i:l:", longs, NULL)) != -1) {
+		own |= opt == 'n' || opt == 's' || opt == 'i' || opt == 'l';
+		switch (opt) {
+		case 'n': o->count = (uint64_t)rd_opt_int("--count", optarg, 1, INT64_MAX / 2); break;
+		case 's': o->seed = rd_opt_u64("--seed", optarg); break;
+		case 'i': o->first = (uint64_t)rd_opt_int("--first", optarg, 0, INT64_MAX / 2); break;
+		case 'l': o->labels = optarg; break;
+		case OPT_TRAJECTORY: o->trajectory = true; break;
+		case OPT_PNG: o->png = optarg; break;
+		case OPT_COLUMNS: o->columns = rd_opt_int("--columns", optarg, 1, PNG_MAX); break;
+		case OPT_SCALE: o->scale = (int)rd_opt_int("--scale", optarg, 1, 64); break;
+		default:
+			if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
+				rd_usage_error(NULL);
+		}
+	}
+	if (argc - optind > 1)
+		rd_usage_error("%s: one input is read", argv[optind + 1]);
+	o->in = optind < argc ? argv[optind] : NULL;
+	if (o->in && own)
+		rd_usage_error("-n, -s, -i and -l are for noise of one's own; %s brings its own", o->in);
+}
+
+/* Where the results go. */
+struct sinks {
+	struct rd_sink *frames; /* NULL: none */
+	struct rd_stream head;
+	float *picture;         /* the first samples, for --png; NULL: none */
+	int64_t pictured;
+	struct rd_record rec;   /* of one batch, for --trajectory */
+	float *sample;          /* of one batch */
+};
+
+static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s, struct rd_err *e)
+{
+	int64_t classes = s->model.net.classes, drawn = classes - (s->model.null_class == classes - 1);
+	char uniform[40];
+
+	if (o->in)
+		return rd_noise_stream(in, o->in, &s->model.net.sample, s->batch, classes, e);
+	if (o->s.null_class == classes - 1 && s->model.null_class < 0)
+		drawn = classes - 1;
+	snprintf(uniform, sizeof uniform, "uniform:%lld", (long long)drawn);
+	return rd_noise_generate(in, &s->model.net.sample, s->batch, o->seed, o->first, o->count,
+	                         o->labels ? o->labels : drawn > 0 ? uniform : NULL, classes, e);
+}
+
+static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s,
+                    struct rd_err *e)
+{
+	static const char *const fields[] = {"x", "x0", "eps"};
+	json_t *meta = in->src ? json_deep_copy(rd_source_stream(in->src)->meta) : json_object();
+	int rc;
+
+	if (!in->src) {
+		json_object_set_new(meta, "seed", json_sprintf("%llu", (unsigned long long)o->seed));
+		json_object_set_new(meta, "first", json_integer((json_int_t)o->first));
+		json_object_set_new(meta, "count", json_integer((json_int_t)o->count));
+	}
+	rd_model_describe(&s->model, meta);
+	rd_sampler_describe(s->sampler, meta);
+	if (o->trajectory)
+		json_object_set_new(meta, "grid", rd_sampler_grid_json(s->sampler));
+	rd_meta_history(meta, NULL);
+	rd_stream_init(out, o->trajectory ? "trajectory" : "samples", meta);
+	rc = rd_stream_add(out, "noise", e);
+	if (!rc && rd_noise_has_labels(in))
+		rc = rd_stream_add(out, "label", e);
+	for (int i = 0; i < 3 && o->trajectory && !rc; i++)
+		rc = rd_stream_add(out, fields[i], e);
+	return rc || o->trajectory ? rc : rd_stream_add(out, "sample", e);
+}
+
+static int alloc(struct sinks *k, const struct opts *o, const struct rd_noise_in *in, const struct rd_sampling *s,
+                 struct rd_err *e)
+{
+	size_t row = in->dim * sizeof(float), b = (size_t)in->batch, steps = (size_t)rd_sampler_grid(s->sampler)->steps;
+
+	if (o->png && in->sample.nd != 3)
+		return rd_fail(e, RD_EUSAGE, "--png: the model's samples are no images");
+	k->sample = calloc(b, row);
+	if (o->png)
+		k->picture = calloc(PNG_MAX, row);
+	if (o->trajectory) {
+		k->rec = (struct rd_record){calloc(b * (steps + 1), row), calloc(b * steps, row), calloc(b * steps, row)};
+		if (!k->rec.x || !k->rec.x0 || !k->rec.eps)
+			return rd_fail(e, RD_ENOMEM, "no memory for trajectories of %lld samples at once", (long long)in->batch);
+	}
+	return k->sample && (k->picture || !o->png) ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for a batch");
+}
+
+/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
+static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
+{
+	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
+
+	if (points)
+		a.shape.d[a.shape.nd++] = points;
+	for (int i = 0; i < in->sample.nd; i++)
+		a.shape.d[a.shape.nd++] = in->sample.d[i];
+	return a;
+}
+
+static int write_batch(struct sinks *k, const struct rd_noise_in *in, const struct rd_noise_batch *b, int64_t steps,
+                       struct rd_err *e)
+{
+	struct rd_batch p = {.first = b->first, .n = b->n};
+	int f = 0;
+
+	p.ref[0] = b->ref;
+	p.ref_seed[0] = b->ref_seed;
+	p.f[f++] = view(in, b->n, 0, b->noise);
+	if (b->label)
+		p.f[f++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
+	if (k->rec.x) {
+		p.f[f++] = view(in, b->n, steps + 1, k->rec.x);
+		p.f[f++] = view(in, b->n, steps, k->rec.x0);
+		p.f[f] = view(in, b->n, steps, k->rec.eps);
+	} else {
+		p.f[f] = view(in, b->n, 0, k->sample);
+	}
+	return rd_sink_write(k->frames, &p, e);
+}
+
+static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *in, struct rd_err *e)
+{
+	int64_t steps = rd_sampler_grid(s->sampler)->steps;
+	struct rd_noise_batch b;
+	int rc;
+
+	while ((rc = rd_noise_next(in, &b, e)) > 0) {
+		int64_t draw = k->picture ? PNG_MAX - k->pictured : 0;
+
+		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, k->sample, k->rec.x ? &k->rec : NULL, e);
+		if (!rc && k->frames)
+			rc = write_batch(k, in, &b, steps, e);
+		if (rc)
+			return rc;
+		if (draw > b.n)
+			draw = b.n;
+		if (draw > 0)
+			memcpy(k->picture + (size_t)k->pictured * in->dim, k->sample, (size_t)draw * in->dim * sizeof *k->sample);
+		k->pictured += draw;
+		rd_progress_add((uint64_t)b.n);
+	}
+	return rc;
+}
+
+static int write_png(const struct sinks *k, const struct opts *o, const struct rd_noise_in *in, struct rd_err *e)
+{
+	const int64_t *d = in->sample.d;
+	int64_t columns = o->columns ? o->columns : (int64_t)ceil(sqrt((double)k->pictured));
+	struct rd_out *out;
+	int rc = rd_out_open(&out, o->png, RD_OUT_BINARY, e);
+
+	if (rc)
+		return rc;
+	rc = rd_png_grid(out, k->picture, k->pictured, d[0], d[1], d[2], columns, o->scale, e);
+	if (!rc)
+		return rd_out_finish(out, e);
+	rd_out_abort(out);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = {0};
+	struct sinks k = {0};
+	struct rd_sampling s;
+	struct rd_noise_in in;
+	struct rd_err e;
+	json_t *end;
+
+	rd_tool_init("odesample", usage, &o.c);
+	rd_sampling_init(&o.s);
+	parse_opts(&o, argc, argv);
+	if (rd_sampling_open(&s, &o.s, &o.c, true, &e) || open_noise(&in, &o, &s, &e) || describe(&k.head, &in, &o, &s, &e) ||
+	    alloc(&k, &o, &in, &s, &e))
+		rd_die(&e);
+	if ((!o.png || o.c.out) && rd_sink_open(&k.frames, o.c.out, rd_common_out_flags(&o.c), &k.head, &e))
+		rd_die(&e);
+	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(k.head.meta, "count")));
+	if (work_all(&k, &s, &in, &e) || (o.png && write_png(&k, &o, &in, &e))) {
+		rd_sink_abort(k.frames);
+		rd_die(&e);
+	}
+	rd_progress_end();
+	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
+	if (k.frames && rd_sink_finish(k.frames, end, &e))
+		rd_die(&e);
+	json_decref(end);
+	rd_stream_free(&k.head);
+	rd_noise_close(&in);
+	rd_sampling_close(&s);
+	free(k.sample);
+	free(k.picture);
+	free(k.rec.x);
+	free(k.rec.x0);
+	free(k.rec.eps);
+	return 0;
+}

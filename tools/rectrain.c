@@ -1,0 +1,282 @@
+/* Retrains a model on (noise, sample) pairs, or trains one on data; schedule, prediction type and network stay as they are. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/run.h"
+#include "tools/common/common.h"
+
+static const char usage[] =
+	"usage: rectrain (-m MODEL | --init CONFIG) -o OUT [options] DATA...|-\n"
+	"Trains on pairs (archives, or a stream on standard input) or on data, and writes the model folder OUT. Killed at any\n"
+	"moment and started again with the same command, it goes on from OUT.ckpt.\n"
+	"\n"
+	"  -m, --model MODEL           the model to start from\n"
+	"      --init CONFIG           or a new one: a JSON file {\"unet\":..., \"scheduler\":...} or a folder of configs\n"
+	"  -o, --output OUT            the folder to write\n"
+	"      --coupling C            pairs (default; Algorithm 4) or independent (fresh noise for every sample; Algorithm 2)\n"
+	"      --steps N               default 10000\n"
+	"      --batch N, -b N         samples a step, default 64\n"
+	"      --lr R                  AdamW's rate, default 2e-4\n"
+	"      --rate S                constant (default) or cosine (down to 0 at the last step)\n"
+	"      --warmup N              steps of linear warm-up, default 100\n"
+	"      --ema D                 decay of the averaged weights, default 0.999\n"
+	"      --loss L                l2 or huber (pseudo-Huber); default: huber for pairs, l2 for an independent coupling\n"
+	"      --loss-space S          eps or x0: whose error the loss is; default: x0 for pairs, eps for an independent coupling\n"
+	"      --huber-c C             default 1e-3\n"
+	"      --weight-decay W        default 1e-3\n"
+	"      --clip G                largest norm of a gradient, default 1; 0: none\n"
+	"      --betas B1,B2           default 0.9,0.999\n"
+	"      --seed S, -s S          order, times, noise, new weights; default 0\n"
+	"      --label-drop P          probability that a label is replaced by the null class, default 0\n"
+	"      --null-class K          the class that stands for none; recorded in OUT\n"
+	"      --checkpoint-every N    steps, default 500\n"
+	"      --log FILE              JSON lines; --log-every N steps, default 50\n"
+	"      --dry-run               say what would be done and how long it would take, and stop\n"
+	"      --restart               begin anew although there is a checkpoint\n"
+	"      --any-machine           go on from a checkpoint of another device, instruction set or thread count\n"
+	"      --any-form              take pairs of a model of another form\n"
+	"  -f, --force                 replace an OUT of another run\n"
+	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
+	"  -j, --threads N             default all processors; the result's last bits depend on it\n"
+	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
+
+enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
+       OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
+       OPT_MACHINE, OPT_FORM };
+
+struct opts {
+	struct rd_common c;
+	const char *model, *init;
+	bool paired, dry, any_form;
+	int loss, space; /* -1: the coupling's default */
+	struct rd_train_opts t;
+	struct rd_run_opts r;
+};
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int sig)
+{
+	stop_signal = sig;
+}
+
+static void set_defaults(struct opts *o)
+{
+	o->paired = true;
+	o->loss = o->space = -1;
+	o->t = (struct rd_train_opts){.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .beta1 = 0.9, .beta2 = 0.999,
+	                              .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999, .huber_c = 1e-3,
+	                              .null_class = -1};
+	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50};
+}
+
+static void parse_betas(struct opts *o, const char *text)
+{
+	char copy[64], *comma;
+
+	snprintf(copy, sizeof copy, "%s", text);
+	comma = strchr(copy, ',');
+	if (!comma)
+		rd_usage_error("--betas %s: two numbers expected, as 0.9,0.999", text);
+	*comma = '\0';
+	o->t.beta1 = rd_opt_num("--betas", copy, 0, 0.999999);
+	o->t.beta2 = rd_opt_num("--betas", comma + 1, 0, 0.999999);
+}
+
+/* Options of the training itself. */
+static bool train_opt(struct opts *o, int opt)
+{
+	static const char *const couplings[] = {"pairs", "independent", NULL};
+
+	switch (opt) {
+	case OPT_COUPLING: o->paired = rd_opt_choice("--coupling", optarg, couplings) == 0; break;
+	case OPT_STEPS: o->t.steps = rd_opt_int("--steps", optarg, 1, 1000000000); break;
+	case OPT_LR: o->t.lr = rd_opt_num("--lr", optarg, 0, 10); break;
+	case OPT_RATE: o->t.rate = (enum rd_rate)rd_opt_choice("--rate", optarg, rd_rate_names); break;
+	case OPT_WARMUP: o->t.warmup = rd_opt_int("--warmup", optarg, 0, 1000000000); break;
+	case OPT_EMA: o->t.ema = rd_opt_num("--ema", optarg, 0, 0.9999999); break;
+	case OPT_LOSS: o->loss = rd_opt_choice("--loss", optarg, rd_loss_names); break;
+	case OPT_SPACE: o->space = rd_opt_choice("--loss-space", optarg, rd_loss_space_names); break;
+	case OPT_HUBER: o->t.huber_c = rd_opt_num("--huber-c", optarg, 1e-9, 1e9); break;
+	case OPT_DECAY: o->t.weight_decay = rd_opt_num("--weight-decay", optarg, 0, 10); break;
+	case OPT_CLIP: o->t.clip = rd_opt_num("--clip", optarg, 0, 1e9); break;
+	case OPT_BETAS: parse_betas(o, optarg); break;
+	case OPT_DROP: o->t.label_drop = rd_opt_num("--label-drop", optarg, 0, 1); break;
+	case OPT_NULL: o->t.null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
+	case 's': o->t.seed = rd_opt_u64("--seed", optarg); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* Options of the run around it. */
+static bool run_opt(struct opts *o, int opt)
+{
+	switch (opt) {
+	case 'm': o->model = optarg; break;
+	case OPT_INIT: o->init = optarg; break;
+	case OPT_EVERY: o->r.checkpoint_every = rd_opt_int("--checkpoint-every", optarg, 1, INT32_MAX); break;
+	case OPT_LOG: o->r.log = optarg; break;
+	case OPT_LOG_EVERY: o->r.log_every = rd_opt_int("--log-every", optarg, 1, INT32_MAX); break;
+	case OPT_DRY: o->dry = true; break;
+	case OPT_RESTART: o->r.restart = true; break;
+	case OPT_MACHINE: o->r.any_machine = true; break;
+	case OPT_FORM: o->any_form = true; break;
+	default: return false;
+	}
+	return true;
+}
+
+static void parse_opts(struct opts *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		RD_COMMON_LONG, RD_COMPUTE_LONG, {"model", required_argument, 0, 'm'}, {"init", required_argument, 0, OPT_INIT},
+		{"coupling", required_argument, 0, OPT_COUPLING}, {"steps", required_argument, 0, OPT_STEPS},
+		{"lr", required_argument, 0, OPT_LR}, {"rate", required_argument, 0, OPT_RATE},
+		{"warmup", required_argument, 0, OPT_WARMUP}, {"ema", required_argument, 0, OPT_EMA},
+		{"loss", required_argument, 0, OPT_LOSS}, {"loss-space", required_argument, 0, OPT_SPACE},
+		{"huber-c", required_argument, 0, OPT_HUBER}, {"weight-decay", required_argument, 0, OPT_DECAY},
+		{"clip", required_argument, 0, OPT_CLIP}, {"betas", required_argument, 0, OPT_BETAS},
+		{"seed", required_argument, 0, 's'}, {"label-drop", required_argument, 0, OPT_DROP},
+		{"null-class", required_argument, 0, OPT_NULL}, {"checkpoint-every", required_argument, 0, OPT_EVERY},
+		{"log", required_argument, 0, OPT_LOG}, {"log-every", required_argument, 0, OPT_LOG_EVERY},
+		{"dry-run", no_argument, 0, OPT_DRY}, {"restart", no_argument, 0, OPT_RESTART},
+		{"any-machine", no_argument, 0, OPT_MACHINE}, {"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT "m:s:", longs, NULL)) != -1)
+		if (!rd_common_opt(&o->c, opt) && !train_opt(o, opt) && !run_opt(o, opt))
+			rd_usage_error(NULL);
+	if (!o->model == !o->init)
+		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+	if (!o->c.out || !strcmp(o->c.out, "-"))
+		rd_usage_error("-o OUT, a folder, is needed");
+	if (optind == argc)
+		rd_usage_error("no training data: archives, files, or - for standard input");
+	if (o->c.batch)
+		o->t.batch = o->c.batch;
+	o->t.loss = o->loss >= 0 ? (enum rd_loss)o->loss : o->paired ? RD_LOSS_HUBER : RD_LOSS_L2;
+	o->t.space = o->space >= 0 ? (enum rd_loss_space)o->space : o->paired ? RD_SPACE_X0 : RD_SPACE_EPS;
+	o->r.out = o->c.out;
+	o->r.replace = o->c.force;
+}
+
+/* The command as it was typed, for the model card; quotes where the shell needs them. */
+static char *command_line(int argc, char **argv)
+{
+	char *s = NULL;
+	size_t n;
+	FILE *f = open_memstream(&s, &n);
+
+	for (int i = 0; f && i < argc; i++) {
+		const char *q = argv[i][strcspn(argv[i], " \t\n'\"\\$`*?[]{}()<>|&;!#~")] || !*argv[i] ? "'" : "";
+
+		fprintf(f, "%s%s%s%s", i ? " " : "", q, argv[i], q);
+	}
+	if (f)
+		fclose(f);
+	return s;
+}
+
+static void say_time(double s)
+{
+	if (s < 100)
+		fprintf(stderr, "%.0f s", s);
+	else if (s < 5400)
+		fprintf(stderr, "%.0f min", s / 60);
+	else
+		fprintf(stderr, "%.1f h", s / 3600);
+}
+
+/* What is about to happen, in a few lines on standard error. */
+static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
+{
+	if (o->c.quiet && !o->dry)
+		return;
+	fprintf(stderr, "rectrain: %s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
+	        (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred],
+	        (long long)d->n, o->paired ? "pairs" : "samples, independent noise");
+	if (p->already) {
+		fprintf(stderr, "rectrain: %s is there already, of this very run: nothing to do\n", o->r.out);
+		return;
+	}
+	fprintf(stderr, "rectrain: steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, ",
+	        (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
+	        (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds);
+	say_time(p->step_seconds * (double)(o->t.steps - p->from_step));
+	fprintf(stderr, "; %.0f MB of memory for network and optimiser\n", (double)p->device_bytes / 1e6);
+	fprintf(stderr, "rectrain: writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s\n", o->r.out,
+	        (double)p->model_bytes / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every,
+	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+}
+
+static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
+{
+	(void)ctx;
+	(void)step;
+	rd_progress_add(1);
+	rd_progress_note("loss %.4g", r->loss);
+	return stop_signal != 0;
+}
+
+static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, const struct rd_backend **be, struct rd_dev **dev,
+                    const char *const *data, int n_data, struct rd_err *e)
+{
+	int rc = o->model ? rd_model_load(m, o->model, e) : rd_model_from_config(m, o->init, e);
+
+	if (!rc && o->init)
+		rc = rd_model_init_weights(m, o->t.seed, e);
+	if (!rc && o->t.null_class < 0)
+		o->t.null_class = m->null_class;
+	else if (!rc)
+		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
+	if (!rc)
+		rc = rd_device_open(o->c.device, o->c.threads, be, dev, e);
+	return rc ? rc : rd_dataset_load(d, data, n_data, o->paired, o->any_form, m, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = {0};
+	struct rd_model m;
+	struct rd_dataset d;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_run *run;
+	struct rd_run_plan plan;
+	struct rd_run_result res = {0};
+	struct rd_err e;
+	char *command;
+
+	rd_tool_init("rectrain", usage, &o.c);
+	set_defaults(&o);
+	o.r.command = command = command_line(argc, argv);
+	parse_opts(&o, argc, argv);
+	if (open_all(&o, &m, &d, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
+	    rd_run_open(&run, &m, &d, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
+		rd_die(&e);
+	say_plan(&o, &m, &d, &plan);
+	if (!o.dry) {
+		signal(SIGINT, on_signal);
+		signal(SIGTERM, on_signal);
+		rd_progress_start(&o.c, "steps", (uint64_t)(o.t.steps - plan.from_step));
+		if (rd_run_go(run, tick, NULL, &res, &e))
+			rd_die(&e);
+		rd_progress_end();
+	}
+	rd_run_close(run);
+	be->close(dev);
+	rd_dataset_free(&d);
+	rd_model_free(&m);
+	free(command);
+	if (res.stopped) {
+		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
+		        (long long)o.t.steps);
+		signal(stop_signal, SIG_DFL);
+		raise(stop_signal);
+	}
+	return 0;
+}
