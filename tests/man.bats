@@ -14,10 +14,10 @@ tools() {
 
 # Long options, one a line, of a tool's help and of its page.
 help_options() { "$1" --help | grep -oE -e '--[a-z0-9][a-z0-9-]*' | sort -u; }
-page_options() { sed -n 's/^\.It //p' "man/$1.1" | grep -oE 'Fl -[a-z0-9][a-z0-9-]*' | sed 's/^Fl -/--/' | sort -u; }
+page_options() { sed -n 's/^\.It Fl//p' "man/$1.1" | grep -oE ' -[a-z0-9][a-z0-9-]*' | sed 's/^ -/--/' | sort -u; }
 
 short_help_options() { "$1" --help | grep -v '^usage' | grep -oE '(^|[ (])-[A-Za-z]( |,|$)' | grep -oE '[A-Za-z]' | sort -u; }
-short_page_options() { sed -n 's/^\.It //p' "man/$1.1" | grep -oE 'Fl [A-Za-z]\b' | sed 's/^Fl //' | sort -u; }
+short_page_options() { sed -nE 's/^\.It Fl ([A-Za-z])( .*|$)/\1/p' "man/$1.1" | sort -u; }
 
 @test "every tool has a page, and every page of section 1 a tool" {
 	diff <(tools) <(for f in man/*.1; do basename "$f" .1; done)
