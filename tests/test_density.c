@@ -89,7 +89,7 @@ int main(void)
 {
 	/* XXH3 of samples 0..9999 of seed 4. */
 	static const unsigned long long golden[] = {
-		0xf376dbff42689c86, 0xcc0c2c59c2e94c5f, 0x443e1f735ad718e5, 0x2fd149bbbf0a20fb, 0x9acb959656344e55,
+		0x1310c487f3990392, 0xcc0c2c59c2e94c5f, 0xb53fab8bcac66728, 0x70718a138dbc5ce0, 0xc1b53ec9ed271973,
 	};
 
 	for (int k = 0; rd_density_names[k]; k++) {

@@ -1,10 +1,12 @@
-/* What is measured on trajectories, against closed forms. */
+/* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for trajdump.bats:
+ * trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2 and the one-step error 4. */
 #include "lib/trajectory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/rng.h"
+#include "lib/batch.h"
 #include "lib/grid.h"
 #include "tests/check.h"
 
@@ -245,8 +247,81 @@ static void grids(void)
 	parse("{\"grid\":{\"t\":[2,0,1],\"alpha\":[0,1,1],\"sigma\":[1,1,0]}}", "turns back");
 }
 
-int main(void)
+enum { STREAM_N = 40, STREAM_STEPS = 8 };
+
+static json_t *stream_meta(void)
 {
+	json_t *t = json_array(), *alpha = json_array(), *sigma = json_array();
+
+	for (int k = 0; k <= STREAM_STEPS; k++) {
+		double u = 1 - (double)k / STREAM_STEPS;
+
+		json_array_append_new(t, json_real(u));
+		json_array_append_new(alpha, json_real(1 - u));
+		json_array_append_new(sigma, json_real(u));
+	}
+	return json_pack("{s:{s:o, s:o, s:o}, s:s, s:s, s:s}", "grid", "t", t, "alpha", alpha, "sigma", sigma, "form", "fm",
+	                 "solver", "ddim", "model", "<a&b>");
+}
+
+/* noise, x, x0, eps of sample i at [i] of the arrays. */
+static void stream_sample(struct rd_batch *b, size_t i, size_t dim)
+{
+	float *noise = (float *)b->f[0].data + i * dim, *x = (float *)b->f[1].data + i * (STREAM_STEPS + 1) * dim;
+	float *x0 = (float *)b->f[2].data + i * STREAM_STEPS * dim, *eps = (float *)b->f[3].data + i * STREAM_STEPS * dim;
+	float end[64];
+
+	rd_rng_normal(0, RD_RNG_NOISE, i, noise, dim);
+	rd_rng_normal(0, RD_RNG_DATA, i, end, dim);
+	for (size_t k = 0; k <= STREAM_STEPS; k++)
+		for (size_t j = 0; j < dim; j++) {
+			float u = 1 - (float)k / STREAM_STEPS;
+
+			x[k * dim + j] = (1 - u) * end[j] + u * noise[j];
+			if (k == STREAM_STEPS)
+				continue;
+			x0[k * dim + j] = end[j] + (k ? 0.0f : 2.0f);
+			eps[k * dim + j] = noise[j] + (k % 2 ? 1.0f : -1.0f) * (float)i / STREAM_N;
+		}
+}
+
+static int write_stream(const char *path, const char *role, int64_t dim)
+{
+	static const char *const fields[] = { "noise", "x", "x0", "eps" };
+	struct rd_batch b = { .n = STREAM_N };
+	struct rd_stream s;
+	struct rd_sink *sink = NULL;
+	struct rd_err e;
+	int rc = RD_OK;
+
+	rd_stream_init(&s, role, stream_meta());
+	for (int k = 0; !rc && k < 4; k++) {
+		int64_t nodes = k == 0 ? 1 : k == 1 ? STREAM_STEPS + 1 : STREAM_STEPS;
+		struct rd_shape shape = { .nd = 3, .d = { STREAM_N, nodes, dim } };
+
+		rc = rd_stream_add(&s, fields[k], &e);
+		if (!rc)
+			rc = rd_array_init(&b.f[k], RD_F32, &shape, 0, &e);
+	}
+	for (size_t i = 0; !rc && i < STREAM_N; i++)
+		stream_sample(&b, i, (size_t)dim);
+	if (!rc)
+		rc = rd_sink_open(&sink, path, 0, &s, &e);
+	if (!rc)
+		rc = rd_sink_write(sink, &b, &e);
+	if (!rc)
+		rc = rd_sink_finish(sink, NULL, &e);
+	if (rc)
+		fprintf(stderr, "%s\n", e.msg);
+	rd_batch_free(&b);
+	rd_stream_free(&s);
+	return rc != RD_OK;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4)
+		return write_stream(argv[1], argv[2], strtol(argv[3], NULL, 10) % 65);
 	forms();
 	defect_and_one_step();
 	circle(even, 1);

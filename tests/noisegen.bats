@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# noisegen: every sample is a function of (seed, index), however it is asked for.
+
+setup()
+{
+	bats_load_library bats-support
+	bats_load_library bats-assert
+	cd "$BATS_TEST_TMPDIR" || return
+	model="$BATS_TEST_DIRNAME/../models/fashion-ddpm"
+}
+
+# frames FILE PYTHON: the stream's header h, its fields f (arrays, all samples) and the index of the first sample, to a
+# line of Python.
+frames()
+{
+	"$PYTHON" - "$1" "$2" <<-'EOF'
+	import sys
+	import msgpack
+	import numpy as np
+	maps = list(msgpack.Unpacker(open(sys.argv[1], "rb"), max_buffer_size=2**30))
+	h, end = maps[0], maps[-1]
+	assert end["end"] == len(maps) - 2, end
+	f, refs, first = {}, 0, None
+	for m in maps[1:-1]:
+	    first = m["i"] if first is None else first
+	    if "data" in m:
+	        a = np.frombuffer(m["data"], m["type"]).reshape(m["shape"])
+	        f.setdefault(m["name"], []).append(a)
+	    else:
+	        refs += 1
+	f = {k: np.concatenate(v) for k, v in f.items()}
+	exec(sys.argv[2])
+	EOF
+}
+
+@test "noise of a shape: role, field, meta, moments" {
+	noisegen -n 500 -s 7 --shape 3,8,8 -o a
+	run frames a 'x = f["noise"]; print(h["role"], h["fields"], x.shape, x.dtype, end["samples"], h["meta"]["seed"],
+	    h["meta"]["count"], h["meta"]["first"], abs(x.mean()) < .01, abs(x.std() - 1) < .01)'
+	assert_success
+	assert_output "noise ['noise'] (500, 3, 8, 8) float32 500 7 500 0 True True"
+}
+
+@test "a model folder gives the shape and the bounds of labels" {
+	noisegen -n 3 -m "$model" -l uniform:10 -o a
+	run frames a 'print(h["fields"], f["noise"].shape, f["label"].shape, f["label"].dtype)'
+	assert_output "['noise', 'label'] (3, 1, 28, 28) (3,) int32"
+	run noisegen -n 3 -m "$model" -l uniform:12 -o b
+	assert_failure 2
+	assert_output --partial "11 classes"
+	run noisegen -n 3 -m "$model" -l 11 -o b
+	assert_failure 2
+	run noisegen -n 3 -m . -o b
+	assert_failure
+	assert_output --partial "config.json"
+	[ ! -e b ]
+}
+
+@test "the batch size and the first index do not change a sample" {
+	noisegen -n 100 -s 3 --shape 5 -l uniform:4 -o a
+	noisegen -n 100 -s 3 --shape 5 -l uniform:4 -b 7 -o b
+	noisegen -n 60 -i 40 -s 3 --shape 5 -l uniform:4 -o c
+	for x in a b c; do frames $x 'print(first); f["noise"][-60:].tofile("n"); f["label"][-60:].tofile("l")'; cat n l >$x.raw; done
+	cmp a.raw b.raw
+	cmp a.raw c.raw
+	run frames c 'print(first)'
+	assert_output 40
+}
+
+@test "seeds differ, also beyond 2^63" {
+	for s in 0 1 4294967296 18446744073709551615; do noisegen -n 1 -s $s --shape 4 -o a; frames a 'print(f["noise"])'; done | sort | uniq -d >dup
+	[ ! -s dup ]
+}
+
+@test "shards partition the range, whatever the remainder" {
+	for range in "10 3" "2 5" "0 2" "64 8" "1001 7"; do
+		read -r count n <<<"$range"
+		noisegen -n "$count" -i 5 --shape 2 -l uniform:3 -o whole
+		frames whole 'open("whole.raw", "wb").write(f["noise"].tobytes() + f["label"].tobytes() if f else b"")'
+		for i in $(seq "$n"); do
+			noisegen -n "$count" -i 5 -S "$i/$n" --shape 2 -l uniform:3 -o "part$i"
+		done
+		"$PYTHON" - "$n" "$count" <<-'EOF' >parts.raw
+		import sys
+		import msgpack
+		x, y, at, sizes = b"", b"", 5, []
+		for i in range(1, int(sys.argv[1]) + 1):
+		    maps = list(msgpack.Unpacker(open(f"part{i}", "rb")))
+		    assert maps[0]["meta"]["first"] == at
+		    sizes.append(maps[-1]["samples"])
+		    assert maps[0]["meta"]["count"] == sizes[-1]
+		    at += sizes[-1]
+		    for m in maps[1:-1]:
+		        if m["name"] == "noise":
+		            x += m["data"]
+		        else:
+		            y += m["data"]
+		assert at == 5 + int(sys.argv[2]) and max(sizes) - min(sizes) <= 1
+		sys.stdout.buffer.write(x + y)
+		EOF
+		cmp whole.raw parts.raw
+	done
+	run noisegen -n 10 -S 4/3 --shape 2
+	assert_failure 2
+	run noisegen -n 10 -S 3 --shape 2
+	assert_failure 2
+}
+
+@test "references hold no numbers" {
+	noisegen -n 1000 -s 9 --shape 3,32,32 --ref -l 2 -o a
+	[ "$(stat -c %s a)" -lt 20000 ]
+	run frames a 'print(list(f), refs > 0, set(f["label"]), maps[1]["ref"]["seed"], maps[1]["shape"][1:])'
+	assert_output "['label'] True {2} 9 [3, 32, 32]"
+}
+
+@test "labels from a file go by the global index" {
+	"$PYTHON" -c 'import numpy as np; np.save("l.npy", np.arange(100) % 10); np.save("bad.npy", np.array([3, -1]))
+np.save("square.npy", np.zeros((4, 4), int))'
+	noisegen -n 20 -i 70 -b 6 --shape 2 -l l.npy -o a
+	run frames a 'print((f["label"] == (np.arange(70, 90) % 10)).all())'
+	assert_output True
+	run noisegen -n 20 -i 90 --shape 2 -l l.npy -o b
+	assert_failure 3
+	assert_output --partial "100 labels"
+	run noisegen -n 2 --shape 2 -l bad.npy -o b
+	assert_failure 3
+	assert_output --partial "label -1"
+	run noisegen -n 2 --shape 2 -l square.npy -o b
+	assert_failure 3
+	[ ! -e b ]
+}
+
+@test "densities: role data, standardised, components as labels when asked" {
+	for d in 8gaussians checkerboard moons spiral rings; do
+		noisegen -n 20000 --dist $d -l component -o a
+		run frames a 'x = f["sample"]; print(h["role"], h["fields"], x.shape, (abs(x.mean(0)) < .05).all(),
+		    abs((x**2).sum(1).mean() - 2) < .05, f["label"].max() in (1, 3, 7), f["label"].min())'
+		assert_output "data ['sample', 'label'] (20000, 2) True True True 0"
+	done
+	noisegen -n 5 --dist moons -o a
+	run frames a 'print(h["fields"], h["meta"]["density"])'
+	assert_output "['sample'] moons"
+	run noisegen -n 5 --shape 2 -l component
+	assert_failure
+}
+
+@test "an empty range is a whole stream" {
+	noisegen -n 0 --shape 2 -o a
+	run frames a 'print(end["samples"], f)'
+	assert_output "0 {}"
+}
+
+@test "what makes no sense is refused with status 2" {
+	for args in "" "-n 3" "-n 3 --shape 2 --dist moons" "-n -1 --shape 2" "-n 3x --shape 2" "-n 3 --shape 2,,2" \
+		"-n 3 --shape 0" "-n 3 --shape 1,1,1,1,1,1,1,1" "-n 3 --dist squares" "-n 3 --dist moons --ref" \
+		"-n 3 --shape 2 -l uniform:0" "-n 3 --shape 2 -l uniform:x" "-n 3 --shape 99999999,9999" "-n 3 --shape 2 extra" \
+		"-n 9223372036854775807 -i 1 --shape 2"; do
+		# shellcheck disable=SC2086
+		run noisegen $args -o x
+		assert_failure 2
+		assert_output --partial noisegen
+		[ ! -e x ]
+	done
+}
+
+@test "a full disk is a failure" {
+	run noisegen -n 1000 --shape 1000 -o /dev/full
+	assert_failure 1
+	assert_output --partial "No space left"
+}
