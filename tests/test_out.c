@@ -1,0 +1,336 @@
+/* Output is complete or not there: renames, full disks, signals, links, modes. And the input side: peeks, sizes, names. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "formats/in.h"
+#include "formats/out.h"
+#include "tests/check.h"
+
+static struct rd_err e;
+
+static int entries(void)
+{
+	DIR *d = opendir(".");
+	int n = -2; /* . and .. */
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static int holds(const char *path, const char *text)
+{
+	char *s;
+	size_t n;
+	int same;
+
+	if (rd_in_file(path, 1 << 20, &s, &n, &e))
+		return 0;
+	same = n == strlen(text) && !memcmp(s, text, n);
+	free(s);
+	return same;
+}
+
+static void test_whole_file(void)
+{
+	struct rd_out *o;
+
+	CHECK_OK(rd_out_open(&o, "a", 0, &e), &e);
+	CHECK_OK(rd_out_write(o, "hel", 3, &e), &e);
+	CHECK_OK(rd_out_printf(o, &e, "%s %d\n", "lo", 1), &e);
+	CHECK(rd_out_bytes(o) == 8);
+	CHECK(access("a", F_OK) != 0 && entries() == 1);
+	CHECK_OK(rd_out_finish(o, &e), &e);
+	CHECK(holds("a", "hello 1\n") && entries() == 1);
+	CHECK_OK(rd_out_file("a", "new", 3, &e), &e);
+	CHECK(holds("a", "new") && entries() == 1);
+	unlink("a");
+}
+
+static void test_abort(void)
+{
+	struct rd_out *o;
+
+	CHECK_OK(rd_out_file("a", "old", 3, &e), &e);
+	CHECK_OK(rd_out_open(&o, "a", 0, &e), &e);
+	CHECK_OK(rd_out_write(o, "new", 3, &e), &e);
+	CHECK(entries() == 2);
+	rd_out_abort(o);
+	rd_out_abort(NULL);
+	CHECK(holds("a", "old") && entries() == 1);
+	unlink("a");
+}
+
+/* Several outputs appear at once: settled ones are on disk, under names that are not theirs yet. */
+static void test_settle(void)
+{
+	struct rd_out *o[40];
+	char name[16];
+
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof name, "s%d", i);
+		CHECK_OK(rd_out_open(&o[i], name, 0, &e), &e);
+		CHECK_OK(rd_out_printf(o[i], &e, "%d", i), &e);
+		CHECK_OK(rd_out_settle(o[i], &e), &e);
+		CHECK(access(name, F_OK) != 0);
+	}
+	CHECK(entries() == 40);
+	for (int i = 0; i < 20; i++)
+		CHECK_OK(rd_out_finish(o[i], &e), &e);
+	CHECK(holds("s7", "7") && holds("s19", "19"));
+	for (int i = 20; i < 40; i++)
+		rd_out_abort(o[i]);
+	CHECK(entries() == 20);
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof name, "s%d", i);
+		unlink(name);
+	}
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? 0 : st.st_mode & 0777;
+}
+
+static void test_modes_and_links(void)
+{
+	struct stat st;
+
+	umask(027);
+	CHECK_OK(rd_out_file("a", "1", 1, &e), &e);
+	CHECK(mode_of("a") == 0640);
+	CHECK(chmod("a", 0604) == 0);
+	CHECK_OK(rd_out_file("a", "2", 1, &e), &e);
+	CHECK(mode_of("a") == 0604);
+	CHECK(symlink("a", "link") == 0);
+	CHECK_OK(rd_out_file("link", "3", 1, &e), &e);
+	CHECK(holds("a", "3") && !lstat("link", &st) && S_ISLNK(st.st_mode));
+	unlink("a");
+	unlink("link");
+}
+
+static void test_refusals(void)
+{
+	struct rd_out *o;
+
+	CHECK(rd_out_open(&o, "no/such/folder", 0, &e) == RD_EIO && strstr(e.msg, "no/such/folder") && !o);
+	CHECK(rd_out_open(&o, ".", 0, &e) == RD_EIO && strstr(e.msg, "directory"));
+	CHECK(entries() == 0);
+}
+
+/* /dev/full takes a write into the buffer, and refuses it at the latest when that goes out. */
+static void test_full(void)
+{
+	static char big[1 << 20];
+	struct rd_out *o;
+
+	CHECK_OK(rd_out_open(&o, "/dev/full", 0, &e), &e);
+	CHECK_OK(rd_out_write(o, "a", 1, &e), &e);
+	CHECK(rd_out_finish(o, &e) == RD_EIO && strstr(e.msg, strerror(ENOSPC)));
+	CHECK_OK(rd_out_open(&o, "/dev/full", 0, &e), &e);
+	CHECK(rd_out_write(o, big, sizeof big, &e) == RD_EIO);
+	rd_out_abort(o);
+	CHECK(access("/dev/full", F_OK) == 0);
+	CHECK_OK(rd_out_open(&o, "/dev/null", 0, &e), &e);
+	CHECK_OK(rd_out_write(o, big, sizeof big, &e), &e);
+	CHECK_OK(rd_out_finish(o, &e), &e);
+}
+
+/* Standard output: in a child, with descriptor 1 put where the test wants it. */
+static int child_stdout(const char *to, int closed)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		struct rd_out *o;
+
+		if (closed)
+			close(1);
+		else if (!freopen(to, "w", stdout))
+			_exit(9);
+		if (rd_out_open(&o, NULL, RD_OUT_BINARY, &e))
+			_exit(e.code == RD_EIO ? 2 : 9);
+		if (rd_out_write(o, "xyz", 3, &e))
+			_exit(9);
+		_exit(rd_out_finish(o, &e) ? e.code == RD_EIO : 0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void test_stdout(void)
+{
+	CHECK(child_stdout("/dev/full", 0) == 1);
+	CHECK(child_stdout("/dev/null", 0) == 0);
+	CHECK(child_stdout("plain", 0) == 0 && holds("plain", "xyz"));
+	CHECK(child_stdout(NULL, 1) == 2);
+	unlink("plain");
+}
+
+static void on_term(int sig)
+{
+	(void)sig;
+	rd_out_unlink_all();
+	_exit(7);
+}
+
+static void test_signal(void)
+{
+	int p[2], status;
+	char byte = 0;
+	pid_t pid;
+
+	CHECK(pipe(p) == 0);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		struct rd_out *o[2];
+
+		signal(SIGTERM, on_term);
+		if (rd_out_open(&o[0], "a", 0, &e) || rd_out_open(&o[1], "b", 0, &e) || rd_out_write(o[0], "1", 1, &e) ||
+		    rd_out_settle(o[1], &e) || write(p[1], &byte, 1) != 1)
+			_exit(9);
+		for (;;)
+			pause();
+	}
+	close(p[1]);
+	CHECK(read(p[0], &byte, 1) == 1 && entries() == 2);
+	kill(pid, SIGTERM);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	CHECK(entries() == 0);
+	close(p[0]);
+}
+
+/* Writes of every size around the buffer's, and a pipe that takes them in pieces. */
+static void test_pipe(void)
+{
+	static const size_t sizes[] = {1, 70000, 65535, 2, 65536, 65537, 100, 300000, 0, 7};
+	static char data[300000];
+	size_t total = 0, got;
+	struct rd_out *o;
+	struct rd_in *in;
+	char path[32];
+	int p[2], status;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (char)(i * 7 + i / 251);
+	CHECK(pipe(p) == 0);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		close(p[0]);
+		snprintf(path, sizeof path, "/proc/self/fd/%d", p[1]);
+		if (rd_out_open(&o, path, 0, &e))
+			_exit(1);
+		close(p[1]);
+		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+			if (rd_out_write(o, data, sizes[i], &e))
+				_exit(2);
+		_exit(rd_out_finish(o, &e) ? 3 : 0);
+	}
+	close(p[1]);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", p[0]);
+	CHECK_OK(rd_in_open(&in, path, &e), &e);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		char *back = malloc(sizes[i] + 1);
+
+		CHECK_OK(rd_in_exact(in, back, sizes[i], &e), &e);
+		CHECK(!memcmp(back, data, sizes[i]));
+		total += sizes[i];
+		free(back);
+	}
+	CHECK(rd_in_offset(in) == total);
+	CHECK_OK(rd_in_read(in, data, 10, &got, &e), &e);
+	CHECK(got == 0 && total == 566718);
+	CHECK(rd_in_exact(in, data, 1, &e) == RD_EINPUT && strstr(e.msg, "truncated at byte 566718"));
+	rd_in_close(in);
+	close(p[0]);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* --- input -------------------------------------------------------------------------------------------------------- */
+
+static void test_peek(void)
+{
+	static char data[200000];
+	const uint8_t *v;
+	struct rd_in *in;
+	char back[70000];
+	size_t got, at = 0;
+
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (char)(i * 31 + i / 97);
+	CHECK_OK(rd_out_file("a", data, sizeof data, &e), &e);
+	CHECK_OK(rd_in_open(&in, "a", &e), &e);
+	for (size_t step = 1; at + 65536 < sizeof data; step = step * 3 % 70000) {
+		size_t k = at + step <= sizeof data ? step : sizeof data - at;
+
+		CHECK_OK(rd_in_peek(in, 65536, &v, &got, &e), &e);
+		CHECK(got == 65536 && !memcmp(v, data + at, got));
+		CHECK_OK(rd_in_exact(in, back, k, &e), &e);
+		CHECK(!memcmp(back, data + at, k));
+		at += k;
+		CHECK(rd_in_offset(in) == at);
+	}
+	CHECK_OK(rd_in_peek(in, 65536, &v, &got, &e), &e);
+	CHECK(got == sizeof data - at && !memcmp(v, data + at, got));
+	CHECK(rd_in_peek(in, 65537, &v, &got, &e) == RD_EUSAGE);
+	rd_in_close(in);
+	rd_in_close(NULL);
+	unlink("a");
+}
+
+static void test_in_file(void)
+{
+	struct rd_in *in;
+	char *s;
+	size_t n;
+
+	CHECK_OK(rd_out_file("a", "12345", 5, &e), &e);
+	CHECK_OK(rd_in_file("a", 5, &s, &n, &e), &e);
+	CHECK(n == 5 && !strcmp(s, "12345"));
+	free(s);
+	CHECK(rd_in_file("a", 4, &s, &n, &e) == RD_EINPUT && !s && strstr(e.msg, "a: larger"));
+	CHECK(rd_in_file("none", 4, &s, &n, &e) == RD_EIO && strstr(e.msg, "none: "));
+	CHECK(rd_in_file(".", 4, &s, &n, &e) == RD_EIO && strstr(e.msg, "directory"));
+	CHECK(rd_in_open(&in, "none", &e) == RD_EIO && !in);
+	CHECK_OK(rd_out_file("a", "", 0, &e), &e);
+	CHECK_OK(rd_in_file("a", 5, &s, &n, &e), &e);
+	CHECK(n == 0 && !*s);
+	free(s);
+	unlink("a");
+}
+
+int main(void)
+{
+	char dir[] = "/tmp/test_out.XXXXXX";
+
+	if (!mkdtemp(dir) || chdir(dir))
+		return 1;
+	test_whole_file();
+	test_abort();
+	test_settle();
+	test_modes_and_links();
+	test_refusals();
+	test_full();
+	test_stdout();
+	test_signal();
+	test_pipe();
+	test_peek();
+	test_in_file();
+	CHECK(entries() == 0 && !chdir("/") && !rmdir(dir));
+	return check_report("test_out");
+}
