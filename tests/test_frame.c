@@ -305,7 +305,7 @@ static void put(const char *fmt, ...)
 			byte = (char)va_arg(ap, int);
 			msgpack_sbuffer_write(&buf, &byte, 1);
 			break;
-		default: CHECK(!"a format");
+		default: CHECK(false);
 		}
 	}
 	va_end(ap);
