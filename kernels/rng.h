@@ -46,7 +46,7 @@ uint32_t rd_rng_below(uint64_t seed, enum rd_rng_stream stream, uint64_t index, 
 /* order[0..n-1] becomes a permutation of 0..n-1 that is a function of (seed, stream, index). n < 2^32. */
 void rd_rng_permutation(uint64_t seed, enum rd_rng_stream stream, uint64_t index, uint32_t *order, size_t n);
 
-/* Instruction sets compiled in: name of number i ("baseline", "avx2", "avx512"), NULL past the last; and the choice of
+/* Instruction sets compiled in: name of number i ("base", "avx2", "avx512"), NULL past the last; and the choice of
  * one (-1: the best there is, the default). False where this CPU lacks it. For tests and benchmarks. */
 const char *rd_rng_isa_name(int i);
 int rd_rng_isa_select(int i);
