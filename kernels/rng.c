@@ -111,14 +111,15 @@ void rd_rng_normal(uint64_t seed, enum rd_rng_stream stream, uint64_t index, flo
 		rows_fn()(&(struct rd_normal_key){ seed, (uint32_t)stream }, index, out, 1, n);
 }
 
-/* Rows go to the threads in runs long enough that starting one is worth it. */
-enum { RUN_FLOATS = 1 << 15 };
+/* Rows go to the threads in runs of about 1 MiB, a tenth of a millisecond's work or more: what is less than two of them is done
+ * sooner than a second thread can be woken on a busy machine. */
+enum { RUN_FLOATS = 1 << 18 };
 
 void rd_rng_normal_batch(uint64_t seed, enum rd_rng_stream stream, uint64_t index, float *out, size_t count, size_t n)
 {
 	const struct rd_normal_key k = { seed, (uint32_t)stream };
 	rd_normal_rows_fn *const fn = rows_fn();
-	const size_t run = n < RUN_FLOATS ? RUN_FLOATS / (n ? n : 1) : 1;
+	const size_t run = n && n < RUN_FLOATS ? RUN_FLOATS / n : 1; /* rows */
 	const size_t n_runs = n ? (count + run - 1) / run : 0;
 
 #pragma omp parallel for schedule(static) if (n_runs > 1)

@@ -116,27 +116,27 @@ int rd_density_components(const struct rd_density *d)
 }
 
 /* Block 0 of a sample's words gives its normals, block 1 the rest. */
-static struct draw draw(uint64_t seed, uint64_t index)
+static struct draw draw(uint64_t seed, uint64_t index, const float z[2])
 {
-	struct draw d;
-	uint32_t w[7];
-	float z[2];
+	const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
+	const uint32_t ctr[4] = { 1, RD_RNG_DATA, (uint32_t)index, (uint32_t)(index >> 32) };
+	uint32_t w[4];
 
-	rd_rng_normal(seed, RD_RNG_DATA, index, z, 2);
-	rd_rng_words(seed, RD_RNG_DATA, index, w, 7);
-	d.z[0] = (double)z[0];
-	d.z[1] = (double)z[1];
-	d.w = w[4];
-	d.u = (w[5] + 0.5) * 0x1p-32;
-	d.v = (w[6] + 0.5) * 0x1p-32;
-	return d;
+	rd_philox4x32_10(ctr, key, w);
+	return (struct draw){
+		.z = { (double)z[0], (double)z[1] },
+		.w = w[0],
+		.u = (w[1] + 0.5) * 0x1p-32,
+		.v = (w[2] + 0.5) * 0x1p-32,
+	};
 }
 
 void rd_density_sample(const struct rd_density *d, uint64_t seed, uint64_t first, size_t n, float *xy, int32_t *component)
 {
-#pragma omp parallel for schedule(static) if (n > 4096)
+	/* the normals are put where the samples go */
+	rd_rng_normal_batch(seed, RD_RNG_DATA, first, xy, n, 2);
 	for (size_t i = 0; i < n; i++) {
-		const struct draw r = draw(seed, first + i);
+		const struct draw r = draw(seed, first + i, xy + 2 * i);
 		double p[2];
 		int32_t c;
 
