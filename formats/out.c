@@ -24,7 +24,7 @@ struct rd_out {
 	struct rd_out *_Atomic next;
 	uint64_t bytes;
 	size_t fill;
-	uint8_t buf[BUF_BYTES];
+	uint8_t *buf; /* BUF_BYTES; gone once the output is settled */
 };
 
 /* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic store
@@ -69,6 +69,7 @@ static void release(struct rd_out *o)
 		list_remove(o);
 	if (o->fd >= 0)
 		close(o->fd);
+	free(o->buf);
 	free(o->name);
 	free(o->target);
 	free(o->tmp);
@@ -160,15 +161,16 @@ int rd_out_open(struct rd_out **out, const char *path, unsigned flags, struct rd
 	*out = NULL;
 	if (path && !strcmp(path, "-"))
 		path = NULL;
-	o = malloc(sizeof *o);
+	o = calloc(1, sizeof *o);
 	if (!o)
-		return rd_fail(e, RD_ENOMEM, "%s: no memory for a buffer", path ? path : "standard output");
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", path ? path : "standard output");
 	o->fd = -1;
-	o->target = o->tmp = NULL;
-	atomic_init(&o->next, NULL);
-	o->bytes = o->fill = 0;
 	o->name = strdup(path ? path : "standard output");
-	rc = o->name ? open_fd(o, path, flags, e) : rd_fail(e, RD_ENOMEM, "no memory for a name");
+	o->buf = malloc(BUF_BYTES);
+	if (o->name && o->buf)
+		rc = open_fd(o, path, flags, e);
+	else
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory for a buffer", path ? path : "standard output");
 	if (rc)
 		rd_out_abort(o);
 	else
@@ -205,9 +207,9 @@ int rd_out_write(struct rd_out *o, const void *data, size_t n, struct rd_err *e)
 	int rc = RD_OK;
 
 	o->bytes += n;
-	if (n >= sizeof o->buf)
+	if (n >= BUF_BYTES)
 		return drain(o, data, n, e); /* no copy of a payload */
-	if (n > sizeof o->buf - o->fill)
+	if (n > BUF_BYTES - o->fill)
 		rc = drain(o, NULL, 0, e);
 	if (!rc && n) {
 		memcpy(o->buf + o->fill, data, n);
@@ -253,6 +255,8 @@ static int settle(struct rd_out *o, struct rd_err *e)
 	if (fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTSUP && errno != ENOSYS)
 		return rd_fail_errno(e, RD_EIO, "%s", o->name);
 	o->fd = -1;
+	free(o->buf);
+	o->buf = NULL;
 	if (close(fd))
 		return rd_fail_errno(e, RD_EIO, "%s", o->name);
 	return RD_OK;

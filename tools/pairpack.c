@@ -1,0 +1,211 @@
+/* Pairs from frames into archives, and back; and what is in an archive: listed, verified, audited. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/out.h"
+#include "lib/audit.h"
+#include "lib/pack.h"
+#include "tools/common/common.h"
+
+static const char usage[] =
+	"usage: pairpack [-c CHUNK] [--shard-pairs N -o 'NAME-%06d.tar'] [--noise data|ref] [FRAMES...] >TAR\n"
+	"       pairpack -x [TAR...] >FRAMES\n"
+	"       pairpack -t [-v] [TAR...]\n"
+	"Packs a stream of pairs (standard input by default) into an archive, extracts archives as one stream, or tests them.\n"
+	"\n"
+	"  -c, --chunk CHUNK     pairs per chunk, default 256; 1: a pair per key, as some loaders want it\n"
+	"      --shard-pairs N   pairs per archive; the output's name then has one %d or %06d for the number of the archive\n"
+	"      --noise data|ref  store noise (default), or the seed it comes from: 2 to 3 times smaller, readable by rectdiff only\n"
+	"  -x, --extract         archives to frames\n"
+	"  -t, --test            verify every byte, print what is there, and audit it: noise that is not standard normal or is\n"
+	"                        there twice, NaN, noise and sample swapped, labels out of range. Exit 3: corrupt, 1: a finding\n"
+	"  -o, --output FILE     default standard output\n"
+	"  -f, --force           write binary data to a terminal\n"
+	"  -j, --threads N       default all processors\n"
+	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
+
+enum { OPT_SHARD = RD_OPT_TOOL, OPT_NOISE };
+
+struct opts {
+	struct rd_common c;
+	struct rd_pack_opts p;
+	bool extract, test;
+	const char *const *in;
+	int n_in;
+};
+
+static void parse_opts(struct opts *o, int argc, char **argv)
+{
+	static const char *const stdin_only[] = {"-"}, *const noise[] = {"data", "ref", NULL};
+	static const struct option longs[] = {
+		RD_COMMON_LONG, {"chunk", required_argument, 0, 'c'}, {"shard-pairs", required_argument, 0, OPT_SHARD},
+		{"noise", required_argument, 0, OPT_NOISE}, {"extract", no_argument, 0, 'x'}, {"test", no_argument, 0, 't'},
+		{0, 0, 0, 0},
+	};
+	bool packing = false;
+	int opt;
+
+	o->p.chunk = 256;
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "c:xt", longs, NULL)) != -1) {
+		packing |= opt == 'c' || opt == OPT_SHARD || opt == OPT_NOISE;
+		switch (opt) {
+		case 'c': o->p.chunk = rd_opt_int("--chunk", optarg, 1, 1 << 24); break;
+		case 'x': o->extract = true; break;
+		case 't': o->test = true; break;
+		case OPT_SHARD: o->p.shard_pairs = rd_opt_int("--shard-pairs", optarg, 1, INT64_MAX); break;
+		case OPT_NOISE: o->p.ref = rd_opt_choice("--noise", optarg, noise) == 1; break;
+		default:
+			if (!rd_common_opt(&o->c, opt))
+				rd_usage_error(NULL);
+		}
+	}
+	if (o->extract + o->test + packing > 1)
+		rd_usage_error("-x, -t and the options of packing exclude one another");
+	o->in = optind < argc ? (const char *const *)argv + optind : stdin_only;
+	o->n_in = optind < argc ? argc - optind : 1;
+	o->p.out = o->c.out;
+	o->p.flags = rd_common_out_flags(&o->c);
+}
+
+static int pack(const struct opts *o, struct rd_source *src, struct rd_err *e)
+{
+	const struct rd_batch *b;
+	struct rd_pack *p;
+	int rc = rd_pack_open(&p, &o->p, rd_source_stream(src), e);
+
+	if (rc)
+		return rc;
+	while ((rc = rd_source_next(src, &b, e)) > 0) {
+		rc = rd_pack_add(p, b, e);
+		if (rc)
+			break;
+		rd_progress_add((uint64_t)b->n);
+	}
+	if (!rc)
+		return rd_pack_finish(p, e);
+	rd_pack_abort(p);
+	return rc;
+}
+
+static int extract(const struct opts *o, struct rd_source *src, struct rd_err *e)
+{
+	const struct rd_batch *b;
+	struct rd_sink *k;
+	int rc = rd_sink_open(&k, o->c.out, o->p.flags, rd_source_stream(src), e);
+
+	if (rc)
+		return rc;
+	while ((rc = rd_source_next(src, &b, e)) > 0) {
+		rc = rd_sink_write(k, b, e);
+		if (rc)
+			break;
+		rd_progress_add((uint64_t)b->n);
+	}
+	if (!rc)
+		return rd_sink_finish(k, NULL, e);
+	rd_sink_abort(k);
+	return rc;
+}
+
+/* --- -t ----------------------------------------------------------------------------------------------------------- */
+
+/* What the batches of one input held. */
+struct listing {
+	uint64_t batches, pairs, first, last;
+};
+
+static int list_batch(const struct opts *o, struct listing *l, struct rd_out *out, const struct rd_batch *b, struct rd_err *e)
+{
+	if (!l->batches++)
+		l->first = b->first;
+	l->last = b->first + (uint64_t)b->n - 1;
+	l->pairs += (uint64_t)b->n;
+	rd_progress_add((uint64_t)b->n);
+	if (!o->c.verbose)
+		return RD_OK;
+	return rd_out_printf(out, e, "  %08llu %lld\n", (unsigned long long)b->first, (long long)b->n);
+}
+
+/* "pairs.tar: 1000 pairs in 4 chunks, indices 0 to 999: noise [3, 32, 32], label [], sample [3, 32, 32]" */
+static int list_input(const struct listing *l, struct rd_out *out, struct rd_source *src, struct rd_err *e)
+{
+	const struct rd_stream *s = rd_source_stream(src);
+	struct rd_shape shape;
+	char text[128];
+	int rc;
+
+	rc = rd_out_printf(out, e, "%s: %llu pairs in %llu chunks", rd_source_name(src), (unsigned long long)l->pairs,
+	                   (unsigned long long)l->batches);
+	if (!rc && l->pairs)
+		rc = rd_out_printf(out, e, ", indices %llu to %llu", (unsigned long long)l->first, (unsigned long long)l->last);
+	for (int k = 0; k < s->n_fields && !rc; k++)
+		if (rd_source_sample_shape(src, k, &shape))
+			rc = rd_out_printf(out, e, "%s %s %s", k ? "," : ":", s->field[k], rd_shape_str(&shape, text, sizeof text));
+	return rc ? rc : rd_out_printf(out, e, "\n");
+}
+
+static int test_input(const struct opts *o, const char *const *path, struct rd_audit *a, struct rd_out *out, struct rd_err *e)
+{
+	struct listing l = {0};
+	const struct rd_batch *b;
+	struct rd_source *src;
+	int rc = rd_source_open(&src, path, 1, "pairs", e);
+
+	if (rc)
+		return rc;
+	while ((rc = rd_source_next(src, &b, e)) > 0) {
+		rc = rd_audit_add(a, rd_source_stream(src), b, e);
+		if (!rc)
+			rc = list_batch(o, &l, out, b, e);
+		if (rc)
+			break;
+	}
+	if (!rc)
+		rc = list_input(&l, out, src, e);
+	rd_source_close(src);
+	return rc;
+}
+
+/* Every input by itself, then the audit of all of them together. *findings: how many. */
+static int test(const struct opts *o, int *findings, struct rd_err *e)
+{
+	struct rd_audit_report r;
+	struct rd_audit *a;
+	struct rd_out *out;
+	int rc = rd_out_open(&out, o->c.out, 0, e);
+
+	if (rc)
+		return rc;
+	rc = rd_audit_new(&a, e);
+	for (int i = 0; i < o->n_in && !rc; i++)
+		rc = test_input(o, o->in + i, a, out, e);
+	if (!rc) {
+		rd_audit_finish(a, &r);
+		*findings = r.n_findings;
+		rc = rd_audit_print(&r, out, e);
+	}
+	rd_audit_free(a);
+	if (!rc)
+		return rd_out_finish(out, e);
+	rd_out_abort(out);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = {0};
+	struct rd_source *src = NULL;
+	struct rd_err e;
+	int findings = 0;
+
+	rd_tool_init("pairpack", usage, &o.c);
+	parse_opts(&o, argc, argv);
+	rd_progress_start(&o.c, "pairs", 0);
+	if (!o.test && rd_source_open(&src, o.in, o.n_in, "pairs", &e))
+		rd_die(&e);
+	if (o.test ? test(&o, &findings, &e) : o.extract ? extract(&o, src, &e) : pack(&o, src, &e))
+		rd_die(&e);
+	rd_progress_end();
+	rd_source_close(src);
+	return findings ? 1 : 0;
+}

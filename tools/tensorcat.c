@@ -1,0 +1,136 @@
+/* Whatever the suite reads, looked at or converted. */
+#include <string.h>
+
+#include "formats/out.h"
+#include "lib/export.h"
+#include "lib/show.h"
+#include "tools/common/common.h"
+
+static const char usage[] =
+	"usage: tensorcat [--to text|frame|npy|csv|png] [-r ROLE] [-n FIELD] [NAME=]FILE...\n"
+	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not. As text also\n"
+	"safetensors files and model folders. Several files are one after another; NAME=FILE reads an array as the field NAME, and\n"
+	"several of these stand side by side.\n"
+	"\n"
+	"      --to text    shapes, statistics, first values, provenance of each file (default)\n"
+	"      --to frame   a stream of frames\n"
+	"      --to npy     one field as one array; of a safetensors file one tensor\n"
+	"      --to csv     a line per sample, a column per number\n"
+	"      --to png     a grid of images\n"
+	"  -n, --name FIELD the field (tensor); default all, for npy and png `sample`, or the only one\n"
+	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was, data for arrays\n"
+	"  -c, --count N    the first N samples; default all, for png 64\n"
+	"      --columns C  of the grid, default as many as rows; of a trajectory, its points\n"
+	"      --scale K    K-fold enlargement of the grid's images, default 2\n"
+	"  -o, --output FILE   default standard output\n"
+	"  -f, --force      write binary data to a terminal\n"
+	"  -j, --threads N  default all processors\n"
+	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
+
+enum { OPT_TO = RD_OPT_TOOL, OPT_COLUMNS, OPT_SCALE };
+enum { TO_TEXT = 4 };
+
+struct opts {
+	struct rd_common c;
+	struct rd_export_opts x;
+	int to;
+	const char *const *in;
+	int n_in;
+};
+
+static void parse_opts(struct opts *o, int argc, char **argv)
+{
+	static const char *const forms[] = {[RD_EXPORT_FRAME] = "frame", [RD_EXPORT_NPY] = "npy", [RD_EXPORT_CSV] = "csv",
+	                                    [RD_EXPORT_PNG] = "png", [TO_TEXT] = "text", NULL};
+	static const char *const roles[] = {"noise", "pairs", "samples", "trajectory", "data", NULL};
+	static const struct option longs[] = {
+		RD_COMMON_LONG, {"to", required_argument, 0, OPT_TO}, {"name", required_argument, 0, 'n'},
+		{"role", required_argument, 0, 'r'}, {"count", required_argument, 0, 'c'},
+		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE}, {0, 0, 0, 0},
+	};
+	int opt;
+
+	o->to = TO_TEXT;
+	o->x.scale = 2;
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "n:r:c:", longs, NULL)) != -1)
+		switch (opt) {
+		case OPT_TO: o->to = rd_opt_choice("--to", optarg, forms); break;
+		case 'n': o->x.field = optarg; break;
+		case 'r': o->x.role = roles[rd_opt_choice("--role", optarg, roles)]; break;
+		case 'c': o->x.count = (uint64_t)rd_opt_int("--count", optarg, 1, INT64_MAX); break;
+		case OPT_COLUMNS: o->x.columns = rd_opt_int("--columns", optarg, 1, 1 << 14); break;
+		case OPT_SCALE: o->x.scale = (int)rd_opt_int("--scale", optarg, 1, 64); break;
+		default:
+			if (!rd_common_opt(&o->c, opt))
+				rd_usage_error(NULL);
+		}
+	if (optind == argc)
+		rd_usage_error("what? A FILE is missing (- is standard input)");
+	if (o->to == TO_TEXT && (o->x.role || o->x.count))
+		rd_usage_error("-r and -c are for --to frame, npy, csv and png");
+	if (!o->x.count)
+		o->x.count = o->to == RD_EXPORT_PNG ? 64 : UINT64_MAX;
+	o->x.out = o->c.out;
+	o->x.flags = rd_common_out_flags(&o->c);
+	o->in = (const char *const *)argv + optind;
+	o->n_in = argc - optind;
+}
+
+static int show_all(const struct opts *o, struct rd_err *e)
+{
+	struct rd_out *out;
+	bool tensors;
+	int rc = rd_out_open(&out, o->c.out, 0, e);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < o->n_in && !rc; i++) {
+		rc = rd_show_is_tensors(o->in[i], &tensors, e);
+		if (!rc)
+			rc = tensors ? rd_show_tensors(o->in[i], o->x.field, out, e) : rd_show_samples(o->in[i], o->x.field, out, e);
+	}
+	if (!rc)
+		return rd_out_finish(out, e);
+	rd_out_abort(out);
+	return rc;
+}
+
+static int convert_tensor(const struct opts *o, struct rd_err *e)
+{
+	if (o->to != RD_EXPORT_NPY || !o->x.field || o->n_in > 1)
+		return rd_fail(e, RD_EUSAGE, "%s: of a safetensors file, --to npy -n TENSOR makes one array", o->in[0]);
+	return rd_export_tensor(o->in[0], o->x.field, &o->x, e);
+}
+
+static int convert(struct opts *o, struct rd_err *e)
+{
+	struct rd_source *src;
+	bool tensors;
+	int rc = rd_show_is_tensors(o->in[0], &tensors, e);
+
+	if (rc)
+		return rc;
+	if (tensors)
+		return convert_tensor(o, e);
+	rc = rd_source_open(&src, o->in, o->n_in, NULL, e);
+	if (rc)
+		return rc;
+	if (o->to == RD_EXPORT_FRAME)
+		rd_meta_history(rd_source_stream(src)->meta, NULL);
+	o->x.form = (enum rd_export_form)o->to;
+	rc = rd_export(src, &o->x, e);
+	rd_source_close(src);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = {0};
+	struct rd_err e;
+
+	rd_tool_init("tensorcat", usage, &o.c);
+	parse_opts(&o, argc, argv);
+	if (o.to == TO_TEXT ? show_all(&o, &e) : convert(&o, &e))
+		rd_die(&e);
+	return 0;
+}
