@@ -109,6 +109,8 @@ static double vp_t_of_log_alpha(const struct rd_schedule *s, double la)
 {
 	double a = (s->beta1 - s->beta0) / 4, b = s->beta0 / 2, q = -la;
 
+	if (isinf(q))
+		return s->t_hi;
 	return clamp(2 * q / (b + sqrt(b * b + 4 * a * q)), s->t_lo, s->t_hi);
 }
 
