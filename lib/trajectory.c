@@ -203,6 +203,15 @@ void rd_traj_stats_free(struct rd_traj_stats *s)
 	memset(s, 0, sizeof *s);
 }
 
+double rd_traj_stats_mean(const struct rd_traj_stats *s, enum rd_traj_number q)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		sum += s->v[RD_TRAJ_N * i + q];
+	return sum / (double)s->n;
+}
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -220,14 +229,12 @@ static double quantile(const double *v, size_t n, double q)
 }
 
 /* Sorts v. */
-static json_t *summary(double *v, size_t n)
+static json_t *summary(double *v, size_t n, double mean)
 {
-	double mean = 0, square = 0;
+	double square = 0;
 
 	if (!n)
 		return json_null();
-	for (size_t i = 0; i < n; i++)
-		mean += v[i] / (double)n;
 	for (size_t i = 0; i < n; i++)
 		square += (v[i] - mean) * (v[i] - mean);
 	qsort(v, n, sizeof *v, by_value);
@@ -245,7 +252,7 @@ json_t *rd_traj_stats_json(const struct rd_traj_stats *s)
 	for (int q = 0; whole && q < RD_TRAJ_N; q++) {
 		for (size_t i = 0; i < s->n; i++)
 			column[i] = s->v[RD_TRAJ_N * i + (size_t)q];
-		whole = !json_object_set_new(o, rd_traj_names[q], summary(column, s->n));
+		whole = !json_object_set_new(o, rd_traj_names[q], summary(column, s->n, rd_traj_stats_mean(s, (enum rd_traj_number)q)));
 	}
 	free(column);
 	if (!whole) {

@@ -64,6 +64,9 @@ struct rd_traj_stats {
 int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], struct rd_err *e) RD_MUST;
 void rd_traj_stats_free(struct rd_traj_stats *s);
 
+/* NaN without samples. */
+double rd_traj_stats_mean(const struct rd_traj_stats *s, enum rd_traj_number q);
+
 /* {"first_order_defect":{"mean":..,"sd":..,"p05":..,"p25":..,"p50":..,"p75":..,"p95":..}, ...} over the samples; sd has n-1 in its
  * denominator (0 for one sample), quantiles are linear between order statistics. Values are null without samples; NULL only
  * without memory. */

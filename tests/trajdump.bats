@@ -83,6 +83,12 @@ print(max(abs(float(q["x.1"]) - float(q["alpha"]) * end[q["i"]] - float(q["sigma
 	[ ! -e b.svg ]
 }
 
+@test "the table has the means" {
+	run trajdump --tsv - --name here plane
+	assert_line --index 0 "$(printf 'name\tsamples\tsteps\tfirst_order_defect\tstraightness\tcurvature\tone_step_error')"
+	assert_line --index 1 --regexp "^here	40	8	0\.32093[0-9]	"
+}
+
 @test "outputs can be combined, and the same input gives the same bytes" {
 	trajdump --csv a.csv --json a.json --svg a.svg plane
 	trajdump --csv b.csv --json - --svg b.svg plane >b.json

@@ -3,31 +3,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/json.h"
-#include "lib/trajcsv.h"
 #include "lib/trajectory.h"
 #include "lib/trajplot.h"
+#include "lib/trajreport.h"
 #include "tools/common/common.h"
 
 static const char usage[] =
-	"usage: trajdump [--csv FILE] [--json FILE] [--svg FILE] [options] [FRAMES]\n"
+	"usage: trajdump [--csv FILE] [--json FILE] [--tsv FILE] [--svg FILE] [options] [FRAMES]\n"
 	"Reads trajectories (odesample --trajectory; default standard input) and writes what is asked for; FILE may be -.\n"
-	"With none of the three, the JSON goes to standard output.\n"
+	"With none of them, the JSON goes to standard output.\n"
 	"\n"
 	"      --csv FILE           a row per sample and node\n"
 	"      --json FILE          first-order defect, straightness, curvature and one-step error over the samples\n"
+	"      --tsv FILE           their means as a line of a table\n"
+	"      --name NAME          the line's name; default: the input's\n"
 	"      --svg FILE           the trajectories as a picture\n"
 	"      --coords x|alpha|sigma  what the picture shows: x, x/alpha or x/sigma; default x\n"
 	"      --max-plot N         trajectories in the picture at most, default 200\n"
 	"  -o, --output FILE        the JSON's place when no --json is given\n"
 	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_CSV = RD_OPT_TOOL, OPT_JSON, OPT_SVG, OPT_COORDS, OPT_MAX_PLOT };
+enum { OPT_CSV = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_SVG, OPT_NAME, OPT_COORDS, OPT_MAX_PLOT };
 
 struct opts {
 	struct rd_common c;
-	const char *csv, *json, *svg; /* NULL: not wanted */
-	const char *input;
+	const char *csv, *json, *tsv, *svg; /* NULL: not wanted */
+	const char *input, *name;
 	enum rd_traj_coords coords;
 	size_t max_plot;
 };
@@ -39,7 +40,7 @@ struct job {
 	struct rd_traj_grid grid;
 	struct rd_traj_stats stats;
 	struct rd_trajplot *plot;
-	struct rd_out *csv, *json, *svg; /* NULL: not wanted, or done */
+	struct rd_out *csv, *json, *tsv, *svg; /* NULL: not wanted, or done */
 	size_t dim; /* 0: no batch seen yet */
 };
 
@@ -53,6 +54,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	static const struct option longs[] = {
 		RD_COMMON_LONG,
 		{ "csv", required_argument, 0, OPT_CSV }, { "json", required_argument, 0, OPT_JSON },
+		{ "tsv", required_argument, 0, OPT_TSV }, { "name", required_argument, 0, OPT_NAME },
 		{ "svg", required_argument, 0, OPT_SVG }, { "coords", required_argument, 0, OPT_COORDS },
 		{ "max-plot", required_argument, 0, OPT_MAX_PLOT }, { 0, 0, 0, 0 },
 	};
@@ -62,6 +64,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		switch (opt) {
 		case OPT_CSV: o->csv = optarg; break;
 		case OPT_JSON: o->json = optarg; break;
+		case OPT_TSV: o->tsv = optarg; break;
+		case OPT_NAME: o->name = optarg; break;
 		case OPT_SVG: o->svg = optarg; break;
 		case OPT_COORDS: o->coords = (enum rd_traj_coords)rd_opt_choice("--coords", optarg, rd_traj_coords_names); break;
 		case OPT_MAX_PLOT: o->max_plot = (size_t)rd_opt_int("--max-plot", optarg, 1, 100000); break;
@@ -75,9 +79,9 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	o->input = optind < argc ? argv[optind] : "-";
 	if (o->c.out && o->json)
 		rd_usage_error("-o and --json both say where the JSON goes");
-	if (o->c.out || (!o->csv && !o->json && !o->svg))
+	if (o->c.out || (!o->csv && !o->json && !o->tsv && !o->svg))
 		o->json = o->c.out ? o->c.out : "-";
-	if (to_stdout(o->csv) + to_stdout(o->json) + to_stdout(o->svg) > 1)
+	if (to_stdout(o->csv) + to_stdout(o->json) + to_stdout(o->tsv) + to_stdout(o->svg) > 1)
 		rd_usage_error("only one output fits standard output");
 }
 
@@ -111,6 +115,8 @@ static int open_all(struct job *j, const struct opts *o, struct rd_err *e)
 		rc = open_out(&j->csv, o->csv, e);
 	if (!rc)
 		rc = open_out(&j->json, o->json, e);
+	if (!rc)
+		rc = open_out(&j->tsv, o->tsv, e);
 	return rc ? rc : open_out(&j->svg, o->svg, e);
 }
 
@@ -138,14 +144,14 @@ static int take_sample(struct job *j, const struct rd_traj *t, struct rd_err *e)
 	double v[RD_TRAJ_N];
 	int rc = RD_OK;
 
-	if (j->json) {
+	if (j->json || j->tsv) {
 		rd_traj_measure(&j->grid, t, v);
 		rc = rd_traj_stats_add(&j->stats, t->index, v, e);
 	}
 	if (!rc && j->plot)
 		rc = rd_trajplot_add(j->plot, t, e);
 	if (!rc && j->csv)
-		rc = rd_trajcsv_rows(j->csv, &j->grid, t, e);
+		rc = rd_traj_csv_rows(j->csv, &j->grid, t, e);
 	return rc;
 }
 
@@ -160,7 +166,7 @@ static int take_batch(struct job *j, const struct rd_batch *b, struct rd_err *e)
 	if (!rc)
 		rc = check_field(j, b, j->eps, steps, e);
 	if (!rc && first && j->csv)
-		rc = rd_trajcsv_header(j->csv, j->dim, e);
+		rc = rd_traj_csv_header(j->csv, j->dim, e);
 	for (size_t i = 0; !rc && i < (size_t)b->n; i++) {
 		const size_t at = i * (size_t)steps * j->dim;
 		const struct rd_traj t = {
@@ -177,25 +183,6 @@ static int take_batch(struct job *j, const struct rd_batch *b, struct rd_err *e)
 	return rc;
 }
 
-/* {"samples":..,"steps":..,"dim":..,NUMBERS,"meta":what the stream says but the grid} */
-static int write_json(struct job *j, uint64_t samples, struct rd_err *e)
-{
-	json_t *o = json_pack("{s:I, s:i, s:I}", "samples", (json_int_t)samples, "steps", j->grid.steps, "dim", (json_int_t)j->dim);
-	json_t *numbers = rd_traj_stats_json(&j->stats), *meta = json_copy((json_t *)j->meta);
-	char *text = NULL;
-	int rc;
-
-	json_object_del(meta, "grid");
-	if (!json_object_update(o, numbers) && !json_object_set_new(o, "meta", json_incref(meta)))
-		text = rd_json_text(o);
-	rc = text ? rd_out_printf(j->json, e, "%s\n", text) : rd_fail(e, RD_ENOMEM, "no memory for the JSON");
-	free(text);
-	json_decref(meta);
-	json_decref(numbers);
-	json_decref(o);
-	return rc;
-}
-
 /* Finishes an output that is there; after an error it is left to be aborted. */
 static int finish(struct rd_out **out, int rc, struct rd_err *e)
 {
@@ -207,7 +194,7 @@ static int finish(struct rd_out **out, int rc, struct rd_err *e)
 	return rd_out_finish(o, e);
 }
 
-static int run(struct job *j, struct rd_err *e)
+static int run(struct job *j, const char *name, struct rd_err *e)
 {
 	const struct rd_batch *b;
 	uint64_t samples = 0;
@@ -223,9 +210,12 @@ static int run(struct job *j, struct rd_err *e)
 	if (!rc && j->svg)
 		rc = rd_trajplot_write(j->plot, j->meta, samples, j->svg, e);
 	if (!rc && j->json)
-		rc = write_json(j, samples, e);
+		rc = rd_traj_report_json(j->json, &j->grid, &j->stats, j->dim, j->meta, e);
+	if (!rc && j->tsv)
+		rc = rd_traj_report_tsv(j->tsv, &j->grid, &j->stats, name ? name : rd_source_name(j->in), e);
 	rc = finish(&j->csv, rc, e);
 	rc = finish(&j->svg, rc, e);
+	rc = finish(&j->tsv, rc, e);
 	return finish(&j->json, rc, e);
 }
 
@@ -241,10 +231,11 @@ int main(int argc, char **argv)
 	rc = open_all(&j, &o, &e);
 	if (!rc) {
 		rd_progress_start(&o.c, "samples", 0);
-		rc = run(&j, &e);
+		rc = run(&j, o.name, &e);
 	}
 	rd_out_abort(j.csv);
 	rd_out_abort(j.json);
+	rd_out_abort(j.tsv);
 	rd_out_abort(j.svg);
 	rd_trajplot_free(j.plot);
 	rd_traj_stats_free(&j.stats);
