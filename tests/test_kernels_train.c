@@ -183,7 +183,7 @@ static void devices(void)
 	CHECK_OK(be->alloc(dev, &p, 0, &e), &e);
 	CHECK(p && (uintptr_t)p % 64 == 0);
 	be->release(dev, p);
-	CHECK(be->alloc(dev, &p, SIZE_MAX / 2, &e) == RD_ENOMEM && !p);
+	CHECK(be->alloc(dev, &p, SIZE_MAX - 10, &e) == RD_ENOMEM && !p);
 	CHECK_OK(be->sync(dev, &e), &e);
 	be->close(dev);
 	CHECK_OK(rd_device_open("auto", 0, &be, &dev, &e), &e);

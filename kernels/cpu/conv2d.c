@@ -1,5 +1,7 @@
-/* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer. */
+/* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer, and few
+ * output channels have kernels of their own. */
 #include "kernels/cpu/common/dev.h"
+#include "kernels/cpu/narrow.h"
 #include "kernels/cpu/ops.h"
 
 #include <stdlib.h>
@@ -9,8 +11,9 @@
 
 struct rd_conv2d {
 	struct rd_conv2d_desc d;
-	int training;
-	struct rd_dnnl_conv *conv;       /* NULL: linear */
+	int training, threads;
+	int linear, narrow;
+	struct rd_dnnl_conv *conv;       /* NULL where it has nothing to do */
 	struct rd_dnnl_conv_sizes sizes; /* of conv */
 	float *no_bias;                  /* zeros [out_c] */
 };
@@ -33,6 +36,20 @@ static size_t weight_bytes(const struct rd_conv2d_desc *d)
 	return (size_t)(d->out_c * d->in.c * d->kernel * d->kernel) * sizeof(float);
 }
 
+/* What oneDNN does of the plan. */
+static int library_part(struct rd_dev *dev, struct rd_conv2d *p, struct rd_err *e)
+{
+	void *mem;
+
+	if (rd_dnnl_conv_new(dev->dnnl, &p->d, p->training, &p->conv, e))
+		return e->code;
+	p->sizes = rd_dnnl_conv_sizes(p->conv);
+	if (rd_alloc0(&mem, (size_t)p->d.out_c, sizeof(float), "convolution plan", e))
+		return e->code;
+	p->no_bias = mem;
+	return RD_OK;
+}
+
 int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
                        struct rd_err *e)
 {
@@ -49,19 +66,16 @@ int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int t
 	p = mem;
 	p->d = *d;
 	p->training = training;
-	if (d->kernel > 1 || d->stride > 1 || d->pad_lo || d->pad_hi) {
-		rc = rd_dnnl_conv_new(dev->dnnl, d, training, &p->conv, e);
-		if (!rc)
-			rc = rd_alloc0(&mem, (size_t)d->out_c, sizeof(float), "convolution plan", e);
-		if (rc) {
-			RD_SYM(conv2d_free)(p);
-			return rc;
-		}
-		p->no_bias = mem;
-		p->sizes = rd_dnnl_conv_sizes(p->conv);
-	}
-	*out = p;
-	return RD_OK;
+	p->threads = dev->threads;
+	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
+	p->narrow = RD_SYM(narrow_fits)(d);
+	if (!p->linear && !(p->narrow && !training))
+		rc = library_part(dev, p, e);
+	if (rc)
+		RD_SYM(conv2d_free)(p);
+	else
+		*out = p;
+	return rc;
 }
 
 void RD_SYM(conv2d_free)(struct rd_conv2d *p)
@@ -73,45 +87,60 @@ void RD_SYM(conv2d_free)(struct rd_conv2d *p)
 	free(p);
 }
 
-size_t RD_SYM(conv2d_packed_bytes)(const struct rd_conv2d *p)
+/* packed: the narrow layout, then oneDNN's for forward, then its for backward. */
+static size_t narrow_bytes(const struct rd_conv2d *p)
 {
-	return p->conv ? p->sizes.fwd_w + p->sizes.bwd_w : weight_bytes(&p->d);
+	return p->narrow ? RD_SYM(narrow_packed_bytes)(&p->d) : 0;
 }
 
-/* ws: scratch, then the larger of dx (when it is to be added) and dw with db. */
+size_t RD_SYM(conv2d_packed_bytes)(const struct rd_conv2d *p)
+{
+	return p->linear ? weight_bytes(&p->d) : narrow_bytes(p) + p->sizes.fwd_w + p->sizes.bwd_w;
+}
+
+/* ws: oneDNN's scratch, then the larger of dx (when it is to be added) and dw with db; or all of it for narrow. */
 size_t RD_SYM(conv2d_ws_bytes)(const struct rd_conv2d *p)
 {
 	size_t dx = (size_t)rd_dims_elems(p->d.in) * sizeof(float);
 	size_t dw = p->sizes.dw + (size_t)p->d.out_c * sizeof(float);
+	size_t narrow = p->narrow ? RD_SYM(narrow_ws_bytes)(&p->d, p->threads, p->training) : 0;
+	size_t library = p->sizes.scratch + (!p->training ? 0 : dx > dw ? dx : dw);
 
-	if (!p->conv)
+	if (p->linear)
 		return 0;
-	if (!p->training)
-		return p->sizes.scratch;
-	return p->sizes.scratch + (dx > dw ? dx : dw);
+	return library > narrow ? library : narrow;
 }
 
 int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
 {
+	char *to = packed;
+
 	(void)dev;
-	if (p->conv)
-		return rd_dnnl_conv_pack(p->conv, w, packed, (char *)packed + p->sizes.fwd_w, e);
-	memcpy(packed, w, weight_bytes(&p->d));
-	return RD_OK;
+	if (p->linear)
+		memcpy(packed, w, weight_bytes(&p->d));
+	if (p->narrow)
+		RD_SYM(narrow_pack)(&p->d, w, packed);
+	if (!p->conv)
+		return RD_OK;
+	to += narrow_bytes(p);
+	return rd_dnnl_conv_pack(p->conv, w, to, to + p->sizes.fwd_w, e);
 }
 
 int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
                        int accumulate, void *ws, struct rd_err *e)
 {
-	if (!p->conv)
+	if (p->linear)
 		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, packed, b, y, accumulate, e);
-	return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
+	if (!p->narrow)
+		return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
+	RD_SYM(narrow_fwd)(dev, &p->d, packed, b, x, y, accumulate, ws);
+	return RD_OK;
 }
 
 static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *dy, float *dx, int acc,
                     char *ws, struct rd_err *e)
 {
-	const char *w = (const char *)packed + p->sizes.fwd_w;
+	const char *w = (const char *)packed + narrow_bytes(p) + p->sizes.fwd_w;
 	float *to = acc ? (float *)(void *)(ws + p->sizes.scratch) : dx;
 	int rc = rd_dnnl_conv_bwd_data(p->conv, w, dy, to, ws, e);
 
@@ -120,35 +149,38 @@ static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed,
 	return rc;
 }
 
-static int bwd_weights(struct rd_conv2d *p, const float *x, const float *dy, float *dw, float *db, char *ws,
-                       struct rd_err *e)
+static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const float *x, const float *dy, float *dw, float *db,
+                       char *ws, struct rd_err *e)
 {
+	struct rd_dims o = rd_conv2d_out(&p->d);
 	char *own = ws + p->sizes.scratch;
 	float *bias = (float *)(void *)(own + p->sizes.dw);
-	int rc = rd_dnnl_conv_bwd_weights(p->conv, x, dy, own, bias, ws, e);
+	int rc = RD_OK, by_library = dw && !p->narrow;
 
-	if (!rc)
-		rc = rd_dnnl_conv_add_dw(p->conv, own, dw, e);
-	if (!rc && db)
-		RD_SYM(put)(db, bias, p->d.out_c, 1);
+	if (dw && p->narrow)
+		RD_SYM(narrow_bwd_weights)(dev, &p->d, x, dy, dw, (float *)(void *)ws);
+	if (by_library) {
+		rc = rd_dnnl_conv_bwd_weights(p->conv, x, dy, own, bias, ws, e);
+		if (!rc)
+			rc = rd_dnnl_conv_add_dw(p->conv, own, dw, e);
+	}
+	if (!rc && db && by_library)
+		RD_SYM(put)(db, bias, o.c, 1);
+	else if (!rc && db)
+		RD_SYM(colsum)(dev, o.n * o.h * o.w, o.c, dy, db);
 	return rc;
 }
 
 int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
                        int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
 {
-	struct rd_dims o = rd_conv2d_out(&p->d);
 	int rc = RD_OK;
 
 	if (!p->training)
 		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
-	if (!p->conv)
+	if (p->linear)
 		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, packed, dy, dx, acc_dx, dw, db, e);
 	if (dx)
 		rc = bwd_data(dev, p, packed, dy, dx, acc_dx, ws, e);
-	if (!rc && dw)
-		rc = bwd_weights(p, x, dy, dw, db, ws, e);
-	else if (!rc && db)
-		RD_SYM(colsum)(dev, o.n * o.h * o.w, o.c, dy, db);
-	return rc;
+	return rc ? rc : bwd_weights(dev, p, x, dy, dw, db, ws, e);
 }
