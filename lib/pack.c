@@ -61,7 +61,6 @@ static int open_archive(struct rd_pack *p, struct rd_err *e)
 	if (rc)
 		return rc;
 	p->shard[p->n_shards++] = out;
-	p->in_shard = 0;
 	return rd_pairs_writer_open(&p->w, out, p->meta, e);
 }
 
@@ -71,6 +70,7 @@ static int close_archive(struct rd_pack *p, struct rd_err *e)
 	int rc;
 
 	p->w = NULL;
+	p->in_shard = 0;
 	rc = rd_pairs_writer_finish(w, e);
 	return rc ? rc : rd_out_settle(p->shard[p->n_shards - 1], e);
 }

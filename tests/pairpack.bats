@@ -1,0 +1,237 @@
+#!/usr/bin/env bats
+# pairpack: archives from streams and back, shards, every refusal and every exit status.
+
+load common
+
+setup()
+{
+	start
+}
+
+# pairs OUT [SEED COUNT]: a stream of pairs: noise of a seed, samples of eight Gaussians, labels.
+pairs()
+{
+	local seed=${2:-5} n=${3:-600}
+	noisegen -n "$n" -s "$seed" --shape 2 -l uniform:10 -o "$1.noise"
+	tensorcat --to npy -n noise "$1.noise" -o "$1.n.npy"
+	tensorcat --to npy -n label "$1.noise" -o "$1.l.npy"
+	noisegen -n "$n" -s "$seed" --dist 8gaussians | tensorcat --to npy - -o "$1.s.npy"
+	tensorcat --to frame -r pairs noise="$1.n.npy" sample="$1.s.npy" label="$1.l.npy" -o "$1"
+}
+
+@test "chunks of 256 in plain ustar, by rising index" {
+	pairs p
+	pairpack p -o a.tar
+	run tar tf a.tar
+	assert_output - <<-'END'
+	__meta__
+	00000000.noise.npy
+	00000000.sample.npy
+	00000000.label.npy
+	00000256.noise.npy
+	00000256.sample.npy
+	00000256.label.npy
+	00000512.noise.npy
+	00000512.sample.npy
+	00000512.label.npy
+	__end__
+	END
+	tar xf a.tar
+	run "$PYTHON" -c 'import numpy as np, json
+a = np.concatenate([np.load(f"{i:08d}.noise.npy") for i in (0, 256, 512)])
+print(a.shape, (a == np.load("p.n.npy")).all(), np.load("00000512.label.npy").dtype, json.load(open("__end__"))["samples"])'
+	assert_output "(600, 2) True int32 600"
+}
+
+@test "the same bytes from a file and from a pipe, and again" {
+	pairs p
+	pairpack p -o a.tar
+	pairpack <p >b.tar
+	pairpack - <p | cmp - a.tar
+	cmp a.tar b.tar
+}
+
+@test "-x gives the stream back, and packing that the archive" {
+	pairs p
+	pairpack -c 100 p -o a.tar
+	pairpack -x a.tar -o q
+	run frames q 'print(h["role"], h["fields"], len(f["noise"]), maps[1]["n"])'
+	assert_output "pairs ['noise', 'sample', 'label'] 600 100"
+	pairpack -x a.tar | pairpack -c 100 | cmp - a.tar
+}
+
+@test "archives of consecutive pairs merge into what packing all at once gives" {
+	pairs p
+	pairpack p --shard-pairs 250 -o 'p-%03d.tar'
+	run ls p-000.tar p-001.tar p-002.tar
+	assert_success
+	pairpack -c 64 p -o whole.tar
+	pairpack -x p-0*.tar | pairpack -c 64 | cmp - whole.tar
+	pairpack -c 64 p-0*.tar | cmp - whole.tar
+	run pairpack -o m.tar p-001.tar p-000.tar
+	assert_failure 3
+	assert_absent m.tar
+}
+
+@test "-c 1: one pair under each key" {
+	pairs p 5 12
+	pairpack -c 1 p -o a.tar
+	run bash -c 'tar tf a.tar | grep -c sample'
+	assert_output 12
+	run bash -c 'tar tf a.tar | grep 00000011'
+	assert_output "$(printf '00000011.%s.npy\n' noise sample label)"
+}
+
+@test "--noise ref stores seeds, and what comes back is the noise itself" {
+	pairs p
+	# The stream made of arrays names no seed: refused, though the noise has one.
+	run pairpack --noise ref p -o a.tar
+	assert_failure 3
+	assert_output --partial "names no seed"
+	assert_absent a.tar
+	mlp m
+	noisegen -n 300 -s 8 -m m | denoise -q -m m --steps 2 -o q
+	noisegen -n 300 -s 8 -m m --ref | denoise -q -m m --steps 2 -o r
+	pairpack --noise ref q -o a.tar
+	pairpack --noise ref r | cmp - a.tar
+	pairpack q -o data.tar
+	pairpack --noise data a.tar | cmp - data.tar
+	tensorcat --to npy -n noise q -o x.npy
+	tensorcat --to npy -n noise a.tar | cmp - x.npy
+	run pairpack -t a.tar
+	assert_success
+}
+
+@test "-t lists and verifies" {
+	pairs p
+	pairpack p -o a.tar
+	run pairpack -t -v --progress never a.tar
+	assert_success
+	assert_line "  00000256 256"
+	assert_line "a.tar: 600 pairs in 3 chunks, indices 0 to 599: noise [2], sample [2], label []"
+	assert_line "audit: 600 pairs, nothing found"
+	run pairpack -t p - <a.tar
+	assert_failure 1
+	assert_output --partial "600 noise vectors are there more than once"
+}
+
+@test "-t exits 1 on a finding" {
+	pairs p
+	tensorcat --to frame -r pairs noise=p.s.npy sample=p.n.npy -o swapped
+	run pairpack -t swapped
+	assert_failure 1
+	assert_output --partial "audit: noise and sample look swapped"
+	assert_output --partial "audit: FAILED"
+	tensorcat --to frame -r pairs noise=p.n.npy sample=p.n.npy -o same
+	run pairpack -t same
+	assert_failure 1
+	assert_output --partial "600 samples equal their noise"
+	"$PYTHON" -c 'import numpy as np
+n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
+	tensorcat --to frame -r pairs noise=nan.npy sample=p.s.npy | pairpack -o nan.tar
+	run pairpack -t nan.tar
+	assert_failure 1
+	assert_line "audit: 1 noise vectors hold NaN or infinities, the first is 17"
+}
+
+@test "a cut or a flipped bit: exit 3, and no output" {
+	pairs p 5 40
+	pairpack p -o a.tar
+	size=$(stat -c %s a.tar)
+	for cut in 0 100 512 1500 $((size / 2)) $((size - 1024)) $((size - 1)); do
+		head -c "$cut" a.tar >cut.tar
+		for mode in -t -x -c9; do
+			run pairpack "$mode" cut.tar -o out
+			assert_failure 3
+			assert_output --partial "cut.tar"
+			assert_absent out
+		done
+	done
+	for cut in 0 100 512 700; do
+		head -c "$cut" p >cut.rdf
+		run pairpack cut.rdf -o out
+		assert_failure 3
+		assert_absent out
+	done
+	"$PYTHON" -c 'b = bytearray(open("a.tar", "rb").read()); b[1800] ^= 4; open("flip.tar", "wb").write(b)'
+	run pairpack -t flip.tar
+	assert_failure 3
+	assert_output --partial "corrupt"
+}
+
+@test "a stream that is cut leaves no shard behind" {
+	pairs p
+	head -c "$(($(stat -c %s p) - 3))" p >cut.rdf
+	run pairpack --shard-pairs 100 -o 's-%d.tar' cut.rdf
+	assert_failure 3
+	assert_absent s-
+}
+
+@test "what is not pairs is refused" {
+	noisegen -n 4 --shape 2 -o noise
+	run pairpack noise
+	assert_failure 3
+	assert_output "pairpack: noise: holds noise, pairs expected"
+	run pairpack /nonexistent
+	assert_failure 1
+	echo hello >text
+	run pairpack text
+	assert_failure 3
+}
+
+@test "usage errors exit 2" {
+	for args in "-c 0" "-c x" "--shard-pairs 0" "--noise maybe" "-x -t" "-x -c 3" "-t --noise ref" "--nonsense"; do
+		# shellcheck disable=SC2086
+		run pairpack $args
+		assert_failure 2
+	done
+	run pairpack --shard-pairs 10 -o plain.tar /dev/null
+	assert_failure
+	pairs p 5 10
+	run pairpack --shard-pairs 10 -o plain.tar p
+	assert_failure 2
+	assert_output --partial "%06d"
+	run pairpack --shard-pairs 10 p
+	assert_failure 2
+}
+
+@test "help, version, and full disks" {
+	run pairpack --help
+	assert_success
+	assert_output --partial "usage: pairpack"
+	run pairpack -V
+	assert_success
+	assert_output --regexp '^pairpack \(rectdiff\) [0-9]'
+	pairs p 5 10
+	run bash -c 'pairpack p >/dev/full'
+	assert_failure 1
+	assert_output --partial "No space left"
+	run pairpack -o /dev/full p
+	assert_failure 1
+	pairpack p -o a.tar
+	run bash -c 'pairpack -x a.tar >/dev/full'
+	assert_failure 1
+	run bash -c 'pairpack -t a.tar >/dev/full'
+	assert_failure 1
+	run bash -c 'pairpack --help >/dev/full'
+	assert_failure 1
+}
+
+@test "killed, it leaves nothing behind" {
+	pairs p 5 100
+	mkfifo pipe
+	pairpack -o a.tar pipe &
+	pid=$!
+	exec 9>pipe
+	head -c 700 p >&9
+	for _ in $(seq 100); do
+		[ -z "$(find . -name '*a.tar*')" ] || break
+		sleep 0.05
+	done
+	run find . -name '*a.tar*'
+	assert_output --partial a.tar
+	kill -TERM "$pid"
+	run wait "$pid"
+	exec 9>&-
+	assert_absent a.tar
+}

@@ -1,0 +1,198 @@
+#!/usr/bin/env bats
+# tensorcat: everything the suite reads, in every form it writes.
+
+# common.bash sets what is used here.
+# shellcheck disable=SC2154
+load common
+
+setup()
+{
+	start
+}
+
+@test "text: role, count, shapes, statistics, first values, provenance" {
+	noisegen -n 3 -s 1 -i 7 --shape 2 -l 4 -o a
+	run tensorcat a
+	assert_success
+	assert_line --index 0 "a: noise, 3 samples from index 7"
+	assert_line --index 1 --regexp '^  noise  <f4 \[3, 2\]  mean [-0-9.e]+ std [0-9.e]+ min [-0-9.e]+ max [-0-9.e]+ : ([-0-9.e]+ ?){6}$'
+	assert_line --index 2 "  label  <i4 [3]  mean 4 std 0 min 4 max 4 : 4 4 4"
+	assert_line --index 3 --regexp '^  meta \{.*"seed":1.*\}$'
+	run tensorcat -n label a
+	refute_output --partial "<f4"
+	run tensorcat - <a
+	assert_line --index 0 "standard input: noise, 3 samples from index 7"
+}
+
+@test "text: the numbers are right, NaN is counted" {
+	"$PYTHON" -c 'import numpy as np
+a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'
+	run tensorcat a.npy
+	assert_line --index 0 "a.npy: data, 3 samples from index 0"
+	assert_line --index 1 "  sample  <f4 [3, 2]  mean 4 std 2.82843 min 1 max 9  1 NaN or infinite : 1 2 3 nan 5 9"
+}
+
+@test "text: several files, each by itself" {
+	noisegen -n 3 --shape 2 -o a
+	noisegen -n 4 --shape 5 -o b
+	run tensorcat a b
+	assert_success
+	assert_line "a: noise, 3 samples from index 0"
+	assert_line "b: noise, 4 samples from index 0"
+}
+
+@test "text: safetensors and model folders" {
+	run tensorcat "$fashion"
+	assert_success
+	assert_line --index 0 --regexp "unet/diffusion_pytorch_model.safetensors: safetensors, [0-9]+ tensors, [0-9]+ numbers$"
+	assert_line --regexp '^  conv_in.weight +<f4 \[32, 1, 3, 3\]  mean '
+	run tensorcat -n conv_in.bias "$fashion/unet/diffusion_pytorch_model.safetensors"
+	assert_success
+	assert_output --partial "conv_in.bias"
+	refute_output --partial "conv_in.weight"
+	run tensorcat -n nothing "$fashion"
+	assert_failure 3
+	assert_output --partial "has no tensor 'nothing'"
+	mkdir empty
+	run tensorcat empty
+	assert_failure 3
+	assert_output --partial "empty: no safetensors"
+}
+
+@test "npy: a field of a stream, of an archive, of arrays" {
+	noisegen -n 300 -s 2 --shape 3,4 -l uniform:5 -b 7 -o a
+	tensorcat --to npy -n noise a -o n.npy
+	tensorcat --to npy -n label a -o l.npy
+	frames a 'close(f["noise"], np.load("n.npy"), 0); close(f["label"], np.load("l.npy"), 0)'
+	tensorcat --to frame noise=n.npy sample=n.npy label=l.npy | pairpack -o p.tar
+	tensorcat --to npy p.tar | cmp - n.npy
+	tensorcat --to npy -n label p.tar | cmp - l.npy
+	tensorcat --to npy n.npy n.npy -o twice.npy
+	tensorcat --to npy -c 5 -n noise a -o few.npy
+	run "$PYTHON" -c 'import numpy as np
+print(np.load("twice.npy").shape, (np.load("few.npy") == np.load("n.npy")[:5]).all(), np.load("few.npy").shape)'
+	assert_output "(600, 3, 4) True (5, 3, 4)"
+	run tensorcat --to npy a
+	assert_failure 2
+	assert_output --partial "which one of its fields?"
+	run tensorcat --to npy -n nothing a
+	assert_failure 3
+}
+
+@test "npy: references become numbers" {
+	noisegen -n 50 -s 2 --shape 3 | tensorcat --to npy - -o a.npy
+	noisegen -n 50 -s 2 --shape 3 --ref | tensorcat --to npy - | cmp - a.npy
+}
+
+@test "npy: one tensor of a safetensors file" {
+	file=$fashion/unet/diffusion_pytorch_model.safetensors
+	tensorcat --to npy -n conv_in.weight "$file" -o w.npy
+	run "$PYTHON" -c 'import numpy as np, json, struct, sys
+w = np.load("w.npy")
+b = open(sys.argv[1], "rb").read(); n = struct.unpack("<Q", b[:8])[0]; t = json.loads(b[8:8 + n])["conv_in.weight"]
+x = np.frombuffer(b[8 + n:][t["data_offsets"][0]:t["data_offsets"][1]], "<f4").reshape(t["shape"])
+print(w.shape, (w == x).all())' "$file"
+	assert_output "(32, 1, 3, 3) True"
+	run tensorcat --to npy "$file"
+	assert_failure 2
+	run tensorcat --to csv -n conv_in.weight "$file"
+	assert_failure 2
+	run tensorcat --to npy -n nothing "$file"
+	assert_failure 3
+}
+
+@test "frame: arrays side by side, with a role; a part of a stream" {
+	noisegen -n 20 --shape 2 -l uniform:3 -o a
+	tensorcat --to npy -n noise a -o n.npy
+	tensorcat --to npy -n label a -o l.npy
+	tensorcat --to frame -r noise noise=n.npy label=l.npy -o b
+	frames b 'a = read("a")[1]; close(f["noise"], a["noise"], 0); close(f["label"], a["label"], 0)'
+	run frames b 'print(h["role"], h["fields"], end["samples"], h["meta"]["history"][-1]["tool"])'
+	assert_output "noise ['noise', 'label'] 20 tensorcat"
+	tensorcat --to frame -n noise -c 5 a -o c
+	run frames c 'print(h["fields"], end["samples"], f["noise"].shape)'
+	assert_output "['noise'] 5 (5, 2)"
+	noisegen -n 9 --shape 2 --ref | tensorcat --to frame -c 4 - -o d
+	run frames d 'print(len(refs), refs[0]["n"], f)'
+	assert_output "1 4 {}"
+	head -c 200 n.npy >short.npy
+	run tensorcat --to frame -r noise noise=short.npy label=l.npy -o e
+	assert_failure 3
+	assert_absent e
+}
+
+@test "csv: a line per sample, exact numbers" {
+	noisegen -n 4 -s 3 -i 10 --shape 1,2 -l 6 -o a
+	tensorcat --to csv a -o a.csv
+	run head -n 1 a.csv
+	assert_output "index,noise_0,noise_1,label"
+	run frames a 'rows = [l.split(",") for l in open("a.csv")][1:]
+print([r[0] for r in rows], {r[3].strip() for r in rows},
+      (np.array([r[1:3] for r in rows], "f4").reshape(4, 1, 2) == f["noise"]).all())'
+	assert_output "['10', '11', '12', '13'] {'6'} True"
+	run tensorcat --to csv -n label -c 2 a
+	assert_output - <<-'END'
+	index,label
+	10,6
+	11,6
+	END
+}
+
+@test "png: images in a grid, a trajectory in a row" {
+	"$PYTHON" -c 'import numpy as np
+np.save("g.npy", np.linspace(-1, 1, 5 * 16, dtype="f4").reshape(5, 1, 4, 4))
+np.save("rgb.npy", np.zeros((4, 3, 8, 8), "f4"))
+np.save("t.npy", np.zeros((2, 6, 1, 4, 4), "f4"))
+np.save("flat.npy", np.zeros((4, 3), "f4"))'
+	tensorcat --to png --scale 1 g.npy -o g.png
+	run file -b g.png
+	assert_output --regexp "PNG image data, 16 x 10, 8-bit grayscale"
+	tensorcat --to png --columns 2 -c 3 --scale 3 rgb.npy >rgb.png
+	run file -b rgb.png
+	assert_output --regexp "PNG image data, [0-9]+ x [0-9]+, 8-bit/color RGB"
+	tensorcat --to png --scale 1 t.npy -o t.png
+	run file -b t.png
+	assert_output --regexp "PNG image data, 34 x 10, 8-bit grayscale"
+	run tensorcat --to png flat.npy -o flat.png
+	assert_failure 3
+	assert_output --partial "no picture"
+	assert_absent flat.png
+}
+
+@test "a truncated input is noticed, also where its end was not asked for" {
+	noisegen -n 100 -b 10 --shape 2 -o a
+	head -c "$(($(stat -c %s a) - 1))" a >cut.rdf
+	for form in text frame npy csv; do
+		count=(-c 1)
+		[ "$form" != text ] || count=()
+		run tensorcat --to "$form" "${count[@]}" cut.rdf -o out
+		assert_failure 3
+		assert_output --partial "cut"
+		assert_absent out
+	done
+}
+
+@test "usage errors exit 2" {
+	for args in "" "--to jpeg a" "-r nonsense a" "-c 0 a" "-c 3 a" "-r noise a" "--scale 0 --to png a" "--nonsense"; do
+		# shellcheck disable=SC2086
+		run tensorcat $args
+		assert_failure 2
+	done
+	run tensorcat /nonexistent
+	assert_failure 1
+	assert_output --partial "/nonexistent"
+}
+
+@test "help, version, and full disks" {
+	run tensorcat -h
+	assert_success
+	assert_output --partial "usage: tensorcat"
+	run tensorcat --version
+	assert_output --regexp '^tensorcat \(rectdiff\) [0-9]'
+	noisegen -n 4 --shape 1,8,8 -o a
+	for form in text frame npy csv png; do
+		run bash -c "tensorcat --to $form a >/dev/full"
+		assert_failure 1
+		assert_output --partial "No space left"
+	done
+}

@@ -1,0 +1,214 @@
+/* Moments and their scores, and every finding of the audit of pairs: each is provoked, and nothing else is found. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rng.h"
+#include "lib/audit.h"
+#include "tests/check.h"
+
+enum { N = 400, DIM = 12 };
+
+static float noise[N * DIM], sample[N * DIM];
+static int32_t label[N];
+static struct rd_audit_report report;
+
+/* --- moments ------------------------------------------------------------------------------------------------------ */
+
+static void test_moments(void)
+{
+	static const float x[] = {1, 2, 3, 4, NAN, 10, INFINITY, -INFINITY};
+	static const int32_t i[] = {-5, 7};
+	struct rd_moments m = {0}, k = {0};
+
+	rd_moments_add(&m, x, 3);
+	rd_moments_add(&m, x + 3, 5);
+	CHECK(m.n == 5 && m.bad == 3 && m.min == 1 && m.max == 10);
+	CHECK_NEAR(rd_moments_mean(&m), 4, 1e-12);
+	CHECK_NEAR(rd_moments_std(&m), sqrt(10), 1e-12);
+	CHECK_NEAR(rd_moments_kurtosis(&m), (81 + 16 + 1 + 0 + 1296) / 5.0 / 100, 1e-9);
+	rd_moments_add_any(&k, RD_I32, i, 2);
+	CHECK(k.min == -5 && k.max == 7 && rd_moments_mean(&k) == 1);
+}
+
+/* Over many small sets of true normals the scores themselves are nearly standard normal. */
+static void test_scores(void)
+{
+	enum { SETS = 4000, EACH = 60 };
+	struct rd_moments of[3] = {{0}, {0}, {0}};
+	float x[EACH], f[3];
+
+	for (uint64_t s = 0; s < SETS; s++) {
+		struct rd_moments m = {0};
+		double z[3];
+
+		rd_rng_normal(5, RD_RNG_NOISE, s, x, EACH);
+		rd_moments_add(&m, x, EACH);
+		rd_moments_scores(&m, z);
+		for (int i = 0; i < 3; i++) {
+			f[i] = (float)z[i];
+			rd_moments_add(&of[i], &f[i], 1);
+		}
+	}
+	for (int i = 0; i < 3; i++) {
+		CHECK_NEAR(rd_moments_mean(&of[i]), 0, 0.06);
+		CHECK_NEAR(rd_moments_std(&of[i]), 1, 0.05);
+		CHECK(of[i].max < RD_AUDIT_LIMIT && of[i].min > -RD_AUDIT_LIMIT);
+	}
+}
+
+/* --- the audit ---------------------------------------------------------------------------------------------------- */
+
+/* Good pairs: fresh noise, samples of two values, labels below 10. */
+static void make_good(void)
+{
+	for (uint64_t i = 0; i < N; i++) {
+		rd_rng_normal(9, RD_RNG_NOISE, i, noise + i * DIM, DIM);
+		label[i] = (int32_t)(i % 10);
+	}
+	for (int i = 0; i < N * DIM; i++)
+		sample[i] = noise[i] > 0 ? 0.8f : -0.9f;
+}
+
+/* Audits the pairs in two batches of one stream; the number of findings. */
+static int audit(int64_t classes)
+{
+	struct rd_stream s = {"pairs", 3, {"noise", "label", "sample"}, json_pack("{s:I}", "classes", (json_int_t)classes)};
+	struct rd_audit *a;
+	struct rd_err e;
+
+	CHECK_OK(rd_audit_new(&a, &e), &e);
+	for (int half = 0; half < 2; half++) {
+		int64_t n = N / 2;
+		struct rd_batch b = {.first = 1000 + (uint64_t)(half * n), .n = n};
+
+		b.f[0] = (struct rd_array){RD_F32, {2, {n, DIM}}, noise + half * n * DIM};
+		b.f[1] = (struct rd_array){RD_I32, {1, {n}}, label + half * n};
+		b.f[2] = (struct rd_array){RD_F32, {2, {n, DIM}}, sample + half * n * DIM};
+		CHECK_OK(rd_audit_add(a, &s, &b, &e), &e);
+	}
+	rd_audit_finish(a, &report);
+	rd_audit_free(a);
+	json_decref(s.meta);
+	return report.n_findings;
+}
+
+static int found(const char *text)
+{
+	int n = 0;
+
+	for (int i = 0; i < report.n_findings; i++)
+		n += strstr(report.finding[i], text) != NULL;
+	return n;
+}
+
+static void test_good(void)
+{
+	make_good();
+	CHECK(audit(10) == 0);
+	CHECK(audit(0) == 0);
+	CHECK(report.pairs == N && report.noise.n == N * DIM && report.label_n == N);
+	CHECK(report.label_min == 0 && report.label_max == 9);
+}
+
+static void test_twice(void)
+{
+	make_good();
+	memcpy(noise + 350 * DIM, noise + 20 * DIM, DIM * sizeof *noise);
+	CHECK(audit(10) == 1 && found("1 noise vectors are there more than once, the first is 1350, a copy of 1020"));
+	make_good();
+	for (int i = 100; i < N; i++)
+		memcpy(noise + i * DIM, noise + i % 100 * DIM, DIM * sizeof *noise);
+	CHECK(audit(10) >= 1 && found("300 noise vectors are there more than once, the first is 1100, a copy of 1000"));
+}
+
+static void test_not_finite(void)
+{
+	make_good();
+	noise[7 * DIM + 3] = NAN;
+	noise[9 * DIM] = INFINITY;
+	CHECK(audit(10) == 1 && found("2 noise vectors hold NaN or infinities, the first is 1007"));
+	make_good();
+	sample[399 * DIM] = -INFINITY;
+	CHECK(audit(10) == 1 && found("1 samples hold NaN or infinities, the first is 1399"));
+}
+
+static void test_not_normal(void)
+{
+	make_good();
+	for (int i = 0; i < N * DIM; i++)
+		noise[i] += 0.1f;
+	CHECK(audit(10) == 1 && found("noise: mean"));
+	make_good();
+	for (int i = 0; i < N * DIM; i++)
+		noise[i] *= 0.93f;
+	CHECK(audit(10) == 1 && found("noise: variance"));
+	make_good();
+	for (int i = 0; i < N * DIM; i++) /* uniform of variance 1 */
+		noise[i] = (float)(sqrt(12) * (rd_rng_uniform(3, RD_RNG_NOISE, (uint64_t)i) - 0.5));
+	CHECK(audit(10) == 1 && found("noise: kurtosis 1."));
+}
+
+static void test_swapped(void)
+{
+	make_good();
+	for (int i = 0; i < N * DIM; i++) {
+		float t = noise[i];
+
+		noise[i] = sample[i];
+		sample[i] = t;
+	}
+	CHECK(audit(10) > 1 && found("look swapped") == 1);
+}
+
+static void test_equal(void)
+{
+	make_good();
+	memcpy(sample + 5 * DIM, noise + 5 * DIM, DIM * sizeof *noise);
+	CHECK(audit(10) == 1 && found("1 samples equal their noise, the first is 1005"));
+}
+
+static void test_labels(void)
+{
+	make_good();
+	label[3] = -1;
+	CHECK(audit(10) == 1 && found("1 labels are negative, the first is 1003"));
+	make_good();
+	CHECK(audit(9) == 1 && found("40 labels are beyond the model's 9 classes, the first is 1009"));
+}
+
+/* The report names every finding and the verdict. */
+static void test_print(void)
+{
+	char *text;
+	size_t n;
+	struct rd_out *o;
+	struct rd_err e;
+
+	make_good();
+	label[3] = -1;
+	CHECK(audit(10) == 1);
+	CHECK_OK(rd_out_open(&o, "/tmp/test_audit.txt", 0, &e), &e);
+	CHECK_OK(rd_audit_print(&report, o, &e), &e);
+	CHECK_OK(rd_out_finish(o, &e), &e);
+	CHECK_OK(rd_in_file("/tmp/test_audit.txt", 1 << 16, &text, &n, &e), &e);
+	CHECK(strstr(text, "noise   mean") && strstr(text, "label   -1 to 9\n"));
+	CHECK(strstr(text, "audit: 1 labels are negative") && strstr(text, "audit: FAILED, 1 finding in 400 pairs\n"));
+	free(text);
+	remove("/tmp/test_audit.txt");
+}
+
+int main(void)
+{
+	test_moments();
+	test_scores();
+	test_good();
+	test_twice();
+	test_not_finite();
+	test_not_normal();
+	test_swapped();
+	test_equal();
+	test_labels();
+	test_print();
+	return check_report("test_audit");
+}
