@@ -1,0 +1,362 @@
+/* Solvers on equations whose solution is known. Data distributed as N(mu, s^2) has
+ *
+ *	x0(x) = mu + s^2 alpha (x - alpha mu)/(alpha^2 s^2 + sigma^2)
+ *
+ * as its best guess of x0, and the flow maps quantiles to quantiles: (x - alpha mu)/sqrt(alpha^2 s^2 + sigma^2) stays as it
+ * is. The error at the end, over step halvings, gives each solver's order under each form. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/solver.h"
+#include "tests/check.h"
+
+#define N_X 8 /* values solved for at once, as many images of one pixel */
+#define MAX_STEPS 256
+#define LEN(a) ((int)(sizeof(a) / sizeof((a)[0])))
+
+static const struct rd_backend *be;
+static struct rd_dev *dev;
+static struct rd_ode *ode;
+static const struct rd_dims dims = {N_X, 1, 1, 1};
+static struct rd_err e;
+
+/* --- equations ------------------------------------------------------------------------------------------------------ */
+
+struct equation {
+	double mu, s;              /* gaussian */
+	double x0[N_X], eps[N_X];  /* first order: the constants */
+	int calls, fail_at;        /* fail_at: the call, from 1, that gives an error */
+};
+
+/* x of a quantile z at a node. */
+static double gaussian_x(const struct equation *q, const struct rd_node *n, double z)
+{
+	return n->alpha * q->mu + z * sqrt(n->alpha * n->alpha * q->s * q->s + n->sigma * n->sigma);
+}
+
+static int give(const float *x0, const float *eps, void *d_x0, void *d_eps, struct rd_err *err)
+{
+	int rc = be->act_import(dev, dims, x0, d_x0, err);
+
+	return rc ? rc : be->act_import(dev, dims, eps, d_eps, err);
+}
+
+static int gaussian(void *ctx, const struct rd_node *n, const void *d_x, void *d_x0, void *d_eps, struct rd_err *err)
+{
+	struct equation *q = ctx;
+	double s2 = q->s * q->s, var = n->alpha * n->alpha * s2 + n->sigma * n->sigma, guess;
+	float x[N_X], x0[N_X], eps[N_X];
+	int rc = be->act_export(dev, dims, d_x, x, err);
+
+	if (++q->calls == q->fail_at)
+		return rd_fail(err, RD_EFAIL, "asked to fail");
+	for (int i = 0; i < N_X; i++) {
+		guess = q->mu + s2 * n->alpha * ((double)x[i] - n->alpha * q->mu) / var;
+		x0[i] = (float)guess;
+		eps[i] = (float)(((double)x[i] - n->alpha * guess) / n->sigma);
+	}
+	return rc ? rc : give(x0, eps, d_x0, d_eps, err);
+}
+
+/* eps is constant along the trajectory; x0 follows from x wherever x says something of it. */
+static int first_order(void *ctx, const struct rd_node *n, const void *d_x, void *d_x0, void *d_eps, struct rd_err *err)
+{
+	struct equation *q = ctx;
+	float x[N_X], x0[N_X], eps[N_X];
+	int rc = be->act_export(dev, dims, d_x, x, err);
+
+	q->calls++;
+	for (int i = 0; i < N_X; i++) {
+		eps[i] = (float)q->eps[i];
+		x0[i] = (float)(n->alpha > 0 ? ((double)x[i] - n->sigma * q->eps[i]) / n->alpha : q->x0[i]);
+	}
+	return rc ? rc : give(x0, eps, d_x0, d_eps, err);
+}
+
+static double quantile(int i)
+{
+	return -2.1 + 0.6 * i;
+}
+
+/* --- grids ---------------------------------------------------------------------------------------------------------- */
+
+/* Steps between the nodes k = 0 .. steps, each from the end of the one before. */
+static struct rd_grid join(const struct rd_node *node, int steps)
+{
+	static struct rd_node from[MAX_STEPS], to[MAX_STEPS];
+
+	memcpy(from, node, (size_t)steps * sizeof *from);
+	memcpy(to, node + 1, (size_t)steps * sizeof *to);
+	return (struct rd_grid){steps, from, to};
+}
+
+/* Steps in ln(sigma/alpha), `steps` of them (an even number): equal, or alternately of one and two parts. */
+static struct rd_grid in_log(const struct rd_schedule *s, double n_hi, double n_lo, int steps, bool uneven)
+{
+	static struct rd_node node[MAX_STEPS + 1];
+
+	for (int k = 0; k <= steps; k++) {
+		double f = (k - (uneven && k % 2 ? 1 / 3.0 : 0)) / steps;
+
+		node[k] = rd_node_at(s, s->form->t_of_n(s, n_hi * pow(n_lo / n_hi, f)));
+	}
+	return join(node, steps);
+}
+
+static struct rd_grid even_in_t(const struct rd_schedule *s, double t_hi, double t_lo, int steps)
+{
+	static struct rd_node node[MAX_STEPS + 1];
+
+	for (int k = 0; k <= steps; k++)
+		node[k] = rd_node_at(s, t_hi + (t_lo - t_hi) * k / steps);
+	return join(node, steps);
+}
+
+/* --- orders --------------------------------------------------------------------------------------------------------- */
+
+static void solve(enum rd_solver solver, const struct rd_grid *g, rd_denoise_fn f, struct equation *q, float *x)
+{
+	void *d_x;
+
+	CHECK_OK(be->alloc(dev, &d_x, be->act_bytes(dims), &e), &e);
+	CHECK_OK(be->act_import(dev, dims, x, d_x, &e), &e);
+	q->calls = 0;
+	CHECK_OK(rd_ode_solve(ode, solver, g, d_x, f, NULL, q, &e), &e);
+	CHECK(q->calls == rd_solver_nfe(solver, g));
+	CHECK_OK(be->act_export(dev, dims, d_x, x, &e), &e);
+	be->release(dev, d_x);
+}
+
+/* Root mean square of the error at the end. */
+static double error_of(enum rd_solver solver, const struct rd_grid *g, struct equation *q)
+{
+	float x[N_X];
+	double sq = 0;
+
+	for (int i = 0; i < N_X; i++)
+		x[i] = (float)gaussian_x(q, &g->from[0], quantile(i));
+	solve(solver, g, gaussian, q, x);
+	for (int i = 0; i < N_X; i++)
+		sq += pow((double)x[i] - gaussian_x(q, &g->to[g->steps - 1], quantile(i)), 2);
+	return sqrt(sq / N_X);
+}
+
+/* The slope of log2(error) by least squares, each point half the step of the one before. */
+static double fit_order(const double *error, int n)
+{
+	double num = 0, den = 0;
+
+	for (int i = 0; i < n; i++) {
+		double at = i - (n - 1) / 2.0;
+
+		num -= at * log2(error[i]);
+		den += at * at;
+	}
+	return num / den;
+}
+
+static const int step_counts[] = {32, 64, 128, 256};
+static const int order_of[] = {[RD_SOLVER_DDIM] = 1, [RD_SOLVER_EULER] = 1, [RD_SOLVER_HEUN] = 2, [RD_SOLVER_DPMPP2M] = 2};
+
+static void check_order(const char *name, enum rd_solver solver, const double *error)
+{
+	double order = fit_order(error, LEN(step_counts));
+
+	printf("  %-12s %-8s", name, rd_solver_names[solver]);
+	for (int i = 0; i < LEN(step_counts); i++)
+		printf(" %9.2e", error[i]);
+	printf("  %5.2f\n", order);
+	CHECK_NEAR(order, order_of[solver], 0.2);
+	CHECK(error[LEN(step_counts) - 1] < (order_of[solver] == 1 ? 0.02 : 5e-4));
+}
+
+static void print_head(void)
+{
+	printf("  %-12s %-8s", "form", "solver");
+	for (int i = 0; i < LEN(step_counts); i++)
+		printf(" %3d steps", step_counts[i]);
+	printf("  order\n");
+}
+
+static void orders_in_log(const char *name, const char *form, bool uneven)
+{
+	struct equation q = {.mu = 0.7, .s = 0.5};
+	double error[LEN(step_counts)];
+	struct rd_schedule s;
+
+	CHECK_OK(rd_schedule_init(&s, form, &e), &e);
+	for (int v = 0; rd_solver_names[v]; v++) {
+		for (int i = 0; i < LEN(step_counts); i++) {
+			struct rd_grid g = in_log(&s, 60, 0.05, step_counts[i], uneven);
+
+			error[i] = error_of((enum rd_solver)v, &g, &q);
+		}
+		check_order(name, (enum rd_solver)v, error);
+	}
+	rd_schedule_free(&s);
+}
+
+/* From alpha = 0, where there is no x/alpha and no log-SNR: the first step is ddim's, and the order is kept. */
+static void orders_from_alpha_0(void)
+{
+	struct equation q = {.mu = 0.7, .s = 0.5};
+	struct rd_schedule s;
+	double error[LEN(step_counts)];
+
+	CHECK_OK(rd_schedule_init(&s, "fm", &e), &e);
+	for (int v = 0; rd_solver_names[v]; v++) {
+		for (int i = 0; i < LEN(step_counts); i++) {
+			struct rd_grid g = even_in_t(&s, 1, 0.1, step_counts[i]);
+
+			CHECK(g.from[0].alpha == 0);
+			error[i] = error_of((enum rd_solver)v, &g, &q);
+		}
+		check_order("fm, t=1", (enum rd_solver)v, error);
+	}
+}
+
+/* One step from alpha = 0: x_t = alpha_t E[x0] + sigma_t x, whatever the solver. */
+static void one_step_from_alpha_0(void)
+{
+	struct equation q = {.mu = 0.7, .s = 0.5};
+	struct rd_schedule s;
+	float x[N_X];
+
+	CHECK_OK(rd_schedule_init(&s, "fm", &e), &e);
+	for (int v = 0; rd_solver_names[v]; v++)
+		for (int end = 0; end < 2; end++) {
+			struct rd_grid g = even_in_t(&s, 1, end ? 0 : 0.4, 1);
+
+			for (int i = 0; i < N_X; i++)
+				x[i] = (float)quantile(i);
+			solve((enum rd_solver)v, &g, gaussian, &q, x);
+			CHECK(q.calls == 1);
+			for (int i = 0; i < N_X; i++)
+				CHECK_NEAR(x[i], g.to[0].alpha * 0.7 + g.to[0].sigma * quantile(i), 1e-6);
+		}
+}
+
+/* Where eps is constant the solution is the forward form itself, and every solver finds it in however few steps. */
+static void first_order_is_exact(const struct rd_schedule *s, enum rd_solver solver, int steps, double end)
+{
+	struct equation q;
+	struct rd_grid g = even_in_t(s, s->t_hi, end, steps);
+	struct rd_node *a = &g.from[0], *b = &g.to[steps - 1];
+	float x[N_X];
+	double tol;
+
+	if (end <= s->t_lo) /* on to the data itself */
+		*b = (struct rd_node){0, 0, 1, 0};
+	for (int i = 0; i < N_X; i++) {
+		q.x0[i] = 0.3 + 0.2 * i;
+		q.eps[i] = (double)(float)quantile(i);
+		x[i] = (float)(a->alpha * q.x0[i] + a->sigma * q.eps[i]);
+	}
+	/* a rounding of x to f32 is one of x0 times the size of x over alpha */
+	tol = 2e-6 + (a->alpha > 0 ? 6e-7 * fmax(1, a->sigma) / a->alpha : 0);
+	solve(solver, &g, first_order, &q, x);
+	for (int i = 0; i < N_X; i++)
+		CHECK_NEAR(x[i], b->alpha * q.x0[i] + b->sigma * q.eps[i], tol);
+}
+
+static void first_order_forms(void)
+{
+	for (int f = 0; rd_form_names[f]; f++) {
+		struct rd_schedule s;
+
+		CHECK_OK(rd_schedule_init(&s, rd_form_names[f], &e), &e);
+		for (int v = 0; rd_solver_names[v]; v++)
+			for (int steps = 1; steps < 6; steps += 2) {
+				first_order_is_exact(&s, (enum rd_solver)v, steps, s.t_lo);
+				first_order_is_exact(&s, (enum rd_solver)v, steps, s.t_lo + 0.3 * (s.t_hi - s.t_lo));
+			}
+		rd_schedule_free(&s);
+	}
+}
+
+/* --- the rest of the contract --------------------------------------------------------------------------------------- */
+
+/* Heun evaluates twice a step but for the last one, to sigma = 0. */
+static void evaluations(void)
+{
+	struct rd_schedule s;
+	struct rd_grid g;
+
+	CHECK_OK(rd_schedule_init(&s, "vp", &e), &e);
+	g = even_in_t(&s, 1, 0.1, 5);
+	CHECK(rd_solver_nfe(RD_SOLVER_DDIM, &g) == 5 && rd_solver_nfe(RD_SOLVER_EULER, &g) == 5);
+	CHECK(rd_solver_nfe(RD_SOLVER_DPMPP2M, &g) == 5 && rd_solver_nfe(RD_SOLVER_HEUN, &g) == 10);
+	g.to[4].sigma = 0;
+	CHECK(rd_solver_nfe(RD_SOLVER_HEUN, &g) == 9);
+}
+
+struct watch {
+	struct equation q; /* first: the equations are given the same pointer */
+	const struct rd_grid *g;
+	int seen, wrong;
+	float first, last;
+};
+
+static int observe(void *ctx, int k, const struct rd_node *node, const void *d_x, const void *x0, const void *eps,
+                   struct rd_err *err)
+{
+	struct watch *w = ctx;
+	bool end = k == w->g->steps;
+	float x[N_X];
+	int rc = be->act_export(dev, dims, d_x, x, err);
+
+	w->wrong += k != w->seen || node != (end ? &w->g->to[k - 1] : &w->g->from[k]) || !x0 != end || !eps != end;
+	if (k == 0)
+		w->first = x[0];
+	w->last = x[0];
+	w->seen++;
+	return rc;
+}
+
+/* Every state once, in order, the last without a prediction; an error of the equation stops the run and comes out. */
+static void observers_and_errors(void)
+{
+	struct watch w = {.q = {.mu = 0.7, .s = 0.5}};
+	struct rd_schedule s;
+	struct rd_grid g;
+	float x[N_X];
+	void *d_x;
+
+	CHECK_OK(rd_schedule_init(&s, "vp", &e), &e);
+	CHECK_OK(be->alloc(dev, &d_x, be->act_bytes(dims), &e), &e);
+	g = even_in_t(&s, 1, 0.1, 6);
+	w.g = &g;
+	for (int v = 0; rd_solver_names[v]; v++) {
+		for (int i = 0; i < N_X; i++)
+			x[i] = (float)(i + 1);
+		CHECK_OK(be->act_import(dev, dims, x, d_x, &e), &e);
+		w.seen = 0;
+		w.q.fail_at = 0;
+		CHECK_OK(rd_ode_solve(ode, (enum rd_solver)v, &g, d_x, gaussian, observe, &w, &e), &e);
+		CHECK_OK(be->act_export(dev, dims, d_x, x, &e), &e);
+		CHECK(w.seen == 7 && !w.wrong && w.first == 1 && w.last == x[0]);
+		w.q.calls = 0;
+		w.q.fail_at = v == RD_SOLVER_HEUN ? 6 : 3; /* heun: the second evaluation of step 3 */
+		CHECK(rd_ode_solve(ode, (enum rd_solver)v, &g, d_x, gaussian, NULL, &w, &e) == RD_EFAIL);
+		CHECK(!strcmp(e.msg, "asked to fail") && w.q.calls == w.q.fail_at);
+	}
+	be->release(dev, d_x);
+}
+
+int main(void)
+{
+	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
+	CHECK_OK(rd_ode_new(&ode, be, dev, dims, &e), &e);
+	print_head();
+	for (int f = 0; rd_form_names[f]; f++)
+		orders_in_log(rd_form_names[f], rd_form_names[f], false);
+	orders_in_log("vp, uneven", "vp", true);
+	orders_from_alpha_0();
+	one_step_from_alpha_0();
+	first_order_forms();
+	evaluations();
+	observers_and_errors();
+	rd_ode_free(ode);
+	be->close(dev);
+	return check_report("solver");
+}
