@@ -274,6 +274,56 @@ static void first_order_forms(void)
 	}
 }
 
+static double log_snr(const struct rd_node *n)
+{
+	return log(n->alpha / n->sigma);
+}
+
+/* x0 is linear in log-SNR, whatever x is; eps is nothing, for dpm++2m does not look at it. */
+static int linear_x0(void *ctx, const struct rd_node *n, const void *d_x, void *d_x0, void *d_eps, struct rd_err *err)
+{
+	float x0[N_X], eps[N_X];
+
+	(void)d_x;
+	((struct equation *)ctx)->calls++;
+	for (int i = 0; i < N_X; i++) {
+		x0[i] = (float)(0.3 * log_snr(n) + i);
+		eps[i] = NAN;
+	}
+	return give(x0, eps, d_x0, d_eps, err);
+}
+
+/* dpm++2m carries x0 on to the middle of a step, in log-SNR, by the line through its last two values; steps of any two
+ * lengths. (Its order alone would not tell: the errors of a wrong ratio of lengths cancel from step to step.) */
+static void history_of_dpmpp2m(void)
+{
+	static const double n_of[] = {4, 1, 0.7, 0.1}; /* sigma/alpha */
+	struct equation q = {.calls = 0};
+	struct rd_node node[4];
+	struct rd_schedule s;
+	struct rd_grid g;
+	float x[N_X];
+
+	CHECK_OK(rd_schedule_init(&s, "vp", &e), &e);
+	for (int k = 0; k < 4; k++)
+		node[k] = rd_node_at(&s, s.form->t_of_n(&s, n_of[k]));
+	g = join(node, 3);
+	for (int i = 0; i < N_X; i++)
+		x[i] = (float)quantile(i);
+	solve(RD_SOLVER_DPMPP2M, &g, linear_x0, &q, x);
+	for (int i = 0; i < N_X; i++) {
+		double want = quantile(i);
+
+		for (int k = 0; k < 3; k++) {
+			const struct rd_node *a = &node[k], *b = &node[k + 1];
+			double at = k ? (log_snr(a) + log_snr(b)) / 2 : log_snr(a);
+
+			want = b->sigma / a->sigma * want + b->alpha * (1 - exp(log_snr(a) - log_snr(b))) * (0.3 * at + i);
+		}
+		CHECK_NEAR(x[i], want, 5e-6);
+	}
+}
+
 /* --- the rest of the contract --------------------------------------------------------------------------------------- */
 
 /* Heun evaluates twice a step but for the last one, to sigma = 0. */
@@ -354,6 +404,7 @@ int main(void)
 	orders_from_alpha_0();
 	one_step_from_alpha_0();
 	first_order_forms();
+	history_of_dpmpp2m();
 	evaluations();
 	observers_and_errors();
 	rd_ode_free(ode);
