@@ -106,7 +106,7 @@ static int paired(const struct rd_points *a, const struct rd_points *b, const st
                   struct rd_metric_value *m, struct rd_err *e)
 {
 	const size_t n = (size_t)a->n;
-	double *dist, *boot, sum = 0;
+	double *dist, *boot, mean = 0;
 	struct rd_boot draw = {0};
 	void *p = NULL, *q = NULL;
 	int rc;
@@ -124,12 +124,12 @@ static int paired(const struct rd_points *a, const struct rd_points *b, const st
 	for (size_t i = 0; i < n; i++)
 		dist[i] = rd_sqdist(a->x + i * a->d, b->x + i * a->d, a->d);
 	for (size_t i = 0; i < n; i++)
-		sum += dist[i];
+		mean += dist[i] / (double)n;
 #pragma omp parallel for schedule(static)
 	for (int r = 0; r < o->bootstrap; r++)
 		for (size_t i = 0; i < n; i++)
-			boot[r] += draw.count[(size_t)r * n + i] * dist[i] / (double)n;
-	*m = (struct rd_metric_value){true, sum / (double)n, rd_boot_se(boot, o->bootstrap), a->n, b->n};
+			boot[r] += draw.count[(size_t)r * n + i] * (dist[i] - mean) / (double)n;
+	*m = (struct rd_metric_value){true, mean, rd_boot_se(boot, o->bootstrap), a->n, b->n};
 out:
 	free(draw.count);
 	free(p);

@@ -1,0 +1,201 @@
+/* Distances between two sets of samples. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/json.h"
+#include "formats/out.h"
+#include "lib/metrics.h"
+#include "tools/common/common.h"
+
+static const char usage[] =
+	"usage: samplecmp [options] A B\n"
+	"Distances between the samples of A and of B (frames, archives, .npy, idx; one may be -), each with a bootstrap\n"
+	"standard error: a line \"metric value error\" each.\n"
+	"\n"
+	"      --metric LIST    of sliced, energy, mmd, paired, with commas; default all that are defined\n"
+	"                       sliced: sliced Wasserstein distance of order 2\n"
+	"                       energy: energy distance, 2E|a-b| - E|a-a'| - E|b-b'|, unbiased\n"
+	"                       mmd:    squared maximum mean discrepancy, Gaussian kernel of median width, unbiased\n"
+	"                       paired: mean squared distance of sample i to sample i, for equal counts\n"
+	"      --json           one object\n"
+	"      --tsv            a row of names and a row of values, \"-\" where one is not defined\n"
+	"      --name LABEL     first column of the row, default A's name\n"
+	"  -n, --field FIELD    what is compared, default sample\n"
+	"      --max N          samples of each set at most, default 10000 for sliced, 2000 for energy and mmd\n"
+	"      --projections N  directions of sliced, default 128\n"
+	"      --bootstrap N    resamples behind an error, default 100\n"
+	"  -s, --seed S         of directions, subsets and resamples, default 0\n"
+	"  -o, --output FILE    default standard output\n"
+	"  -j, --threads N      default all processors; the result does not depend on it\n"
+	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
+
+enum { OPT_METRIC = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_NAME, OPT_MAX, OPT_PROJECTIONS, OPT_BOOTSTRAP };
+
+struct opts {
+	struct rd_common c;
+	struct rd_metrics_opts m;
+	bool chosen; /* --metric was given */
+	bool json, tsv;
+	const char *name, *field, *a, *b;
+};
+
+/* "sliced,mmd" */
+static void choose(struct opts *o, const char *list)
+{
+	char word[16];
+	size_t n;
+
+	o->chosen = true;
+	memset(o->m.want, 0, sizeof o->m.want);
+	for (;; list += n + 1) {
+		n = strcspn(list, ",");
+		if (n >= sizeof word)
+			rd_usage_error("--metric: no metric is called %s", list);
+		memcpy(word, list, n);
+		word[n] = '\0';
+		o->m.want[rd_opt_choice("--metric", word, rd_metric_names)] = true;
+		if (!list[n])
+			break;
+	}
+}
+
+static void parse_opts(struct opts *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		RD_COMMON_LONG,
+		{"metric", required_argument, 0, OPT_METRIC}, {"json", no_argument, 0, OPT_JSON},
+		{"tsv", no_argument, 0, OPT_TSV}, {"name", required_argument, 0, OPT_NAME},
+		{"field", required_argument, 0, 'n'}, {"max", required_argument, 0, OPT_MAX},
+		{"projections", required_argument, 0, OPT_PROJECTIONS}, {"bootstrap", required_argument, 0, OPT_BOOTSTRAP},
+		{"seed", required_argument, 0, 's'}, {0, 0, 0, 0},
+	};
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "n:s:", longs, NULL)) != -1) {
+		switch (opt) {
+		case OPT_METRIC: choose(o, optarg); break;
+		case OPT_JSON: o->json = true; break;
+		case OPT_TSV: o->tsv = true; break;
+		case OPT_NAME: o->name = optarg; break;
+		case 'n': o->field = optarg; break;
+		case OPT_MAX: o->m.max = rd_opt_int("--max", optarg, 2, 1 << 24); break;
+		case OPT_PROJECTIONS: o->m.projections = (int)rd_opt_int("--projections", optarg, 1, 1 << 16); break;
+		case OPT_BOOTSTRAP: o->m.bootstrap = (int)rd_opt_int("--bootstrap", optarg, 2, 1 << 16); break;
+		case 's': o->m.seed = rd_opt_u64("--seed", optarg); break;
+		default:
+			if (!rd_common_opt(&o->c, opt))
+				rd_usage_error("unknown option");
+		}
+	}
+	if (argc - optind != 2)
+		rd_usage_error("two inputs are compared, %d given", argc - optind);
+	o->a = argv[optind];
+	o->b = argv[optind + 1];
+	if (!strcmp(o->a, "-") && !strcmp(o->b, "-"))
+		rd_usage_error("standard input cannot be both");
+	if (o->json && o->tsv)
+		rd_usage_error("--json and --tsv: one of them");
+	if (!o->name)
+		o->name = o->a;
+	if (strpbrk(o->name, "\t\n"))
+		rd_usage_error("--name: tabs and newlines have no place in a table");
+}
+
+static int write_text(struct rd_out *out, const struct rd_metrics *m, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (int k = 0; !rc && k < RD_N_METRICS; k++)
+		if (m->m[k].there)
+			rc = rd_out_printf(out, e, "%s %.6g %.2g\n", rd_metric_names[k], m->m[k].value, m->m[k].se);
+	return rc;
+}
+
+static int write_tsv(struct rd_out *out, const struct opts *o, const struct rd_metrics *m, struct rd_err *e)
+{
+	int rc = rd_out_printf(out, e, "name");
+
+	for (int k = 0; !rc && k < RD_N_METRICS; k++)
+		if (o->m.want[k])
+			rc = rd_out_printf(out, e, "\t%s\t%s_se", rd_metric_names[k], rd_metric_names[k]);
+	if (!rc)
+		rc = rd_out_printf(out, e, "\n%s", o->name);
+	for (int k = 0; !rc && k < RD_N_METRICS; k++) {
+		if (!o->m.want[k])
+			continue;
+		if (m->m[k].there)
+			rc = rd_out_printf(out, e, "\t%.6g\t%.2g", m->m[k].value, m->m[k].se);
+		else
+			rc = rd_out_printf(out, e, "\t-\t-");
+	}
+	return rc ? rc : rd_out_printf(out, e, "\n");
+}
+
+static int write_json(struct rd_out *out, const struct opts *o, const struct rd_metrics *m, struct rd_err *e)
+{
+	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
+	char *text;
+	int rc;
+
+	for (int k = 0; k < RD_N_METRICS; k++) {
+		const struct rd_metric_value *v = &m->m[k];
+		json_t *one;
+
+		if (!o->m.want[k])
+			continue;
+		one = v->there ? json_pack("{s:f, s:f, s:I, s:I}", "value", v->value, "se", v->se, "n_a", (json_int_t)v->n_a,
+		                           "n_b", (json_int_t)v->n_b) : json_null();
+		if (v->there && k == RD_METRIC_MMD)
+			json_object_set_new(one, "bandwidth", json_real(m->bandwidth));
+		json_object_set_new(all, rd_metric_names[k], one);
+	}
+	text = rd_json_text(all);
+	rc = text ? rd_out_printf(out, e, "%s\n", text) : rd_fail(e, RD_EFAIL, "a name or a path that is not UTF-8");
+	json_decref(all);
+	free(text);
+	return rc;
+}
+
+static int compare(const struct opts *o, struct rd_metrics *m, struct rd_err *e)
+{
+	struct rd_points a, b = {0};
+	int rc;
+
+	rc = rd_points_load(&a, o->a, o->field, e);
+	if (!rc)
+		rc = rd_points_load(&b, o->b, o->field, e);
+	if (!rc && rd_metrics_compute(&a, &b, &o->m, m, e))
+		rc = rd_context(e, "%s, %s", o->a, o->b);
+	if (!rc && o->chosen && o->m.want[RD_METRIC_PAIRED] && a.n != b.n)
+		rc = rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a.n, o->b, b.n);
+	if (!rc)
+		rd_info("%" PRId64 " and %" PRId64 " samples of %zu numbers", a.n, b.n, a.d);
+	rd_points_free(&a);
+	rd_points_free(&b);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct opts o = {
+		.m = {.want = {true, true, true, true}, .projections = 128, .bootstrap = 100}, .field = "sample",
+	};
+	struct rd_metrics m;
+	struct rd_out *out;
+	struct rd_err e;
+	int rc;
+
+	rd_tool_init("samplecmp", usage, &o.c);
+	parse_opts(&o, argc, argv);
+	if (compare(&o, &m, &e) || rd_out_open(&out, o.c.out, 0, &e))
+		rd_die(&e);
+	rc = o.json ? write_json(out, &o, &m, &e) : o.tsv ? write_tsv(out, &o, &m, &e) : write_text(out, &m, &e);
+	if (rc) {
+		rd_out_abort(out);
+		rd_die(&e);
+	}
+	if (rd_out_finish(out, &e))
+		rd_die(&e);
+	return 0;
+}
