@@ -232,6 +232,22 @@ static void test_counting_on(void)
 	CHECK(read_pairs(paths, 2, NULL, 0, 0, &e) == 10);
 }
 
+/* An array of several batches. */
+static void test_large_array(void)
+{
+	enum { COUNT = 200000 };
+	float *x = malloc(COUNT * 3 * sizeof *x);
+	const char *path = file(0);
+	struct rd_err e;
+
+	for (uint64_t i = 0; i < COUNT; i++)
+		for (size_t j = 0; j < 3; j++)
+			x[3 * i + j] = value(i, j, 0);
+	write_npy(path, RD_F32, (struct rd_shape){2, {COUNT, 3}}, x);
+	CHECK(read_pairs(&path, 1, NULL, 0, 0, &e) == COUNT);
+	free(x);
+}
+
 static void test_idx(void)
 {
 	static const unsigned char images[16 + 8] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 255, 127, 128, 1, 2, 3, 4};
@@ -403,6 +419,7 @@ int main(void)
 	test_forms();
 	test_named();
 	test_counting_on();
+	test_large_array();
 	test_idx();
 	test_mismatches();
 	test_cuts(false);

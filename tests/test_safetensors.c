@@ -142,6 +142,8 @@ static void test_refused(void)
 		{"hole between", "{" T("a", "U8", "[3]", 0, 3) "," T("b", "F32", "[1]", 4, 8) "}"},
 		{"overlap", "{" T("a", "F32", "[2]", 0, 8) "," T("b", "F32", "[1]", 4, 8) "}"},
 		{"the same twice", "{" T("a", "F32", "[2]", 0, 8) "," T("b", "F32", "[2]", 0, 8) "}"},
+		{"an overlap as large as a hole", "{" T("a", "F32", "[1]", 0, 4) "," T("b", "F32", "[1]", 0, 4) "}"},
+		{"a hole as large as an overlap", "{" T("a", "F32", "[1]", 4, 8) "," T("b", "F32", "[1]", 4, 8) "}"},
 		{"duplicate name", "{" T("a", "F32", "[1]", 0, 4) "," T("a", "F32", "[1]", 4, 8) "}"},
 		{"duplicate metadata", "{\"__metadata__\":{},\"__metadata__\":{}," T("a", "F32", "[2]", 0, 8) "}"},
 		{"duplicate key inside", "{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
