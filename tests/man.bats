@@ -1,10 +1,11 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154 # what start sets
 # The pages say what the tools do: options, cross references, the reader in rdframe(5).
-bats_load_library bats-support
-bats_load_library bats-assert
+load common
 
 setup() {
-	cd "$BATS_TEST_DIRNAME/.." || exit 1
-	PYTHON=${PYTHON:-python3}
+	start
+	cd "$top" || return
 }
 
 tools() {
@@ -13,10 +14,10 @@ tools() {
 }
 
 # Long options, one a line, of a tool's help and of its page.
-help_options() { "$1" --help | grep -oE -e '--[a-z0-9][a-z0-9-]*' | sort -u; }
+help_options() { "$1" --help | grep -E '^ +-' | grep -oE -e '--[a-z0-9][a-z0-9-]*' | sort -u; }
 page_options() { sed -n 's/^\.It Fl//p' "man/$1.1" | grep -oE ' -[a-z0-9][a-z0-9-]*' | sed 's/^ -/--/' | sort -u; }
 
-short_help_options() { "$1" --help | grep -v '^usage' | grep -oE '(^|[ (])-[A-Za-z]( |,|$)' | grep -oE '[A-Za-z]' | sort -u; }
+short_help_options() { "$1" --help | grep -E '^ +-' | grep -oE '(^|[ (])-[A-Za-z]( |,|$)' | grep -oE '[A-Za-z]' | sort -u; }
 short_page_options() { sed -nE 's/^\.It Fl ([A-Za-z])( .*|$)/\1/p' "man/$1.1" | sort -u; }
 
 @test "every tool has a page, and every page of section 1 a tool" {
