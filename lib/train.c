@@ -28,7 +28,8 @@ struct rd_trainer {
 	float *coef[2], *k, *weight, *per_image;
 	void *norm_ws;
 	/* host: a batch */
-	float *h_x0, *h_eps, *h_t, *h_a, *h_b, *h_c, *h_d, *h_k;
+	float *h_x0, *h_eps, *h_t, *h_a, *h_b, *h_c, *h_d, *h_k, *h_w;
+	struct rd_timedist times;
 	int32_t *h_label;
 	uint32_t *order;
 	int64_t epoch; /* of order; -1: none */
@@ -61,6 +62,7 @@ static int alloc_host(struct rd_trainer *t, struct rd_err *e)
 		size_t n;
 	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_a, b},
 	         {(void **)&t->h_b, b}, {(void **)&t->h_c, b}, {(void **)&t->h_d, b}, {(void **)&t->h_k, b},
+	         {(void **)&t->h_w, b},
 	         {(void **)&t->h_label, b}, {(void **)&t->order, (size_t)t->data->n}};
 	int rc = 0;
 
@@ -80,9 +82,7 @@ static int fill_device(struct rd_trainer *t, struct rd_err *e)
 		rc = t->be->zero(t->dev, t->m, flat, e);
 	if (!rc)
 		rc = t->be->zero(t->dev, t->v, flat, e);
-	for (int64_t i = 0; i < t->d.n; i++)
-		t->h_k[i] = 1;
-	return rc ? rc : t->be->put(t->dev, t->weight, t->h_k, (size_t)t->d.n * sizeof(float), e);
+	return rc;
 }
 
 static int check_options(const struct rd_trainer *t, struct rd_err *e)
@@ -97,6 +97,26 @@ static int check_options(const struct rd_trainer *t, struct rd_err *e)
 	if (t->data->n > UINT32_MAX)
 		return rd_fail(e, RD_EUSAGE, "training data: more than 2^32 samples");
 	return RD_OK;
+}
+
+/* What the loss puts on an error of the network's output at time t; 0 where the prediction type has no meaning. */
+static double error_factor(const struct rd_trainer *t, double time, struct rd_err *e)
+{
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	struct rd_pred_coef c;
+
+	if (rd_pred_coef(t->model->scheduler.pred, rd_alpha(s, time), rd_sigma(s, time), &c, e))
+		return 0;
+	return fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
+}
+
+static double factor_at(const void *ctx, double u)
+{
+	const struct rd_trainer *t = ctx;
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	struct rd_err e;
+
+	return error_factor(t, s->form->t_of_u(s, u), &e);
 }
 
 int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const struct rd_dataset *d,
@@ -131,6 +151,8 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 		rc = alloc_host(t, e);
 	if (!rc)
 		rc = fill_device(t, e);
+	if (!rc)
+		rd_timedist_init(&t->times, o->times, factor_at, t);
 	if (rc)
 		rd_trainer_free(t);
 	else
@@ -144,7 +166,7 @@ void rd_trainer_free(struct rd_trainer *t)
 		return;
 	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->coef[0], t->coef[1], t->k, t->weight,
 	               t->per_image, t->norm_ws};
-	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_a, t->h_b, t->h_c, t->h_d, t->h_k, t->h_label, t->order};
+	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_a, t->h_b, t->h_c, t->h_d, t->h_k, t->h_w, t->h_label, t->order};
 
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
@@ -180,23 +202,30 @@ static int32_t pick_label(const struct rd_trainer *t, uint64_t i, size_t row)
 	return t->data->label[row];
 }
 
-/* Time and coefficients of image j of the batch, number i of the sequence. */
-static int pick_time(struct rd_trainer *t, uint64_t i, int64_t j, struct rd_err *e)
+/* Time, weight and coefficients of image j of the batch. The draws of a batch are one uniform number and its B - 1
+ * translates by 1/B: each is uniform, and together they cover the schedule evenly. */
+static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	double time = s->form->t_of_u(s, rd_rng_uniform(t->o.seed, RD_RNG_TIME, i)), alpha = rd_alpha(s, time),
-	       sigma = rd_sigma(s, time), in = rd_schedule_input_scale(s, alpha, sigma), on_x0, on_eps;
-	struct rd_pred_coef c;
-	int rc = rd_pred_coef(t->model->scheduler.pred, alpha, sigma, &c, e);
+	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)t->step) + (double)j / (double)t->d.n, weight, time, alpha,
+	       sigma, in, on_x0, on_eps, k;
 
+	time = s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight));
+	alpha = rd_alpha(s, time);
+	sigma = rd_sigma(s, time);
+	in = rd_schedule_input_scale(s, alpha, sigma);
+	k = error_factor(t, time, e);
+	if (!(k > 0))
+		return rd_context(e, "training at t = %g", time);
 	rd_pred_target(t->model->scheduler.pred, alpha, sigma, &on_x0, &on_eps);
 	t->h_t[j] = (float)(s->form->net_time(s, time) * t->model->net.time_scale);
 	t->h_a[j] = (float)(in * alpha);
 	t->h_b[j] = (float)(in * sigma);
 	t->h_c[j] = (float)on_x0;
 	t->h_d[j] = (float)on_eps;
-	t->h_k[j] = (float)fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
-	return rc;
+	t->h_k[j] = (float)k;
+	t->h_w[j] = (float)weight;
+	return RD_OK;
 }
 
 static int assemble(struct rd_trainer *t, struct rd_err *e)
@@ -212,7 +241,7 @@ static int assemble(struct rd_trainer *t, struct rd_err *e)
 		if (t->data->eps)
 			memcpy(t->h_eps + at, t->data->eps + row * dim, bytes);
 		t->h_label[j] = pick_label(t, first + (uint64_t)j, row);
-		rc = pick_time(t, first + (uint64_t)j, j, e);
+		rc = set_time(t, j, e);
 	}
 	if (!rc && !t->data->eps)
 		rd_rng_normal_batch(t->o.seed, RD_RNG_COUPLE, first, t->h_eps, (size_t)t->d.n, dim);
@@ -246,6 +275,8 @@ static int upload(struct rd_trainer *t, struct rd_err *e)
 	if (!rc)
 		rc = t->be->put(t->dev, t->k, t->h_k, bytes, e);
 	if (!rc)
+		rc = t->be->put(t->dev, t->weight, t->h_w, bytes, e);
+	if (!rc)
 		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->t), t->h_t, bytes, e);
 	if (!rc && t->g->label != RD_NONE)
 		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->label), t->h_label, bytes, e);
@@ -275,7 +306,7 @@ static int gradient(struct rd_trainer *t, double *loss, struct rd_err *e)
 		rc = t->be->get(t->dev, t->h_a, t->per_image, (size_t)t->d.n * sizeof(float), e);
 	*loss = 0;
 	for (int64_t j = 0; j < t->d.n && !rc; j++)
-		*loss += (double)t->h_a[j] / (double)t->d.n;
+		*loss += (double)t->h_w[j] * (double)t->h_a[j] / (double)t->d.n;
 	return rc;
 }
 
@@ -383,12 +414,13 @@ int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct 
 
 json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *o)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:f, s:f, s:I, s:I}",
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:f, s:f, s:I, s:I}",
 	                 "model", m->hash, "data", d->hash, "coupling", d->eps ? "pairs" : "independent",
 	                 "samples", (json_int_t)d->n, "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch,
 	                 "warmup", (json_int_t)o->warmup, "rate", rd_rate_names[o->rate], "lr", o->lr, "beta1", o->beta1,
 	                 "beta2", o->beta2, "adam_eps", o->adam_eps, "weight_decay", o->weight_decay, "clip", o->clip,
 	                 "ema", o->ema, "loss", rd_loss_names[o->loss], "loss_space", rd_loss_space_names[o->space],
+	                 "time_sampling", rd_time_sampling_names[o->times],
 	                 "huber_c", o->huber_c, "label_drop", o->label_drop, "null_class", (json_int_t)o->null_class,
 	                 "seed", (json_int_t)o->seed);
 }

@@ -9,6 +9,7 @@
 #define RD_LIB_TRAIN_H
 
 #include "lib/dataset.h"
+#include "lib/timedist.h"
 
 enum rd_loss_space { RD_SPACE_EPS, RD_SPACE_X0 };
 extern const char *const rd_loss_names[], *const rd_loss_space_names[], *const rd_rate_names[];
@@ -21,6 +22,7 @@ struct rd_train_opts {
 	enum rd_rate rate;
 	enum rd_loss loss;
 	enum rd_loss_space space;
+	enum rd_time_sampling times;
 	double huber_c;
 	double label_drop;   /* probability of the null class in place of a label */
 	int64_t null_class;  /* -1: none */

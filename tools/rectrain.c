@@ -25,6 +25,8 @@ static const char usage[] =
 	"      --loss L                l2 or huber (pseudo-Huber); default: huber for pairs, l2 for an independent coupling\n"
 	"      --loss-space S          eps or x0: whose error the loss is; default: x0 for pairs, eps for an independent coupling\n"
 	"      --huber-c C             default 1e-3\n"
+	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n"
+	"                              uniform: the same objective, estimated plainly\n"
 	"      --weight-decay W        default 1e-3\n"
 	"      --clip G                largest norm of a gradient, default 1; 0: none\n"
 	"      --betas B1,B2           default 0.9,0.999\n"
@@ -44,7 +46,7 @@ static const char usage[] =
 
 enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
        OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
-       OPT_MACHINE, OPT_FORM };
+       OPT_MACHINE, OPT_FORM, OPT_TIMES };
 
 struct opts {
 	struct rd_common c;
@@ -67,7 +69,7 @@ static void set_defaults(struct opts *o)
 	o->paired = true;
 	o->loss = o->space = -1;
 	o->t = (struct rd_train_opts){.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .beta1 = 0.9, .beta2 = 0.999,
-	                              .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999, .huber_c = 1e-3,
+	                              .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999, .huber_c = 1e-3, .times = RD_TIMES_IMPORTANCE,
 	                              .null_class = -1};
 	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50};
 }
@@ -99,6 +101,9 @@ static bool train_opt(struct opts *o, int opt)
 	case OPT_EMA: o->t.ema = rd_opt_num("--ema", optarg, 0, 0.9999999); break;
 	case OPT_LOSS: o->loss = rd_opt_choice("--loss", optarg, rd_loss_names); break;
 	case OPT_SPACE: o->space = rd_opt_choice("--loss-space", optarg, rd_loss_space_names); break;
+	case OPT_TIMES:
+		o->t.times = (enum rd_time_sampling)rd_opt_choice("--time-sampling", optarg, rd_time_sampling_names);
+		break;
 	case OPT_HUBER: o->t.huber_c = rd_opt_num("--huber-c", optarg, 1e-9, 1e9); break;
 	case OPT_DECAY: o->t.weight_decay = rd_opt_num("--weight-decay", optarg, 0, 10); break;
 	case OPT_CLIP: o->t.clip = rd_opt_num("--clip", optarg, 0, 1e9); break;
@@ -137,7 +142,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"lr", required_argument, 0, OPT_LR}, {"rate", required_argument, 0, OPT_RATE},
 		{"warmup", required_argument, 0, OPT_WARMUP}, {"ema", required_argument, 0, OPT_EMA},
 		{"loss", required_argument, 0, OPT_LOSS}, {"loss-space", required_argument, 0, OPT_SPACE},
-		{"huber-c", required_argument, 0, OPT_HUBER}, {"weight-decay", required_argument, 0, OPT_DECAY},
+		{"huber-c", required_argument, 0, OPT_HUBER}, {"time-sampling", required_argument, 0, OPT_TIMES}, {"weight-decay", required_argument, 0, OPT_DECAY},
 		{"clip", required_argument, 0, OPT_CLIP}, {"betas", required_argument, 0, OPT_BETAS},
 		{"seed", required_argument, 0, 's'}, {"label-drop", required_argument, 0, OPT_DROP},
 		{"null-class", required_argument, 0, OPT_NULL}, {"checkpoint-every", required_argument, 0, OPT_EVERY},
