@@ -1,6 +1,6 @@
-/* SVG, as much of it as a plot needs. Lengths are in pixels, y down. `attrs` is text for inside the tag (stroke="#ccc"), NULL or
- * trusted; text to be shown may be anything and is escaped. Drawing calls return nothing: the first write that fails is kept,
- * what follows it is dropped, and rd_svg_finish reports it. */
+/* SVG, as much of it as a plot needs. Lengths are in pixels, y down. `attrs` is text for inside the tag
+ * (stroke="#ccc"), NULL or trusted; text to be shown may be anything and is escaped. Drawing calls return nothing: the
+ * first write that fails is kept, what follows it is dropped, and rd_svg_finish reports it. */
 #ifndef RD_FORMATS_SVG_H
 #define RD_FORMATS_SVG_H
 
@@ -10,7 +10,8 @@
 
 struct rd_svg;
 
-/* o is borrowed: the caller finishes it after rd_svg_finish, aborts it otherwise. title is for readers that cannot see. */
+/* o is borrowed: the caller finishes it after rd_svg_finish, aborts it otherwise. title: for those who cannot
+ * see. */
 int rd_svg_open(struct rd_svg **out, struct rd_out *o, double width, double height, const char *title,
                 struct rd_err *e) RD_MUST;
 int rd_svg_finish(struct rd_svg *s, struct rd_err *e) RD_MUST; /* frees, also when it fails */

@@ -87,8 +87,8 @@ RD_NORMAL_FN float rd_minus_2_log(uint32_t w)
 	return RD_FMA((float)e, -0x1.62e430p+0f, RD_FMA(RD_MULF(f, f), q, RD_MULF(f, -2.0f)));
 }
 
-/* The normals r cos, r sin of two words. The angle is (q + g) pi/2: the quadrant q is v's top two bits, g in [-1/2, 1/2)
- * the next 24 as a signed fraction. Odd quadrants swap sine and cosine; signs are set by their bit. */
+/* The normals r cos, r sin of two words. The angle is (q + g) pi/2: the quadrant q is v's top two bits, g the
+ * next 24, in [-1/2, 1/2) as a signed fraction. Odd quadrants swap sine and cosine; signs are set by their bit. */
 RD_NORMAL_FN struct rd_f32x2 rd_box_muller(uint32_t w, uint32_t v)
 {
 	float r = RD_SQRTF(rd_minus_2_log(w));

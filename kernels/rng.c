@@ -111,8 +111,8 @@ void rd_rng_normal(uint64_t seed, enum rd_rng_stream stream, uint64_t index, flo
 		rows_fn()(&(struct rd_normal_key){ seed, (uint32_t)stream }, index, out, 1, n);
 }
 
-/* Rows go to the threads in runs of about 1 MiB, a tenth of a millisecond's work or more: what is less than two of them is done
- * sooner than a second thread can be woken on a busy machine. */
+/* Rows go to the threads in runs of about 1 MiB, a tenth of a millisecond's work or more: what is less than two of them
+ * is done sooner than a second thread can be woken on a busy machine. */
 enum { RUN_FLOATS = 1 << 18 };
 
 void rd_rng_normal_batch(uint64_t seed, enum rd_rng_stream stream, uint64_t index, float *out, size_t count, size_t n)

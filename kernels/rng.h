@@ -5,9 +5,9 @@
  *   counter = (block, stream, index low, index high)
  *
  * A block gives four 32-bit words w0..w3, used in this order. Normals: words (w0,w1) and (w2,w3) each give the pair
- * r cos, r sin with r = sqrt(-2 ln u). u = (2 (w >> 9) + 1) 2^-24: 23 bits, half-way offset, never 0 or 1; so |z| < 5.78.
- * The angle is a quadrant (w1's top 2 bits) and a signed 24-bit fraction of it, in [-1/2, 1/2). All steps are integer
- * or correctly rounded f32 + - * fma sqrt; normal.h has them. */
+ * r cos, r sin with r = sqrt(-2 ln u). u = (2 (w >> 9) + 1) 2^-24: 23 bits, half-way offset, never 0 or 1; |z| < 5.78.
+ * The angle is a quadrant (w1's top 2 bits) and a signed 24-bit fraction of it, in [-1/2, 1/2). All steps are
+ * integer or correctly rounded f32 + - * fma sqrt; normal.h has them. */
 #ifndef RD_KERNELS_RNG_H
 #define RD_KERNELS_RNG_H
 

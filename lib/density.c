@@ -91,7 +91,8 @@ static void place_rings(const struct draw *d, double p[2], int32_t *component)
 	p[1] *= (*component + 1) / 4.0;
 }
 
-/* scale^2 (E |place|^2 + 2 noise^2) = 2: E |place|^2 is 1, 2/3, 0.994 (0.75 + 1/2 - (2/pi)^2 + (2/pi - 1/4)^2), 1/2, 5/8. */
+/* scale^2 (E |place|^2 + 2 noise^2) = 2: E |place|^2 is 1, 2/3, 0.994 (0.75 + 1/2 - (2/pi)^2 + (2/pi - 1/4)^2), 1/2,
+ * 5/8, in the order below. */
 static const struct rd_density densities[] = {
 	{ 8, 1.3926212476455828, 0.125, place_8gaussians },
 	{ 8, 1.7320508075688772, 0, place_checkerboard },
@@ -131,7 +132,8 @@ static struct draw draw(uint64_t seed, uint64_t index, const float z[2])
 	};
 }
 
-void rd_density_sample(const struct rd_density *d, uint64_t seed, uint64_t first, size_t n, float *xy, int32_t *component)
+void rd_density_sample(const struct rd_density *d, uint64_t seed, uint64_t first, size_t n, float *xy,
+                       int32_t *component)
 {
 	/* the normals are put where the samples go */
 	rd_rng_normal_batch(seed, RD_RNG_DATA, first, xy, n, 2);

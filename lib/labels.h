@@ -20,8 +20,8 @@ int rd_labels_open(struct rd_labels **out, const char *spec, uint64_t seed, int6
 void rd_labels_close(struct rd_labels *l); /* NULL-safe */
 bool rd_labels_none(const struct rd_labels *l);
 
-/* The labels of samples first .. first+n-1. A file is read forward once: first may not fall from call to call. RD_EINPUT
- * where the file is too short or holds a label out of range. */
+/* The labels of samples first .. first+n-1. A file is read forward once: first may not fall from call to call.
+ * RD_EINPUT where the file is too short or holds a label out of range. */
 int rd_labels_get(struct rd_labels *l, uint64_t first, int64_t n, int32_t *out, struct rd_err *e) RD_MUST;
 
 #endif

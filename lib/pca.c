@@ -43,7 +43,7 @@ static void covariance_times(double *to, const double *v, const float *const *ro
 	}
 }
 
-/* dir[1] without its part along dir[0]; both normalised. Directions whose variance is nothing beside the first's are 0. */
+/* dir[1] without its part along dir[0]; both normalised. One whose variance is nothing beside the first's is 0. */
 static void orthonormalise(double *dir, size_t dim)
 {
 	const double length = normalise(dir, dim, 0);

@@ -183,7 +183,8 @@ int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD
 {
 	for (int q = 0; q < RD_TRAJ_N; q++)
 		if (!isfinite(v[q]))
-			return rd_fail(e, RD_EDOMAIN, "sample %llu: %s is not finite", (unsigned long long)index, rd_traj_names[q]);
+			return rd_fail(e, RD_EDOMAIN, "sample %llu: %s is not finite", (unsigned long long)index,
+			               rd_traj_names[q]);
 	if (s->n == s->capacity) {
 		size_t more = s->capacity ? 2 * s->capacity : 256, bytes;
 		double *p = rd_mul(more, sizeof(double[RD_TRAJ_N]), &bytes) ? realloc(s->v, bytes) : NULL;
@@ -238,8 +239,8 @@ static json_t *summary(double *v, size_t n, double mean)
 	for (size_t i = 0; i < n; i++)
 		square += (v[i] - mean) * (v[i] - mean);
 	qsort(v, n, sizeof *v, by_value);
-	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "mean", mean, "sd", n > 1 ? sqrt(square / (double)(n - 1)) : 0.0,
-	                 "p05", quantile(v, n, 0.05), "p25", quantile(v, n, 0.25), "p50", quantile(v, n, 0.5),
+	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "mean", mean,
+	                 "sd", n > 1 ? sqrt(square / (double)(n - 1)) : 0.0, "p05", quantile(v, n, 0.05), "p25", quantile(v, n, 0.25), "p50", quantile(v, n, 0.5),
 	                 "p75", quantile(v, n, 0.75), "p95", quantile(v, n, 0.95));
 }
 
@@ -252,7 +253,8 @@ json_t *rd_traj_stats_json(const struct rd_traj_stats *s)
 	for (int q = 0; whole && q < RD_TRAJ_N; q++) {
 		for (size_t i = 0; i < s->n; i++)
 			column[i] = s->v[RD_TRAJ_N * i + (size_t)q];
-		whole = !json_object_set_new(o, rd_traj_names[q], summary(column, s->n, rd_traj_stats_mean(s, (enum rd_traj_number)q)));
+		whole = !json_object_set_new(o, rd_traj_names[q],
+		                             summary(column, s->n, rd_traj_stats_mean(s, (enum rd_traj_number)q)));
 	}
 	free(column);
 	if (!whole) {

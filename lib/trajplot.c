@@ -228,8 +228,8 @@ static void draw_axes(const struct rd_trajplot *p, struct rd_svg *s)
 	draw_ticks(p, s, 1);
 	rd_svg_group_end(s);
 	rd_svg_text(s, left + side / 2, top + side + 42, name[0], "text-anchor=\"middle\" font-size=\"14\" fill=\"#222\"");
-	snprintf(turned, sizeof turned, "text-anchor=\"middle\" font-size=\"14\" fill=\"#222\" transform=\"rotate(-90 22 %g)\"",
-	         top + side / 2);
+	snprintf(turned, sizeof turned,
+	         "text-anchor=\"middle\" font-size=\"14\" fill=\"#222\" transform=\"rotate(-90 22 %g)\"", top + side / 2);
 	rd_svg_text(s, 22, top + side / 2, name[1], turned);
 }
 
@@ -340,7 +340,8 @@ static void append(char *buf, size_t cap, const char *before, const json_t *meta
 		snprintf(buf + n, cap - n, "%s%s%.6g%s", n ? ", " : "", before, json_number_value(v), after);
 }
 
-static void make_titles(const struct rd_trajplot *p, const json_t *meta, uint64_t total, char title[300], char below[400])
+static void make_titles(const struct rd_trajplot *p, const json_t *meta, uint64_t total, char title[300],
+                        char below[400])
 {
 	const char *const one = p->grid->steps == 1 ? " step" : " steps";
 	size_t n;

@@ -16,7 +16,7 @@ enum { RD_TRAJ_CSV_MAX_DIM = 16 };
 int rd_traj_csv_header(struct rd_out *o, size_t dim, struct rd_err *e) RD_MUST;
 int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj *p, struct rd_err *e) RD_MUST;
 
-/* {"samples":..,"steps":..,"dim":..,"first_order_defect":{...},...,"meta":the stream's, without its grid} and a newline. */
+/* {"samples":..,"steps":..,"dim":..,"first_order_defect":{...},...,"meta":the stream's, without its grid}, a line. */
 int rd_traj_report_json(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj_stats *s, size_t dim,
                         const json_t *meta, struct rd_err *e) RD_MUST;
 

@@ -122,7 +122,8 @@ static void golden(void)
 		memset(a, 0xff, n * sizeof *a);
 		rd_rng_normal_batch(0, RD_RNG_NOISE, 0, a, rows, n / rows);
 		CHECK(XXH3_64bits(a, n * sizeof *a) == GOLDEN);
-		printf("%s: hash of a million normals %016llx\n", rd_rng_isa_name(i), (unsigned long long)XXH3_64bits(a, n * sizeof *a));
+		printf("%s: hash of a million normals %016llx\n", rd_rng_isa_name(i),
+		       (unsigned long long)XXH3_64bits(a, n * sizeof *a));
 		for (size_t r = 0; r < rows; r++)
 			rd_rng_normal(0, RD_RNG_NOISE, r, b + r * (n / rows), n / rows);
 		CHECK(!memcmp(a, b, n * sizeof *a));

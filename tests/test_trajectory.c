@@ -1,5 +1,6 @@
-/* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for trajdump.bats:
- * trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2 and the one-step error 4. */
+/* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for
+ * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2 and the
+ * one-step error 4. */
 #include "lib/trajectory.h"
 
 #include <stdlib.h>
@@ -104,8 +105,8 @@ static void defect_and_one_step(void)
 	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 9.0 / DIM, 1e-6);
 }
 
-/* A quarter of the unit circle at constant speed: mean |v|^2 - |chord|^2 = (pi/2)^2 - 2 for the curve itself; for a polygon
- * of its points, the sum of squared sides over their weights in place of the first. Times at t_of(k/K). */
+/* A quarter of the unit circle at constant speed: mean |v|^2 - |chord|^2 = (pi/2)^2 - 2 for the curve itself; for a
+ * polygon of its points, the sum of squared sides over their weights in place of the first. Times at t_of(k/K). */
 static void circle(double (*t_of)(double), double t_scale)
 {
 	struct fixture f;
@@ -120,7 +121,7 @@ static void circle(double (*t_of)(double), double t_scale)
 		f.x[2 * k] = (float)cos(s * pi / 2);
 		f.x[2 * k + 1] = (float)sin(s * pi / 2);
 		if (k)
-			sides += pow(2 * sin((f.t[k - 1] - f.t[k]) / t_scale * pi / 4), 2) / ((f.t[k - 1] - f.t[k]) / t_scale);
+			sides += pow(2 * sin((s - t_of((k - 1.0) / STEPS)) * pi / 4), 2) / (s - t_of((k - 1.0) / STEPS));
 	}
 	memset(f.x0, 0, sizeof f.x0);
 	memset(f.eps, 0, sizeof f.eps);
@@ -141,8 +142,8 @@ static double late(double u)
 	return u * u * (2 - u);
 }
 
-/* u(theta) = chord + h sin 2 theta in one of two elements: the mean of h^2 sin^2 / 2 is h^2/4. scale(k): alpha and sigma and x may
- * all be multiplied by a number of the node's own, which is another form with the same y against n. */
+/* u(theta) = chord + h sin 2 theta in one of two elements: the mean of h^2 sin^2 / 2 is h^2/4. With grow,
+ * alpha, sigma and x are all multiplied by a number of the node's own: another form with the same y against n. */
 static void bow(double (*s_of)(double), double grow, double tolerance)
 {
 	struct fixture f;
@@ -260,8 +261,8 @@ static json_t *stream_meta(void)
 		json_array_append_new(alpha, json_real(1 - u));
 		json_array_append_new(sigma, json_real(u));
 	}
-	return json_pack("{s:{s:o, s:o, s:o}, s:s, s:s, s:s}", "grid", "t", t, "alpha", alpha, "sigma", sigma, "form", "fm",
-	                 "solver", "ddim", "model", "<a&b>");
+	return json_pack("{s:{s:o, s:o, s:o}, s:s, s:s, s:s}", "grid", "t", t, "alpha", alpha, "sigma", sigma,
+	                 "form", "fm", "solver", "ddim", "model", "<a&b>");
 }
 
 /* noise, x, x0, eps of sample i at [i] of the arrays. */

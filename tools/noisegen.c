@@ -1,4 +1,4 @@
-/* Standard normal noise, or samples of a synthetic density, as a stream of frames. Each is a function of (seed, index). */
+/* Standard normal noise, or samples of a density, as a stream of frames. Each is a function of (seed, index). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
