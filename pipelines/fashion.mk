@@ -16,13 +16,13 @@ TEACHER_STEPS ?= 25
 SHARDS ?= 8
 ifdef DEMO
 N ?= 2048
-STEPS ?= 600
+STEPS ?= 3000
 LR ?= 1e-3
-EMA ?= 0.98
+EMA ?= 0.99
 EVAL ?= 128
 else
 N ?= 12000
-STEPS ?= 6000
+STEPS ?= 18000
 LR ?= 1e-3
 EMA ?= 0.998
 EVAL ?= 512
@@ -50,7 +50,7 @@ $(OUT)/pairs-%.tar:
 
 # 2. Retraining on them; schedule, prediction type and network as they were. rectrain itself continues where it was.
 $(call weights,$(OUT)/rectified): $(pairs)
-	rectrain -m $(MODEL) -o $(OUT)/rectified -f --steps $(STEPS) --batch 64 --lr $(LR) --rate cosine --ema $(EMA) \
+	rectrain -m $(MODEL) -o $(OUT)/rectified -f --steps $(STEPS) --batch 16 --lr $(LR) --ema $(EMA) \
 		--null-class 10 --seed $(SEED) --log $(OUT)/train.jsonl $D $(pairs)
 
 # 3. Samples of both models at 1, 2 and 25 steps from the same noise.
@@ -65,7 +65,7 @@ endef
 $(foreach m,$(MODELS),$(foreach k,$K,$(eval $(call samples,$m,$k))))
 
 $(OUT)/%.png: $(OUT)/%.rdf
-	tensorcat --to png -n sample --count 64 -o $@ $<
+	tensorcat --to png -n sample --count 100 --scale 2 -o $@ $<
 
 # 4. Distances to the teacher's own samples from the same noise, and to the test set.
 $(OUT)/%.tsv: $(OUT)/%.rdf $(OUT)/teacher-$(TEACHER_STEPS).rdf

@@ -26,7 +26,7 @@ LR ?= 1e-3
 TIME_SCALE := $(if $(filter ve,$(FORM)),250,1)
 MODELS := base rectified
 COORDS := x alpha
-train = --batch $(BATCH) --steps $(STEPS) --lr $(LR) --rate cosine --ema 0.995 --seed $(SEED) $D
+train = --batch $(BATCH) --steps $(STEPS) --lr $(LR) --ema 0.995 --seed $(SEED) $D
 
 .PHONY: all
 all: $(foreach m,$(MODELS),$(foreach c,$(COORDS),$(OUT)/$m-$c.svg) $(OUT)/$m-1.svg) $(OUT)/table.tsv

@@ -19,17 +19,17 @@ static const char usage[] =
 	"      --steps N               default 10000\n"
 	"      --batch N, -b N         samples a step, default 64\n"
 	"      --lr R                  AdamW's rate, default 2e-4\n"
-	"      --rate S                constant (default) or cosine (down to 0 at the last step)\n"
+	"      --rate S                cosine (default; down to 0 at the last step) or constant\n"
 	"      --warmup N              steps of linear warm-up, default 100\n"
 	"      --ema D                 decay of the averaged weights, default 0.999\n"
-	"      --loss L                l2 or huber (pseudo-Huber); default: huber for pairs, l2 for an independent coupling\n"
+	"      --loss L                l2 (default) or huber (pseudo-Huber)\n"
 	"      --loss-space S          eps or x0: whose error the loss is; default: x0 for pairs, eps for an independent coupling\n"
 	"      --huber-c C             default 1e-3\n"
 	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n"
 	"                              uniform: the same objective, estimated plainly\n"
 	"      --weight-decay W        default 1e-3\n"
-	"      --clip G                largest norm of a gradient, default 1; 0: none\n"
-	"      --betas B1,B2           default 0.9,0.999\n"
+	"      --clip G                largest norm of a gradient, 0: none; default none for pairs, 1 for an independent coupling\n"
+	"      --betas B1,B2           AdamW's; default 0.98,0.99 for pairs, 0.9,0.999 for an independent coupling\n"
 	"      --seed S, -s S          order, times, noise, new weights; default 0\n"
 	"      --label-drop P          probability that a label is replaced by the null class, default 0\n"
 	"      --null-class K          the class that stands for none; recorded in OUT\n"
@@ -48,11 +48,12 @@ enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WA
        OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
        OPT_MACHINE, OPT_FORM, OPT_TIMES };
 
+#define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT "m:s:"
+
 struct opts {
 	struct rd_common c;
 	const char *model, *init;
 	bool paired, dry, any_form;
-	int loss, space; /* -1: the coupling's default */
 	struct rd_train_opts t;
 	struct rd_run_opts r;
 };
@@ -64,14 +65,22 @@ static void on_signal(int sig)
 	stop_signal = sig;
 }
 
-static void set_defaults(struct opts *o)
+/* What works for each coupling. On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold):
+ * a long first moment damps the stiff directions, a short second one follows the falling gradient, and the rate goes to 0. */
+static struct rd_train_opts defaults(bool paired)
 {
-	o->paired = true;
-	o->loss = o->space = -1;
-	o->t = (struct rd_train_opts){.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .beta1 = 0.9, .beta2 = 0.999,
-	                              .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999, .huber_c = 1e-3, .times = RD_TIMES_IMPORTANCE,
-	                              .null_class = -1};
-	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50};
+	struct rd_train_opts t = {.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .rate = RD_RATE_COSINE, .beta1 = 0.9,
+	                          .beta2 = 0.999, .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999,
+	                          .loss = RD_LOSS_L2, .space = RD_SPACE_EPS, .huber_c = 1e-3, .times = RD_TIMES_IMPORTANCE,
+	                          .null_class = -1};
+
+	if (paired) {
+		t.space = RD_SPACE_X0;
+		t.beta1 = 0.98;
+		t.beta2 = 0.99;
+		t.clip = 0;
+	}
+	return t;
 }
 
 static void parse_betas(struct opts *o, const char *text)
@@ -90,17 +99,15 @@ static void parse_betas(struct opts *o, const char *text)
 /* Options of the training itself. */
 static bool train_opt(struct opts *o, int opt)
 {
-	static const char *const couplings[] = {"pairs", "independent", NULL};
-
 	switch (opt) {
-	case OPT_COUPLING: o->paired = rd_opt_choice("--coupling", optarg, couplings) == 0; break;
+	case OPT_COUPLING: break; /* taken in a first pass, since other defaults hang on it */
 	case OPT_STEPS: o->t.steps = rd_opt_int("--steps", optarg, 1, 1000000000); break;
 	case OPT_LR: o->t.lr = rd_opt_num("--lr", optarg, 0, 10); break;
 	case OPT_RATE: o->t.rate = (enum rd_rate)rd_opt_choice("--rate", optarg, rd_rate_names); break;
 	case OPT_WARMUP: o->t.warmup = rd_opt_int("--warmup", optarg, 0, 1000000000); break;
 	case OPT_EMA: o->t.ema = rd_opt_num("--ema", optarg, 0, 0.9999999); break;
-	case OPT_LOSS: o->loss = rd_opt_choice("--loss", optarg, rd_loss_names); break;
-	case OPT_SPACE: o->space = rd_opt_choice("--loss-space", optarg, rd_loss_space_names); break;
+	case OPT_LOSS: o->t.loss = (enum rd_loss)rd_opt_choice("--loss", optarg, rd_loss_names); break;
+	case OPT_SPACE: o->t.space = (enum rd_loss_space)rd_opt_choice("--loss-space", optarg, rd_loss_space_names); break;
 	case OPT_TIMES:
 		o->t.times = (enum rd_time_sampling)rd_opt_choice("--time-sampling", optarg, rd_time_sampling_names);
 		break;
@@ -150,9 +157,17 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"dry-run", no_argument, 0, OPT_DRY}, {"restart", no_argument, 0, OPT_RESTART},
 		{"any-machine", no_argument, 0, OPT_MACHINE}, {"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};
+	static const char *const couplings[] = {"pairs", "independent", NULL};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT "m:s:", longs, NULL)) != -1)
+	o->paired = true;
+	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .command = o->r.command};
+	for (opterr = 0; (opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1;)
+		if (opt == OPT_COUPLING)
+			o->paired = rd_opt_choice("--coupling", optarg, couplings) == 0;
+	o->t = defaults(o->paired);
+	optind = opterr = 1;
+	while ((opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1)
 		if (!rd_common_opt(&o->c, opt) && !train_opt(o, opt) && !run_opt(o, opt))
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
@@ -163,8 +178,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("no training data: archives, files, or - for standard input");
 	if (o->c.batch)
 		o->t.batch = o->c.batch;
-	o->t.loss = o->loss >= 0 ? (enum rd_loss)o->loss : o->paired ? RD_LOSS_HUBER : RD_LOSS_L2;
-	o->t.space = o->space >= 0 ? (enum rd_loss_space)o->space : o->paired ? RD_SPACE_X0 : RD_SPACE_EPS;
 	o->r.out = o->c.out;
 	o->r.replace = o->c.force;
 }
@@ -257,7 +270,6 @@ int main(int argc, char **argv)
 	char *command;
 
 	rd_tool_init("rectrain", usage, &o.c);
-	set_defaults(&o);
 	o.r.command = command = command_line(argc, argv);
 	parse_opts(&o, argc, argv);
 	if (open_all(&o, &m, &d, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
