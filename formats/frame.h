@@ -58,8 +58,8 @@ int rd_frame_writer_open(struct rd_frame_writer **out, struct rd_out *o, const s
                          struct rd_err *e) RD_MUST;
 int rd_frame_write(struct rd_frame_writer *w, const struct rd_frame *f, const void *data, struct rd_err *e) RD_MUST;
 
-/* The end map {"end":frames,"samples":n[,"meta":end_meta]}; frees the writer, also when it fails. end_meta: an object of
- * what is known only at the end (seconds), or NULL. */
+/* The end map {"end":frames,"samples":n[,"meta":end_meta]}; frees the writer, also when it fails. end_meta: an object
+ * of what is known only at the end (seconds), or NULL. */
 int rd_frame_writer_finish(struct rd_frame_writer *w, const json_t *end_meta, struct rd_err *e) RD_MUST;
 void rd_frame_writer_abort(struct rd_frame_writer *w); /* no end map; NULL-safe */
 

@@ -47,7 +47,8 @@ static bool is_text(const msgpack_object *o, const char *s)
 }
 
 /* val[k] = the value of keys[k], NULL where it is absent. A key not listed, or twice, is an error. */
-static int pick(const msgpack_object_map *m, const char *const *keys, const msgpack_object **val, int n, struct rd_err *e)
+static int pick(const msgpack_object_map *m, const char *const *keys, const msgpack_object **val, int n,
+                struct rd_err *e)
 {
 	memset(val, 0, (size_t)n * sizeof *val);
 	for (uint32_t i = 0; i < m->size; i++) {

@@ -1,5 +1,5 @@
-/* What the reader and the writer of rdframe share: the bytes of its maps, and the rules on the order of frames. Private to
- * formats/frame_*.c. */
+/* What the reader and the writer of rdframe share: the bytes of its maps, and the rules on the order of frames.
+ * Private to formats/frame_*.c. */
 #ifndef RD_FORMATS_FRAME_WIRE_H
 #define RD_FORMATS_FRAME_WIRE_H
 
@@ -41,6 +41,7 @@ struct rd_wire_order {
 int rd_wire_check_stream(const struct rd_stream *s, enum rd_code code, struct rd_err *e) RD_MUST;
 
 /* Checks f against the stream and what came before, sets f->bytes, and moves on. */
-int rd_wire_check_frame(struct rd_wire_order *o, const struct rd_stream *s, struct rd_frame *f, struct rd_err *e) RD_MUST;
+int rd_wire_check_frame(struct rd_wire_order *o, const struct rd_stream *s, struct rd_frame *f,
+                        struct rd_err *e) RD_MUST;
 
 #endif

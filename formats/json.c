@@ -10,8 +10,8 @@
 #define JSON_MAX_BYTES ((size_t)16 << 20)
 #define EXACT_INT 9007199254740992.0 /* 2^53: up to here a double holds every integer */
 
-/* Python's json writes infinities as bare words (diffusers' lambda_min_clipped is one). They become the largest numbers,
- * in place; strings are left alone. NaN has no such reading and stays an error. */
+/* Python's json writes infinities as bare words (diffusers' lambda_min_clipped is one). They become large numbers
+ * (1e308), in place; strings are left alone. NaN has no such reading and stays an error. */
 static void replace_infinities(char *text)
 {
 	static const char word[] = "Infinity";

@@ -27,8 +27,8 @@ struct rd_out {
 	uint8_t *buf; /* BUF_BYTES; gone once the output is settled */
 };
 
-/* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic store
- * that leaves the list whole. */
+/* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic
+ * store that leaves the list whole. */
 static struct rd_out *_Atomic open_outputs;
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 

@@ -22,8 +22,8 @@ uint64_t rd_out_bytes(const struct rd_out *o); /* written so far */
 /* Flushes, syncs, renames over the target and frees, also when it fails (then the target is as it was). */
 int rd_out_finish(struct rd_out *o, struct rd_err *e) RD_MUST;
 
-/* The first half of finish: flushed, synced, closed, under its temporary name still. What is left for finish is a rename,
- * so that several outputs appear together or not at all. */
+/* The first half of finish: flushed, synced, closed, under its temporary name still. What is left for finish is a
+ * rename, so that several outputs appear together or not at all. */
 int rd_out_settle(struct rd_out *o, struct rd_err *e) RD_MUST;
 
 /* Removes the temporary file and frees; NULL-safe. */

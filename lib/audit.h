@@ -1,5 +1,5 @@
-/* The audit of pairs: what goes wrong when (noise, sample) pairs are collected, and does not show until a model was trained
- * on them. */
+/* The audit of pairs: what goes wrong when (noise, sample) pairs are collected, and does not show until a model was
+ * trained on them. */
 #ifndef RD_LIB_AUDIT_H
 #define RD_LIB_AUDIT_H
 

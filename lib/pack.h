@@ -16,7 +16,8 @@ struct rd_pack_opts {
 struct rd_pack;
 
 /* s: a stream of role pairs. */
-int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s, struct rd_err *e) RD_MUST;
+int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s,
+                 struct rd_err *e) RD_MUST;
 int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e) RD_MUST;
 
 /* All archives appear under their names, or none does; frees. */

@@ -78,8 +78,8 @@ static void add_batch(struct column *c, const struct rd_stream *s, const struct 
 	}
 }
 
-static int print_source(const struct column *c, const struct rd_source *src, const char *name, uint64_t first, uint64_t n,
-                        struct rd_out *o, struct rd_err *e)
+static int print_source(const struct column *c, const struct rd_source *src, const char *name, uint64_t first,
+                        uint64_t n, struct rd_out *o, struct rd_err *e)
 {
 	const struct rd_stream *s = rd_source_stream(src);
 	int rc, width = 0;

@@ -45,7 +45,7 @@ static void test_load(void)
 	CHECK(rd_json_load("/nonexistent/x.json", &o, &e) == RD_EIO);
 }
 
-/* Python writes infinities as bare words; they count as very large numbers, and a string that looks like one is left alone. */
+/* Python writes infinities as bare words; they count as very large numbers. A string that looks like one stays. */
 static void test_infinity(void)
 {
 	static const char text[] = "{\"a\": -Infinity, \"b\": Infinity, \"Infinity\": \"\\\"Infinity\"}";

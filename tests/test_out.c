@@ -1,4 +1,4 @@
-/* Output is complete or not there: renames, full disks, signals, links, modes. And the input side: peeks, sizes, names. */
+/* Output is complete or not there: renames, full disks, signals, links, modes. And input: peeks, sizes, names. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>

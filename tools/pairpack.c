@@ -11,14 +11,15 @@ static const char usage[] =
 	"usage: pairpack [-c CHUNK] [--shard-pairs N -o 'NAME-%06d.tar'] [--noise data|ref] [FRAMES...] >TAR\n"
 	"       pairpack -x [TAR...] >FRAMES\n"
 	"       pairpack -t [-v] [TAR...]\n"
-	"Packs a stream of pairs (standard input by default) into an archive, extracts archives as one stream, or tests them.\n"
+	"Packs streams of pairs (default standard input) into an archive, extracts archives as one stream, or tests them.\n"
 	"\n"
 	"  -c, --chunk CHUNK     pairs per chunk, default 256; 1: a pair per key, as some loaders want it\n"
 	"      --shard-pairs N   pairs per archive; the output's name then has one %d or %06d for the number of the archive\n"
-	"      --noise data|ref  store noise (default), or the seed it comes from: 2 to 3 times smaller, readable by rectdiff only\n"
+	"      --noise data|ref  store noise (default), or the seed it comes from: half the size, for these tools only\n"
 	"  -x, --extract         archives to frames\n"
-	"  -t, --test            verify every byte, print what is there, and audit it: noise that is not standard normal or is\n"
-	"                        there twice, NaN, noise and sample swapped, labels out of range. Exit 3: corrupt, 1: a finding\n"
+	"  -t, --test            verify every byte, print what is there, and audit it: noise that is not standard normal\n"
+	"                        or is there twice, NaN, noise and sample swapped, labels out of range; exit 3: corrupt,\n"
+	"                        1: something found\n"
 	"  -o, --output FILE     default standard output\n"
 	"  -f, --force           write binary data to a terminal\n"
 	"  -j, --threads N       default all processors\n"
@@ -114,7 +115,8 @@ struct listing {
 	uint64_t batches, pairs, first, last;
 };
 
-static int list_batch(const struct opts *o, struct listing *l, struct rd_out *out, const struct rd_batch *b, struct rd_err *e)
+static int list_batch(const struct opts *o, struct listing *l, struct rd_out *out, const struct rd_batch *b,
+                      struct rd_err *e)
 {
 	if (!l->batches++)
 		l->first = b->first;
@@ -144,7 +146,8 @@ static int list_input(const struct listing *l, struct rd_out *out, struct rd_sou
 	return rc ? rc : rd_out_printf(out, e, "\n");
 }
 
-static int test_input(const struct opts *o, const char *const *path, struct rd_audit *a, struct rd_out *out, struct rd_err *e)
+static int test_input(const struct opts *o, const char *const *path, struct rd_audit *a, struct rd_out *out,
+                      struct rd_err *e)
 {
 	struct listing l = {0};
 	const struct rd_batch *b;

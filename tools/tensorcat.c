@@ -8,9 +8,9 @@
 
 static const char usage[] =
 	"usage: tensorcat [--to text|frame|npy|csv|png] [-r ROLE] [-n FIELD] [NAME=]FILE...\n"
-	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not. As text also\n"
-	"safetensors files and model folders. Several files are one after another; NAME=FILE reads an array as the field NAME, and\n"
-	"several of these stand side by side.\n"
+	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not; as text\n"
+	"also safetensors files and model folders. Several files are one after another; NAME=FILE reads an array as the\n"
+	"field NAME, and several of these stand side by side.\n"
 	"\n"
 	"      --to text    shapes, statistics, first values, provenance of each file (default)\n"
 	"      --to frame   a stream of frames\n"
@@ -18,7 +18,7 @@ static const char usage[] =
 	"      --to csv     a line per sample, a column per number\n"
 	"      --to png     a grid of images\n"
 	"  -n, --name FIELD the field (tensor); default all, for npy and png `sample`, or the only one\n"
-	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was, data for arrays\n"
+	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was\n"
 	"  -c, --count N    the first N samples; default all, for png 64\n"
 	"      --columns C  of the grid, default as many as rows; of a trajectory, its points\n"
 	"      --scale K    K-fold enlargement of the grid's images, default 2\n"

@@ -34,8 +34,8 @@ enum { RD_OPT_PROGRESS = 256, RD_OPT_TOOL = 300 };
 #define RD_COMPUTE_SHORT "d:b:"
 #define RD_COMPUTE_LONG {"device", required_argument, 0, 'd'}, {"batch", required_argument, 0, 'b'}
 
-/* Sets the tool's name and usage text (printed whole by -h), the defaults, and the signal handlers that remove temporary
- * output. To be called first. */
+/* Sets the tool's name and usage text (printed whole by -h), the defaults, and the signal handlers that remove
+ * temporary output. To be called first. */
 void rd_tool_init(const char *name, const char *usage, struct rd_common *c);
 
 const char *rd_tool_name(void);
@@ -60,8 +60,8 @@ void rd_info(const char *fmt, ...) RD_PRINTF(1, 2);
 /* Flags for rd_out_open / rd_sink_open of binary output under these options. */
 unsigned rd_common_out_flags(const struct rd_common *c);
 
-/* A line on stderr that is rewritten: "denoise: 1280/50000 samples  412.3/s  ETA 2:04". total 0: unknown. Auto: only on a
- * terminal. Time-based, cheap to call for every batch. */
+/* A line on stderr that is rewritten: "denoise: 1280/50000 samples  412.3/s  ETA 2:04". total 0: unknown. Auto: only on
+ * a terminal. Time-based, cheap to call for every batch. */
 void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t total);
 void rd_progress_add(uint64_t n);
 void rd_progress_note(const char *fmt, ...) RD_PRINTF(1, 2); /* a short text shown behind the rate (a loss) */
