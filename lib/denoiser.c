@@ -40,7 +40,7 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void *p[3];
+	void **host[] = {(void **)&d->label, (void **)&d->null, (void **)&d->host};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
@@ -50,11 +50,8 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
 	for (int i = 0; i < 2 && !rc; i++)
 		rc = d->be->alloc(d->dev, &d->coef[i], n * sizeof(float), e);
-	for (int i = 0; i < 3 && !rc; i++) {
-		rc = rd_alloc0(&p[i], n, 4, "denoiser", e);
-		if (!rc)
-			*(void **[]){(void **)&d->label, (void **)&d->null, (void **)&d->host}[i] = p[i];
-	}
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = rd_alloc0(host[i], n, 4, "denoiser", e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 

@@ -22,7 +22,8 @@ size_t rd_exec_bytes(const struct rd_exec *x); /* device memory held */
  * whenever their values have changed. */
 int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MUST;
 
-/* Device buffers: of an input (to be filled before forward) or the output; and the gradient by the output (filled before
+/* Device buffers: of an input (to be filled before every forward: inference may use its memory for something else once it
+ * has been read) or the output; and the gradient by the output (filled before
  * backward) or by x (there after it). Opaque layout, see kernels.h; raw values are n 32-bit words. */
 void *rd_exec_value(struct rd_exec *x, rd_ref v);
 void *rd_exec_grad(struct rd_exec *x, rd_ref v);
