@@ -44,14 +44,34 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Who held the lock removes the file before letting go: what was locked may no longer be what the name stands for. */
 static int take_lock(struct rd_run *r, struct rd_err *e)
 {
-	r->lock_fd = open(r->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (r->lock_fd < 0)
-		return rd_fail_errno(e, RD_EIO, "%s", r->lock);
-	if (flock(r->lock_fd, LOCK_EX | LOCK_NB))
-		return rd_fail(e, RD_EFAIL, "%s: another rectrain is at work on it", r->out);
+	struct stat mine, named;
+	int fd;
+
+	for (;;) {
+		fd = open(r->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0)
+			return rd_fail_errno(e, RD_EIO, "%s", r->lock);
+		if (flock(fd, LOCK_EX | LOCK_NB)) {
+			close(fd);
+			return rd_fail(e, RD_EFAIL, "%s: another rectrain is at work on it", r->out);
+		}
+		if (!fstat(fd, &mine) && !stat(r->lock, &named) && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino)
+			break;
+		close(fd);
+	}
+	r->lock_fd = fd;
 	return RD_OK;
+}
+
+static void drop_lock(struct rd_run *r)
+{
+	if (r->lock_fd < 0)
+		return;
+	unlink(r->lock);
+	close(r->lock_fd);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -73,16 +93,37 @@ static void remove_matching(const char *pattern)
 	globfree(&g);
 }
 
-/* Temporary files of runs that were killed; the lock is ours, so nobody is writing them. */
+/* s as a pattern that matches nothing but s; out holds twice its length and more. */
+static char *quote(char *out, const char *s)
+{
+	for (; *s; *out++ = *s++)
+		if (strchr("*?[]\\", *s))
+			*out++ = '\\';
+	*out = '\0';
+	return out;
+}
+
+/* Temporary files of an output (formats/out.c) of this name. */
+static void remove_unfinished(const char *target)
+{
+	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
+	char name[4400], pattern[2 * sizeof name + 32];
+
+	snprintf(name, sizeof name, "%.*s.%.200s", (int)(base - target), target, base);
+	strcpy(quote(pattern, name), ".[0-9]*.tmp");
+	remove_matching(pattern);
+}
+
+/* What runs that were killed left; the lock is ours, so nobody is writing it. */
 static void remove_leftovers(const struct rd_run *r)
 {
-	const char *slash = strrchr(r->ckpt, '/'), *base = slash ? slash + 1 : r->ckpt;
-	char pattern[4400];
+	char pattern[2 * 4096 + 32];
 
-	snprintf(pattern, sizeof pattern, "%s.tmp.*", r->out);
+	strcpy(quote(pattern, r->out), ".tmp.[0-9]*");
 	remove_matching(pattern);
-	snprintf(pattern, sizeof pattern, "%.*s.%s.*.tmp", (int)(base - r->ckpt), r->ckpt, base);
-	remove_matching(pattern);
+	remove_unfinished(r->ckpt);
+	if (r->o.log)
+		remove_unfinished(r->o.log);
 }
 
 /* The description that the finished OUT carries, NULL where there is none. */
@@ -201,8 +242,7 @@ void rd_run_close(struct rd_run *r)
 	rd_trainer_free(r->trainer);
 	rd_train_state_free(&r->state);
 	json_decref(r->run);
-	if (r->lock_fd >= 0)
-		close(r->lock_fd);
+	drop_lock(r);
 	free(r->out);
 	free(r->ckpt);
 	free(r->lock);
@@ -341,9 +381,7 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 			}
 		}
 	}
-	if (!rc && !res->stopped) {
+	if (!rc && !res->stopped)
 		unlink(r->ckpt);
-		unlink(r->lock);
-	}
 	return rc;
 }

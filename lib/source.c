@@ -60,6 +60,22 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
 
+/* What the numbers mean must agree too: from here on the first input's meta stands for all. */
+static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	static const char *const keys[] = {"form", "start", "grid"};
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		const json_t *a = json_object_get(s->stream.meta, keys[i]), *b = json_object_get(in->stream.meta, keys[i]);
+		const char *x = json_string_value(a), *y = json_string_value(b);
+
+		if (a != b && !json_equal(a, b))
+			return rd_fail(e, RD_EINPUT, "%s: its %s (%s) is not that of %s (%s)", in->name, keys[i],
+			               y ? y : b ? "another" : "none", s->first_name, x ? x : a ? "another" : "none");
+	}
+	return RD_OK;
+}
+
 /* The same role, and the same fields in any order. */
 static int match_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
@@ -79,7 +95,7 @@ static int match_stream(struct rd_source *s, const struct rd_input *in, struct r
 			return rd_fail(e, RD_EINPUT, "%s: has no field '%s', unlike %s", in->name, s->stream.field[k],
 			               s->first_name);
 	}
-	return RD_OK;
+	return match_meta(s, in, e);
 }
 
 /* Field k of the input is one of samples of this shape. */
