@@ -1,0 +1,191 @@
+#!/usr/bin/env bats
+# odesample: samples from its own noise or a stream's, whole trajectories, pictures.
+# shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+
+load common
+
+setup_file()
+{
+	start
+	cd "$BATS_FILE_TMPDIR" || return
+	mlp m
+}
+
+setup()
+{
+	start
+	files=$BATS_FILE_TMPDIR
+	m=$files/m
+}
+
+# same A B FIELD...: the streams' fields are the same bits.
+same()
+{
+	frames "$1" "g = read('$2')[1]
+for k in '${*:3}'.split():
+    assert f[k].shape == g[k].shape and f[k].tobytes() == g[k].tobytes(), k"
+}
+
+@test "its own noise is noisegen's" {
+	odesample -m "$m" -n 200 -s 9 -i 5 --steps 3 -o own
+	noisegen -n 200 -s 9 -i 5 --shape 2 -o noise
+	odesample -m "$m" --steps 3 -o of-file noise
+	odesample -m "$m" --steps 3 -o piped - <noise
+	noisegen -n 200 -s 9 -i 5 --shape 2 -b 11 | odesample -m "$m" --steps 3 -o small -
+	same own noise noise
+	same own of-file noise sample
+	same own piped noise sample
+	same own small noise
+	frames own 'close(f["sample"], read("small")[1]["sample"], 1e-5)'
+	run frames own 'print(h["role"], h["fields"], maps[1]["i"], len(f["sample"]), h["meta"]["seed"], h["meta"]["first"])'
+	assert_output "samples ['noise', 'sample'] 5 200 9 5"
+}
+
+@test "labels by default: uniform over the classes, without the null class" {
+	odesample -m "$fashion" -n 40 -s 2 --steps 1 --null-class 10 -o own
+	noisegen -n 40 -s 2 -m "$fashion" -l uniform:10 | odesample -m "$fashion" --steps 1 -o piped -
+	same own piped noise label sample
+	odesample -m "$fashion" -n 40 -s 2 --steps 1 -l 3 -o threes
+	frames threes 'assert set(f["label"]) == {3} and (f["sample"] != read("own")[1]["sample"]).any()'
+	run -2 odesample -m "$fashion" -n 2 -l 11
+	assert_output --partial "label 11"
+	run -2 odesample -m "$m" -n 2 -l 1
+	assert_output --partial "no classes"
+}
+
+@test "a sample is a function of seed and index" {
+	odesample -m "$m" -n 50 -s 4 --steps 2 -o all
+	odesample -m "$m" -n 20 -i 30 -s 4 --steps 2 -b 7 -o tail
+	frames all 'g = read("tail")[1]
+assert (f["noise"][30:] == g["noise"]).all()
+close(f["sample"][30:], g["sample"], 1e-6)'
+	odesample -m "$m" -n 50 -s 4 --steps 2 -o again
+	cmp <(tensorcat --to npy all) <(tensorcat --to npy again)
+	odesample -m "$m" -n 50 -s 5 --steps 2 -o other
+	frames other 'assert (f["sample"] != read("all")[1]["sample"]).all()'
+}
+
+@test "end points are those of diffusers, clipped where the config says so" {
+	local run steps more
+	tensorcat --to frame -r noise noise="$golden/cifar-like/x.npy" -o x
+	while read -r run steps more; do
+		# shellcheck disable=SC2086
+		odesample -q -m "$cifar" --scheduler "$golden/cifar-like/$run" --steps "$steps" $more x -o "$run"
+		frames "$run" "want = np.load('$golden/cifar-like/$run.npy')
+close(f['sample'], want, 2e-4 * max(1, abs(want).max()))"
+	done <<-EOF2
+	ddim_leading 10
+	ddim_trailing 10
+	ddim_clip 10
+	dpmpp2m 10
+	dpmpp2m_karras 10
+	flow 10
+	flow_shift3 10
+	EOF2
+	run frames ddim_clip 'print(h["meta"]["clip"], abs(f["sample"]).max() <= 1)'
+	assert_output "True True"
+	odesample -q -m "$cifar" --scheduler "$golden/cifar-like/ddim_clip" --steps 10 --no-clip x -o free
+	run frames free 'print(h["meta"]["clip"], abs(f["sample"]).max() > 2)'
+	assert_output "False True"
+}
+
+@test "a trajectory: its fields agree with one another and with the sample" {
+	odesample -m "$m" -n 20 -s 3 --steps 5 --solver ddim -b 8 -o sample
+	odesample -m "$m" -n 20 -s 3 --steps 5 --solver ddim -b 8 --trajectory -o trajectory
+	same sample trajectory noise
+	run frames trajectory 'x, x0, eps, grid = f["x"], f["x0"], f["eps"], h["meta"]["grid"]
+alpha, sigma = (np.array(grid[k])[:, None] for k in ("alpha", "sigma"))
+close(x[:, :-1], alpha[:-1] * x0 + sigma[:-1] * eps, 1e-5)
+close(x[:, 1:], alpha[1:] * x0 + sigma[1:] * eps, 1e-5)
+assert (x[:, 0] == f["noise"]).all()
+assert (x[:, -1] == read("sample")[1]["sample"]).all()
+assert alpha[-1] == 1 and sigma[-1] == 0 and (np.diff(grid["t"]) < 0).all()
+print(h["role"], h["fields"], x.shape, x0.shape, eps.shape, len(grid["t"]))'
+	assert_output "trajectory ['noise', 'x', 'x0', 'eps'] (20, 6, 2) (20, 5, 2) (20, 5, 2) 6"
+}
+
+@test "one step of ddim ends at the first x0" {
+	odesample -m "$cifar" -n 2 --steps 1 --solver ddim --spacing trailing --no-clip -o sample
+	odesample -m "$cifar" -n 2 --steps 1 --solver ddim --spacing trailing --no-clip --trajectory -o trajectory
+	frames sample 'g = read("trajectory")[1]
+close(f["sample"], g["x0"][:, 0], 1e-5 * abs(f["sample"]).max())'
+}
+
+@test "every solver and spacing runs, and the finer the steps the closer they come" {
+	local solver spacing
+	odesample -m "$m" -n 30 --steps 400 -o fine
+	for solver in ddim euler heun dpm++2m; do
+		for spacing in trailing linspace; do
+			odesample -m "$m" -n 30 --steps 4 --solver $solver --spacing $spacing -o 4
+			odesample -m "$m" -n 30 --steps 64 --solver $solver --spacing $spacing -o 64
+			frames fine "few, many = (abs(f['sample'] - read(p)[1]['sample']).mean() for p in ('4', '64'))
+assert many < few / 2 and many < 0.05, ('$solver', '$spacing', few, many)"
+		done
+	done
+}
+
+# picture FILE: width, height, channels, and how many different values the pixels have.
+picture()
+{
+	"$PYTHON" - "$1" <<-'EOF2'
+	import struct
+	import sys
+	import zlib
+	b = open(sys.argv[1], "rb").read()
+	assert b[:8] == b"\x89PNG\r\n\x1a\n" and b[-8:-4] == b"IEND"
+	w, h, depth, kind = struct.unpack(">IIBB", b[16:26])
+	at, data = 8, b""
+	while at < len(b):
+	    n, = struct.unpack(">I", b[at:at + 4])
+	    if b[at + 4:at + 8] == b"IDAT":
+	        data += b[at + 8:at + 8 + n]
+	    at += 12 + n
+	raw, channels = zlib.decompress(data), {0: 1, 2: 3}[kind]
+	assert depth == 8 and len(raw) == h * (1 + w * channels)
+	print(w, h, channels, len(set(raw)) > 20)
+	EOF2
+}
+
+@test "--png: a grid of the right size, and no frames unless asked for" {
+	odesample -m "$fashion" -n 5 -l 1 --steps 1 --png grid.png >frames
+	[ ! -s frames ]
+	run picture grid.png # 3 x 2 images of 28 pixels, doubled, 2 between them
+	assert_output "172 114 1 True"
+	odesample -q -m "$cifar" -n 5 --steps 1 --png wide.png --columns 5 --scale 3 -o - >frames
+	run picture wide.png
+	assert_output --regexp "^128 24 3"
+	run frames frames 'print(len(f["sample"]))'
+	assert_output 5
+	odesample -q -m "$cifar" -n 1 --steps 1 --png one.png --scale 1 -o one
+	run picture one.png
+	assert_output --regexp "^8 8 3"
+	[ -s one ]
+}
+
+@test "what is no image gives no picture" {
+	run -2 odesample -m "$m" -n 4 --png a.png
+	assert_output --partial "no images"
+	assert_absent a.png
+	run -1 odesample -m "$cifar" -n 1 --steps 1 --png nowhere/a.png -q
+	assert_output --partial nowhere
+}
+
+@test "a picture of a stream that breaks off is not made" {
+	noisegen -n 6 -m "$cifar" -b 2 -o noise
+	run -3 odesample -q -m "$cifar" --steps 1 --png a.png -o out - < <(head -c -30 noise)
+	assert_absent a.png
+	assert_absent out
+}
+
+@test "options that make no sense: status 2" {
+	local args
+	noisegen -n 1 --shape 2 -o noise
+	for args in "" "-m $m -n 0" "-m $m -n 3 noise" "-m $m -s 1 -" "-m $m -l none noise" "-m $m noise noise" \
+		"-m $m --columns 0" "-m $m --scale 65" "-m $m --steps 0" "-m $m --solver rk4" "-m $m -l uniform:0"; do
+		# shellcheck disable=SC2086
+		run -2 odesample $args -o out <noise
+		assert_output --partial "odesample: "
+	done
+	assert_absent out
+}

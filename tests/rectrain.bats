@@ -1,0 +1,373 @@
+#!/usr/bin/env bats
+# rectrain: it learns, it can be stopped and killed anywhere, and it takes no data, checkpoint or folder for another.
+# shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+
+load common
+
+setup_file()
+{
+	start
+	cd "$BATS_FILE_TMPDIR" || return
+	mlp m
+	config net.json
+	noisegen -n 300 -s 2 --shape 2 | denoise -m m --steps 5 -o pairs
+	noisegen -n 300 --dist 8gaussians -l component -o data
+}
+
+setup()
+{
+	start
+	files=$BATS_FILE_TMPDIR
+	m=$files/m pairs=$files/pairs data=$files/data
+	short=(--steps 40 -b 16 -j 1 -q)
+	fresh=(--init "$files/net.json" --coupling independent)
+}
+
+# same_weights A B: the folders hold the same weights, to the byte.
+same_weights()
+{
+	cmp "$1/unet/diffusion_pytorch_model.safetensors" "$2/unet/diffusion_pytorch_model.safetensors"
+	cmp "$1/unet/diffusion_pytorch_model.raw.safetensors" "$2/unet/diffusion_pytorch_model.raw.safetensors"
+}
+
+# names: of all that is here, in a line.
+names() { find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
+
+# tensors FILE: the bytes of a safetensors file behind its header.
+tensors()
+{
+	"$PYTHON" -c 'import sys
+b = open(sys.argv[1], "rb").read()
+sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1"
+}
+
+# metadata FILE CODE: runs CODE with the metadata m of a safetensors file and the run that made it.
+metadata()
+{
+	"$PYTHON" -c 'import json, sys
+b = open(sys.argv[1], "rb").read()
+m = json.loads(b[8:8 + int.from_bytes(b[:8], "little")])["__metadata__"]
+run = json.loads(m["rectdiff.run"])
+exec(sys.argv[2])' "$1" "$2"
+}
+
+# falls LOG FACTOR: the loss of the last line is below FACTOR times that of the first.
+falls()
+{
+	"$PYTHON" -c 'import json, sys
+loss = [json.loads(line)["loss"] for line in open(sys.argv[1])]
+assert len(loss) > 2 and loss[-1] < float(sys.argv[2]) * loss[0], loss' "$@"
+}
+
+logged_steps() { grep -oE '"step":[0-9]+' "$1"; }
+
+# begun LOG: waits for the first line.
+begun()
+{
+	for _ in $(seq 3000); do
+		[ ! -s "$1" ] || return 0
+		sleep 0.01
+	done
+	fail "nothing was logged"
+}
+
+# stopped SIGNAL COMMAND...: starts it, with a log, and sends the signal under way.
+stopped()
+{
+	local rc=0 pid
+	rm -f stopped.log
+	env --default-signal=INT "${@:2}" --log stopped.log --log-every 5 2>stopped.err &
+	pid=$!
+	begun stopped.log
+	kill "-$1" "$pid"
+	wait "$pid" || rc=$?
+	[ "$rc" -eq $((128 + $(kill -l "$1"))) ] || fail "status $rc: $(cat stopped.err)"
+}
+
+@test "the loss falls: a perceptron on data, then on its pairs" {
+	rectrain "${fresh[@]}" -q -o a --steps 600 --lr 2e-3 --log a.log "$data"
+	falls a.log 0.8
+	noisegen -n 500 --shape 2 | denoise -m a --steps 20 -o a.pairs
+	rectrain -m a -q -o b --steps 600 --lr 1e-3 --log b.log a.pairs
+	falls b.log 0.6
+}
+
+@test "the loss falls: a U-Net on its pairs" {
+	noisegen -n 8 -m "$cifar" | denoise -m "$cifar" --solver ddim --spacing trailing --steps 2 -o pairs
+	rectrain -m "$cifar" -q -o a --steps 16 -b 4 --lr 1e-3 --warmup 2 --loss-space eps --log a.log --log-every 4 pairs
+	falls a.log 0.9
+	cmp a/unet/config.json "$cifar/unet/config.json"
+	cmp a/scheduler/scheduler_config.json "$cifar/scheduler/scheduler_config.json"
+	cmp a/model_index.json "$cifar/model_index.json"
+	odesample -q -m a -n 1 --steps 1 -o sample
+}
+
+@test "one step on the pairs gets closer to where many steps end" {
+	rectrain -m "$m" -q -o a --steps 1500 --lr 2e-3 "$pairs"
+	tensorcat --to frame -r noise noise=<(tensorcat --to npy -n noise "$pairs") -o noise
+	odesample -m "$m" --steps 1 --solver ddim -o before noise
+	odesample -m a --steps 1 --solver ddim -o after noise
+	frames "$pairs" 'before, after = (abs(f["sample"] - read(p)[1]["sample"]).mean() for p in ("before", "after"))
+assert after < before / 2, (before, after)'
+}
+
+@test "--dry-run says what it would do and writes nothing" {
+	run -0 rectrain -m "$m" -o a --steps 1000 --log a.log --dry-run "$pairs"
+	assert_line --partial "steps 1 to 1000"
+	assert_line --partial "300 pairs"
+	assert_line --partial "writes a"
+	[ -z "$(ls -A)" ]
+}
+
+@test "the same command again is told that there is nothing to do" {
+	local before
+	rectrain -m "$m" "${short[@]}" -o a "$pairs"
+	before=$(find a -type f -printf '%p %T@\n' | sort)
+	run -0 rectrain -m "$m" -o a --steps 40 -b 16 -j 1 "$pairs"
+	assert_output --partial "nothing to do"
+	[ "$before" = "$(find a -type f -printf '%p %T@\n' | sort)" ]
+	[ "$(ls -A)" = a ]
+}
+
+@test "the same command elsewhere makes the same bytes, however often it checkpoints" {
+	rectrain -m "$m" "${short[@]}" -o a "$pairs"
+	rectrain -m "$m" "${short[@]}" -o b --checkpoint-every 3 --log log "$pairs"
+	same_weights a b
+	rectrain -m "$m" "${short[@]}" -o c -s 1 "$pairs"
+	run -1 same_weights a c
+	[ "$(names)" = "a b c log" ]
+}
+
+@test "stopped by SIGTERM and SIGINT, the same command ends as if it had not been" {
+	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
+	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
+	for sig in TERM INT; do
+		stopped $sig "${cmd[@]}" -o a
+		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
+		[ -e a.ckpt ] && [ ! -e a ]
+		first=$(($(logged_steps stopped.log | tail -n 1 | grep -o '[0-9]*$') + 1))
+		"${cmd[@]}" -o a --log stopped.log --log-every 5 2>err
+		grep -qE "steps [0-9]+ to 6000" err
+		[ "$(grep -oE 'steps [0-9]+ to' err | grep -oE '[0-9]+')" -ge "$first" ]
+		same_weights undisturbed a
+		diff <(logged_steps undisturbed.log) <(logged_steps stopped.log)
+		[ "$(names)" = "a err stopped.err stopped.log undisturbed undisturbed.log" ]
+		rm -r a
+	done
+}
+
+@test "a few SIGKILLs at random moments change nothing" {
+	"$BATS_TEST_DIRNAME/kill.sh" 6
+}
+
+@test "the log has loss, norm and rate of every interval, once" {
+	rectrain -m "$m" "${short[@]}" -o a --log log --log-every 15 --warmup 20 --lr 1e-3 --rate constant "$pairs"
+	run "$PYTHON" -c 'import json
+for r in map(json.loads, open("log")):
+    print(r["step"], round(r["lr"], 6), r["loss"] > 0, r["grad_norm"] > 0, r["seconds"] >= 0, len(r))'
+	assert_output "15 0.00075 True True True 5
+30 0.001 True True True 5
+40 0.001 True True True 5"
+}
+
+@test "a checkpoint of other options is refused, the option named" {
+	local before change
+	stopped TERM rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
+	before=$(cksum a.ckpt)
+	noisegen -n 300 -s 3 --shape 2 | denoise -m "$m" --steps 5 -o others
+	while read -r change name; do
+		# shellcheck disable=SC2086
+		run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 $change "$pairs"
+		assert_output --regexp "a\.ckpt: is of another run: $name is .* there, .* here"
+	done <<-EOF2
+	--steps=999999 steps
+	--lr=1e-3 lr
+	--batch=32 batch
+	--seed=7 seed
+	--ema=0.99 ema
+	--loss=huber loss
+	--time-sampling=uniform time_sampling
+	--loss-space=eps loss_space
+	--huber-c=0.1 huber_c
+	--weight-decay=0 weight_decay
+	--betas=0.8,0.99 beta1
+	--clip=2 clip
+	--rate=constant rate
+	--warmup=3 warmup
+	--coupling=independent (data|coupling)
+	-j2 device
+	EOF2
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 others
+	assert_output --partial "another run: data is"
+	[ "$before" = "$(cksum a.ckpt)" ]
+}
+
+@test "--restart and --any-machine take what is refused otherwise" {
+	stopped TERM rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
+	run -0 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 2 --any-machine --dry-run "$pairs"
+	refute_output --partial "steps 1 to"
+	rectrain -m "$m" "${short[@]}" -o a --restart "$pairs"
+	rectrain -m "$m" "${short[@]}" -o b "$pairs"
+	same_weights a b
+	assert_absent a.ckpt a.lock
+}
+
+@test "a checkpoint that is damaged is refused" {
+	stopped TERM rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
+	truncate -s -4 a.ckpt
+	run -3 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
+	assert_output --partial a.ckpt
+	assert_output --partial "--restart"
+}
+
+@test "two at once do not work on one OUT" {
+	local pid
+	rectrain -q -m "$m" -o a --steps 1000000 -j 1 --log log --log-every 5 "$pairs" &
+	pid=$!
+	begun log
+	run -1 rectrain -m "$m" -o a --steps 1000000 -j 1 "$pairs"
+	assert_output --partial "another rectrain"
+	kill "$pid"
+	wait "$pid" || true
+}
+
+@test "an OUT that is something else is not touched without -f" {
+	mkdir a
+	echo keep >a/file
+	run -1 rectrain -m "$m" "${short[@]}" -o a "$pairs"
+	assert_output --partial "a: is there already"
+	[ "$(cat a/file)" = keep ]
+	cp -r "$cifar" b
+	run -1 rectrain -m "$m" "${short[@]}" -o b "$pairs"
+	assert_output --partial "rectrain did not make"
+	rectrain -m "$m" "${short[@]}" -o c "$pairs"
+	cp -r c c.before
+	run -1 rectrain -m "$m" "${short[@]}" -o c -s 1 "$pairs"
+	assert_output --partial "seed is 0 there, 1 here"
+	diff -r c c.before
+	[ "$(names)" = "a b c c.before" ]
+	for out in a b c; do
+		rectrain -m "$m" "${short[@]}" -o $out -f -s 1 "$pairs"
+	done
+	same_weights a b
+	same_weights a c
+	[ ! -e a/file ]
+	[ "$(names)" = "a b c c.before" ]
+}
+
+@test "other files beside OUT are left alone, whatever OUT is called" {
+	touch ab.tmp.1 a.tmp.backup .a.ckpt.mine.tmp
+	rectrain -m "$m" "${short[@]}" -o 'a[b]' "$pairs"
+	rectrain -m "$m" "${short[@]}" -o 'a*' "$pairs"
+	rectrain -m "$m" "${short[@]}" -o a "$pairs"
+	[ -e ab.tmp.1 ] && [ -e a.tmp.backup ] && [ -e .a.ckpt.mine.tmp ]
+}
+
+@test "what killed runs left is removed" {
+	mkdir a.tmp.123
+	touch a.tmp.123/x .a.ckpt.123.0.tmp .log.123.0.tmp
+	rectrain -m "$m" "${short[@]}" -o a --log log "$pairs"
+	[ "$(names)" = "a log" ]
+}
+
+@test "EMA and raw weights, and how they were made" {
+	local w=unet/diffusion_pytorch_model
+	rectrain -m "$m" "${short[@]}" -o a --lr 1e-3 --warmup 0 "$pairs"
+	metadata a/$w.safetensors 'assert m["rectdiff.weights"] == "ema" and m["format"] == "pt", m
+assert run["lr"] == 1e-3 and run["coupling"] == "pairs" and run["samples"] == 300 and run["loss_space"] == "x0", run
+assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
+	metadata a/$w.raw.safetensors 'assert m["rectdiff.weights"] == "raw", m'
+	run -1 cmp <(tensors a/$w.safetensors) <(tensors a/$w.raw.safetensors)
+	rectrain -m "$m" "${short[@]}" -o b --lr 1e-3 --warmup 0 --ema 0 "$pairs"
+	cmp <(tensors b/$w.safetensors) <(tensors b/$w.raw.safetensors)
+	cmp <(tensors a/$w.raw.safetensors) <(tensors b/$w.raw.safetensors)
+	grep -q -e '--ema 0' b/README.md
+}
+
+@test "a stream, a file, an archive and several of them are the same data" {
+	local w=unet/diffusion_pytorch_model.safetensors i
+	rectrain -m "$m" "${short[@]}" -o file "$pairs"
+	rectrain -m "$m" "${short[@]}" -o stream - <"$pairs"
+	noisegen -n 300 -s 2 --shape 2 | denoise -m "$m" --steps 5 | rectrain -m "$m" "${short[@]}" -o live -
+	pairpack -o pairs.tar "$pairs"
+	pairpack --shard-pairs 128 -o 'shard-%03d.tar' "$pairs"
+	rectrain -m "$m" "${short[@]}" -o tar pairs.tar
+	rectrain -m "$m" "${short[@]}" -o shards shard-*.tar
+	[ "$(find . -name 'shard-*.tar' | wc -l)" -gt 1 ]
+	for i in stream live tar shards; do cmp <(tensors file/$w) <(tensors $i/$w); done
+}
+
+@test "the null class is recorded and samplers use it" {
+	config net.json fm flow_prediction '"num_class_embeds": 9,'
+	rectrain --init net.json "${short[@]}" --coupling independent -o a --null-class 8 --label-drop 0.3 "$data"
+	odesample -m a -n 4 --steps 1 --guidance 2 -o x
+	frames x 'assert h["meta"]["guidance"] == 2 and f["label"].max() < 8'
+	rectrain --init net.json "${short[@]}" --coupling independent -o b "$data"
+	run -2 odesample -m b -n 4 --steps 1 --guidance 2 -o x
+	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --label-drop 0.3 "$data"
+	assert_output --partial "null class"
+	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 "$data"
+	assert_output --partial "null class 9"
+	assert_absent c
+}
+
+# refused WORDS STATUS ARGUMENTS...: rectrain fails with a message that has WORDS, and leaves nothing.
+refused()
+{
+	run "-$2" rectrain "${short[@]}" -o out "${@:3}"
+	assert_output --partial "$1"
+	assert_absent out
+}
+
+@test "data that cannot be meant is refused" {
+	config four.json fm flow_prediction '"num_class_embeds": 4,'
+	refused "the model has classes 0 to 3" 3 --init four.json --coupling independent "$data"
+	"$PYTHON" -c 'import numpy as np
+x = np.random.default_rng(0).normal(size=(50, 2)).astype("f4")
+np.save("x.npy", x)
+np.save("x3.npy", x[:48].reshape(32, 3))
+np.save("x20.npy", x[:20])
+for name, bad in ("nan", np.nan), ("inf", np.inf):
+    y = x.copy()
+    y[33, 1] = bad
+    np.save(name + ".npy", y)'
+	refused "sample 33" 3 "${fresh[@]}" nan.npy
+	refused "sample 33" 3 "${fresh[@]}" inf.npy
+	refused "sample 33" 3 -m "$m" noise=nan.npy sample=x.npy
+	refused "[3]" 3 "${fresh[@]}" x3.npy
+	refused "50 samples, but 20" 3 -m "$m" noise=x20.npy sample=x.npy
+	refused "pairs expected" 3 -m "$m" x.npy
+	refused "no samples" 3 "${fresh[@]}" <(noisegen -n 0 --dist moons)
+	refused "nowhere.tar" 1 -m "$m" nowhere.tar
+	rectrain -m "$m" "${short[@]}" -o good noise=x.npy sample=x.npy
+}
+
+@test "pairs of another form are refused, both named, unless asked for" {
+	mlp vp vp epsilon
+	noisegen -n 50 --shape 2 | denoise -m vp --steps 3 -o vp.pairs
+	refused "pairs of form vp, the model's form is fm" 3 -m "$m" vp.pairs
+	rectrain -m "$m" "${short[@]}" -o b --any-form vp.pairs
+	rectrain -m vp "${short[@]}" -o c vp.pairs
+	refused "vp.pairs: its form (vp) is not that of" 3 -m "$m" "$pairs" vp.pairs
+	refused "form (fm) is not that of vp.pairs" 3 -m "$m" --any-form vp.pairs "$pairs"
+}
+
+@test "a loss that is no number any more stops the run" {
+	run -1 rectrain "${fresh[@]}" -q -j 1 -o a --steps 5000 --lr 10 --clip 0 --loss l2 --warmup 0 --weight-decay 10 "$data"
+	assert_output --regexp "step [0-9]+: the loss is .* a smaller --lr"
+	[ ! -e a ]
+}
+
+@test "options that make no sense: status 2" {
+	local args
+	for args in "" "-o out" "-m $m -o out" "-m $m $pairs" "-m $m --init net.json -o out $pairs" "-m $m -o - $pairs" \
+		"-m $m -o out --steps 0 $pairs" "-m $m -o out --ema 1 $pairs" "-m $m -o out --betas 0.9 $pairs" \
+		"-m $m -o out --lr -1 $pairs" "-m $m -o out --loss l3 $pairs" "-m $m -o out --label-drop 2 $pairs" \
+		"-m $m -o out --seed -1 $pairs" "-m $m -o out -b 0 $pairs"; do
+		# shellcheck disable=SC2086
+		run -2 rectrain $args
+		assert_output --partial "rectrain: "
+	done
+	[ -z "$(ls -A)" ]
+}
