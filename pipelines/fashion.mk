@@ -16,17 +16,18 @@ TEACHER_STEPS ?= 25
 SHARDS ?= 8
 ifdef DEMO
 N ?= 2048
-STEPS ?= 3000
-LR ?= 1e-3
-EMA ?= 0.99
+STEPS ?= 6000
+EMA ?= 0.995
 EVAL ?= 128
 else
-N ?= 12000
-STEPS ?= 18000
-LR ?= 1e-3
-EMA ?= 0.998
+N ?= 8000
+STEPS ?= 36000
+EMA ?= 0.999
 EVAL ?= 512
 endif
+# Small batches: what limits this retraining is the number of steps, not the noise of a gradient.
+BATCH ?= 8
+LR ?= 1e-3
 
 # Evaluation is on noise that no pair was made of.
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
@@ -50,8 +51,8 @@ $(OUT)/pairs-%.tar:
 
 # 2. Retraining on them; schedule, prediction type and network as they were. rectrain itself continues where it was.
 $(call weights,$(OUT)/rectified): $(pairs)
-	rectrain -m $(MODEL) -o $(OUT)/rectified -f --steps $(STEPS) --batch 16 --lr $(LR) --ema $(EMA) \
-		--null-class 10 --seed $(SEED) --log $(OUT)/train.jsonl $D $(pairs)
+	rectrain -m $(MODEL) -o $(OUT)/rectified -f --steps $(STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
+		--seed $(SEED) --log $(OUT)/train.jsonl $D $(pairs)
 
 # 3. Samples of both models at 1, 2 and 25 steps from the same noise.
 $(OUT)/noise.rdf:

@@ -8,7 +8,7 @@ start()
 	bats_load_library bats-assert
 	top=$(realpath "$BATS_TEST_DIRNAME/..")
 	golden=$top/tests/golden
-	export top golden fashion="$top/models/fashion-ddpm" cifar="$golden/cifar-like/model"
+	export top golden fashion="$top/models/fashion-ddpm" cifar="$golden/cifar-like/model" no_null="$golden/class-scale-shift/model"
 	PYTHON=${PYTHON:-python3}
 	# The results do not depend on it; on a busy machine it decides whether two threads take milliseconds or minutes.
 	export OMP_NUM_THREADS=1

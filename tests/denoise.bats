@@ -108,9 +108,13 @@ assert h['meta']['clip']"
 }
 
 @test "guidance needs a null class" {
-	noisegen -n 1 -m "$fashion" -l 3 -o x
-	run -2 denoise -m "$fashion" --steps 1 --guidance 3 -o out x
+	noisegen -n 1 -m "$no_null" -l 3 -o y
+	run -2 denoise -m "$no_null" --steps 1 --guidance 3 -o out y
 	assert_output --partial "null class"
+	noisegen -n 1 -m "$fashion" -l 3 -o x
+	denoise -m "$fashion" --steps 1 --guidance 3 -o recorded x
+	denoise -m "$fashion" --steps 1 --guidance 3 --null-class 10 -o told x
+	frames recorded 'assert (f["sample"] == read("told")[1]["sample"]).all()'
 	run -2 denoise -m "$fashion" --steps 1 --guidance 3 --null-class 11 -o out x
 	assert_output --partial "classes 0 to 10"
 	run -2 denoise -m "$m" --steps 1 --guidance 3 -o out <(noisegen -n 1 --shape 2)
@@ -119,12 +123,12 @@ assert h['meta']['clip']"
 }
 
 @test "labels: a conditional model needs them or a null class, and they must be classes of it" {
-	run -2 denoise -m "$fashion" --steps 1 -o out <(noisegen -n 1 -m "$fashion")
+	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null")
 	assert_output --partial "labels are needed"
 	run -3 denoise -m "$fashion" --steps 1 -o out <(noisegen -n 1 --shape 1,28,28 -l 11)
 	assert_output --partial "label 11"
 	assert_absent out
-	denoise -m "$fashion" --steps 1 --null-class 10 -o a <(noisegen -n 1 -m "$fashion")
+	denoise -m "$fashion" --steps 1 -o a <(noisegen -n 1 -m "$fashion")
 	denoise -m "$fashion" --steps 1 -o b <(noisegen -n 1 -m "$fashion" -l 10)
 	frames a 'assert (f["sample"] == read("b")[1]["sample"]).all() and h["fields"] == ["noise", "sample"]'
 	# labels that the model has no use for are passed over

@@ -43,7 +43,7 @@ for k in '${*:3}'.split():
 }
 
 @test "labels by default: uniform over the classes, without the null class" {
-	odesample -m "$fashion" -n 40 -s 2 --steps 1 --null-class 10 -o own
+	odesample -m "$fashion" -n 40 -s 2 --steps 1 -o own
 	noisegen -n 40 -s 2 -m "$fashion" -l uniform:10 | odesample -m "$fashion" --steps 1 -o piped -
 	same own piped noise label sample
 	odesample -m "$fashion" -n 40 -s 2 --steps 1 -l 3 -o threes
