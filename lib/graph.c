@@ -238,8 +238,12 @@ rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int6
 
 	if (g->err.code)
 		return RD_NONE;
+	if (!same_dims(d, rd_graph_dims(g, k)) || !same_dims(d, rd_graph_dims(g, v)))
+		return bad(g, "attention: q, k and v of different shapes");
 	if (heads < 1 || d.c % heads)
 		return bad(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
+	if (q == k || q == v || k == v) /* their gradients are written side by side */
+		return bad(g, "attention: q, k and v must be three values");
 	op.u.attention = (struct rd_attention_desc){d, heads, (float)(1 / sqrt((double)(d.c / heads)))};
 	return add_node(g, op, d, false);
 }
@@ -274,6 +278,8 @@ rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b)
 	if (!g->err.code && (da.n != db.n || da.h != db.h || da.w != db.w))
 		return bad(g, "concatenation of %lldx%lld and %lldx%lld images", (long long)da.h, (long long)da.w,
 		           (long long)db.h, (long long)db.w);
+	if (!g->err.code && a == b) /* their gradients are written side by side */
+		return bad(g, "concatenation of a value with itself");
 	da.c += db.c;
 	return add_node(g, op_of(RD_OP_CONCAT, a, b, RD_NONE), da, false);
 }

@@ -121,7 +121,7 @@ static enum rd_grad_mode grad_mode(struct plan *p, int i, int k)
 	rd_ref r = n->in[k];
 	int last;
 
-	if (r == RD_NONE || !p->needs_grad[r] || !p->needs_grad[n->out])
+	if (r == RD_NONE || !p->needs_grad[r] || p->grad[n->out] < 0) /* < 0: y does not depend on this node */
 		return RD_GRAD_NONE;
 	if (p->grad[r] >= 0)
 		return RD_GRAD_ACC;

@@ -236,7 +236,7 @@ static void bad_schedules(void)
 		      strstr(e.msg, "beta 1") && !s.abar);
 }
 
-/* --- predictions ---------------------------------------------------------------------------------------------------- */
+/* --- predictions -------------------------------------------------------------------------------------------------- */
 
 /* The exact output at (x0, eps), by the four definitions. */
 static double output_of(enum rd_pred p, double alpha, double sigma, double x0, double eps)
@@ -302,7 +302,7 @@ static void prediction_ends(void)
 			round_trip((enum rd_pred)p, 1, 0);
 }
 
-/* --- grids ---------------------------------------------------------------------------------------------------------- */
+/* --- grids -------------------------------------------------------------------------------------------------------- */
 
 /* The nodes of a grid at the given times, its steps joined end to end and the last one ending at the data. */
 static void grid_is(const struct rd_schedule *s, struct rd_grid_opts o, const double *t, double tol)

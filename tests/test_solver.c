@@ -2,8 +2,8 @@
  *
  *	x0(x) = mu + s^2 alpha (x - alpha mu)/(alpha^2 s^2 + sigma^2)
  *
- * as its best guess of x0, and the flow maps quantiles to quantiles: (x - alpha mu)/sqrt(alpha^2 s^2 + sigma^2) stays as it
- * is. The error at the end, over step halvings, gives each solver's order under each form. */
+ * as its best guess of x0, and the flow maps quantiles to quantiles: (x - alpha mu)/sqrt(alpha^2 s^2 + sigma^2) stays
+ * as it is. The error at the end, over step halvings, gives each solver's order under each form. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static struct rd_ode *ode;
 static const struct rd_dims dims = {N_X, 1, 1, 1};
 static struct rd_err e;
 
-/* --- equations ------------------------------------------------------------------------------------------------------ */
+/* --- equations ---------------------------------------------------------------------------------------------------- */
 
 struct equation {
 	double mu, s;              /* gaussian */
@@ -78,7 +78,7 @@ static double quantile(int i)
 	return -2.1 + 0.6 * i;
 }
 
-/* --- grids ---------------------------------------------------------------------------------------------------------- */
+/* --- grids -------------------------------------------------------------------------------------------------------- */
 
 /* Steps between the nodes k = 0 .. steps, each from the end of the one before. */
 static struct rd_grid join(const struct rd_node *node, int steps)
@@ -112,7 +112,7 @@ static struct rd_grid even_in_t(const struct rd_schedule *s, double t_hi, double
 	return join(node, steps);
 }
 
-/* --- orders --------------------------------------------------------------------------------------------------------- */
+/* --- orders ------------------------------------------------------------------------------------------------------- */
 
 static void solve(enum rd_solver solver, const struct rd_grid *g, rd_denoise_fn f, struct equation *q, float *x)
 {
@@ -156,7 +156,9 @@ static double fit_order(const double *error, int n)
 }
 
 static const int step_counts[] = {32, 64, 128, 256};
-static const int order_of[] = {[RD_SOLVER_DDIM] = 1, [RD_SOLVER_EULER] = 1, [RD_SOLVER_HEUN] = 2, [RD_SOLVER_DPMPP2M] = 2};
+static const int order_of[] = {
+	[RD_SOLVER_DDIM] = 1, [RD_SOLVER_EULER] = 1, [RD_SOLVER_HEUN] = 2, [RD_SOLVER_DPMPP2M] = 2,
+};
 
 static void check_order(const char *name, enum rd_solver solver, const double *error)
 {
@@ -324,7 +326,7 @@ static void history_of_dpmpp2m(void)
 	}
 }
 
-/* --- the rest of the contract --------------------------------------------------------------------------------------- */
+/* --- the rest of the contract ------------------------------------------------------------------------------------- */
 
 /* Heun evaluates twice a step but for the last one, to sigma = 0. */
 static void evaluations(void)

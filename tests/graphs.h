@@ -1,0 +1,151 @@
+/* Networks for the tests of graphs, plans and training: one of every operation, and small ones from configs. */
+#ifndef RD_TESTS_GRAPHS_H
+#define RD_TESTS_GRAPHS_H
+
+#include <stdlib.h>
+
+#include "lib/net/net.h"
+#include "tests/check.h"
+
+static const char graphs_mlp[] =
+	"{\"_class_name\": \"MLPModel\", \"sample_shape\": [3], \"hidden_dim\": 12, \"num_layers\": 2,"
+	" \"time_embedding_dim\": 8, \"num_class_embeds\": 4}";
+
+/* With attention, both kinds of resampling padding, and skip connections of three widths. */
+static const char graphs_unet[] =
+	"{\"_class_name\": \"UNet2DModel\", \"sample_size\": 12, \"in_channels\": 3, \"out_channels\": 3,"
+	" \"block_out_channels\": [16, 24, 32], \"layers_per_block\": 2, \"norm_num_groups\": 4, \"attention_head_dim\": 8,"
+	" \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],"
+	" \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\"], \"num_class_embeds\": 4}";
+
+static inline struct rd_net graphs_net(const char *config)
+{
+	json_t *c = json_loads(config, 0, NULL);
+	struct rd_net net;
+	struct rd_err e;
+
+	CHECK_OK(rd_net_parse(&net, c, "config", &e), &e);
+	json_decref(c);
+	return net;
+}
+
+static inline struct rd_graph *graphs_build(const char *config, int64_t batch)
+{
+	struct rd_net net = graphs_net(config);
+	struct rd_graph *g;
+	struct rd_err e;
+
+	CHECK_OK(rd_net_build(&net, batch, &g, &e), &e);
+	return g;
+}
+
+static inline rd_ref graphs_norm(struct rd_graph *g, rd_ref x, const char *name, enum rd_act act, rd_ref chan,
+                                 rd_ref scale_shift)
+{
+	return rd_graph_groupnorm(g, x, name, (struct rd_norm_opts){4, 1e-5f, act, chan, scale_shift});
+}
+
+/* softmax(q k) v with its projections and its residual. */
+static inline rd_ref graphs_attention(struct rd_graph *g, rd_ref x, rd_ref h)
+{
+	int64_t c = rd_graph_dims(g, h).c;
+	rd_ref q = rd_graph_linear(g, h, "q", c, RD_NONE), k = rd_graph_linear(g, h, "k", c, RD_NONE),
+	       v = rd_graph_linear(g, h, "v", c, RD_NONE);
+
+	return rd_graph_linear(g, rd_graph_attention(g, q, k, v, 2), "o", c, x);
+}
+
+/* One of every operation in the ways it can be used: with and without residual, shift by channel or scale and shift,
+ * operands that die and operands that live on, one value as both operands of a sum. */
+static inline struct rd_graph *graphs_every_op(int64_t batch)
+{
+	const struct rd_conv_opts c3 = {3, 1, 1, 1, RD_NONE}, c1 = {1, 1, 0, 0, RD_NONE}, half = {3, 2, 0, 1, RD_NONE};
+	struct rd_conv_opts onto = c3;
+	rd_ref temb, first, h, n, low;
+	struct rd_graph *g;
+	struct rd_err e;
+
+	CHECK_OK(rd_graph_new(&g, batch, &e), &e);
+	g->x = rd_graph_input(g, 3, 8, 8);
+	g->t = rd_graph_raw_input(g);
+	g->label = rd_graph_raw_input(g);
+	temb = rd_graph_linear(g, rd_graph_timestep(g, g->t, 8, true, 1), "time", 16, RD_NONE);
+	temb = rd_graph_act(g, rd_graph_add(g, temb, rd_graph_embed(g, g->label, "class", 4, 16)), RD_ACT_SILU);
+
+	first = h = rd_graph_conv(g, g->x, "in", 16, c3);
+	n = graphs_norm(g, h, "norm1", RD_ACT_SILU, RD_NONE, RD_NONE);
+	n = graphs_norm(g, rd_graph_conv(g, n, "conv1", 16, c3), "norm2", RD_ACT_SILU,
+	                rd_graph_linear(g, temb, "shift", 16, RD_NONE), RD_NONE);
+	onto.residual = h;
+	h = rd_graph_scale(g, rd_graph_conv(g, n, "conv2", 16, onto), 0.7f);
+	n = graphs_norm(g, h, "norm3", RD_ACT_NONE, RD_NONE, rd_graph_linear(g, temb, "scale_shift", 32, RD_NONE));
+	h = graphs_attention(g, h, n);
+
+	low = rd_graph_concat(g, rd_graph_conv(g, h, "down", 8, half), rd_graph_avgpool2(g, h));
+	low = rd_graph_act(g, rd_graph_add(g, low, low), RD_ACT_GELU);
+	h = rd_graph_concat(g, rd_graph_upsample2(g, rd_graph_conv(g, low, "mid", 16, c1)), first);
+	h = rd_graph_act(g, rd_graph_conv(g, h, "join", 16, c3), RD_ACT_MISH);
+	h = rd_graph_add(g, h, rd_graph_scale(g, first, -0.5f));
+	g->y = rd_graph_conv(g, h, "out", 2, c3);
+	CHECK_OK(rd_graph_check(g, &e), &e);
+	return g;
+}
+
+/* A number in [0, k), the i-th of a graph's draws. */
+static inline int graphs_draw(unsigned seed, unsigned i, int k)
+{
+	return (int)rd_rng_below(seed, RD_RNG_DATA, i, (uint32_t)k);
+}
+
+/* One more value of 8 channels and 4x4 pixels from three that are there. Any of them may be the same one, but where the
+ * operation wants different ones. */
+static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *name, rd_ref a, rd_ref b, rd_ref c)
+{
+	const struct rd_conv_opts onto = {3, 1, 1, 1, b}, half = {3, 2, 1, 1, RD_NONE};
+
+	if ((op == 6 && (a == b || a == c || b == c)) || (op == 7 && a == b))
+		op -= 3;
+	switch (op) {
+	case 0: return rd_graph_act(g, a, RD_ACT_GELU);
+	case 1: return rd_graph_add(g, a, b);
+	case 2: return rd_graph_scale(g, a, 0.6f);
+	case 3: return rd_graph_linear(g, a, name, 8, b);
+	case 4: return rd_graph_conv(g, a, name, 8, onto);
+	case 5: return graphs_norm(g, a, name, RD_ACT_SILU, RD_NONE, RD_NONE);
+	case 6: return rd_graph_attention(g, a, b, c, 2);
+	case 7: return rd_graph_linear(g, rd_graph_concat(g, a, b), name, 8, c);
+	case 8: return rd_graph_upsample2(g, rd_graph_avgpool2(g, a));
+	default: return rd_graph_add(g, rd_graph_upsample2(g, rd_graph_conv(g, a, name, 8, half)), b);
+	}
+}
+
+/* Operations drawn by seed over values drawn by seed, mostly recent ones. */
+static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch)
+{
+	struct rd_graph *g;
+	struct rd_err e;
+	rd_ref v[32];
+	char name[16];
+	unsigned i = 0;
+	int n = 1, n_ops = 4 + graphs_draw(seed, i++, 20);
+
+	CHECK_OK(rd_graph_new(&g, batch, &e), &e);
+	v[0] = g->x = rd_graph_input(g, 8, 4, 4);
+	while (n < n_ops) {
+		rd_ref in[3];
+
+		for (int k = 0; k < 3; k++) {
+			int recent = graphs_draw(seed, i, 2), back = graphs_draw(seed, i + 1, recent && n > 3 ? 3 : n);
+
+			i += 2;
+			in[k] = v[n - 1 - back];
+		}
+		snprintf(name, sizeof name, "n%d", n);
+		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 10), name, in[0], in[1], in[2]);
+	}
+	g->y = rd_graph_linear(g, v[n - 1], "out", 3, RD_NONE);
+	CHECK_OK(rd_graph_check(g, &e), &e);
+	return g;
+}
+
+#endif
