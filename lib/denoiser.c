@@ -1,5 +1,6 @@
 #include "lib/denoiser.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,6 +157,18 @@ static int forward(struct rd_denoiser *d, const struct rd_node *node, const void
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
+/* out = a x + b f. Where alpha is small both terms are large and nearly cancel (x0 of an epsilon model), so the difference is
+ * taken first and then scaled: f32 rounds the small thing rather than the large ones. */
+static int affine(struct rd_denoiser *d, double a, const void *x, double b, const void *f, void *out, struct rd_err *e)
+{
+	int rc;
+
+	if (!(fabs(a) > 1))
+		return lin(d, a, x, b, f, out, e);
+	rc = lin(d, 1, x, b / a, f, out, e);
+	return rc ? rc : d->be->scale(d->dev, d->d, (float)a, out, out, 0, e);
+}
+
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	struct rd_denoiser *d = ctx;
@@ -173,9 +186,9 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	if (!rc && d->o.guidance != 1)
 		rc = lin(d, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)
-		rc = lin(d, c.x0_x, x, c.x0_f, f, x0, e);
+		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
 	if (!rc)
-		rc = lin(d, c.eps_x, x, c.eps_f, f, eps, e);
+		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
 	if (!rc && d->o.clip)
 		rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
 	return rc;

@@ -178,7 +178,6 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
 	o.grid.steps = (int)json_integer_value(json_object_get(c, "steps"));
 	if (json_object_get(c, "guidance"))
 		o.denoise.guidance = json_number_value(json_object_get(c, "guidance"));
-	o.denoise.null_class = o.denoise.guidance != 1 ? 10 : -1;
 	CHECK_OK(rd_sampler_new(&s, m, be, dev, &o, &e), &e);
 	for (int k = 0; k < o.grid.steps; k++)
 		CHECK_NEAR(rd_sampler_grid(s)->from[k].net_t, json_number_value(json_array_get(times, (size_t)k)), 1e-3);
@@ -194,6 +193,11 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
 	free(label);
 }
 
+/* Clipping keeps of x0 what lies in [-1, 1] and these random weights make x0 hundreds wide, so the f32 rounding of the
+ * network (1e-6 of its largest value, here as in PyTorch) shows a hundred times larger: diffusers' own run lies 4e-5 from
+ * float64, ours 7e-5 to 1.3e-4 from diffusers', depending on the order of sums. */
+static const double clip_bound = 2e-4;
+
 static void check_cases(const char *dir, struct rd_model *m, double bound)
 {
 	json_t *cases, *c;
@@ -208,7 +212,7 @@ static void check_cases(const char *dir, struct rd_model *m, double bound)
 		if (not_yet[i])
 			printf("  %s/%s: not run: no such solver yet\n", dir, name);
 		else
-			check_case(dir, m, name, c, !strcmp(name, "ddim_clip") ? 1e-4 : bound);
+			check_case(dir, m, name, c, !strcmp(name, "ddim_clip") ? clip_bound : bound);
 	}
 	json_decref(cases);
 }
