@@ -13,16 +13,16 @@ OUT ?= out/fashion
 # The test set's images: idx or idx.gz.
 DATA ?= /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
 TEACHER_STEPS ?= 25
-SHARDS ?= 8
+SHARDS ?= 5
 ifdef DEMO
 N ?= 2048
 STEPS ?= 6000
 EMA ?= 0.995
 EVAL ?= 128
 else
-N ?= 8000
-STEPS ?= 36000
-EMA ?= 0.999
+N ?= 7500
+STEPS ?= 12000
+EMA ?= 0.998
 EVAL ?= 512
 endif
 # Small batches: what limits this retraining is the number of steps, not the noise of a gradient.
