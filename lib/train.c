@@ -99,15 +99,15 @@ static int check_options(const struct rd_trainer *t, struct rd_err *e)
 	return RD_OK;
 }
 
-/* What the loss puts on an error of the network's output at time t; 0 where the prediction type has no meaning. */
-static double error_factor(const struct rd_trainer *t, double time, struct rd_err *e)
+/* What the loss puts on an error of the network's output at time t. */
+static int error_factor(const struct rd_trainer *t, double time, double *k, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
 	struct rd_pred_coef c;
+	int rc = rd_pred_coef(t->model->scheduler.pred, rd_alpha(s, time), rd_sigma(s, time), &c, e);
 
-	if (rd_pred_coef(t->model->scheduler.pred, rd_alpha(s, time), rd_sigma(s, time), &c, e))
-		return 0;
-	return fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
+	*k = rc ? 0 : fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
+	return rc;
 }
 
 static double factor_at(const void *ctx, double u)
@@ -115,8 +115,18 @@ static double factor_at(const void *ctx, double u)
 	const struct rd_trainer *t = ctx;
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
 	struct rd_err e;
+	double k;
 
-	return error_factor(t, s->form->t_of_u(s, u), &e);
+	return error_factor(t, s->form->t_of_u(s, u), &k, &e) ? 0 : k;
+}
+
+/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it. */
+static int check_last_time(const struct rd_trainer *t, struct rd_err *e)
+{
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	double k, time = s->form->t_of_u(s, 1 - 0x1p-53);
+
+	return error_factor(t, time, &k, e) ? rd_context(e, "training at t = %g", time) : RD_OK;
 }
 
 int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const struct rd_dataset *d,
@@ -137,6 +147,8 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	t->o = *o;
 	t->epoch = -1;
 	rc = check_options(t, e);
+	if (!rc)
+		rc = check_last_time(t, e);
 	if (!rc)
 		rc = rd_net_build(&m->net, o->batch, &t->g, e);
 	if (!rc)
@@ -214,8 +226,7 @@ static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
 	alpha = rd_alpha(s, time);
 	sigma = rd_sigma(s, time);
 	in = rd_schedule_input_scale(s, alpha, sigma);
-	k = error_factor(t, time, e);
-	if (!(k > 0))
+	if (error_factor(t, time, &k, e))
 		return rd_context(e, "training at t = %g", time);
 	rd_pred_target(t->model->scheduler.pred, alpha, sigma, &on_x0, &on_eps);
 	t->h_t[j] = (float)(s->form->net_time(s, time) * t->model->net.time_scale);
