@@ -122,7 +122,7 @@ static int paired(const struct rd_points *a, const struct rd_points *b, const st
 	boot = q;
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < n; i++)
-		dist[i] = rd_sqdist(a->x + i * a->d, b->x + i * a->d, a->d);
+		dist[i] = rd_sqdist(a->x + i * a->d, b->x + i * a->d, a->d) / (double)a->d;
 	for (size_t i = 0; i < n; i++)
 		mean += dist[i] / (double)n;
 #pragma omp parallel for schedule(static)

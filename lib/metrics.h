@@ -6,7 +6,8 @@
  *	energy   energy distance 2E|a-b| - E|a-a'| - E|b-b'| (Euclidean), unbiased, so it can be negative.
  *	mmd      squared maximum mean discrepancy, kernel exp(-|a-b|^2 / 2s^2), s the median distance of the pooled
  *	         samples; unbiased.
- *	paired   mean of |a_i - b_i|^2, sample i of one set with sample i of the other; only for equal counts.
+ *	paired   mean squared difference: |a_i - b_i|^2/d of sample i of one set and sample i of the other, over the samples;
+ *	         only for equal counts.
  *
  * The first three take at most `max` samples of each set, drawn without replacement; work grows with it for sliced, with
  * its square (memory too) for energy and mmd. */

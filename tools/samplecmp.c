@@ -17,7 +17,7 @@ static const char usage[] =
 	"                       sliced: sliced Wasserstein distance of order 2\n"
 	"                       energy: energy distance, 2E|a-b| - E|a-a'| - E|b-b'|, unbiased\n"
 	"                       mmd:    squared maximum mean discrepancy, Gaussian kernel of median width, unbiased\n"
-	"                       paired: mean squared distance of sample i to sample i, for equal counts\n"
+	"                       paired: mean squared difference of sample i and sample i (per number), for equal counts\n"
 	"      --json           one object\n"
 	"      --tsv            a row of names and a row of values, \"-\" where one is not defined\n"
 	"      --name LABEL     first column of the row, default A's name\n"
