@@ -5,8 +5,8 @@
 #include "kernels/cpu/common/cpu.h"
 #include "kernels/kernels.h"
 
-/* The CUDA backend is a plug-in, so that a tool starts where there is no driver: here it will be loaded with dlopen and
- * asked for its table. NULL, with *e set, where it is not there or no device answers. */
+/* The CUDA backend is a plug-in, so that a tool starts where there is no driver: here it will be loaded with
+ * dlopen and asked for its table. NULL, with *e set, where it is not there or no device answers. */
 static const struct rd_backend *cuda_backend(struct rd_err *e)
 {
 	rd_fail(e, RD_EDEVICE, "device cuda: this build has no CUDA backend");

@@ -60,8 +60,13 @@ static void query(const struct ref *r, int64_t n, int64_t h, int64_t i, double *
 static struct ref reference(struct kt *k)
 {
 	int64_t n = rd_dims_elems(desc.d), tokens = desc.d.h * desc.d.w;
-	struct ref r = { kt_zeros(k, n), kt_zeros(k, desc.d.n * desc.heads * tokens * tokens), kt_zeros(k, n), kt_zeros(k, n),
-		         kt_zeros(k, n) };
+	struct ref r = {
+		.o = kt_zeros(k, n),
+		.p = kt_zeros(k, desc.d.n * desc.heads * tokens * tokens),
+		.dq = kt_zeros(k, n),
+		.dk = kt_zeros(k, n),
+		.dv = kt_zeros(k, n),
+	};
 	double *dp = kt_zeros(k, tokens);
 
 	for (int64_t i = 0; i < desc.d.n; i++)
@@ -83,8 +88,8 @@ static void backward(struct kt *k, const void *const in[5], const float *probs, 
 
 	for (int i = 0; i < 3; i++)
 		g[i] = mask >> i & 1 ? kt_out(k, desc.d, acc >> i & 1, start) : NULL;
-	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], probs, in[3], g[0], acc & 1, g[1], acc >> 1 & 1, g[2],
-	                              acc >> 2 & 1, ws, &k->e), &k->e);
+	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], probs, in[3], g[0], acc & 1, g[1],
+	                              acc >> 1 & 1, g[2], acc >> 2 & 1, ws, &k->e), &k->e);
 	for (int i = 0; i < 3; i++) {
 		kt_acc(want[i], start, n, acc >> i & 1);
 		if (g[i])
@@ -133,7 +138,9 @@ static void attentions(struct kt *k)
 	for (size_t i = 0; i < KT_N(heads); i++)
 		for (size_t h = 0; h < KT_N(kt_sizes); h++)
 			for (size_t w = 0; w < KT_N(kt_sizes); w++, seed++)
-				attention(k, (struct rd_dims){ 1 + seed % 3, heads[i].c, kt_sizes[h], kt_sizes[w] }, heads[i].heads, 1.0f, seed);
+				if (!kt_skip(k, seed))
+					attention(k, (struct rd_dims){ 1 + seed % 3, heads[i].c, kt_sizes[h], kt_sizes[w] }, heads[i].heads,
+					          1.0f, seed);
 	attention(k, (struct rd_dims){ 1, 64, 16, 16 }, 1, 1.0f, 5); /* fewer heads than threads */
 	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 2, 30.0f, 6); /* scores far apart */
 }

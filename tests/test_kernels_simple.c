@@ -66,7 +66,8 @@ static void acts(struct kt *k, struct rd_dims d)
 /* Infinities, NaN, and where e^x leaves the range. */
 static void act_edges(struct kt *k)
 {
-	static const float x[] = { -INFINITY, -1e30f, -200.0f, -104.0f, -89.0f, -0.0f, 0.0f, 1e-30f, 89.0f, 1e30f, INFINITY, NAN };
+	static const float x[] = { -INFINITY, -1e30f, -200.0f, -104.0f, -89.0f,   -0.0f,
+		                   0.0f,      1e-30f, 89.0f,   1e30f,   INFINITY, NAN };
 	struct rd_dims d = { 1, 1, 1, KT_N(x) };
 
 	for (int a = 0; a < RD_N_ACTS; a++) {
@@ -137,7 +138,8 @@ static void concat(struct kt *k, struct rd_dims a, int64_t bc)
 		CHECK(memcmp(got + i * (ia + ib) + ia, xb + i * ib, (size_t)ib * sizeof *xb) == 0);
 	}
 	for (int mask = 1; mask < 16; mask++) { /* bits: da, db, acc a, acc b */
-		void *da = mask & 1 ? kt_out(k, a, mask >> 2 & 1, xa) : NULL, *db = mask & 2 ? kt_out(k, b, mask >> 3 & 1, xb) : NULL;
+		void *da = mask & 1 ? kt_out(k, a, mask >> 2 & 1, xa) : NULL;
+		void *db = mask & 2 ? kt_out(k, b, mask >> 3 & 1, xb) : NULL;
 		double *wa = kt_zeros(k, na), *wb = kt_zeros(k, nb);
 
 		CHECK_OK(k->be->concat_bwd(k->dev, a, bc, dy, da, mask >> 2 & 1, db, mask >> 3 & 1, &k->e), &k->e);
@@ -155,7 +157,8 @@ static void concat(struct kt *k, struct rd_dims a, int64_t bc)
 	kt_free(k);
 }
 
-/* Where pixel i of the small image and t of four lie in the large one: planes of w x h and 2w x 2h, or floor halves. */
+/* Where pixel i of the small image and t of four lie in the large one: planes of w x h and 2w x 2h, or floor
+ * halves. */
 static int64_t fine(struct rd_dims small, struct rd_dims large, int64_t i, int t)
 {
 	int64_t plane = i / (small.h * small.w), y = i / small.w % small.h, x = i % small.w;
@@ -184,7 +187,8 @@ static void resample(struct kt *k, struct rd_dims d, int down)
 				dx[i] += (double)g[f];
 			}
 		}
-	CHECK_OK(down ? k->be->avgpool2_fwd(k->dev, d, ax, ay, &k->e) : k->be->upsample2_fwd(k->dev, d, ax, ay, &k->e), &k->e);
+	CHECK_OK(down ? k->be->avgpool2_fwd(k->dev, d, ax, ay, &k->e) :
+	                k->be->upsample2_fwd(k->dev, d, ax, ay, &k->e), &k->e);
 	kt_near(k, down ? "avgpool y" : "upsample y", kt_get_act(k, o, ay), y, m, TOL);
 	for (int acc = 0; acc < 2; acc++) {
 		void *out = kt_out(k, d, acc, start);
@@ -200,7 +204,13 @@ static void resample(struct kt *k, struct rd_dims d, int down)
 static void timestep(struct kt *k, int64_t dim, int flip, float shift)
 {
 	static const float t[] = { 0.0f, 1.0f, 37.5f, 999.0f };
-	struct rd_timestep_desc p = { .n = 4, .dim = dim, .flip_sin_to_cos = flip, .freq_shift = shift, .max_period = 10000.0f };
+	struct rd_timestep_desc p = {
+		.n = 4,
+		.dim = dim,
+		.flip_sin_to_cos = flip,
+		.freq_shift = shift,
+		.max_period = 10000.0f,
+	};
 	struct rd_dims d = { 4, dim, 1, 1 };
 	int64_t half = dim / 2;
 	double *want = kt_zeros(k, 4 * dim);

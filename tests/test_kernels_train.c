@@ -44,7 +44,8 @@ static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, flo
 {
 	struct rd_loss_desc p = { .d = d, .kind = kind, .c = c };
 	int64_t n = rd_dims_elems(d), image = n / d.n;
-	float *pred = kt_random(k, n, 1), *target = kt_random(k, n, 2), *scale = kt_random(k, d.n, 3), *weight = kt_random(k, d.n, 4);
+	float *pred = kt_random(k, n, 1), *target = kt_random(k, n, 2);
+	float *scale = kt_random(k, d.n, 3), *weight = kt_random(k, d.n, 4);
 	float *per = kt_poison(k, (size_t)d.n * sizeof *per), *per2 = kt_poison(k, (size_t)d.n * sizeof *per2);
 	double *want = kt_zeros(k, d.n), *grad = kt_zeros(k, n);
 	void *dpred = kt_out(k, d, 0, NULL), *ap, *at;
@@ -149,7 +150,9 @@ static void normal(struct kt *k, struct rd_dims d)
 
 static void all(struct kt *k)
 {
-	static const struct rd_dims shapes[] = { { 1, 1, 1, 1 }, { 3, 5, 1, 1 }, { 7, 3, 7, 8 }, { 2, 17, 3, 3 }, { 4, 3, 64, 64 } };
+	static const struct rd_dims shapes[] = {
+		{ 1, 1, 1, 1 }, { 3, 5, 1, 1 }, { 7, 3, 7, 8 }, { 2, 17, 3, 3 }, { 4, 3, 64, 64 },
+	};
 	static const int64_t sizes[] = { 1, 17, 255, 4097, 65536, 200001 };
 	static double first[KT_N(sizes)];
 

@@ -35,8 +35,8 @@ static void average(const struct coef *c, const float *w, float *ema, int64_t n)
 		ema[i] = ema[i] * keep + w[i] * take;
 }
 
-int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float *w, const float *g, float *m, float *v,
-                  float *ema, struct rd_err *e)
+int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float *w, const float *g, float *m,
+                  float *v, float *ema, struct rd_err *e)
 {
 	double b1t = pow((double)p->beta1, (double)p->step), b2t = pow((double)p->beta2, (double)p->step);
 	const struct coef c = {

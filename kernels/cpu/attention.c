@@ -1,5 +1,5 @@
-/* o = softmax(scale q k^T) v. Units and blocks of their rows are divided among the threads together, so that one large
- * image keeps them all busy too. */
+/* o = softmax(scale q k^T) v. Units and blocks of their rows are divided among the threads together, so that one
+ * large image keeps them all busy too. */
 #include "kernels/cpu/attention.h"
 
 size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p)
@@ -63,8 +63,8 @@ static void softmax(float *x, int64_t n)
 }
 
 /* kt [d, tokens] and vp [tokens, d] are the packed k and v of the unit; probs its rows. */
-static void block(const struct rd_att *a, struct rd_range r, const float *q, const float *kt, const float *vp, float *probs,
-                  float *o)
+static void block(const struct rd_att *a, struct rd_range r, const float *q, const float *kt, const float *vp,
+                  float *probs, float *o)
 {
 	const struct rd_gemm scores = {
 		.m = r.hi - r.lo,
@@ -101,15 +101,15 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 	RD_SYM(gemm)(&out);
 }
 
-int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-                          void *o, float *probs, void *ws, struct rd_err *e)
+int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
+                          const void *v, void *o, float *probs, void *ws, struct rd_err *e)
 {
 	const struct rd_att a = rd_att(p, ws);
 	const float *fq = q, *fk = k, *fv = v;
 	float *fo = o;
 
 	(void)e;
-#pragma omp parallel num_threads(dev->threads)
+#pragma omp parallel num_threads(dev->threads) if (a.units * a.tokens * a.tokens >= RD_PARALLEL_MIN)
 	{
 		struct rd_range mine = rd_share(a.units * a.blocks, 1);
 		int64_t unit = -1, me = omp_get_thread_num();

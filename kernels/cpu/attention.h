@@ -1,5 +1,5 @@
-/* What forward and backward of attention share: shapes and the work space. With channels innermost q, k and v are matrices
- * [tokens, c], and a head is d = c / heads columns of them. A unit is a head of an image. */
+/* What forward and backward of attention share: shapes and the work space. With channels innermost q, k and v are
+ * matrices [tokens, c], and a head is d = c / heads columns of them. A unit is a head of an image. */
 #ifndef RD_KERNELS_CPU_ATTENTION_H
 #define RD_KERNELS_CPU_ATTENTION_H
 

@@ -1,10 +1,10 @@
 /* Backward of attention:
  *
- *   dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k      by rows (queries)
- *   dv = P^T do,  dk = scale dS^T q                                by columns (keys)
+ * dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k      by rows (queries) dv = P^T do,  dk = scale dS^T q
+ * by columns (keys)
  *
- * A thread takes a unit through both where there are units for all of them; else the rows and then the columns of each
- * unit are divided. */
+ * A thread takes a unit through both where there are units for all of them; else the rows and then the columns of
+ * each unit are divided. */
 #include "kernels/cpu/attention.h"
 
 struct job {
@@ -90,8 +90,8 @@ static void rows(const struct job *j, int64_t u, struct rd_range blocks, float *
 }
 
 /* out [keys, d] = alpha m^T x for the keys in r; m is [tokens, tokens], xp the packed x [tokens, d]. */
-static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *m, const float *xp, float *out,
-                    int acc)
+static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *m, const float *xp,
+                    float *out, int acc)
 {
 	const struct rd_gemm g = {
 		.m = r.hi - r.lo,
@@ -150,9 +150,9 @@ static void divided(const struct job *j, phase_fn *f)
 	}
 }
 
-int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-                          const float *probs, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
-                          int acc_dv, void *ws, struct rd_err *e)
+int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
+                          const void *v, const float *probs, const void *dout, void *dq, int acc_dq, void *dk,
+                          int acc_dk, void *dv, int acc_dv, void *ws, struct rd_err *e)
 {
 	const struct job j = {
 		.a = rd_att(p, ws),
@@ -171,7 +171,7 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 	const struct rd_range whole = { 0, j.a.blocks };
 
 	(void)e;
-#pragma omp parallel num_threads(dev->threads)
+#pragma omp parallel num_threads(dev->threads) if (j.a.units * j.a.tokens * j.a.tokens >= RD_PARALLEL_MIN)
 	if (j.a.units >= omp_get_num_threads()) {
 		struct rd_range mine = rd_share(j.a.units, 1);
 		float *ds = rd_att_scores(&j.a, omp_get_thread_num()), *packed = rd_att_packed(&j.a, omp_get_thread_num());

@@ -17,8 +17,8 @@ static void combine_range(float a, const float *x, float b, const float *y, floa
 	}
 }
 
-int RD_SYM(combine)(struct rd_dev *dev, struct rd_dims d, const float *a, const void *x, const float *b, const void *y,
-                    void *out, struct rd_err *e)
+int RD_SYM(combine)(struct rd_dev *dev, struct rd_dims d, const float *a, const void *x, const float *b,
+                    const void *y, void *out, struct rd_err *e)
 {
 	const float *fx = x, *fy = y;
 	float *fo = out;

@@ -23,8 +23,8 @@ int RD_SYM(concat_fwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const v
 	return RD_OK;
 }
 
-int RD_SYM(concat_bwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *dy, void *da, int acc_a, void *db,
-                       int acc_b, struct rd_err *e)
+int RD_SYM(concat_bwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *dy, void *da, int acc_a,
+                       void *db, int acc_b, struct rd_err *e)
 {
 	const float *fy = dy;
 	float *fa = da, *fb = db;

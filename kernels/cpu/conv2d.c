@@ -1,5 +1,5 @@
-/* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer, and few
- * output channels have kernels of their own. */
+/* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer,
+ * and few output channels have kernels of their own. */
 #include "kernels/cpu/common/dev.h"
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/ops.h"
@@ -41,6 +41,7 @@ static int library_part(struct rd_dev *dev, struct rd_conv2d *p, struct rd_err *
 {
 	void *mem;
 
+	rd_cpu_enter(dev);
 	if (rd_dnnl_conv_new(dev->dnnl, &p->d, p->training, &p->conv, e))
 		return e->code;
 	p->sizes = rd_dnnl_conv_sizes(p->conv);
@@ -115,7 +116,6 @@ int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w,
 {
 	char *to = packed;
 
-	(void)dev;
 	if (p->linear)
 		memcpy(packed, w, weight_bytes(&p->d));
 	if (p->narrow)
@@ -123,18 +123,21 @@ int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w,
 	if (!p->conv)
 		return RD_OK;
 	to += narrow_bytes(p);
+	rd_cpu_enter(dev);
 	return rd_dnnl_conv_pack(p->conv, w, to, to + p->sizes.fwd_w, e);
 }
 
-int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
-                       int accumulate, void *ws, struct rd_err *e)
+int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x,
+                       void *y, int accumulate, void *ws, struct rd_err *e)
 {
 	if (p->linear)
 		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, packed, b, y, accumulate, e);
-	if (!p->narrow)
-		return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
-	RD_SYM(narrow_fwd)(dev, &p->d, packed, b, x, y, accumulate, ws);
-	return RD_OK;
+	if (p->narrow) {
+		RD_SYM(narrow_fwd)(dev, &p->d, packed, b, x, y, accumulate, ws);
+		return RD_OK;
+	}
+	rd_cpu_enter(dev);
+	return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
 }
 
 static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *dy, float *dx, int acc,
@@ -171,8 +174,8 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const float *x, 
 	return rc;
 }
 
-int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
-                       int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
+int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy,
+                       void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
 {
 	int rc = RD_OK;
 
@@ -180,6 +183,7 @@ int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *pack
 		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
 	if (p->linear)
 		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, packed, dy, dx, acc_dx, dw, db, e);
+	rd_cpu_enter(dev);
 	if (dx)
 		rc = bwd_data(dev, p, packed, dy, dx, acc_dx, ws, e);
 	return rc ? rc : bwd_weights(dev, p, x, dy, dw, db, ws, e);

@@ -1,5 +1,5 @@
-/* y = act(gn(x + chan) * gamma + beta), with scale and shift: two passes over an image, sums and then one multiply, one
- * add and the activation: y = act(x a[c] + b[c]). */
+/* y = act(gn(x + chan) * gamma + beta), with scale and shift: two passes over an image, sums and then one
+ * multiply, one add and the activation: y = act(x a[c] + b[c]). */
 #include "kernels/cpu/groupnorm.h"
 
 #include <math.h>
@@ -19,8 +19,8 @@ size_t RD_SYM(groupnorm_ws_bytes)(const struct rd_groupnorm_desc *p)
 	return (size_t)p->d.n * (g.slot_bytes + g.affine_bytes + (size_t)(g.rows * g.c) * sizeof(float));
 }
 
-/* Sums of x - k and (x - k)^2 over the block's rows. The pivot k is the image's first pixel: near the channel's mean, so
- * that the variance does not cancel. */
+/* Sums of x - k and (x - k)^2 over the block's rows. The pivot k is the image's first pixel: near the channel's
+ * mean, so that the variance does not cancel. */
 static void block(const void *arg, int64_t image, int64_t slot, int64_t b)
 {
 	const struct job *j = arg;
@@ -120,8 +120,8 @@ static void apply(const void *arg, int64_t image, int64_t slot, int64_t b)
 }
 
 int RD_SYM(groupnorm_fwd)(struct rd_dev *dev, const struct rd_groupnorm_desc *p, const void *x, const void *chan,
-                          const float *gamma, const float *beta, const void *scale_shift, void *y, float *stats, void *ws,
-                          struct rd_err *e)
+                          const float *gamma, const float *beta, const void *scale_shift, void *y, float *stats,
+                          void *ws, struct rd_err *e)
 {
 	static const struct rd_gn_phases phases = { .block = block, .finish = finish, .apply = apply };
 	const struct job j = {

@@ -1,8 +1,9 @@
 /* What forward and backward of the group normalisation share: the work space and the order of the work.
  *
- * An image is cut into blocks of rows (pixels). Every block gives f32 sums per channel, which are combined in double in
- * the order of the blocks; so the bits do not depend on the threads. Where there are images for all threads a thread takes
- * an image through all phases while it is in its second cache; else the blocks of an image are divided. */
+ * An image is cut into blocks of rows (pixels). Every block gives f32 sums per channel, which are combined in
+ * double in the order of the blocks; so the bits do not depend on the threads. Where there are images for all
+ * threads a thread takes an image through all phases while it is in its second cache; else the blocks of an image
+ * are divided. */
 #ifndef RD_KERNELS_CPU_GROUPNORM_H
 #define RD_KERNELS_CPU_GROUPNORM_H
 
@@ -35,7 +36,8 @@ static inline struct rd_gn rd_gn(const struct rd_groupnorm_desc *p, void *ws)
 	struct rd_gn g = { .p = p, .c = p->d.c, .rows = p->d.h * p->d.w, .ws = ws };
 
 	g.blocks = (g.rows + RD_GN_ROWS - 1) / RD_GN_ROWS;
-	g.slot_bytes = rd_gn_round((size_t)g.c * RD_GN_SUMS * sizeof(double)) + rd_gn_round((size_t)g.c * RD_GN_COEFS * sizeof(float)) +
+	g.slot_bytes = rd_gn_round((size_t)g.c * RD_GN_SUMS * sizeof(double)) +
+	               rd_gn_round((size_t)g.c * RD_GN_COEFS * sizeof(float)) +
 	               rd_gn_round((size_t)(g.c * g.blocks) * RD_GN_SUMS * sizeof(float));
 	g.affine_bytes = rd_gn_round((size_t)g.c * 2 * sizeof(float));
 	return g;
@@ -123,8 +125,8 @@ struct rd_gn_phases {
 	void (*apply)(const void *job, int64_t image, int64_t slot, int64_t b);
 };
 
-static inline void rd_gn_image_phases(const struct rd_gn *g, const struct rd_gn_phases *f, const void *job, int64_t image,
-                                      int64_t slot)
+static inline void rd_gn_image_phases(const struct rd_gn *g, const struct rd_gn_phases *f, const void *job,
+                                      int64_t image, int64_t slot)
 {
 	if (f->prepare)
 		f->prepare(job, image, slot);

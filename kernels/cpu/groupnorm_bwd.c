@@ -1,9 +1,9 @@
-/* Backward of the group normalisation. With k = mean - chan, xn = (x - k) rstd the normalised input, and g = act'(z) dy:
+/* Backward of the group normalisation. With k = mean - chan, xn = (x - k) rstd the normalised input, and g =
+ * act'(z) dy:
  *
- *   A = sum g,  B = sum g (x - k),  C = sum (x - k)   per channel, over pixels
- *   w = gamma (1 + scale),  X = rstd B
- *   dbeta = (1 + scale) A,  dgamma = (1 + scale) X,  dshift = A,  dscale = gamma X + beta A
- *   dx = rstd (w g - mean of w g - xn mean of w g xn), means over the group;  dchan = sum dx
+ * A = sum g,  B = sum g (x - k),  C = sum (x - k)   per channel, over pixels w = gamma (1 + scale),  X = rstd B
+ * dbeta = (1 + scale) A,  dgamma = (1 + scale) X,  dshift = A,  dscale = gamma X + beta A dx = rstd (w g - mean of
+ * w g - xn mean of w g xn), means over the group;  dchan = sum dx
  *
  * so dx = c1 g + c2 (x - k) + c3, and g, which costs an exponential, is kept from the first pass to the second. */
 #include "kernels/cpu/groupnorm.h"
@@ -33,7 +33,22 @@ RD_INLINE void block_loop(enum rd_act act, const float *x, const float *dy, floa
 	const float *ca = coef + CA * c, *cb = coef + CB * c, *ck = coef + CK * c;
 	float *sa = sums + A * c, *sb = sums + B * c, *sc = sums + C * c;
 
-	for (int64_t i = 0; i < rows; i++, x += c, dy += c, g += c) {
+	int64_t i = 0;
+
+	for (; i + 2 <= rows; i += 2, x += 2 * c, dy += 2 * c, g += 2 * c) {
+		RD_SIMD
+		for (int64_t l = 0; l < c; l++) {
+			float v = dy[l] * rd_act_slope(act, x[l] * ca[l] + cb[l]), d = x[l] - ck[l];
+			float w = dy[l + c] * rd_act_slope(act, x[l + c] * ca[l] + cb[l]), f = x[l + c] - ck[l];
+
+			g[l] = v;
+			g[l + c] = w;
+			sa[l] += v + w;
+			sb[l] += v * d + w * f;
+			sc[l] += d + f;
+		}
+	}
+	for (; i < rows; i++) {
 		RD_SIMD
 		for (int64_t l = 0; l < c; l++) {
 			float v = dy[l] * rd_act_slope(act, x[l] * ca[l] + cb[l]), d = x[l] - ck[l];
@@ -100,7 +115,8 @@ static void group_coef(const struct job *j, const float *ss, const double *sums,
 }
 
 /* The gradients that an image's sums give by themselves. */
-static void channel_grads(const struct job *j, int64_t image, const double *sums, const float *coef, const float *stats)
+static void channel_grads(const struct job *j, int64_t image, const double *sums, const float *coef,
+                          const float *stats)
 {
 	int64_t c = j->g.c, width = c / j->g.p->groups;
 	const float *ss = j->ss ? j->ss + image * 2 * c : NULL;
@@ -142,7 +158,8 @@ static void finish(const void *arg, int64_t image, int64_t slot)
 	channel_grads(j, image, s.sums, s.coef, stats);
 }
 
-RD_INLINE void apply_loop(const float *x, const float *g, const float *coef, float *dx, int64_t rows, int64_t c, int acc)
+RD_INLINE void apply_loop(const float *x, const float *g, const float *coef, float *dx, int64_t rows, int64_t c,
+                          int acc)
 {
 	const float *ck = coef + CK * c, *c1 = coef + C1 * c, *c2 = coef + C2 * c, *c3 = coef + C3 * c;
 
@@ -183,8 +200,8 @@ static void add_affine(const struct rd_gn *g, float *dgamma, float *dbeta)
 
 int RD_SYM(groupnorm_bwd)(struct rd_dev *dev, const struct rd_groupnorm_desc *p, const void *x, const void *chan,
                           const float *gamma, const float *beta, const void *scale_shift, const float *stats,
-                          const void *dy, void *dx, int acc_dx, void *dchan, int acc_dchan, float *dgamma, float *dbeta,
-                          void *dscale_shift, int acc_dss, void *ws, struct rd_err *e)
+                          const void *dy, void *dx, int acc_dx, void *dchan, int acc_dchan, float *dgamma,
+                          float *dbeta, void *dscale_shift, int acc_dss, void *ws, struct rd_err *e)
 {
 	static const struct rd_gn_phases phases = { .prepare = prepare, .block = block, .finish = finish, .apply = apply };
 	const struct job j = {

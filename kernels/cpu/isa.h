@@ -1,5 +1,5 @@
-/* The files of kernels/cpu are compiled once for each instruction set, with -DRD_ISA=base|avx2|avx512: every symbol that
- * leaves a file carries the set's name. */
+/* The files of kernels/cpu are compiled once for each instruction set, with -DRD_ISA=base|avx2|avx512: every
+ * symbol that leaves a file carries the set's name. */
 #ifndef RD_KERNELS_CPU_ISA_H
 #define RD_KERNELS_CPU_ISA_H
 

@@ -18,8 +18,8 @@ static void add_bias(float *y, const float *b, int64_t rows, int64_t cols, int64
 		RD_SYM(put)(y + r * stride, b, cols, 1);
 }
 
-/* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows, so that
- * the bias finds y in the cache. */
+/* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows,
+ * so that the bias finds y in the cache. */
 static int part(const struct product *p, struct rd_range r, struct rd_range c, struct rd_err *e)
 {
 	enum { BLOCK_ELEMS = 1 << 16 };
@@ -69,8 +69,8 @@ static int product(struct rd_dev *dev, const struct product *p, struct rd_err *e
 	return rc;
 }
 
-int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w, const float *b,
-                       void *y, int accumulate, struct rd_err *e)
+int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w,
+                       const float *b, void *y, int accumulate, struct rd_err *e)
 {
 	const struct product p = {
 		.tb = 'T',
@@ -87,8 +87,8 @@ int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, con
 	return product(dev, &p, e);
 }
 
-int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w, const void *dy,
-                       void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
+int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w,
+                       const void *dy, void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
 {
 	int64_t rows = d.n * d.h * d.w;
 	const struct product p = {
@@ -103,6 +103,7 @@ int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, cons
 	};
 	int rc = RD_OK;
 
+	rd_cpu_enter(dev);
 	if (dx)
 		rc = product(dev, &p, e);
 	if (!rc && dw)

@@ -40,8 +40,8 @@ RD_INLINE double sum_loop(enum rd_loss kind, float c, float scale, const float *
 	return sum;
 }
 
-RD_INLINE void grad_loop(enum rd_loss kind, float c, float scale, float factor, const float *p, const float *t, float *dp,
-                         int64_t n)
+RD_INLINE void grad_loop(enum rd_loss kind, float c, float scale, float factor, const float *p, const float *t,
+                         float *dp, int64_t n)
 {
 	RD_SIMD
 	for (int64_t i = 0; i < n; i++)
@@ -49,8 +49,8 @@ RD_INLINE void grad_loop(enum rd_loss kind, float c, float scale, float factor, 
 }
 
 /* The image's mean loss; its gradient too where dp is not NULL. */
-RD_INLINE double image(enum rd_loss kind, float c, float scale, float factor, const float *p, const float *t, float *dp,
-                       int64_t n)
+RD_INLINE double image(enum rd_loss kind, float c, float scale, float factor, const float *p, const float *t,
+                       float *dp, int64_t n)
 {
 	double sum = 0.0;
 
@@ -74,8 +74,8 @@ static double image_huber(float c, float scale, float factor, const float *p, co
 	return image(RD_LOSS_HUBER, c, scale, factor, p, t, dp, n);
 }
 
-int RD_SYM(loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target, const float *scale,
-                 const float *weight, float *per_image, void *dpred, struct rd_err *e)
+int RD_SYM(loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target,
+                 const float *scale, const float *weight, float *per_image, void *dpred, struct rd_err *e)
 {
 	const float *fp = pred, *ft = target;
 	float *fd = dpred;

@@ -1,6 +1,6 @@
-/* Forward: one product of all pixels with all taps, z [pixels, taps * out_c] = x [pixels, in_c] w, and then every output
- * pixel gathers its taps from its neighbours. Backward for the weights is the adjoint: the taps' gradients side by side,
- * g [pixels, taps * out_c], and dw = g^T x. Column j of z and g is tap j / out_c, channel j % out_c. */
+/* Forward: one product of all pixels with all taps, z [pixels, taps * out_c] = x [pixels, in_c] w, and then every
+ * output pixel gathers its taps from its neighbours. Backward for the weights is the adjoint: the taps' gradients
+ * side by side, g [pixels, taps * out_c], and dw = g^T x. Column j of z and g is tap j / out_c, channel j % out_c. */
 #include "kernels/cpu/narrow.h"
 
 #include "kernels/cpu/common/dev.h"
@@ -89,7 +89,7 @@ void RD_SYM(narrow_fwd)(struct rd_dev *dev, const struct rd_conv2d_desc *d, cons
 {
 	const struct rd_dims o = rd_conv2d_out(d);
 
-#pragma omp parallel num_threads(dev->threads)
+#pragma omp parallel num_threads(dev->threads) if (pixels(d) * d->in.c >= RD_PARALLEL_MIN)
 	{
 		struct rd_range in = rd_share(pixels(d), RD_MR), out = rd_share(o.n * o.h, 1);
 		const struct rd_gemm g = {
@@ -182,7 +182,7 @@ void RD_SYM(narrow_bwd_weights)(struct rd_dev *dev, const struct rd_conv2d_desc 
 {
 	float *own = ws + chunks(d) * columns(d) * d->in.c;
 
-#pragma omp parallel for schedule(static) num_threads(dev->threads)
+#pragma omp parallel for schedule(static) num_threads(dev->threads) if (pixels(d) * d->in.c >= RD_PARALLEL_MIN)
 	for (int64_t i = 0; i < chunks(d); i++)
 		chunk(d, x, dy, ws, own + omp_get_thread_num() * thread_floats(d), i);
 	add_parts(d, ws, dw);

@@ -1,5 +1,5 @@
-/* One vector register of the instruction set at hand, for the loops that must keep their sums in registers. Everything
- * else is plain C and `omp simd`. */
+/* One vector register of the instruction set at hand, for the loops that must keep their sums in registers.
+ * Everything else is plain C and `omp simd`. */
 #ifndef RD_KERNELS_CPU_VEC_H
 #define RD_KERNELS_CPU_VEC_H
 

@@ -1,5 +1,5 @@
-/* Elementary functions that a loop can be vectorised over: no branches, no calls, no fused multiply-add; the same bits
- * with every instruction set. */
+/* Elementary functions that a loop can be vectorised over: no branches, no calls, no fused multiply-add; the same
+ * bits with every instruction set. */
 #ifndef RD_KERNELS_CPU_VECMATH_H
 #define RD_KERNELS_CPU_VECMATH_H
 
@@ -55,15 +55,15 @@ RD_INLINE float rd_exp_reduce(float x, float *t)
 	return (x - n * 0.693359375f) - n * -2.12194440e-4f;
 }
 
-/* One comparison and no more: a second one would become conditional on the first, and gcc does not vectorise that. NaN
- * stays. */
+/* One comparison and no more: a second one would become conditional on the first, and gcc does not vectorise that.
+ * NaN stays. */
 RD_INLINE float rd_limit(float x, float most)
 {
 	return fabsf(x) > most ? copysignf(most, x) : x;
 }
 
-/* e^x, error <= 2 ulp; 0 and infinity beyond the range, subnormal results and NaN kept. 2^n is applied in two halves, as
- * n goes from -150 to 150. */
+/* e^x, error <= 2 ulp; 0 and infinity beyond the range, subnormal results and NaN kept. 2^n is applied in two
+ * halves, as n goes from -150 to 150. */
 RD_INLINE float rd_expf(float x)
 {
 	float t, p = rd_exp_poly(rd_exp_reduce(rd_limit(x, 104.0f), &t));
@@ -85,8 +85,9 @@ RD_INLINE float rd_sigmoidf(float x)
 	return 1.0f / (1.0f + rd_expf_limited(-x));
 }
 
-/* The standard normal's distribution function, given e = exp(-x^2 / 2). The tail beyond |x| is e v q(v) with
- * v = 1 / (1 + |x| / sqrt 8), q a fit by Chebyshev interpolation: relative error 5e-8, so small values keep their digits. */
+/* The standard normal's distribution function, given e = exp(-x^2 / 2). The tail beyond |x| is e v q(v) with v = 1
+ * / (1 + |x| / sqrt 8), q a fit by Chebyshev interpolation: relative error 5e-8, so small values keep their
+ * digits. */
 RD_INLINE float rd_phif(float x, float e)
 {
 	float v = 1.0f / (1.0f + 0.353553391f * fabsf(x)), q;

@@ -13,6 +13,10 @@ struct rd_dev {
 	char text[96];        /* describe */
 };
 
+/* Before oneDNN is called: it asks OpenMP how many threads there are, and the answer belongs to the calling
+ * thread. */
+void rd_cpu_enter(struct rd_dev *dev);
+
 /* open of the instruction set called isa, and the functions that need no instruction set. */
 int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *isa, struct rd_err *e);
 void rd_cpu_close(struct rd_dev *dev);
@@ -27,7 +31,7 @@ int rd_cpu_sync(struct rd_dev *dev, struct rd_err *e);
 size_t rd_cpu_act_bytes(struct rd_dims d);
 int rd_cpu_act_import(struct rd_dev *dev, struct rd_dims d, const float *host_nchw, void *dst, struct rd_err *e);
 int rd_cpu_act_export(struct rd_dev *dev, struct rd_dims d, const void *src, float *host_nchw, struct rd_err *e);
-int rd_cpu_normal(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index, void *out,
-                  struct rd_err *e);
+int rd_cpu_normal(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index,
+                  void *out, struct rd_err *e);
 
 #endif

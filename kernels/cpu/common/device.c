@@ -7,6 +7,11 @@
 #include "kernels/cpu/common/dev.h"
 #include "lib/base/size.h"
 
+void rd_cpu_enter(struct rd_dev *dev)
+{
+	omp_set_num_threads(dev->threads);
+}
+
 int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *isa, struct rd_err *e)
 {
 	void *p;
@@ -26,7 +31,7 @@ int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *is
 		return rc;
 	}
 	dev->threads = o->threads ? o->threads : omp_get_max_threads();
-	omp_set_num_threads(dev->threads); /* for oneDNN, which asks */
+	rd_cpu_enter(dev);
 	snprintf(dev->text, sizeof dev->text, "cpu, %d thread%s, %s", dev->threads, dev->threads == 1 ? "" : "s", isa);
 	*out = dev;
 	return RD_OK;

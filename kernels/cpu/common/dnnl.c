@@ -76,7 +76,7 @@ int rd_dnnl_sgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha
 	return check(dnnl_sgemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc), "sgemm", e);
 }
 
-/* --- descriptors of a convolution ----------------------------------------------------------------------------------- */
+/* --- descriptors of a convolution ------------------------------------------------------------------------------- */
 
 struct conv_dims {
 	dnnl_dims_t x, y, w, b, stride, dilate, pad_lo, pad_hi;
@@ -187,8 +187,8 @@ static int attr_make(dnnl_primitive_attr_t *attr, dnnl_scratchpad_mode_t scratch
 
 /* The primitive descriptor of FWD (or FWD_ACC, by attr), BWD_DATA or BWD_WEIGHTS. */
 static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, int which, int training,
-                             const struct conv_dims *c, md_ref x, md_ref w, md_ref b, md_ref y, const_dnnl_primitive_desc_t hint,
-                             const_dnnl_primitive_attr_t attr)
+                             const struct conv_dims *c, md_ref x, md_ref w, md_ref b, md_ref y,
+                             const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attr)
 {
 	dnnl_prop_kind_t prop = training ? dnnl_forward_training : dnnl_forward_inference;
 	const dnnl_alg_kind_t alg = dnnl_convolution_direct;
@@ -216,7 +216,7 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, in
 #endif
 }
 
-/* --- the plan ------------------------------------------------------------------------------------------------------- */
+/* --- the plan --------------------------------------------------------------------------------------------------- */
 
 /* Rounded up to whole cache lines, so that buffers can follow one another. */
 static size_t md_bytes(md_ref md)
@@ -248,8 +248,8 @@ static md_ref prim_md(const struct rd_dnnl_conv *c, int which, dnnl_query_t what
 	return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
-static int conv_prim(struct rd_dnnl_conv *c, int which, int training, const struct conv_dims *dims, const struct conv_mds *m,
-                     struct rd_err *e)
+static int conv_prim(struct rd_dnnl_conv *c, int which, int training, const struct conv_dims *dims,
+                     const struct conv_mds *m, struct rd_err *e)
 {
 	const_dnnl_primitive_desc_t hint = NULL;
 	dnnl_primitive_attr_t attr;
@@ -309,7 +309,8 @@ static int conv_new_fwd(struct rd_dnnl_conv *c, int training, const struct conv_
 	return RD_OK;
 }
 
-static int conv_new_bwd(struct rd_dnnl_conv *c, const struct conv_dims *dims, const struct conv_mds *m, struct rd_err *e)
+static int conv_new_bwd(struct rd_dnnl_conv *c, const struct conv_dims *dims, const struct conv_mds *m,
+                        struct rd_err *e)
 {
 	md_ref w, dw;
 
@@ -375,7 +376,7 @@ struct rd_dnnl_conv_sizes rd_dnnl_conv_sizes(const struct rd_dnnl_conv *c)
 	return c->sizes;
 }
 
-/* --- execution ------------------------------------------------------------------------------------------------------ */
+/* --- execution -------------------------------------------------------------------------------------------------- */
 
 /* What a primitive calls its argument, the memory object, and the buffer of this call. */
 struct arg {
@@ -424,8 +425,8 @@ int rd_dnnl_conv_pack(struct rd_dnnl_conv *c, const float *w, void *fwd_w, void 
 	return run(c, PACK_BWD, (struct arg[]){ { DNNL_ARG_FROM, M_W, w }, { DNNL_ARG_TO, M_BWD_W, bwd_w } }, 2, NULL, e);
 }
 
-int rd_dnnl_conv_fwd(struct rd_dnnl_conv *c, const void *fwd_w, const float *b, const float *x, float *y, int accumulate,
-                     void *scratch, struct rd_err *e)
+int rd_dnnl_conv_fwd(struct rd_dnnl_conv *c, const void *fwd_w, const float *b, const float *x, float *y,
+                     int accumulate, void *scratch, struct rd_err *e)
 {
 	const struct arg a[] = {
 		{ DNNL_ARG_SRC, M_X, x },
@@ -449,8 +450,8 @@ int rd_dnnl_conv_bwd_data(struct rd_dnnl_conv *c, const void *bwd_w, const float
 	return run(c, BWD_DATA, a, 3, scratch, e);
 }
 
-int rd_dnnl_conv_bwd_weights(struct rd_dnnl_conv *c, const float *x, const float *dy, void *dw, float *db, void *scratch,
-                             struct rd_err *e)
+int rd_dnnl_conv_bwd_weights(struct rd_dnnl_conv *c, const float *x, const float *dy, void *dw, float *db,
+                             void *scratch, struct rd_err *e)
 {
 	const struct arg a[] = {
 		{ DNNL_ARG_SRC, M_X, x },

@@ -1,5 +1,5 @@
-/* The few calls of oneDNN that the backend makes, whose C API broke between versions 2 and 3. Convolutions on (n,h,w,c)
- * f32 and matrix products. Nothing here allocates but the _new functions. */
+/* The few calls of oneDNN that the backend makes, whose C API broke between versions 2 and 3. Convolutions on
+ * (n,h,w,c) f32 and matrix products. Nothing here allocates but the _new functions. */
 #ifndef RD_KERNELS_CPU_DNNL_H
 #define RD_KERNELS_CPU_DNNL_H
 
@@ -11,7 +11,8 @@ struct rd_dnnl_conv; /* the primitives of one convolution */
 int rd_dnnl_new(struct rd_dnnl **out, struct rd_err *e) RD_MUST;
 void rd_dnnl_free(struct rd_dnnl *d);
 
-/* C[m,n] = alpha op(A) op(B) + beta C, row-major; ta, tb: 'N' or 'T'. Inside a parallel region it runs on one thread. */
+/* C[m,n] = alpha op(A) op(B) + beta C, row-major; ta, tb: 'N' or 'T'. Inside a parallel region it runs on one
+ * thread. */
 int rd_dnnl_sgemm(char ta, char tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc, struct rd_err *e) RD_MUST;
 
@@ -31,13 +32,13 @@ struct rd_dnnl_conv_sizes rd_dnnl_conv_sizes(const struct rd_dnnl_conv *c);
 /* w OIHW into fwd_w and, when planned for training, bwd_w. */
 int rd_dnnl_conv_pack(struct rd_dnnl_conv *c, const float *w, void *fwd_w, void *bwd_w, struct rd_err *e) RD_MUST;
 /* y = conv(x) + b, or y +=; b [out_c]. */
-int rd_dnnl_conv_fwd(struct rd_dnnl_conv *c, const void *fwd_w, const float *b, const float *x, float *y, int accumulate,
-                     void *scratch, struct rd_err *e) RD_MUST;
+int rd_dnnl_conv_fwd(struct rd_dnnl_conv *c, const void *fwd_w, const float *b, const float *x, float *y,
+                     int accumulate, void *scratch, struct rd_err *e) RD_MUST;
 int rd_dnnl_conv_bwd_data(struct rd_dnnl_conv *c, const void *bwd_w, const float *dy, float *dx, void *scratch,
                           struct rd_err *e) RD_MUST;
 /* dw (own layout) and db [out_c] are written. */
-int rd_dnnl_conv_bwd_weights(struct rd_dnnl_conv *c, const float *x, const float *dy, void *dw, float *db, void *scratch,
-                             struct rd_err *e) RD_MUST;
+int rd_dnnl_conv_bwd_weights(struct rd_dnnl_conv *c, const float *x, const float *dy, void *dw, float *db,
+                             void *scratch, struct rd_err *e) RD_MUST;
 /* w_grad (OIHW) += dw */
 int rd_dnnl_conv_add_dw(struct rd_dnnl_conv *c, const void *dw, float *w_grad, struct rd_err *e) RD_MUST;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu/share.h"
 #include "lib/base/size.h"
 
 size_t rd_cpu_act_bytes(struct rd_dims d)
@@ -39,7 +40,7 @@ static void transpose_all(struct rd_dev *dev, const float *src, float *dst, int6
 		memcpy(dst, src, (size_t)(n * elems) * sizeof *dst);
 		return;
 	}
-#pragma omp parallel for schedule(static) num_threads(dev->threads)
+#pragma omp parallel for schedule(static) num_threads(dev->threads) if (n * elems >= RD_PARALLEL_MIN)
 	for (int64_t i = 0; i < n; i++)
 		transpose(src + i * elems, dst + i * elems, rows, cols);
 }
@@ -75,8 +76,8 @@ static int stage_reserve(struct rd_dev *dev, size_t elems, struct rd_err *e)
 	return RD_OK;
 }
 
-int rd_cpu_normal(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index, void *out,
-                  struct rd_err *e)
+int rd_cpu_normal(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index,
+                  void *out, struct rd_err *e)
 {
 	int64_t pixels = d.h * d.w, elems = d.c * pixels, at_once = dev->threads;
 	float *dst = out;
