@@ -179,7 +179,7 @@ static struct image reference_image(const struct reference *r, int s, int j)
 	const struct rd_schedule *c = &r->m->scheduler.schedule;
 	uint64_t i = (uint64_t)(s * (int)r->o.batch + j);
 	double v = fmod(rd_rng_uniform(r->o.seed, RD_RNG_TIME, (uint64_t)s) + (double)j / (double)r->o.batch, 1);
-	double t, on_x0, on_eps;
+	double t, a, b, scale, on_x0, on_eps;
 	uint32_t order[N];
 	float fresh[DIM];
 	const float *x0, *ep = fresh;
@@ -194,12 +194,15 @@ static struct image reference_image(const struct reference *r, int s, int j)
 		rd_rng_normal(r->o.seed, RD_RNG_COUPLE, i, fresh, DIM);
 	q.label = rd_rng_uniform(r->o.seed, RD_RNG_DROP, i) < r->o.label_drop ? 3 : r->d->label[order[i % N]];
 	t = c->form->t_of_u(c, draw_time(r, v, &q.weight));
+	a = rd_alpha(c, t);
+	b = rd_sigma(c, t);
+	scale = strcmp(c->form->name, "ve") ? 1 : 1 / sqrt(1 + b * b);
 	q.t = (float)c->form->net_time(c, t);
-	rd_pred_target(r->m->scheduler.pred, rd_alpha(c, t), rd_sigma(c, t), &on_x0, &on_eps);
-	CHECK_OK(rd_pred_coef(r->m->scheduler.pred, rd_alpha(c, t), rd_sigma(c, t), &k, &e), &e);
+	rd_pred_target(r->m->scheduler.pred, a, b, &on_x0, &on_eps);
+	CHECK_OK(rd_pred_coef(r->m->scheduler.pred, a, b, &k, &e), &e);
 	q.k = fabs(r->o.space == RD_SPACE_X0 ? k.x0_f : k.eps_f);
 	for (int p = 0; p < DIM; p++) {
-		q.x[p] = (float)(rd_alpha(c, t) * (double)x0[p] + rd_sigma(c, t) * (double)ep[p]);
+		q.x[p] = (float)(scale * (a * (double)x0[p] + b * (double)ep[p]));
 		q.target[p] = (float)(on_x0 * (double)x0[p] + on_eps * (double)ep[p]);
 	}
 	return q;
@@ -318,6 +321,8 @@ static void references(void)
 	o.space = RD_SPACE_X0;
 	o.times = RD_TIMES_IMPORTANCE;
 	against_reference("ddpm", "epsilon", true, o);
+	o.loss = RD_LOSS_L2;
+	against_reference("ve", "v_prediction", true, o);
 	o = opts_of(5, 3);
 	against_reference("fm", "flow_prediction", false, o);
 	o.clip = 0;
