@@ -5,7 +5,7 @@
 #	MODEL   the teacher           N       pairs               STEPS   training steps
 #	SEED    of everything drawn   DEVICE, JOBS                OUT     where it is written, out/fashion
 #
-# An interrupted run continues where it was. DEMO=1 is a short run (about six minutes on two cores).
+# An interrupted run continues where it was. DEMO=1 is a short run (about eight minutes on two cores).
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 MODEL ?= $(SHARE)/models/fashion-ddpm

@@ -6,7 +6,7 @@
 #	STEPS   training steps of each of the two models             SEED, DEVICE, JOBS
 #	OUT     where it is written, out/toy2d
 #
-# An interrupted run continues where it was. DEMO=1 is a short run (under a minute on two cores).
+# An interrupted run continues where it was. DEMO=1 is a short run (about a minute).
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 FORM ?= ddpm
@@ -15,13 +15,13 @@ DIST ?= 8gaussians
 OUT ?= out/toy2d
 ifdef DEMO
 N ?= 20000
-STEPS ?= 3000
+STEPS ?= 8000
 else
 N ?= 50000
 STEPS ?= 20000
 endif
 BATCH ?= 256
-LR ?= 1e-3
+LR ?= 2e-3
 # Fed to the network is ln(sigma)/4 under ve; its sinusoids want a wider range.
 TIME_SCALE := $(if $(filter ve,$(FORM)),250,1)
 MODELS := base rectified
