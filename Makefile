@@ -105,8 +105,8 @@ demo: all
 	@for p in toy2d fashion; do \
 		PATH="$(abspath $B)/bin:$$PATH" $(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1; \
 	done
-	@echo; echo "The demo is done; its tables and pictures:"; ls -1 out/toy2d/*.tsv out/toy2d/*.png out/toy2d/*.svg \
-		out/fashion/*.tsv out/fashion/*.png 2>/dev/null || true
+	@echo; echo "The demo is done. Its tables and pictures:"; \
+	ls -1 out/toy2d/table.tsv out/toy2d/*.svg out/fashion/table.tsv out/fashion/trajectories.tsv out/fashion/*.png
 
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
 lint: ready
