@@ -1,9 +1,12 @@
 /* Retrains a model on (noise, sample) pairs, or trains one on data; schedule, prediction type and network stay as they are. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/out.h"
 #include "lib/run.h"
 #include "tools/common/common.h"
 
@@ -58,11 +61,57 @@ struct opts {
 	struct rd_run_opts r;
 };
 
-static volatile sig_atomic_t stop_signal;
+/* SIGINT and SIGTERM ask for a checkpoint and an end; the second one, and one before training, ends at once. They are
+ * blocked in every thread but one that waits for them: a handler must not run in the middle of a step, since oneDNN's
+ * generated matrix products keep data below the stack pointer, where a signal's frame overwrites it. */
+static atomic_int stop_signal; /* 0: none came */
+static atomic_bool in_training;
 
-static void on_signal(int sig)
+static sigset_t stop_signals(void)
 {
-	stop_signal = sig;
+	sigset_t s;
+
+	sigemptyset(&s);
+	sigaddset(&s, SIGINT);
+	sigaddset(&s, SIGTERM);
+	return s;
+}
+
+/* As if the signal had not been caught: whoever waits for us sees it. */
+static void die_of_signal(int sig)
+{
+	const sigset_t s = stop_signals();
+
+	rd_out_unlink_all();
+	signal(sig, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+	raise(sig);
+}
+
+static void *wait_for_signals(void *arg)
+{
+	const sigset_t s = stop_signals();
+	int sig;
+
+	for (;;) {
+		if (sigwait(&s, &sig))
+			return arg;
+		if (!atomic_load(&in_training) || atomic_load(&stop_signal))
+			die_of_signal(sig);
+		atomic_store(&stop_signal, sig);
+	}
+}
+
+/* To be called before there are other threads, which inherit what is blocked. */
+static void watch_signals(void)
+{
+	const sigset_t s = stop_signals();
+	pthread_t t;
+
+	if (pthread_sigmask(SIG_BLOCK, &s, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
+		pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+		rd_warn("warning: no thread to watch for signals: SIGTERM will end the run without a checkpoint");
+	}
 }
 
 /* What works for each coupling. On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold):
@@ -237,7 +286,7 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 	(void)step;
 	rd_progress_add(1);
 	rd_progress_note("loss %.4g", r->loss);
-	return stop_signal != 0;
+	return atomic_load(&stop_signal) != 0;
 }
 
 static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, const struct rd_backend **be, struct rd_dev **dev,
@@ -272,13 +321,13 @@ int main(int argc, char **argv)
 	rd_tool_init("rectrain", usage, &o.c);
 	o.r.command = command = command_line(argc, argv);
 	parse_opts(&o, argc, argv);
+	watch_signals();
 	if (open_all(&o, &m, &d, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
 	    rd_run_open(&run, &m, &d, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
-		signal(SIGINT, on_signal);
-		signal(SIGTERM, on_signal);
+		atomic_store(&in_training, true);
 		rd_progress_start(&o.c, "steps", (uint64_t)(o.t.steps - plan.from_step));
 		if (rd_run_go(run, tick, NULL, &res, &e))
 			rd_die(&e);
@@ -292,8 +341,7 @@ int main(int argc, char **argv)
 	if (res.stopped) {
 		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);
-		signal(stop_signal, SIG_DFL);
-		raise(stop_signal);
+		die_of_signal(atomic_load(&stop_signal));
 	}
 	return 0;
 }
