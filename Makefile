@@ -103,7 +103,7 @@ bench: $B/tests/bench
 
 demo: all
 	@for p in toy2d fashion; do \
-		PATH="$(abspath $B)/bin:$$PATH" $(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1; \
+		$(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1 BIN="$(abspath $B)/bin"; \
 	done
 	@echo; echo "The demo is done. Its tables and pictures:"; \
 	ls -1 out/toy2d/table.tsv out/toy2d/*.svg out/fashion/table.tsv out/fashion/trajectories.tsv out/fashion/*.png

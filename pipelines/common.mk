@@ -2,7 +2,8 @@
 HERE := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 SHARE := $(abspath $(HERE)/..)
 # In the source tree the tools are in build/bin; an installed pipeline finds them in PATH.
-export PATH := $(SHARE)/build/bin:$(PATH)
+BIN ?= $(SHARE)/build/bin
+export PATH := $(BIN):$(PATH)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

@@ -11,6 +11,7 @@ static const char usage[] =
 	"\n"
 	RD_SAMPLING_USAGE
 	"      --clip[=R]       clamp x0 to +-R at every step (default R: the config's); off unless asked for, it changes the ODE\n"
+	"      --no-clip        do not; the default\n"
 	"  -b, --batch N        images computed at once, default 64\n"
 	"  -d, --device D       auto (default), cpu or cuda[:N]\n"
 	"  -o, --output FILE    default standard output\n"
