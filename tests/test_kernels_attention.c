@@ -142,7 +142,8 @@ static void attentions(struct kt *k)
 					attention(k, (struct rd_dims){ 1 + seed % 3, heads[i].c, kt_sizes[h], kt_sizes[w] }, heads[i].heads,
 					          1.0f, seed);
 	attention(k, (struct rd_dims){ 1, 64, 16, 16 }, 1, 1.0f, 5); /* fewer heads than threads */
-	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 2, 30.0f, 6); /* scores far apart */
+	attention(k, (struct rd_dims){ 2, 8, 9, 9 }, 1, 1.0f, 3);    /* a thread's part begins within a head */
+	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 2, 120.0f, 6); /* scores far apart */
 }
 
 int main(void)

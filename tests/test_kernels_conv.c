@@ -148,6 +148,14 @@ static void convs(struct kt *k)
 		int kernel, stride, lo, hi;
 	} shapes[] = { { 3, 1, 1, 1 }, { 3, 2, 1, 1 }, { 3, 2, 0, 1 }, { 1, 1, 0, 0 }, { 1, 2, 0, 0 }, { 3, 1, 0, 0 } };
 
+	static const struct rd_conv2d_desc large_narrow = {
+		.in = { 3, 32, 16, 16 },
+		.out_c = 3,
+		.kernel = 3,
+		.stride = 1,
+		.pad_lo = 1,
+		.pad_hi = 1,
+	};
 	int i = 0;
 
 	for (size_t s = 0; s < KT_N(shapes); s++)
@@ -165,6 +173,7 @@ static void convs(struct kt *k)
 				if (!kt_skip(k, i++) && d.in.h + d.pad_lo + d.pad_hi >= d.kernel && d.in.w + d.pad_lo + d.pad_hi >= d.kernel)
 					conv(k, &d, (ic + h + s) % 2 == 0);
 			}
+	conv(k, &large_narrow, 1);
 	conv_inference(k);
 }
 

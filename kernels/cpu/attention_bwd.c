@@ -36,7 +36,48 @@ static void softmax_bwd(const float *p, float *dp, int64_t n)
 		dp[j] = p[j] * (dp[j] - dot);
 }
 
-/* dS of the rows in blocks.lo..hi-1 of unit u into ds, and their dq. */
+/* The rows r of unit u: their ds, and their dq where it is wanted. vt [d, tokens] and kp [tokens, d] are packed. */
+static void row_block(const struct job *j, int64_t u, struct rd_range r, float *ds, const float *vt, const float *kp)
+{
+	const struct rd_att *a = &j->a;
+	int64_t at = rd_att_at(a, u) + r.lo * a->c, t = a->tokens;
+	const struct rd_gemm dp = {
+		.m = r.hi - r.lo,
+		.n = t,
+		.k = a->d,
+		.a = j->dout + at,
+		.ars = a->c,
+		.acs = 1,
+		.b = vt,
+		.ldb = RD_VW,
+		.panel = a->d * RD_VW,
+		.alpha = 1.0f,
+		.c = ds + r.lo * t,
+		.ldc = t,
+	};
+	const struct rd_gemm dq = {
+		.m = r.hi - r.lo,
+		.n = a->d,
+		.k = t,
+		.a = ds + r.lo * t,
+		.ars = t,
+		.acs = 1,
+		.b = kp,
+		.ldb = RD_VW,
+		.panel = t * RD_VW,
+		.alpha = a->scale,
+		.acc = j->acc_dq,
+		.c = j->dq ? j->dq + at : NULL,
+		.ldc = a->c,
+	};
+
+	RD_SYM(gemm)(&dp);
+	for (int64_t i = r.lo; i < r.hi; i++)
+		softmax_bwd(j->probs + (u * t + i) * t, ds + i * t, t);
+	if (j->dq)
+		RD_SYM(gemm)(&dq);
+}
+
 static void rows(const struct job *j, int64_t u, struct rd_range blocks, float *ds, float *packed)
 {
 	const struct rd_att *a = &j->a;
@@ -48,45 +89,8 @@ static void rows(const struct job *j, int64_t u, struct rd_range blocks, float *
 	RD_SYM(gemm_pack)(vt, j->v + at, 1, a->c, a->d, t);
 	if (j->dq)
 		RD_SYM(gemm_pack)(kp, j->k + at, a->c, 1, t, a->d);
-	for (int64_t b = blocks.lo; b < blocks.hi; b++) {
-		struct rd_range r = rd_att_block(a, b);
-		struct rd_gemm g = {
-			.m = r.hi - r.lo,
-			.n = t,
-			.k = a->d,
-			.a = j->dout + at + r.lo * a->c,
-			.ars = a->c,
-			.acs = 1,
-			.b = vt,
-			.ldb = RD_VW,
-			.panel = a->d * RD_VW,
-			.alpha = 1.0f,
-			.c = ds + r.lo * t,
-			.ldc = t,
-		};
-
-		RD_SYM(gemm)(&g);
-		for (int64_t i = r.lo; i < r.hi; i++)
-			softmax_bwd(j->probs + (u * t + i) * t, ds + i * t, t);
-		if (!j->dq)
-			continue;
-		g = (struct rd_gemm){
-			.m = r.hi - r.lo,
-			.n = a->d,
-			.k = t,
-			.a = ds + r.lo * t,
-			.ars = t,
-			.acs = 1,
-			.b = kp,
-			.ldb = RD_VW,
-			.panel = t * RD_VW,
-			.alpha = a->scale,
-			.acc = j->acc_dq,
-			.c = j->dq + at + r.lo * a->c,
-			.ldc = a->c,
-		};
-		RD_SYM(gemm)(&g);
-	}
+	for (int64_t b = blocks.lo; b < blocks.hi; b++)
+		row_block(j, u, rd_att_block(a, b), ds, vt, kp);
 }
 
 /* out [keys, d] = alpha m^T x for the keys in r; m is [tokens, tokens], xp the packed x [tokens, d]. */
@@ -112,7 +116,7 @@ static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, cons
 	RD_SYM(gemm)(&g);
 }
 
-static void columns(const struct job *j, int64_t u, struct rd_range blocks, const float *ds, float *packed)
+static void columns(const struct job *j, int64_t u, struct rd_range blocks, float *ds, float *packed)
 {
 	const struct rd_att *a = &j->a;
 	int64_t at = rd_att_at(a, u), t = a->tokens;
@@ -130,11 +134,6 @@ static void columns(const struct job *j, int64_t u, struct rd_range blocks, cons
 }
 
 typedef void phase_fn(const struct job *j, int64_t u, struct rd_range blocks, float *ds, float *packed);
-
-static void columns_phase(const struct job *j, int64_t u, struct rd_range blocks, float *ds, float *packed)
-{
-	columns(j, u, blocks, ds, packed);
-}
 
 /* This thread's part of all the units' blocks; the scores of unit u are in work space u. */
 static void divided(const struct job *j, phase_fn *f)
@@ -183,7 +182,7 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 	} else {
 		divided(&j, rows);
 #pragma omp barrier
-		divided(&j, columns_phase);
+		divided(&j, columns);
 	}
 	return RD_OK;
 }
