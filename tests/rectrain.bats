@@ -24,6 +24,13 @@ setup()
 	fresh=(--init "$files/net.json" --coupling independent)
 }
 
+# Nothing runs on after a test that failed.
+teardown()
+{
+	local pid
+	for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+}
+
 # same_weights A B: the folders hold the same weights, to the byte.
 same_weights()
 {
@@ -77,7 +84,7 @@ stopped()
 {
 	local rc=0 pid
 	rm -f stopped.log
-	env --default-signal=INT "${@:2}" --log stopped.log --log-every 5 2>stopped.err &
+	env --default-signal=INT "${@:2}" --log stopped.log --log-every 5 2>stopped.err 3>&- &
 	pid=$!
 	begun stopped.log
 	kill "-$1" "$pid"
@@ -178,7 +185,7 @@ for r in map(json.loads, open("log")):
 	noisegen -n 300 -s 3 --shape 2 | denoise -m "$m" --steps 5 -o others
 	while read -r change name; do
 		# shellcheck disable=SC2086
-		run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 $change "$pairs"
+		run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 --dry-run $change "$pairs"
 		assert_output --regexp "a\.ckpt: is of another run: $name is .* there, .* here"
 	done <<-EOF2
 	--steps=999999 steps
@@ -198,7 +205,7 @@ for r in map(json.loads, open("log")):
 	--coupling=independent (data|coupling)
 	-j2 device
 	EOF2
-	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 others
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 --dry-run others
 	assert_output --partial "another run: data is"
 	[ "$before" = "$(cksum a.ckpt)" ]
 }
@@ -216,17 +223,17 @@ for r in map(json.loads, open("log")):
 @test "a checkpoint that is damaged is refused" {
 	stopped TERM rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
 	truncate -s -4 a.ckpt
-	run -3 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 "$pairs"
+	run -3 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 --dry-run "$pairs"
 	assert_output --partial a.ckpt
 	assert_output --partial "--restart"
 }
 
 @test "two at once do not work on one OUT" {
 	local pid
-	rectrain -q -m "$m" -o a --steps 1000000 -j 1 --log log --log-every 5 "$pairs" &
+	rectrain -q -m "$m" -o a --steps 1000000 -j 1 --log log --log-every 5 "$pairs" 3>&- &
 	pid=$!
 	begun log
-	run -1 rectrain -m "$m" -o a --steps 1000000 -j 1 "$pairs"
+	run -1 rectrain -m "$m" -o a --steps 1000000 -j 1 --dry-run "$pairs"
 	assert_output --partial "another rectrain"
 	kill "$pid"
 	wait "$pid" || true
