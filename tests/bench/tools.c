@@ -84,8 +84,8 @@ static void start_up(struct bench *b)
 		free(list);
 }
 
-/* Each reads what those before it wrote: BIN is where the tools are, T where files go, M the model, J the threads. exec,
- * so that the process measured is the tool. */
+/* Each reads what those before it wrote: BIN is where the tools are, T where files go, M the model, J the threads.
+ * exec, so that the process measured is the tool. */
 static void small_jobs(struct bench *b)
 {
 	static const struct {
