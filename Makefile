@@ -98,7 +98,7 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 check: ready all tests
 	tests/run $B
 
-bench: $B/tests/bench
+bench: all $B/tests/bench
 	$B/tests/bench
 
 demo: all
