@@ -83,9 +83,8 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 	const struct rd_array *f = &b->f[l->sample];
 	const int32_t *label = l->label >= 0 ? b->f[l->label].data : NULL;
 	char have[128], want[128];
-	struct rd_shape one = {.nd = f->shape.nd - 1};
+	struct rd_shape one = rd_shape_make(f->shape.nd - 1, f->shape.d + 1);
 
-	memcpy(one.d, f->shape.d + 1, (size_t)one.nd * sizeof *one.d);
 	if (!rd_shape_eq(&one, &l->m->net.sample))
 		return rd_fail(e, RD_EINPUT, "%s: samples of shape %s, the model's are %s", rd_source_name(src),
 		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&l->m->net.sample, want, sizeof want));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/lincomb.h"
 
 struct rd_denoiser {
 	const struct rd_model *m;
@@ -16,9 +17,8 @@ struct rd_denoiser {
 	struct rd_dims d;
 	float *w;                 /* device */
 	void *f_null;             /* device activation: the unconditional output */
-	void *coef[2];            /* device [n] */
+	struct rd_lincomb lin;
 	int32_t *label, *null;    /* host [n] */
-	float *host;              /* [n] */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -41,7 +41,7 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void **host[] = {(void **)&d->label, (void **)&d->null, (void **)&d->host};
+	void **host[] = {(void **)&d->label, (void **)&d->null};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
@@ -49,10 +49,10 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
 	if (!rc && d->o.guidance != 1)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
+	if (!rc)
+		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
 	for (int i = 0; i < 2 && !rc; i++)
-		rc = d->be->alloc(d->dev, &d->coef[i], n * sizeof(float), e);
-	for (int i = 0; i < 3 && !rc; i++)
-		rc = rd_alloc0(host[i], n, 4, "denoiser", e);
+		rc = rd_alloc0(host[i], n, sizeof *d->label, "denoiser", e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -94,7 +94,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 {
 	if (!d)
 		return;
-	void *dev_bufs[] = {d->w, d->f_null, d->coef[0], d->coef[1]};
+	void *dev_bufs[] = {d->w, d->f_null};
 	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
 		if (dev_bufs[i])
 			d->be->release(d->dev, dev_bufs[i]);
@@ -102,7 +102,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	rd_graph_free(d->g);
 	free(d->label);
 	free(d->null);
-	free(d->host);
+	rd_lincomb_free(&d->lin);
 	free(d);
 }
 
@@ -125,33 +125,14 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 	return RD_OK;
 }
 
-static int set(struct rd_denoiser *d, void *dst, double v, struct rd_err *e)
-{
-	for (int64_t i = 0; i < d->d.n; i++)
-		d->host[i] = (float)v;
-	return d->be->put(d->dev, dst, d->host, (size_t)d->d.n * sizeof(float), e);
-}
-
-/* out = a x + b y for all images alike. */
-static int lin(struct rd_denoiser *d, double a, const void *x, double b, const void *y, void *out, struct rd_err *e)
-{
-	int rc = set(d, d->coef[0], a, e);
-
-	if (!rc)
-		rc = set(d, d->coef[1], b, e);
-	return rc ? rc : d->be->combine(d->dev, d->d, d->coef[0], x, d->coef[1], y, out, e);
-}
-
 /* The network's output at node for the given labels, in the executor's output buffer. */
 static int forward(struct rd_denoiser *d, const struct rd_node *node, const void *x, const int32_t *label, struct rd_err *e)
 {
 	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
-	int rc = set(d, d->coef[0], scale, e);
+	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
 	if (!rc)
-		rc = d->be->combine(d->dev, d->d, d->coef[0], x, NULL, NULL, rd_exec_value(d->x, d->g->x), e);
-	if (!rc)
-		rc = set(d, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
+		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
 	if (!rc && d->g->label != RD_NONE)
 		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
@@ -164,8 +145,8 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	int rc;
 
 	if (!(fabs(a) > 1))
-		return lin(d, a, x, b, f, out, e);
-	rc = lin(d, 1, x, b / a, f, out, e);
+		return rd_lincomb(&d->lin, a, x, b, f, out, e);
+	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
 	return rc ? rc : d->be->scale(d->dev, d->d, (float)a, out, out, 0, e);
 }
 
@@ -179,12 +160,12 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	if (!rc && d->o.guidance != 1) {
 		rc = forward(d, node, x, d->null, e);
 		if (!rc)
-			rc = lin(d, 1, f, 0, f, d->f_null, e);
+			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
 		rc = forward(d, node, x, d->label, e);
 	if (!rc && d->o.guidance != 1)
-		rc = lin(d, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
+		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)
 		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
 	if (!rc)

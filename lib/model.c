@@ -30,6 +30,20 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 	return exists(buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
 }
 
+int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
+{
+	char file[4096];
+	json_t *config = NULL;
+	int rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+
+	if (!rc)
+		rc = rd_json_load(file, &config, e);
+	if (!rc)
+		rc = rd_net_parse(net, config, file, e);
+	json_decref(config);
+	return rc;
+}
+
 static int load_text(const char *path, char **text, json_t **json, struct rd_err *e)
 {
 	size_t n;

@@ -20,6 +20,9 @@ struct rd_model {
 /* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors are RD_EINPUT. */
 int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
 
+/* The network that DIR's config describes; its weights and its scheduler are not looked at. */
+int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
+
 /* A new model from a JSON file {"unet": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
  * rd_model_init_weights. */
 int rd_model_from_config(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;

@@ -1,7 +1,6 @@
 /* Writing a model folder: all of it beside the target, synced, then one rename. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,20 +10,8 @@
 #include "formats/out.h"
 #include "formats/safetensors.h"
 #include "lib/base/size.h"
+#include "lib/base/tree.h"
 #include "lib/model.h"
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_tree(const char *dir)
-{
-	nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static int sync_dir(const char *path, struct rd_err *e)
 {
@@ -141,7 +128,7 @@ static int put_in_place(const char *tmp, const char *dir, bool replace, struct r
 		return rd_fail(e, RD_EFAIL, "%s: is there already", dir);
 	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, dir, RENAME_EXCHANGE))
 		return rd_fail_errno(e, RD_EIO, "%s", dir);
-	remove_tree(tmp);
+	rd_remove_tree(tmp);
 	return RD_OK;
 }
 
@@ -155,12 +142,12 @@ int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_mod
 		n--;
 	if (snprintf(tmp, sizeof tmp, "%.*s.tmp.%ld", (int)n, dir, (long)getpid()) >= (int)sizeof tmp)
 		return rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-	remove_tree(tmp);
+	rd_remove_tree(tmp);
 	rc = write_all(m, tmp, o, e);
 	if (!rc)
 		rc = put_in_place(tmp, dir, o->replace, e);
 	if (rc) {
-		remove_tree(tmp);
+		rd_remove_tree(tmp);
 		return rc;
 	}
 	snprintf(parent, sizeof parent, "%.*s", (int)n, dir);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "lib/base/size.h"
+#include "lib/base/tree.h"
 #include "lib/card.h"
 #include "lib/checkpoint.h"
 #include "lib/trainlog.h"
@@ -74,14 +74,6 @@ static void drop_lock(struct rd_run *r)
 	close(r->lock_fd);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static void remove_matching(const char *pattern)
 {
 	glob_t g;
@@ -89,7 +81,7 @@ static void remove_matching(const char *pattern)
 	if (glob(pattern, GLOB_NOSORT, NULL, &g))
 		return;
 	for (size_t i = 0; i < g.gl_pathc; i++)
-		nftw(g.gl_pathv[i], remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+		rd_remove_tree(g.gl_pathv[i]);
 	globfree(&g);
 }
 

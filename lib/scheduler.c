@@ -114,15 +114,21 @@ static int parse_clip(const struct ctx *x)
 	return rc ? rc : rd_json_num(x->c, x->file, "clip_sample_range", 1, &x->s->clip_range, x->e);
 }
 
-/* Ancestral sampling has no deterministic meaning: the form is taken, and the suite's own solver and spacing. */
-static int parse_ddpm(const struct ctx *x)
+/* What every scheduler on discrete betas has. */
+static int parse_discrete(const struct ctx *x, const char *spacing)
 {
 	int rc = parse_betas(x);
 
 	if (!rc)
 		rc = parse_prediction(x, "epsilon");
-	if (!rc)
-		rc = parse_spacing(x, "leading");
+	return rc ? rc : parse_spacing(x, spacing);
+}
+
+/* Ancestral sampling has no deterministic meaning: the form is taken, and the suite's own solver and spacing. */
+static int parse_ddpm(const struct ctx *x)
+{
+	int rc = parse_discrete(x, "leading");
+
 	if (!rc)
 		rc = parse_clip(x);
 	x->s->solver = RD_SOLVER_DPMPP2M;
@@ -133,12 +139,8 @@ static int parse_ddpm(const struct ctx *x)
 static int parse_ddim(const struct ctx *x)
 {
 	bool one;
-	int rc = parse_betas(x);
+	int rc = parse_discrete(x, "leading");
 
-	if (!rc)
-		rc = parse_prediction(x, "epsilon");
-	if (!rc)
-		rc = parse_spacing(x, "leading");
 	if (!rc)
 		rc = parse_clip(x);
 	if (!rc)
@@ -159,12 +161,8 @@ static int parse_dpm(const struct ctx *x)
 	static const char *const finals[] = {"zero", "sigma_min", NULL};
 	int64_t order;
 	bool karras, lower;
-	int k, rc = parse_betas(x);
+	int k, rc = parse_discrete(x, "linspace");
 
-	if (!rc)
-		rc = parse_prediction(x, "epsilon");
-	if (!rc)
-		rc = parse_spacing(x, "linspace");
 	if (!rc)
 		rc = refuse_true(x, off);
 	if (!rc)

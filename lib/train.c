@@ -28,7 +28,9 @@ struct rd_trainer {
 	float *coef[2], *k, *weight, *per_image;
 	void *norm_ws;
 	/* host: a batch */
-	float *h_x0, *h_eps, *h_t, *h_a, *h_b, *h_c, *h_d, *h_k, *h_w;
+	float *h_x0, *h_eps, *h_t, *h_k, *h_w, *h_loss;
+	float *h_in_x0, *h_in_eps;         /* the network's input is these times x0 and eps */
+	float *h_target_x0, *h_target_eps; /* and its target these */
 	struct rd_timedist times;
 	int32_t *h_label;
 	uint32_t *order;
@@ -60,9 +62,9 @@ static int alloc_host(struct rd_trainer *t, struct rd_err *e)
 	struct {
 		void **p;
 		size_t n;
-	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_a, b},
-	         {(void **)&t->h_b, b}, {(void **)&t->h_c, b}, {(void **)&t->h_d, b}, {(void **)&t->h_k, b},
-	         {(void **)&t->h_w, b},
+	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_k, b},
+	         {(void **)&t->h_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
+	         {(void **)&t->h_target_x0, b}, {(void **)&t->h_target_eps, b},
 	         {(void **)&t->h_label, b}, {(void **)&t->order, (size_t)t->data->n}};
 	int rc = 0;
 
@@ -178,7 +180,8 @@ void rd_trainer_free(struct rd_trainer *t)
 		return;
 	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->coef[0], t->coef[1], t->k, t->weight,
 	               t->per_image, t->norm_ws};
-	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_a, t->h_b, t->h_c, t->h_d, t->h_k, t->h_w, t->h_label, t->order};
+	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
+	                t->h_target_eps, t->h_label, t->order};
 
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
@@ -230,10 +233,10 @@ static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
 		return rd_context(e, "training at t = %g", time);
 	rd_pred_target(t->model->scheduler.pred, alpha, sigma, &on_x0, &on_eps);
 	t->h_t[j] = (float)(s->form->net_time(s, time) * t->model->net.time_scale);
-	t->h_a[j] = (float)(in * alpha);
-	t->h_b[j] = (float)(in * sigma);
-	t->h_c[j] = (float)on_x0;
-	t->h_d[j] = (float)on_eps;
+	t->h_in_x0[j] = (float)(in * alpha);
+	t->h_in_eps[j] = (float)(in * sigma);
+	t->h_target_x0[j] = (float)on_x0;
+	t->h_target_eps[j] = (float)on_eps;
 	t->h_k[j] = (float)k;
 	t->h_w[j] = (float)weight;
 	return RD_OK;
@@ -276,11 +279,11 @@ static int upload(struct rd_trainer *t, struct rd_err *e)
 	if (!rc)
 		rc = t->be->act_import(t->dev, t->d, t->h_eps, t->eps, e);
 	if (!rc)
-		rc = put_coef(t, t->h_a, t->h_b, e);
+		rc = put_coef(t, t->h_in_x0, t->h_in_eps, e);
 	if (!rc)
 		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, rd_exec_value(t->x, t->g->x), e);
 	if (!rc)
-		rc = put_coef(t, t->h_c, t->h_d, e);
+		rc = put_coef(t, t->h_target_x0, t->h_target_eps, e);
 	if (!rc)
 		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, t->target, e);
 	if (!rc)
@@ -314,10 +317,10 @@ static int gradient(struct rd_trainer *t, double *loss, struct rd_err *e)
 	if (!rc)
 		rc = rd_exec_backward(t->x, t->dw, e);
 	if (!rc)
-		rc = t->be->get(t->dev, t->h_a, t->per_image, (size_t)t->d.n * sizeof(float), e);
+		rc = t->be->get(t->dev, t->h_loss, t->per_image, (size_t)t->d.n * sizeof(float), e);
 	*loss = 0;
 	for (int64_t j = 0; j < t->d.n && !rc; j++)
-		*loss += (double)t->h_w[j] * (double)t->h_a[j] / (double)t->d.n;
+		*loss += (double)t->h_w[j] * (double)t->h_loss[j] / (double)t->d.n;
 	return rc;
 }
 

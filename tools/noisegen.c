@@ -2,14 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "formats/json.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
 #include "lib/density.h"
 #include "lib/labels.h"
-#include "lib/net/net.h"
+#include "lib/model.h"
 #include "tools/common/common.h"
 
 static const char usage[] =
@@ -134,59 +132,35 @@ static void parse_shape(struct rd_shape *s, const char *text)
 	free(copy);
 }
 
-/* What the folder's config says; its weights are not looked at. */
-static int model_shape(const char *dir, struct rd_shape *sample, int64_t *classes, struct rd_err *e)
-{
-	static const char *const places[] = { "unet/config.json", "config.json" };
-	struct rd_net net;
-	json_t *config;
-	char path[4096];
-	int rc;
-
-	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-		if (snprintf(path, sizeof path, "%s/%s", dir, places[i]) >= (int)sizeof path)
-			return rd_fail(e, RD_EUSAGE, "%s: the path is too long", dir);
-		if (!access(path, F_OK))
-			break;
-	}
-	rc = rd_json_load(path, &config, e);
-	if (!rc)
-		rc = rd_net_parse(&net, config, path, e);
-	if (!rc) {
-		*sample = net.sample;
-		*classes = net.classes;
-	}
-	json_decref(config);
-	return rc;
-}
-
 /* The sample's shape and the labels. */
 static int prepare(struct job *j, const struct opts *o, struct rd_err *e)
 {
-	int64_t classes = 0;
+	struct rd_net net = {0};
 	size_t elems;
 	int rc = RD_OK;
 
 	j->first = o->first;
 	j->count = o->count;
-	if (o->model)
-		rc = model_shape(o->model, &j->sample, &classes, e);
-	else if (o->shape)
+	if (o->model) {
+		rc = rd_model_net(&net, o->model, e);
+		j->sample = net.sample;
+	} else if (o->shape) {
 		parse_shape(&j->sample, o->shape);
-	else
+	} else {
 		j->sample = rd_shape_make(1, (const int64_t[]){ 2 });
+	}
 	if (!rc)
 		rc = rd_shape_elems(&j->sample, &elems, e);
 	if (!rc && elems > RD_FRAME_MAX_BYTES / sizeof(float))
 		rc = rd_fail(e, RD_EUSAGE, "a sample of %zu numbers does not fit a frame", elems);
-	if (!rc && o->model && !classes && strcmp(o->labels, "none"))
+	if (!rc && o->model && !net.classes && strcmp(o->labels, "none"))
 		rc = rd_fail(e, RD_EUSAGE, "%s: the model has no classes, labels %s", o->model, o->labels);
 	j->with_label = strcmp(o->labels, "none") != 0;
 	if (rc || !j->with_label)
 		return rc;
 	if (o->dist && !strcmp(o->labels, "component"))
 		return RD_OK;
-	return rd_labels_open(&j->labels, o->labels, o->seed, classes, e);
+	return rd_labels_open(&j->labels, o->labels, o->seed, net.classes, e);
 }
 
 static int describe(struct rd_stream *s, const struct opts *o, const struct job *j, struct rd_err *e)

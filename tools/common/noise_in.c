@@ -67,9 +67,7 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 	in->at = 0;
 	if (rc <= 0)
 		return rc;
-	one = in->cur->f[in->noise].shape;
-	one.nd--;
-	memmove(one.d, one.d + 1, (size_t)one.nd * sizeof *one.d);
+	one = rd_shape_make(in->cur->f[in->noise].shape.nd - 1, in->cur->f[in->noise].shape.d + 1);
 	if (!rd_shape_eq(&one, &in->sample))
 		return rd_fail(e, RD_EINPUT, "%s: noise of shape %s, the model's samples are %s", rd_source_name(in->src),
 		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
