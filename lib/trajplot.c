@@ -336,6 +336,8 @@ static void append(char *buf, size_t cap, const char *before, const json_t *meta
 
 	if (json_is_string(v))
 		snprintf(buf + n, cap - n, "%s%s%.40s%s", n ? ", " : "", before, json_string_value(v), after);
+	else if (json_is_integer(v)) /* a seed, whole */
+		snprintf(buf + n, cap - n, "%s%s%lld%s", n ? ", " : "", before, (long long)json_integer_value(v), after);
 	else if (json_is_number(v))
 		snprintf(buf + n, cap - n, "%s%s%.6g%s", n ? ", " : "", before, json_number_value(v), after);
 }

@@ -261,8 +261,8 @@ static json_t *stream_meta(void)
 		json_array_append_new(alpha, json_real(1 - u));
 		json_array_append_new(sigma, json_real(u));
 	}
-	return json_pack("{s:{s:o, s:o, s:o}, s:s, s:s, s:s}", "grid", "t", t, "alpha", alpha, "sigma", sigma,
-	                 "form", "fm", "solver", "ddim", "model", "<a&b>");
+	return json_pack("{s:{s:o, s:o, s:o}, s:s, s:s, s:s, s:i}", "grid", "t", t, "alpha", alpha, "sigma", sigma,
+	                 "form", "fm", "solver", "ddim", "model", "<a&b>", "seed", 1000004);
 }
 
 /* noise, x, x0, eps of sample i at [i] of the arrays. */

@@ -56,6 +56,7 @@ print(max(abs(float(q["x.1"]) - float(q["alpha"]) * end[q["i"]] - float(q["sigma
 	[ "$(grep -c '<circle' a.svg)" -eq 82 ] # 40 starts, 40 ends, two in the legend
 	grep -q 'model &lt;a&amp;b&gt;' a.svg
 	grep -q 'fm, ddim, 8 steps' a.svg
+	grep -q 'seed 1000004' a.svg
 	run ! grep -qi nan a.svg
 	trajdump --svg b.svg --max-plot 10 plane
 	[ "$(grep -c '<circle' b.svg)" -eq 22 ]
