@@ -364,6 +364,7 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	run -1 rectrain "${fresh[@]}" -q -j 1 -o a --steps 5000 --lr 10 --clip 0 --loss l2 --warmup 0 --weight-decay 10 "$data"
 	assert_output --regexp "step [0-9]+: the loss is .* a smaller --lr"
 	[ ! -e a ]
+	[ ! -e a.lock ]
 }
 
 @test "options that make no sense: status 2" {

@@ -329,8 +329,10 @@ int main(int argc, char **argv)
 	if (!o.dry) {
 		atomic_store(&in_training, true);
 		rd_progress_start(&o.c, "steps", (uint64_t)(o.t.steps - plan.from_step));
-		if (rd_run_go(run, tick, NULL, &res, &e))
+		if (rd_run_go(run, tick, NULL, &res, &e)) {
+			rd_run_close(run); /* lets go of the lock */
 			rd_die(&e);
+		}
 		rd_progress_end();
 	}
 	rd_run_close(run);
