@@ -31,7 +31,7 @@ LDLIBS = $(PKG_LIBS) -ldnnl -ldl -lm
 # --- what is built --------------------------------------------------------------------------------------------------
 TOOLS := $(filter-out common,$(basename $(notdir $(wildcard tools/*.c))))
 TESTS := $(basename $(notdir $(wildcard tests/test_*.c)))
-LIB_SRC := $(wildcard lib/base/*.c lib/*.c lib/net/*.c formats/*.c kernels/*.c kernels/cpu/common/*.c)
+LIB_SRC := $(wildcard lib/*/*.c formats/*.c kernels/*.c kernels/cpu/common/*.c)
 # kernels/cpu/*.c are compiled once for each instruction set; the best one is chosen at run time.
 ISA_SRC := $(wildcard kernels/cpu/*.c)
 ifeq ($(shell uname -m),x86_64)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/rng.h"
-#include "lib/audit.h"
+#include "lib/data/audit.h"
 #include "tests/check.h"
 
 enum { N = 400, DIM = 12 };

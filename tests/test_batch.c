@@ -6,7 +6,7 @@
 #include "formats/npy.h"
 #include "formats/pairs.h"
 #include "kernels/rng.h"
-#include "lib/batch.h"
+#include "lib/data/batch.h"
 #include "tests/check.h"
 
 static char dir[64], names[8][96];

@@ -1,5 +1,5 @@
 /* The state of a run: out of a trainer, to disk and back with the same bits onward; which run it belongs to. */
-#include "lib/checkpoint.h"
+#include "lib/train/checkpoint.h"
 #include "tests/trainers.h"
 
 /* --- state -------------------------------------------------------------------------------------------------------- */

@@ -7,9 +7,9 @@
 #include "formats/json.h"
 #include "formats/npy.h"
 #include "lib/base/size.h"
-#include "lib/exec.h"
-#include "lib/model.h"
-#include "lib/sampler.h"
+#include "lib/graph/exec.h"
+#include "lib/model/model.h"
+#include "lib/sample/sampler.h"
 #include "tests/check.h"
 
 static const struct rd_backend *be;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/exec.h"
+#include "lib/graph/exec.h"
 #include "tests/check.h"
 #include "tests/graphs.h"
 

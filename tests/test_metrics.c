@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/rng.h"
-#include "lib/metrics.h"
+#include "lib/measure/metrics.h"
 #include "tests/check.h"
 
 static const struct rd_metrics_opts all = {

@@ -6,7 +6,7 @@
 
 #include "formats/pairs.h"
 #include "kernels/rng.h"
-#include "lib/pack.h"
+#include "lib/data/pack.h"
 #include "tests/check.h"
 
 enum { N = 50, DIM = 6, SEED = 77 };

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/exec_impl.h"
-#include "lib/model.h"
+#include "lib/graph/exec_impl.h"
+#include "lib/model/model.h"
 #include "tests/check.h"
 #include "tests/graphs.h"
 

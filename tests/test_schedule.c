@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/grid.h"
-#include "lib/predict.h"
-#include "lib/schedule.h"
+#include "lib/ode/grid.h"
+#include "lib/ode/predict.h"
+#include "lib/ode/schedule.h"
 #include "tests/check.h"
 
 #define N_TRAIN 1000

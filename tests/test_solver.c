@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/solver.h"
+#include "lib/ode/solver.h"
 #include "tests/check.h"
 
 #define N_X 8 /* values solved for at once, as many images of one pixel */

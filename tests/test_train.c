@@ -1,5 +1,5 @@
 /* The trainer: its loss against formulas, its steps against a plain reference in C, its rates, labels and refusals. */
-#include "lib/exec.h"
+#include "lib/graph/exec.h"
 #include "tests/trainers.h"
 
 /* --- the loss ----------------------------------------------------------------------------------------------------- */

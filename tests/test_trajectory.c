@@ -1,14 +1,14 @@
 /* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for
  * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2 and the
  * one-step error 4. */
-#include "lib/trajectory.h"
+#include "lib/measure/trajectory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/rng.h"
-#include "lib/batch.h"
-#include "lib/grid.h"
+#include "lib/data/batch.h"
+#include "lib/ode/grid.h"
 #include "tests/check.h"
 
 enum { STEPS = 32, DIM = 6 };

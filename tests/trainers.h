@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "formats/out.h"
-#include "lib/train.h"
+#include "lib/train/train.h"
 #include "tests/check.h"
 
 #define DIM 3 /* of a sample */

@@ -5,9 +5,9 @@
 
 #include "kernels/rng.h"
 #include "lib/base/size.h"
-#include "lib/density.h"
-#include "lib/labels.h"
-#include "lib/model.h"
+#include "lib/data/density.h"
+#include "lib/data/labels.h"
+#include "lib/model/model.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

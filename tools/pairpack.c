@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "formats/out.h"
-#include "lib/audit.h"
-#include "lib/pack.h"
+#include "lib/data/audit.h"
+#include "lib/data/pack.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "formats/out.h"
-#include "lib/run.h"
+#include "lib/train/run.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

@@ -5,7 +5,7 @@
 
 #include "formats/json.h"
 #include "formats/out.h"
-#include "lib/metrics.h"
+#include "lib/measure/metrics.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

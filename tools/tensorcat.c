@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "formats/out.h"
-#include "lib/export.h"
-#include "lib/show.h"
+#include "lib/data/export.h"
+#include "lib/data/show.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

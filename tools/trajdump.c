@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/trajectory.h"
-#include "lib/trajplot.h"
-#include "lib/trajreport.h"
+#include "lib/measure/trajectory.h"
+#include "lib/measure/trajplot.h"
+#include "lib/measure/trajreport.h"
 #include "tools/common/common.h"
 
 static const char usage[] =

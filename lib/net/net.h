@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "lib/graph.h"
+#include "lib/graph/graph.h"
 
 #define RD_UNET_MAX_BLOCKS 12
 

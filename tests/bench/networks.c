@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "formats/out.h"
-#include "lib/sampler.h"
-#include "lib/train.h"
+#include "lib/sample/sampler.h"
+#include "lib/train/train.h"
 #include "tests/bench/bench.h"
 
 /* google/ddpm-cifar10-32: 35.7 million parameters. */

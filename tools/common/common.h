@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
-#include "lib/batch.h"
+#include "lib/data/batch.h"
 
 enum rd_progress_mode { RD_PROGRESS_AUTO, RD_PROGRESS_ALWAYS, RD_PROGRESS_NEVER };
 

@@ -2,8 +2,8 @@
 #ifndef RD_TOOLS_NOISE_IN_H
 #define RD_TOOLS_NOISE_IN_H
 
-#include "lib/batch.h"
-#include "lib/labels.h"
+#include "lib/data/batch.h"
+#include "lib/data/labels.h"
 
 struct rd_noise_in {
 	/* a stream */

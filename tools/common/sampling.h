@@ -2,7 +2,7 @@
 #ifndef RD_TOOLS_SAMPLING_H
 #define RD_TOOLS_SAMPLING_H
 
-#include "lib/sampler.h"
+#include "lib/sample/sampler.h"
 #include "tools/common/common.h"
 
 struct rd_sampling_args {

@@ -1,0 +1,249 @@
+#include "lib/data/audit.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "lib/base/size.h"
+
+/* A noise vector that was seen: with 63 bits of hash, a false alarm among a billion of them has a chance of 1 in 20. */
+struct seen {
+	uint64_t hash, index; /* hash 0: an empty slot */
+};
+
+/* How often something happened, and to which sample first. */
+struct tally {
+	uint64_t n, first;
+};
+
+struct rd_audit {
+	uint64_t pairs;
+	struct rd_moments noise, sample;
+	struct tally twice, equal, bad_noise, bad_sample, negative, beyond;
+	uint64_t original; /* the sample that twice.first repeats */
+	int64_t classes;   /* of the model, as meta says; 0: not known */
+	uint64_t label_n;
+	int32_t label_min, label_max;
+	struct seen *table; /* open addressing, at most half full */
+	size_t mask, used;
+};
+
+static void count(struct tally *t, uint64_t index)
+{
+	if (!t->n++)
+		t->first = index;
+}
+
+/* --- the set of noise vectors ------------------------------------------------------------------------------------- */
+
+/* The slot that holds hash, or the empty one where it belongs. */
+static struct seen *slot(const struct rd_audit *a, uint64_t hash)
+{
+	size_t at = hash >> 1 & a->mask; /* the last bit is 1 in all */
+
+	while (a->table[at].hash && a->table[at].hash != hash)
+		at = (at + 1) & a->mask;
+	return &a->table[at];
+}
+
+static int table_grow(struct rd_audit *a, struct rd_err *e)
+{
+	size_t old = a->table ? a->mask + 1 : 0, cap = old ? 2 * old : 1024;
+	struct seen *from = a->table;
+	void *to;
+	int rc = rd_alloc0(&to, cap, sizeof *from, "the set of noise vectors", e);
+
+	if (rc)
+		return rc;
+	a->table = to;
+	a->mask = cap - 1;
+	for (size_t i = 0; i < old; i++)
+		if (from[i].hash)
+			*slot(a, from[i].hash) = from[i];
+	free(from);
+	return RD_OK;
+}
+
+static int see_noise(struct rd_audit *a, const float *x, size_t n, uint64_t index, struct rd_err *e)
+{
+	uint64_t hash = XXH3_64bits(x, n * sizeof *x) | 1;
+	struct seen *s;
+	int rc = RD_OK;
+
+	if (!a->table || a->used > a->mask / 2)
+		rc = table_grow(a, e);
+	if (rc)
+		return rc;
+	s = slot(a, hash);
+	if (!s->hash) {
+		*s = (struct seen){hash, index};
+		a->used++;
+		return RD_OK;
+	}
+	if (!a->twice.n)
+		a->original = s->index;
+	count(&a->twice, index);
+	return RD_OK;
+}
+
+/* --- batches ------------------------------------------------------------------------------------------------------ */
+
+int rd_audit_new(struct rd_audit **out, struct rd_err *e)
+{
+	*out = calloc(1, sizeof **out);
+	return *out ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for an audit");
+}
+
+void rd_audit_free(struct rd_audit *a)
+{
+	if (!a)
+		return;
+	free(a->table);
+	free(a);
+}
+
+static void add_field(struct rd_moments *m, struct tally *bad, const float *x, size_t n, uint64_t index)
+{
+	uint64_t before = m->bad;
+
+	rd_moments_add(m, x, n);
+	if (m->bad > before)
+		count(bad, index);
+}
+
+static void add_label(struct rd_audit *a, int32_t label, uint64_t index)
+{
+	if (!a->label_n || label < a->label_min)
+		a->label_min = label;
+	if (!a->label_n || label > a->label_max)
+		a->label_max = label;
+	a->label_n++;
+	if (label < 0)
+		count(&a->negative, index);
+	else if (a->classes > 0 && label >= a->classes)
+		count(&a->beyond, index);
+}
+
+int rd_audit_add(struct rd_audit *a, const struct rd_stream *s, const struct rd_batch *b, struct rd_err *e)
+{
+	int kn = rd_stream_field(s, "noise"), ks = rd_stream_field(s, "sample"), kl = rd_stream_field(s, "label"), rc;
+	size_t n_noise, n_sample;
+
+	if (kn < 0 || ks < 0)
+		return rd_fail(e, RD_EINPUT, "pairs have the fields noise and sample");
+	n_noise = rd_shape_sample_elems(&b->f[kn].shape);
+	n_sample = rd_shape_sample_elems(&b->f[ks].shape);
+	a->classes = json_integer_value(json_object_get(s->meta, "classes"));
+	for (size_t i = 0; i < (size_t)b->n; i++) {
+		const float *noise = (const float *)b->f[kn].data + i * n_noise;
+		const float *sample = (const float *)b->f[ks].data + i * n_sample;
+		uint64_t index = b->first + i;
+
+		add_field(&a->noise, &a->bad_noise, noise, n_noise, index);
+		add_field(&a->sample, &a->bad_sample, sample, n_sample, index);
+		if (n_noise == n_sample && !memcmp(noise, sample, n_noise * sizeof *noise))
+			count(&a->equal, index);
+		if (kl >= 0)
+			add_label(a, ((const int32_t *)b->f[kl].data)[i], index);
+		rc = see_noise(a, noise, n_noise, index, e);
+		if (rc)
+			return rc;
+	}
+	a->pairs += (uint64_t)b->n;
+	return RD_OK;
+}
+
+/* --- the verdict -------------------------------------------------------------------------------------------------- */
+
+static void found(struct rd_audit_report *r, const char *fmt, ...) RD_PRINTF(2, 3);
+static void found(struct rd_audit_report *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->n_findings == RD_AUDIT_MAX)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(r->finding[r->n_findings++], sizeof r->finding[0], fmt, ap);
+	va_end(ap);
+}
+
+static void found_tally(struct rd_audit_report *r, const struct tally *t, const char *what)
+{
+	if (t->n)
+		found(r, "%" PRIu64 " %s, the first is %" PRIu64, t->n, what, t->first);
+}
+
+static bool looks_normal(const struct rd_moments *m)
+{
+	double z[3];
+
+	rd_moments_scores(m, z);
+	return fabs(z[0]) <= RD_AUDIT_LIMIT && fabs(z[1]) <= RD_AUDIT_LIMIT && fabs(z[2]) <= RD_AUDIT_LIMIT;
+}
+
+static void judge_noise(const struct rd_audit *a, struct rd_audit_report *r)
+{
+	static const char *const name[3] = {"mean", "variance", "kurtosis"};
+	static const double expected[3] = {0, 1, 3};
+	double std = rd_moments_std(&a->noise), z[3];
+	double v[3] = {rd_moments_mean(&a->noise), std * std, rd_moments_kurtosis(&a->noise)};
+
+	rd_moments_scores(&a->noise, z);
+	for (int i = 0; i < 3; i++)
+		if (!(fabs(z[i]) <= RD_AUDIT_LIMIT))
+			found(r, "noise: %s %.5g, standard normal noise has %g (%.1f standard errors off)", name[i], v[i], expected[i],
+			      z[i]);
+	/* A thousand numbers that pass as normal are, whatever they are called. */
+	if (!looks_normal(&a->noise) && a->sample.n >= 1000 && looks_normal(&a->sample))
+		found(r, "noise and sample look swapped: the samples are standard normal");
+}
+
+void rd_audit_finish(const struct rd_audit *a, struct rd_audit_report *r)
+{
+	memset(r, 0, sizeof *r);
+	r->pairs = a->pairs;
+	r->noise = a->noise;
+	r->sample = a->sample;
+	r->label_n = a->label_n;
+	r->label_min = a->label_min;
+	r->label_max = a->label_max;
+	found_tally(r, &a->bad_noise, "noise vectors hold NaN or infinities");
+	found_tally(r, &a->bad_sample, "samples hold NaN or infinities");
+	if (a->twice.n)
+		found(r, "%" PRIu64 " noise vectors are there more than once, the first is %" PRIu64 ", a copy of %" PRIu64,
+		      a->twice.n, a->twice.first, a->original);
+	judge_noise(a, r);
+	found_tally(r, &a->equal, "samples equal their noise");
+	found_tally(r, &a->negative, "labels are negative");
+	if (a->beyond.n)
+		found(r, "%" PRIu64 " labels are beyond the model's %lld classes, the first is %" PRIu64, a->beyond.n,
+		      (long long)a->classes, a->beyond.first);
+}
+
+static int print_field(const char *name, const struct rd_moments *m, struct rd_out *o, struct rd_err *e)
+{
+	return rd_out_printf(o, e, "%-6s  mean %.5f  std %.5f  kurtosis %.4f  min %.4f  max %.4f\n", name, rd_moments_mean(m),
+	                     rd_moments_std(m), rd_moments_kurtosis(m), m->min, m->max);
+}
+
+int rd_audit_print(const struct rd_audit_report *r, struct rd_out *o, struct rd_err *e)
+{
+	int rc = print_field("noise", &r->noise, o, e);
+
+	if (!rc)
+		rc = print_field("sample", &r->sample, o, e);
+	if (!rc && r->label_n)
+		rc = rd_out_printf(o, e, "label   %d to %d\n", r->label_min, r->label_max);
+	for (int i = 0; i < r->n_findings && !rc; i++)
+		rc = rd_out_printf(o, e, "audit: %s\n", r->finding[i]);
+	if (rc)
+		return rc;
+	if (!r->n_findings)
+		return rd_out_printf(o, e, "audit: %" PRIu64 " pairs, nothing found\n", r->pairs);
+	return rd_out_printf(o, e, "audit: FAILED, %d finding%s in %" PRIu64 " pairs\n", r->n_findings,
+	                     r->n_findings > 1 ? "s" : "", r->pairs);
+}

@@ -1,0 +1,57 @@
+/* Batches of samples, whatever they came in: frame streams, pair archives, .npy, idx. The tools read and write through
+ * this, so none of them knows a format. Noise given by reference is filled in here. */
+#ifndef RD_LIB_DATA_BATCH_H
+#define RD_LIB_DATA_BATCH_H
+
+#include "formats/frame.h"
+
+/* Samples first .. first+n-1; f[k] is field k of the stream: [n, ...], f32, but "label" [n] i32.
+ * ref[k]: the data of f[k] (there all the same) is the noise of (ref_seed[k], index). */
+struct rd_batch {
+	uint64_t first;
+	int64_t n;
+	struct rd_array f[RD_FRAME_MAX_FIELDS];
+	bool ref[RD_FRAME_MAX_FIELDS];
+	uint64_t ref_seed[RD_FRAME_MAX_FIELDS];
+};
+void rd_batch_free(struct rd_batch *b); /* the arrays; NULL-safe */
+
+/* Index of a field, -1 where it is not declared. */
+int rd_stream_field(const struct rd_stream *s, const char *name);
+
+/* Adds a field / sets the role; meta is left alone. */
+void rd_stream_init(struct rd_stream *s, const char *role, json_t *meta /* taken over; NULL: {} */);
+int rd_stream_add(struct rd_stream *s, const char *field, struct rd_err *e) RD_MUST;
+void rd_stream_free(struct rd_stream *s);
+
+struct rd_source;
+
+/* Opens inputs (at least one) one after another as one source; each is known by its content: an rdframe stream, a pairs
+ * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
+ * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). "-" is standard input, whatever it
+ * holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
+ * otherwise. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
+ * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
+ * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with
+ * noise and sample, else data. Arrays count their samples from 0, or on from the input before them. */
+int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths, const char *role, struct rd_err *e) RD_MUST;
+const struct rd_stream *rd_source_stream(const struct rd_source *s);
+/* Shape of one sample of field k where it is known before reading (archives and arrays; after the first batch for streams);
+ * false otherwise. */
+bool rd_source_sample_shape(const struct rd_source *s, int k, struct rd_shape *out);
+/* 1: a batch, its arrays valid until the next call (owned by the source); 0: all inputs ended whole; < 0: error. */
+int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err *e) RD_MUST;
+const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
+void rd_source_close(struct rd_source *s);
+
+struct rd_sink;
+
+/* A frame stream to path (NULL: standard output); flags of rd_out_open. s is copied (meta by reference). */
+int rd_sink_open(struct rd_sink **out, const char *path, unsigned flags, const struct rd_stream *s, struct rd_err *e) RD_MUST;
+/* Writes the batch, split where a field would pass RD_FRAME_MAX_BYTES. A field with ref[k] is written as a reference. */
+int rd_sink_write(struct rd_sink *k, const struct rd_batch *b, struct rd_err *e) RD_MUST;
+/* The end map (with end_meta, an object or NULL: what is known only now, such as seconds), sync, rename; frees. */
+int rd_sink_finish(struct rd_sink *k, const json_t *end_meta, struct rd_err *e) RD_MUST;
+void rd_sink_abort(struct rd_sink *k); /* NULL-safe */
+
+#endif

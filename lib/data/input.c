@@ -1,0 +1,135 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/idx.h"
+#include "formats/pairs.h"
+#include "kernels/rng.h"
+#include "lib/base/size.h"
+#include "lib/data/source_impl.h"
+
+enum rd_dtype rd_field_dtype(const char *field)
+{
+	return strcmp(field, "label") ? RD_F32 : RD_I32;
+}
+
+int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
+{
+	const uint8_t *p;
+	size_t n;
+	int rc;
+
+	*f = RD_FORM_NONE;
+	rc = rd_in_peek(file, 512, &p, &n, e);
+	if (rc)
+		return rc;
+	if (!n)
+		return rd_fail(e, RD_EINPUT, "%s: is empty", rd_in_name(file));
+	if (n >= 6 && !memcmp(p, "\x93NUMPY", 6))
+		*f = RD_FORM_NPY;
+	else if (rd_pairs_sniff(p, n))
+		*f = RD_FORM_PAIRS;
+	else if (rd_idx_sniff(p, n))
+		*f = RD_FORM_IDX;
+	else if ((p[0] & 0xf0) == 0x80 || p[0] == 0xde || p[0] == 0xdf) /* a map of msgpack */
+		*f = RD_FORM_FRAMES;
+	else
+		return rd_fail(e, RD_EINPUT, "%s: neither a frame stream nor a pairs archive, .npy or idx", rd_in_name(file));
+	return RD_OK;
+}
+
+int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e)
+{
+	enum rd_input_form form;
+	struct rd_in *file;
+	int rc;
+
+	*out = NULL;
+	rc = rd_in_open(&file, path, e);
+	if (rc)
+		return rc;
+	rc = rd_input_sniff(file, &form, e);
+	if (rc) {
+		rd_in_close(file);
+		return rc;
+	}
+	switch (form) {
+	case RD_FORM_FRAMES: return rd_input_frames(out, file, e);
+	case RD_FORM_PAIRS: return rd_input_pairs(out, file, e);
+	default: return rd_input_array(out, file, first, e);
+	}
+}
+
+void rd_input_close(struct rd_input *in)
+{
+	if (!in)
+		return;
+	in->ops->release(in);
+	rd_batch_free(&in->batch);
+	rd_stream_free(&in->stream);
+	free(in->name);
+	free(in);
+}
+
+int rd_input_new(void **out, size_t size, const struct rd_input_ops *ops, const char *name, struct rd_err *e)
+{
+	struct rd_input *in = calloc(1, size);
+
+	*out = NULL;
+	if (!in)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+	in->ops = ops;
+	for (int k = 0; k < RD_FRAME_MAX_FIELDS; k++)
+		in->sample[k].nd = -1;
+	in->name = strdup(name);
+	if (!in->name) {
+		free(in);
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+	}
+	*out = in;
+	return RD_OK;
+}
+
+int rd_input_room(struct rd_input *in, int k, const struct rd_shape *s, struct rd_err *e)
+{
+	struct rd_array *a = &in->batch.f[k];
+	size_t elems, bytes;
+
+	a->dtype = rd_field_dtype(in->stream.field[k]);
+	if (a->dtype == RD_I32 && s->nd != 1)
+		return rd_fail(e, RD_EINPUT, "%s: label is not one number for each sample", in->name);
+	if (rd_shape_elems(s, &elems, e))
+		return rd_context(e, "%s", in->name);
+	if (!rd_mul(elems, rd_dtype_bytes(a->dtype), &bytes))
+		return rd_fail(e, RD_EINPUT, "%s: field '%s' is too large", in->name, in->stream.field[k]);
+	if (!a->data || bytes > in->room[k]) {
+		free(a->data);
+		in->room[k] = 0;
+		if (rd_alloc(&a->data, bytes, 1, in->name, e))
+			return e->code;
+		in->room[k] = bytes;
+	}
+	a->shape = *s;
+	return RD_OK;
+}
+
+int rd_input_convert(struct rd_input *in, int k, const void *src, enum rd_dtype t, struct rd_err *e)
+{
+	struct rd_array *a = &in->batch.f[k];
+	size_t n = (size_t)a->shape.d[0] * rd_shape_sample_elems(&a->shape);
+
+	if (a->dtype == RD_F32)
+		rd_to_f32(a->data, src, t, n);
+	else if (rd_to_i32(a->data, src, t, n, e))
+		return rd_context(e, "%s: label", in->name);
+	return RD_OK;
+}
+
+void rd_input_noise(struct rd_input *in, int k, uint64_t seed)
+{
+	struct rd_batch *b = &in->batch;
+
+	rd_rng_normal_batch(seed, RD_RNG_NOISE, b->first, b->f[k].data, (size_t)b->n,
+	                    rd_shape_sample_elems(&b->f[k].shape));
+	b->ref[k] = true;
+	b->ref_seed[k] = seed;
+}

@@ -1,0 +1,159 @@
+#include "lib/data/labels.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/rng.h"
+#include "lib/base/size.h"
+#include "lib/data/batch.h"
+
+enum kind { NONE, UNIFORM, NUMBER, FROM_FILE };
+
+struct rd_labels {
+	enum kind kind;
+	uint64_t seed;
+	int64_t classes; /* 0: not known */
+	int32_t value;   /* K or NUMBER */
+
+	struct rd_source *file;
+	const struct rd_batch *batch; /* labels at .. at+batch->n-1 of the file; NULL before the first */
+	uint64_t at;
+};
+
+/* A whole number of digits only; false for another text, *out = INT32_MAX for one that is too large. */
+static bool digits(const char *text, int32_t *out)
+{
+	unsigned long v;
+
+	if (!*text || text[strspn(text, "0123456789")])
+		return false;
+	errno = 0;
+	v = strtoul(text, NULL, 10);
+	*out = errno || v > INT32_MAX ? INT32_MAX : (int32_t)v;
+	return true;
+}
+
+/* "label=PATH": read as an array of that field, whatever the file is. */
+static int open_file(struct rd_labels *l, const char *path, struct rd_err *e)
+{
+	size_t cap = strlen(path) + sizeof "label=";
+	char *named;
+	int rc = rd_alloc((void **)&named, cap, 1, "a path", e);
+
+	if (rc)
+		return rc;
+	snprintf(named, cap, "label=%s", path);
+	rc = rd_source_open(&l->file, (const char *const[]){ named }, 1, NULL, e);
+	free(named);
+	return rc;
+}
+
+static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
+{
+	if (!strcmp(spec, "none"))
+		return RD_OK;
+	if (!strncmp(spec, "uniform:", 8)) {
+		l->kind = UNIFORM;
+		if (!digits(spec + 8, &l->value) || l->value < 1)
+			return rd_fail(e, RD_EUSAGE, "labels %s: uniform:K with K a number of classes from 1 expected", spec);
+		if (l->classes && l->value > l->classes)
+			return rd_fail(e, RD_EUSAGE, "labels %s: the model has %lld classes", spec, (long long)l->classes);
+		return RD_OK;
+	}
+	if (digits(spec, &l->value)) {
+		l->kind = NUMBER;
+		if (l->value == INT32_MAX || (l->classes && l->value >= l->classes))
+			return rd_fail(e, RD_EUSAGE, "label %s: not a class of the model, which has 0 to %lld", spec,
+			               (long long)(l->classes ? l->classes : INT32_MAX) - 1);
+		return RD_OK;
+	}
+	l->kind = FROM_FILE;
+	return open_file(l, spec, e);
+}
+
+int rd_labels_open(struct rd_labels **out, const char *spec, uint64_t seed, int64_t classes, struct rd_err *e)
+{
+	struct rd_labels *l;
+	int rc = rd_alloc0((void **)&l, 1, sizeof *l, "labels", e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	l->seed = seed;
+	l->classes = classes;
+	rc = parse(l, spec, e);
+	if (rc)
+		rd_labels_close(l);
+	else
+		*out = l;
+	return rc;
+}
+
+void rd_labels_close(struct rd_labels *l)
+{
+	if (!l)
+		return;
+	if (l->file)
+		rd_source_close(l->file);
+	free(l);
+}
+
+bool rd_labels_none(const struct rd_labels *l)
+{
+	return l->kind == NONE;
+}
+
+/* The next batch of the file, whose label array must be one-dimensional. */
+static int next_batch(struct rd_labels *l, uint64_t wanted, struct rd_err *e)
+{
+	int rc;
+
+	if (l->batch)
+		l->at += (uint64_t)l->batch->n;
+	rc = rd_source_next(l->file, &l->batch, e);
+	if (rc < 0)
+		return rc;
+	if (!rc) {
+		l->batch = NULL;
+		return rd_fail(e, RD_EINPUT, "%s: holds %llu labels, sample %llu needs one more", rd_source_name(l->file),
+		               (unsigned long long)l->at, (unsigned long long)wanted);
+	}
+	if (l->batch->f[0].shape.nd != 1 || l->batch->f[0].dtype != RD_I32)
+		return rd_fail(e, RD_EINPUT, "%s: labels are one integer per sample, one dimension", rd_source_name(l->file));
+	return RD_OK;
+}
+
+static int from_file(struct rd_labels *l, uint64_t first, int64_t n, int32_t *out, struct rd_err *e)
+{
+	for (int64_t k = 0; k < n; k++) {
+		const uint64_t i = first + (uint64_t)k;
+
+		while (!l->batch || i >= l->at + (uint64_t)l->batch->n) {
+			int rc = next_batch(l, i, e);
+
+			if (rc)
+				return rc;
+		}
+		if (i < l->at)
+			return rd_fail(e, RD_EFAIL, "labels are read forward only");
+		out[k] = ((const int32_t *)l->batch->f[0].data)[i - l->at];
+		if (out[k] < 0 || (l->classes && out[k] >= l->classes))
+			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: not a class of the model, which has 0 to %lld",
+			               rd_source_name(l->file), (int)out[k], (unsigned long long)i,
+			               (long long)(l->classes ? l->classes : INT32_MAX) - 1);
+	}
+	return RD_OK;
+}
+
+int rd_labels_get(struct rd_labels *l, uint64_t first, int64_t n, int32_t *out, struct rd_err *e)
+{
+	if (l->kind == FROM_FILE)
+		return from_file(l, first, n, out, e);
+	for (int64_t k = 0; k < n; k++)
+		out[k] = l->kind == UNIFORM ?
+		         (int32_t)rd_rng_below(l->seed, RD_RNG_LABEL, first + (uint64_t)k, (uint32_t)l->value) : l->value;
+	return RD_OK;
+}

@@ -1,0 +1,29 @@
+/* Statistics of a great many numbers in one pass, and how far they are from standard normal ones. */
+#ifndef RD_LIB_DATA_MOMENTS_H
+#define RD_LIB_DATA_MOMENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/tensor.h"
+
+/* Zeroed, it is empty. NaN and infinities are counted and otherwise left out. */
+struct rd_moments {
+	uint64_t n, bad;         /* finite numbers, the others */
+	double s1, s2, s3, s4;   /* sums of powers */
+	double min, max;
+};
+
+void rd_moments_add(struct rd_moments *m, const float *x, size_t n);
+void rd_moments_add_any(struct rd_moments *m, enum rd_dtype t, const void *x, size_t n);
+
+/* Of nothing: 0. The standard deviation is the population's. */
+double rd_moments_mean(const struct rd_moments *m);
+double rd_moments_std(const struct rd_moments *m);
+double rd_moments_kurtosis(const struct rd_moments *m); /* a normal's is 3 */
+
+/* Standard scores under the hypothesis that the numbers are independent standard normal: of mean, variance and
+ * kurtosis. 0 where there are too few for one (20 for the kurtosis). */
+void rd_moments_scores(const struct rd_moments *m, double z[3]);
+
+#endif

@@ -1,0 +1,261 @@
+#include "lib/data/pack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/pairs.h"
+#include "kernels/rng.h"
+#include "lib/base/size.h"
+
+#define CHUNK_BYTES_MAX ((size_t)1 << 30) /* of a member of an archive, its header aside */
+
+struct rd_pack {
+	struct rd_pack_opts o;
+	json_t *meta;
+	int noise, sample, label; /* fields of the stream; label -1: none */
+	size_t noise_elems, sample_elems;
+	struct rd_pairs_chunk c;  /* being filled: c.n of o.chunk */
+	bool shapes_known;
+	float *check;             /* the noise of one sample, made again */
+	uint64_t meta_seed;
+	bool has_meta_seed;
+	struct rd_pairs_writer *w;
+	struct rd_out **shard;    /* [n_shards]; the last is being written, the others are settled */
+	size_t n_shards;
+	int64_t in_shard;         /* pairs */
+};
+
+/* --- archives ----------------------------------------------------------------------------------------------------- */
+
+/* The number of a shard put into a pattern, which holds one %d or %0Nd. NULL where it does not. */
+static char *shard_name(const char *pattern, size_t number)
+{
+	const char *pct = strchr(pattern, '%');
+	char *rest, *name;
+	long width = 0;
+
+	if (!pct || (pct[1] != 'd' && pct[1] != '0'))
+		return NULL;
+	width = strtol(pct + 1, &rest, 10);
+	if (*rest != 'd' || width > 20 || strchr(rest, '%'))
+		return NULL;
+	if (asprintf(&name, "%.*s%0*zu%s", (int)(pct - pattern), pattern, (int)width, number, rest + 1) < 0)
+		return NULL;
+	return name;
+}
+
+static int open_archive(struct rd_pack *p, struct rd_err *e)
+{
+	struct rd_out **more = realloc(p->shard, (p->n_shards + 1) * sizeof *more), *out;
+	char *name = p->o.shard_pairs ? shard_name(p->o.out, p->n_shards) : NULL;
+	int rc;
+
+	if (!more) {
+		free(name);
+		return rd_fail(e, RD_ENOMEM, "no memory for the list of archives");
+	}
+	p->shard = more;
+	rc = rd_out_open(&out, name ? name : p->o.out, p->o.flags, e);
+	free(name);
+	if (rc)
+		return rc;
+	p->shard[p->n_shards++] = out;
+	return rd_pairs_writer_open(&p->w, out, p->meta, e);
+}
+
+static int close_archive(struct rd_pack *p, struct rd_err *e)
+{
+	struct rd_pairs_writer *w = p->w;
+	int rc;
+
+	p->w = NULL;
+	p->in_shard = 0;
+	rc = rd_pairs_writer_finish(w, e);
+	return rc ? rc : rd_out_settle(p->shard[p->n_shards - 1], e);
+}
+
+/* The chunk so far goes out. */
+static int flush(struct rd_pack *p, struct rd_err *e)
+{
+	struct rd_pairs_chunk *c = &p->c;
+	int rc = RD_OK;
+
+	if (!c->n)
+		return RD_OK;
+	if (!p->w)
+		rc = open_archive(p, e);
+	c->noise.shape.d[0] = c->sample.shape.d[0] = c->label.shape.d[0] = c->n;
+	if (!rc)
+		rc = rd_pairs_write(p->w, c, e);
+	if (rc)
+		return rc;
+	p->in_shard += c->n;
+	c->n = 0;
+	return p->in_shard == p->o.shard_pairs ? close_archive(p, e) : RD_OK;
+}
+
+/* --- chunks ------------------------------------------------------------------------------------------------------- */
+
+static int chunk_array(struct rd_array *a, enum rd_dtype t, const struct rd_array *like, int64_t n, struct rd_err *e)
+{
+	struct rd_shape s = like->shape;
+
+	s.d[0] = n;
+	return rd_array_init(a, t, &s, CHUNK_BYTES_MAX, e);
+}
+
+/* The first batch says how much a pair takes. */
+static int learn_shapes(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
+{
+	struct rd_pairs_chunk *c = &p->c;
+	void *check;
+
+	p->noise_elems = rd_shape_sample_elems(&b->f[p->noise].shape);
+	p->sample_elems = rd_shape_sample_elems(&b->f[p->sample].shape);
+	if (chunk_array(&c->noise, RD_F32, &b->f[p->noise], p->o.chunk, e) ||
+	    chunk_array(&c->sample, RD_F32, &b->f[p->sample], p->o.chunk, e) ||
+	    (p->label >= 0 && chunk_array(&c->label, RD_I32, &b->f[p->label], p->o.chunk, e)) ||
+	    rd_alloc(&check, p->noise_elems, sizeof(float), "noise", e)) {
+		e->code = e->code == RD_EINPUT ? RD_EUSAGE : e->code;
+		return rd_context(e, "chunks of %lld pairs", (long long)p->o.chunk);
+	}
+	p->check = check;
+	c->has_label = p->label >= 0;
+	c->noise_ref = p->o.ref;
+	p->shapes_known = true;
+	return RD_OK;
+}
+
+/* That the noise is what seed and index give, to the bit. */
+static int check_ref(struct rd_pack *p, const float *noise, uint64_t seed, uint64_t index, struct rd_err *e)
+{
+	rd_rng_normal(seed, RD_RNG_NOISE, index, p->check, p->noise_elems);
+	if (!memcmp(p->check, noise, p->noise_elems * sizeof *noise))
+		return RD_OK;
+	return rd_fail(e, RD_EINPUT, "the noise of sample %llu is not that of seed %llu: it must be stored as data",
+	               (unsigned long long)index, (unsigned long long)seed);
+}
+
+static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struct rd_err *e)
+{
+	const float *noise = (const float *)b->f[p->noise].data + i * p->noise_elems;
+	const float *sample = (const float *)b->f[p->sample].data + i * p->sample_elems;
+	uint64_t index = b->first + i, seed = b->ref[p->noise] ? b->ref_seed[p->noise] : p->meta_seed;
+	struct rd_pairs_chunk *c = &p->c;
+	int rc = RD_OK;
+
+	if (p->o.ref && !b->ref[p->noise])
+		rc = p->has_meta_seed ? check_ref(p, noise, seed, index, e) :
+		     rd_fail(e, RD_EINPUT, "the stream names no seed: its noise must be stored as data");
+	if (!rc && c->n && (index != c->first + (uint64_t)c->n || (p->o.ref && seed != c->noise_seed)))
+		rc = flush(p, e);
+	if (rc)
+		return rc;
+	if (!c->n) {
+		c->first = index;
+		c->noise_seed = p->o.ref ? seed : 0;
+	}
+	if (!p->o.ref)
+		memcpy((float *)c->noise.data + (size_t)c->n * p->noise_elems, noise, p->noise_elems * sizeof *noise);
+	memcpy((float *)c->sample.data + (size_t)c->n * p->sample_elems, sample, p->sample_elems * sizeof *sample);
+	if (p->label >= 0)
+		((int32_t *)c->label.data)[c->n] = ((const int32_t *)b->f[p->label].data)[i];
+	c->n++;
+	if (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs))
+		rc = flush(p, e);
+	return rc;
+}
+
+/* --- the public calls --------------------------------------------------------------------------------------------- */
+
+static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
+{
+	p->noise = rd_stream_field(s, "noise");
+	p->sample = rd_stream_field(s, "sample");
+	p->label = rd_stream_field(s, "label");
+	if (p->noise < 0 || p->sample < 0 || s->n_fields != 2 + (p->label >= 0))
+		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample and label; the stream has others");
+	return RD_OK;
+}
+
+/* A seed over 2^63 - 1 is text, since JSON's integers end there. */
+static void find_seed(struct rd_pack *p)
+{
+	const json_t *seed = json_object_get(p->meta, "seed");
+	char *end = NULL;
+
+	p->has_meta_seed = json_is_integer(seed) && json_integer_value(seed) >= 0;
+	p->meta_seed = (uint64_t)json_integer_value(seed);
+	if (json_is_string(seed)) {
+		p->meta_seed = strtoull(json_string_value(seed), &end, 10);
+		p->has_meta_seed = json_string_length(seed) && !*end;
+	}
+}
+
+int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s, struct rd_err *e)
+{
+	struct rd_pack *p;
+	char *name = NULL;
+	int rc = RD_OK;
+
+	*out = NULL;
+	if (o->shard_pairs)
+		name = o->out ? shard_name(o->out, 0) : NULL;
+	if (o->shard_pairs && !name)
+		return rd_fail(e, RD_EUSAGE, "%s: shards need a name with one %%06d in it", o->out ? o->out : "standard output");
+	free(name);
+	p = calloc(1, sizeof *p);
+	if (!p)
+		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+	p->o = *o;
+	p->meta = json_incref(s->meta);
+	find_seed(p);
+	rc = check_stream(p, s, e);
+	if (!rc)
+		rc = open_archive(p, e); /* at once: a name that cannot be written is better known before the work */
+	if (rc)
+		rd_pack_abort(p);
+	else
+		*out = p;
+	return rc;
+}
+
+int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
+{
+	int rc = p->shapes_known ? RD_OK : learn_shapes(p, b, e);
+
+	for (size_t i = 0; i < (size_t)b->n && !rc; i++)
+		rc = add_pair(p, b, i, e);
+	return rc;
+}
+
+int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
+{
+	int rc = flush(p, e);
+
+	if (!rc && p->w)
+		rc = close_archive(p, e);
+	for (size_t i = 0; i < p->n_shards && !rc; i++) {
+		struct rd_out *out = p->shard[i];
+
+		p->shard[i] = NULL;
+		rc = rd_out_finish(out, e);
+	}
+	rd_pack_abort(p);
+	return rc;
+}
+
+void rd_pack_abort(struct rd_pack *p)
+{
+	if (!p)
+		return;
+	rd_pairs_writer_abort(p->w);
+	for (size_t i = 0; i < p->n_shards; i++)
+		rd_out_abort(p->shard[i]);
+	free(p->shard);
+	rd_pairs_chunk_free(&p->c);
+	free(p->check);
+	json_decref(p->meta);
+	free(p);
+}

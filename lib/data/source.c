@@ -1,0 +1,230 @@
+/* Several inputs as one source: opened one after another, each held to what the first one was. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+#include "lib/data/source_impl.h"
+
+struct rd_source {
+	char **path;
+	int n_paths, next_path;
+	char role[RD_FRAME_NAME]; /* wanted; "": any */
+	struct rd_stream stream;  /* of the first input */
+	char *first_name;
+	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* nd = -1: not known yet */
+	struct rd_input *in;                /* being read; NULL between two, and behind the last */
+	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
+	struct rd_batch view;               /* its batch in our order; borrowed */
+	uint64_t next_index;                /* where an array goes on counting */
+};
+
+static int copy_paths(struct rd_source *s, const char *const *paths, int n, struct rd_err *e)
+{
+	void *p;
+	int rc;
+
+	rc = rd_alloc0(&p, (size_t)n, sizeof *s->path, "inputs", e);
+	s->path = p;
+	for (int i = 0; !rc && i < n; i++) {
+		s->path[i] = strdup(paths[i]);
+		if (!s->path[i])
+			rc = rd_fail(e, RD_ENOMEM, "%s: no memory", paths[i]);
+		s->n_paths++;
+	}
+	return rc;
+}
+
+/* How many of the paths from the next one on are NAME=PATH, every NAME a new one: they stand side by side. */
+static int group_size(const struct rd_source *s)
+{
+	char **arg = s->path + s->next_path;
+	int n = 0;
+
+	for (; s->next_path + n < s->n_paths; n++) {
+		size_t len = rd_input_name_len(arg[n]);
+
+		for (int i = 0; i < n && len; i++)
+			if (!strncmp(arg[i], arg[n], len + 1))
+				len = 0;
+		if (!len)
+			break;
+	}
+	return n;
+}
+
+static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	s->stream = in->stream;
+	json_incref(s->stream.meta);
+	s->first_name = strdup(in->name);
+	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
+}
+
+/* What the numbers mean must agree too: from here on the first input's meta stands for all. */
+static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	static const char *const keys[] = {"form", "start", "grid"};
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		const json_t *a = json_object_get(s->stream.meta, keys[i]), *b = json_object_get(in->stream.meta, keys[i]);
+		const char *x = json_string_value(a), *y = json_string_value(b);
+
+		if (a != b && !json_equal(a, b))
+			return rd_fail(e, RD_EINPUT, "%s: its %s (%s) is not that of %s (%s)", in->name, keys[i],
+			               y ? y : b ? "another" : "none", s->first_name, x ? x : a ? "another" : "none");
+	}
+	return RD_OK;
+}
+
+/* The same role, and the same fields in any order. */
+static int match_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	if (s->role[0] && strcmp(s->role, in->stream.role))
+		return rd_fail(e, RD_EINPUT, "%s: holds %s, %s expected", in->name, in->stream.role, s->role);
+	if (!s->first_name && set_stream(s, in, e))
+		return e->code;
+	if (strcmp(s->stream.role, in->stream.role))
+		return rd_fail(e, RD_EINPUT, "%s: holds %s, but %s holds %s", in->name, in->stream.role, s->first_name,
+		               s->stream.role);
+	if (s->stream.n_fields != in->stream.n_fields)
+		return rd_fail(e, RD_EINPUT, "%s: %d fields, but %d in %s", in->name, in->stream.n_fields, s->stream.n_fields,
+		               s->first_name);
+	for (int k = 0; k < s->stream.n_fields; k++) {
+		s->of_input[k] = rd_stream_field(&in->stream, s->stream.field[k]);
+		if (s->of_input[k] < 0)
+			return rd_fail(e, RD_EINPUT, "%s: has no field '%s', unlike %s", in->name, s->stream.field[k],
+			               s->first_name);
+	}
+	return match_meta(s, in, e);
+}
+
+/* Field k of the input is one of samples of this shape. */
+static int match_shape(struct rd_source *s, int k, const struct rd_shape *one, struct rd_err *e)
+{
+	char a[200], b[200];
+
+	if (s->sample[k].nd < 0)
+		s->sample[k] = *one;
+	if (rd_shape_eq(&s->sample[k], one))
+		return RD_OK;
+	return rd_fail(e, RD_EINPUT, "%s: a sample of field '%s' is %s, but %s in %s", s->in->name, s->stream.field[k],
+	               rd_shape_str(one, a, sizeof a), rd_shape_str(&s->sample[k], b, sizeof b), s->first_name);
+}
+
+static int open_next(struct rd_source *s, struct rd_err *e)
+{
+	const int group = group_size(s);
+	const char *const *arg = (const char *const *)s->path + s->next_path;
+	int rc;
+
+	if (group)
+		rc = rd_input_named(&s->in, arg, group, s->next_index, e);
+	else
+		rc = rd_input_open(&s->in, arg[0], s->next_index, e);
+	s->next_path += group ? group : 1;
+	if (!rc)
+		rc = match_stream(s, s->in, e);
+	for (int k = 0; !rc && k < s->stream.n_fields; k++)
+		if (s->in->sample[s->of_input[k]].nd >= 0)
+			rc = match_shape(s, k, &s->in->sample[s->of_input[k]], e);
+	return rc;
+}
+
+int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths, const char *role, struct rd_err *e)
+{
+	struct rd_source *s;
+	int rc;
+
+	*out = NULL;
+	if (n_paths < 1)
+		return rd_fail(e, RD_EUSAGE, "no input");
+	s = calloc(1, sizeof *s);
+	if (!s)
+		return rd_fail(e, RD_ENOMEM, "no memory for a source");
+	for (int k = 0; k < RD_FRAME_MAX_FIELDS; k++)
+		s->sample[k].nd = -1;
+	strncpy(s->role, role ? role : "", sizeof s->role - 1);
+	rc = copy_paths(s, paths, n_paths, e);
+	if (!rc)
+		rc = open_next(s, e);
+	if (rc)
+		rd_source_close(s);
+	else
+		*out = s;
+	return rc;
+}
+
+const struct rd_stream *rd_source_stream(const struct rd_source *s)
+{
+	return &s->stream;
+}
+
+bool rd_source_sample_shape(const struct rd_source *s, int k, struct rd_shape *out)
+{
+	*out = s->sample[k];
+	return out->nd >= 0;
+}
+
+/* The input's batch as ours. */
+static int show(struct rd_source *s, struct rd_err *e)
+{
+	const struct rd_batch *b = &s->in->batch;
+	struct rd_shape one;
+	int rc = RD_OK;
+
+	s->view.first = b->first;
+	s->view.n = b->n;
+	for (int k = 0; !rc && k < s->stream.n_fields; k++) {
+		const int j = s->of_input[k];
+
+		one = rd_shape_make(b->f[j].shape.nd - 1, b->f[j].shape.d + 1);
+		rc = match_shape(s, k, &one, e);
+		s->view.f[k] = b->f[j];
+		s->view.ref[k] = b->ref[j];
+		s->view.ref_seed[k] = b->ref_seed[j];
+	}
+	s->next_index = b->first + (uint64_t)b->n;
+	return rc;
+}
+
+int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err *e)
+{
+	int rc;
+
+	*b = NULL;
+	for (;;) {
+		if (!s->in && s->next_path == s->n_paths)
+			return 0;
+		rc = s->in ? RD_OK : open_next(s, e);
+		if (!rc)
+			rc = s->in->ops->next(s->in, e);
+		if (rc)
+			break;
+		rd_input_close(s->in);
+		s->in = NULL;
+	}
+	if (rc > 0)
+		rc = show(s, e);
+	if (rc)
+		return rc;
+	*b = &s->view;
+	return 1;
+}
+
+const char *rd_source_name(const struct rd_source *s)
+{
+	return s->in ? s->in->name : s->first_name;
+}
+
+void rd_source_close(struct rd_source *s)
+{
+	if (!s)
+		return;
+	rd_input_close(s->in);
+	rd_stream_free(&s->stream);
+	for (int i = 0; i < s->n_paths; i++)
+		free(s->path[i]);
+	free(s->path);
+	free(s->first_name);
+	free(s);
+}

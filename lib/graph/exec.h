@@ -1,0 +1,36 @@
+/* Runs a graph on a device: plans memory from lifetimes, owns activations, gradients of activations, and the packed
+ * weights of convolutions; runs forward, and backward for training. No allocation after rd_exec_new. */
+#ifndef RD_LIB_GRAPH_EXEC_H
+#define RD_LIB_GRAPH_EXEC_H
+
+#include "lib/graph/graph.h"
+
+struct rd_exec;
+
+struct rd_exec_opts {
+	bool training;
+	bool input_grad; /* training: the gradient by x as well */
+};
+
+/* g is borrowed and must outlive the executor. */
+int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_backend *be, struct rd_dev *dev,
+                struct rd_exec_opts o, struct rd_err *e) RD_MUST;
+void rd_exec_free(struct rd_exec *x);
+size_t rd_exec_bytes(const struct rd_exec *x); /* device memory held */
+
+/* Points the executor at the flat parameters (device, n_flat floats, borrowed) and packs them; to be called again
+ * whenever their values have changed. */
+int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MUST;
+
+/* Device buffers: of an input (to be filled before every forward: inference may use its memory for something else once it
+ * has been read) or the output; and the gradient by the output (filled before
+ * backward) or by x (there after it). Opaque layout, see kernels.h; raw values are n 32-bit words. */
+void *rd_exec_value(struct rd_exec *x, rd_ref v);
+void *rd_exec_grad(struct rd_exec *x, rd_ref v);
+
+int rd_exec_forward(struct rd_exec *x, struct rd_err *e) RD_MUST;
+
+/* Adds the parameters' gradients to grads (device, n_flat floats). */
+int rd_exec_backward(struct rd_exec *x, float *grads, struct rd_err *e) RD_MUST;
+
+#endif

@@ -1,0 +1,345 @@
+#include "lib/graph/graph.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+
+/* No network here comes near these; they bound what a hostile config can ask for. */
+#define MAX_NODES 20000
+#define MAX_FLAT ((size_t)1 << 33)
+
+int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e)
+{
+	void *p;
+	int rc = rd_alloc0(&p, 1, sizeof **out, "graph", e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	*out = p;
+	(*out)->batch = batch;
+	(*out)->x = (*out)->t = (*out)->label = (*out)->y = RD_NONE;
+	return RD_OK;
+}
+
+void rd_graph_free(struct rd_graph *g)
+{
+	if (!g)
+		return;
+	free(g->node);
+	free(g->value);
+	free(g->param);
+	free(g);
+}
+
+int rd_graph_check(const struct rd_graph *g, struct rd_err *e)
+{
+	if (g->err.code)
+		*e = g->err;
+	return g->err.code;
+}
+
+struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v)
+{
+	return v >= 0 && v < g->n_values ? g->value[v].d : (struct rd_dims){0, 0, 0, 0};
+}
+
+int64_t rd_graph_param_count(const struct rd_graph *g)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_params; i++)
+		n += g->param[i].n_elems;
+	return (int64_t)n;
+}
+
+static rd_ref bad(struct rd_graph *g, const char *fmt, ...) RD_PRINTF(2, 3);
+static rd_ref bad(struct rd_graph *g, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!g->err.code) {
+		g->err.code = RD_ESHAPE;
+		va_start(ap, fmt);
+		vsnprintf(g->err.msg, sizeof g->err.msg, fmt, ap);
+		va_end(ap);
+	}
+	return RD_NONE;
+}
+
+/* Room for one more element; false with the graph's error set. */
+static bool grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
+{
+	void *p;
+	int want = *cap ? 2 * *cap : 64;
+
+	if (n < *cap)
+		return true;
+	if (n >= MAX_NODES) {
+		bad(g, "a network of more than %d operations", MAX_NODES);
+		return false;
+	}
+	p = realloc(*array, (size_t)want * size);
+	if (!p) {
+		bad(g, "no memory for the graph");
+		return false;
+	}
+	*array = p;
+	*cap = want;
+	return true;
+}
+
+static rd_ref add_value(struct rd_graph *g, struct rd_dims d, bool raw)
+{
+	void *p = g->value;
+	bool ok;
+
+	if (g->err.code)
+		return RD_NONE;
+	if (d.n < 1 || d.c < 1 || d.h < 1 || d.w < 1 || d.c > 1 << 20 || d.h > 1 << 16 || d.w > 1 << 16 || d.n > 1 << 20)
+		return bad(g, "a value of shape [%lld, %lld, %lld, %lld]", (long long)d.n, (long long)d.c, (long long)d.h,
+		           (long long)d.w);
+	ok = grow(g, &p, g->n_values, &g->cap_values, sizeof *g->value);
+	g->value = p;
+	if (!ok)
+		return RD_NONE;
+	g->value[g->n_values] = (struct rd_value){.d = d, .raw = raw, .producer = g->n_nodes};
+	return g->n_values++;
+}
+
+/* Appends op with its output; the output's reference. */
+static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims out, bool raw)
+{
+	void *p = g->node;
+	bool ok;
+
+	if (g->err.code)
+		return RD_NONE;
+	ok = grow(g, &p, g->n_nodes, &g->cap_nodes, sizeof *g->node);
+	g->node = p;
+	if (!ok)
+		return RD_NONE;
+	op.out = add_value(g, out, raw);
+	if (op.out == RD_NONE)
+		return RD_NONE;
+	g->node[g->n_nodes++] = op;
+	return op.out;
+}
+
+static rd_pref add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
+                         double fan_in)
+{
+	struct rd_param *q;
+	void *p = g->param;
+	bool ok;
+
+	if (g->err.code)
+		return RD_NONE;
+	ok = grow(g, &p, g->n_params, &g->cap_params, sizeof *g->param);
+	g->param = p;
+	if (!ok)
+		return RD_NONE;
+	q = &g->param[g->n_params];
+	if (snprintf(q->name, sizeof q->name, "%s.%s", name, leaf) >= (int)sizeof q->name)
+		return bad(g, "parameter name %.40s... is too long", name);
+	q->shape = shape;
+	q->init = init;
+	q->fan_in = fan_in;
+	q->offset = g->n_flat;
+	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
+		return RD_NONE;
+	if (q->n_elems > MAX_FLAT || g->n_flat > MAX_FLAT - q->n_elems)
+		return bad(g, "%s: more parameters than a model may have", q->name);
+	g->n_flat += (q->n_elems + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
+	return g->n_params++;
+}
+
+static struct rd_node_op op_of(enum rd_op op, rd_ref a, rd_ref b, rd_ref c)
+{
+	return (struct rd_node_op){.op = op, .in = {a, b, c}, .out = RD_NONE, .param = {RD_NONE, RD_NONE}};
+}
+
+static bool same_dims(struct rd_dims a, struct rd_dims b)
+{
+	return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w)
+{
+	return add_node(g, op_of(RD_OP_INPUT, RD_NONE, RD_NONE, RD_NONE), (struct rd_dims){g->batch, c, h, w}, false);
+}
+
+rd_ref rd_graph_raw_input(struct rd_graph *g)
+{
+	return add_node(g, op_of(RD_OP_INPUT, RD_NONE, RD_NONE, RD_NONE), (struct rd_dims){g->batch, 1, 1, 1}, true);
+}
+
+rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o)
+{
+	struct rd_dims d = rd_graph_dims(g, x), y;
+	struct rd_node_op op = op_of(RD_OP_CONV, x, o.residual, RD_NONE);
+	double fan_in = (double)d.c * o.kernel * o.kernel;
+
+	if (g->err.code)
+		return RD_NONE;
+	op.u.conv = (struct rd_conv2d_desc){d, out_c, o.kernel, o.stride, o.pad_lo, o.pad_hi};
+	if (out_c < 1 || d.h + o.pad_lo + o.pad_hi < o.kernel || d.w + o.pad_lo + o.pad_hi < o.kernel)
+		return bad(g, "%s: a %dx%d convolution does not fit %lldx%lld", name, o.kernel, o.kernel, (long long)d.h,
+		           (long long)d.w);
+	y = rd_conv2d_out(&op.u.conv);
+	if (o.residual != RD_NONE && !same_dims(y, rd_graph_dims(g, o.residual)))
+		return bad(g, "%s: the residual has another shape", name);
+	op.param[0] = add_param(g, name, "weight", rd_shape_make(4, (int64_t[]){out_c, d.c, o.kernel, o.kernel}),
+	                        RD_INIT_FAN_IN, fan_in);
+	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, fan_in);
+	return add_node(g, op, y, false);
+}
+
+rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
+{
+	struct rd_dims d = rd_graph_dims(g, x), y = {d.n, out_c, d.h, d.w};
+	struct rd_node_op op = op_of(RD_OP_LINEAR, x, residual, RD_NONE);
+
+	if (g->err.code)
+		return RD_NONE;
+	if (out_c < 1 || (residual != RD_NONE && !same_dims(y, rd_graph_dims(g, residual))))
+		return bad(g, "%s: the residual has another shape", name);
+	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), RD_INIT_FAN_IN, (double)d.c);
+	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, (double)d.c);
+	return add_node(g, op, y, false);
+}
+
+rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o)
+{
+	struct rd_dims d = rd_graph_dims(g, x), c = {d.n, d.c, 1, 1}, ss = {d.n, 2 * d.c, 1, 1};
+	struct rd_node_op op = op_of(RD_OP_GROUPNORM, x, o.chan, o.scale_shift);
+
+	if (g->err.code)
+		return RD_NONE;
+	if (o.groups < 1 || d.c % o.groups)
+		return bad(g, "%s: %lld channels do not divide into %lld groups", name, (long long)d.c, (long long)o.groups);
+	if ((o.chan != RD_NONE && !same_dims(c, rd_graph_dims(g, o.chan))) ||
+	    (o.scale_shift != RD_NONE && !same_dims(ss, rd_graph_dims(g, o.scale_shift))))
+		return bad(g, "%s: the time embedding has another shape", name);
+	op.u.groupnorm = (struct rd_groupnorm_desc){d, o.groups, o.eps, o.act};
+	op.param[0] = add_param(g, name, "weight", rd_shape_make(1, &d.c), RD_INIT_ONE, 1);
+	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, &d.c), RD_INIT_ZERO, 1);
+	return add_node(g, op, d, false);
+}
+
+rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads)
+{
+	struct rd_dims d = rd_graph_dims(g, q);
+	struct rd_node_op op = op_of(RD_OP_ATTENTION, q, k, v);
+
+	if (g->err.code)
+		return RD_NONE;
+	if (!same_dims(d, rd_graph_dims(g, k)) || !same_dims(d, rd_graph_dims(g, v)))
+		return bad(g, "attention: q, k and v of different shapes");
+	if (heads < 1 || d.c % heads)
+		return bad(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
+	if (q == k || q == v || k == v) /* their gradients are written side by side */
+		return bad(g, "attention: q, k and v must be three values");
+	op.u.attention = (struct rd_attention_desc){d, heads, (float)(1 / sqrt((double)(d.c / heads)))};
+	return add_node(g, op, d, false);
+}
+
+rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act)
+{
+	struct rd_node_op op = op_of(RD_OP_ACT, x, RD_NONE, RD_NONE);
+
+	op.u.act = act;
+	return add_node(g, op, rd_graph_dims(g, x), false);
+}
+
+rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b)
+{
+	if (!g->err.code && !same_dims(rd_graph_dims(g, a), rd_graph_dims(g, b)))
+		return bad(g, "a sum of two shapes");
+	return add_node(g, op_of(RD_OP_ADD, a, b, RD_NONE), rd_graph_dims(g, a), false);
+}
+
+rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s)
+{
+	struct rd_node_op op = op_of(RD_OP_SCALE, x, RD_NONE, RD_NONE);
+
+	op.u.scale = s;
+	return s == 1 ? x : add_node(g, op, rd_graph_dims(g, x), false);
+}
+
+rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b)
+{
+	struct rd_dims da = rd_graph_dims(g, a), db = rd_graph_dims(g, b);
+
+	if (!g->err.code && (da.n != db.n || da.h != db.h || da.w != db.w))
+		return bad(g, "concatenation of %lldx%lld and %lldx%lld images", (long long)da.h, (long long)da.w,
+		           (long long)db.h, (long long)db.w);
+	if (!g->err.code && a == b) /* their gradients are written side by side */
+		return bad(g, "concatenation of a value with itself");
+	da.c += db.c;
+	return add_node(g, op_of(RD_OP_CONCAT, a, b, RD_NONE), da, false);
+}
+
+rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+
+	d.h *= 2;
+	d.w *= 2;
+	return add_node(g, op_of(RD_OP_UPSAMPLE2, x, RD_NONE, RD_NONE), d, false);
+}
+
+rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+
+	d.h /= 2;
+	d.w /= 2;
+	return add_node(g, op_of(RD_OP_AVGPOOL2, x, RD_NONE, RD_NONE), d, false);
+}
+
+rd_ref rd_graph_timestep(struct rd_graph *g, rd_ref t, int64_t dim, bool flip_sin_to_cos, double freq_shift)
+{
+	struct rd_node_op op = op_of(RD_OP_TIMESTEP, t, RD_NONE, RD_NONE);
+
+	if (!g->err.code && (dim < 4 || dim % 2))
+		return bad(g, "time embedding of %lld: an even width of at least 4 expected", (long long)dim);
+	op.u.timestep = (struct rd_timestep_desc){g->batch, dim, flip_sin_to_cos, (float)freq_shift, 10000};
+	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1}, false);
+}
+
+rd_ref rd_graph_embed(struct rd_graph *g, rd_ref label, const char *name, int64_t rows, int64_t dim)
+{
+	struct rd_node_op op = op_of(RD_OP_EMBED, label, RD_NONE, RD_NONE);
+
+	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){rows, dim}), RD_INIT_NORMAL, 1);
+	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1}, false);
+}
+
+void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
+{
+	memset(flat, 0, g->n_flat * sizeof *flat);
+	for (int i = 0; i < g->n_params; i++) {
+		const struct rd_param *p = &g->param[i];
+		float *w = flat + p->offset, bound = (float)(1 / sqrt(p->fan_in));
+		uint32_t *words = (uint32_t *)(void *)w;
+
+		switch (p->init) {
+		case RD_INIT_FAN_IN: /* 24 bits of each word as a point of (-1, 1) */
+			rd_rng_words(seed, RD_RNG_INIT, (uint64_t)i, words, p->n_elems);
+			for (size_t k = 0; k < p->n_elems; k++)
+				w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
+			break;
+		case RD_INIT_NORMAL: rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems); break;
+		case RD_INIT_ONE:
+			for (size_t k = 0; k < p->n_elems; k++)
+				w[k] = 1;
+			break;
+		default: break;
+		}
+	}
+}

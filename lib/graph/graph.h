@@ -1,0 +1,108 @@
+/* A network as a graph of operations over logical shapes. A network's file calls these and knows nothing else: forward,
+ * backward, memory and device are the executor's (lib/graph/exec.h).
+ *
+ * Errors are sticky: after the first, every call returns RD_NONE, and rd_graph_check gives the message. Shapes are checked
+ * as the graph is built. */
+#ifndef RD_LIB_GRAPH_GRAPH_H
+#define RD_LIB_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+#include "lib/base/tensor.h"
+
+#define RD_NONE (-1)
+#define RD_PARAM_NAME 112
+#define RD_PARAM_ALIGN 16 /* floats; every parameter starts at a multiple of this in the flat array */
+
+typedef int rd_ref;   /* a value of the graph */
+typedef int rd_pref;  /* a parameter of the graph */
+
+enum rd_init { RD_INIT_FAN_IN /* uniform in +-1/sqrt(fan_in) */, RD_INIT_ZERO, RD_INIT_ONE, RD_INIT_NORMAL };
+
+struct rd_param {
+	char name[RD_PARAM_NAME];
+	struct rd_shape shape;
+	size_t offset, n_elems; /* in the flat array of all parameters */
+	enum rd_init init;
+	double fan_in;
+};
+
+enum rd_op {
+	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_EMBED, RD_OP_CONV, RD_OP_LINEAR, RD_OP_GROUPNORM, RD_OP_ATTENTION, RD_OP_ACT, RD_OP_ADD,
+	RD_OP_SCALE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2, RD_N_OPS
+};
+
+struct rd_node_op {
+	enum rd_op op;
+	rd_ref in[3];    /* RD_NONE where absent; what each slot is, op by op, is in lib/graph/ops.c */
+	rd_ref out;
+	rd_pref param[2];
+	union {
+		struct rd_conv2d_desc conv;
+		struct rd_groupnorm_desc groupnorm;
+		struct rd_attention_desc attention;
+		struct rd_timestep_desc timestep;
+		enum rd_act act;
+		float scale;
+	} u;
+};
+
+struct rd_value {
+	struct rd_dims d;
+	bool raw; /* n 32-bit words, not an activation: times, labels */
+	int producer;
+};
+
+struct rd_graph {
+	int64_t batch;
+	int n_nodes, n_values, n_params;
+	struct rd_node_op *node;
+	struct rd_value *value;
+	struct rd_param *param;
+	size_t n_flat;                 /* floats of the flat parameter array, padding (zero) included */
+	rd_ref x, t, label, y;         /* the network's inputs (label may be RD_NONE) and its output */
+	struct rd_err err;
+	int cap_nodes, cap_values, cap_params;
+};
+
+int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e) RD_MUST;
+void rd_graph_free(struct rd_graph *g);
+int rd_graph_check(const struct rd_graph *g, struct rd_err *e) RD_MUST;
+struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v);
+int64_t rd_graph_param_count(const struct rd_graph *g); /* elements without padding */
+
+/* inputs: x (batch, c, h, w); t one f32 an image; label one i32 an image */
+rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
+rd_ref rd_graph_raw_input(struct rd_graph *g);
+
+/* Parameters are declared by the layers below as `name.weight` and `name.bias`. */
+struct rd_conv_opts {
+	int kernel, stride, pad_lo, pad_hi;
+	rd_ref residual; /* added to the result; RD_NONE: nothing */
+};
+rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o);
+rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual);
+
+struct rd_norm_opts {
+	int64_t groups;
+	float eps;
+	enum rd_act act;
+	rd_ref chan, scale_shift; /* see groupnorm_fwd; RD_NONE: not there */
+};
+rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o);
+
+rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads);
+rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act);
+rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b);
+rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s); /* s = 1 gives x itself */
+rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b);
+rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x);
+rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x);
+rd_ref rd_graph_timestep(struct rd_graph *g, rd_ref t, int64_t dim, bool flip_sin_to_cos, double freq_shift);
+rd_ref rd_graph_embed(struct rd_graph *g, rd_ref label, const char *name, int64_t rows, int64_t dim);
+
+/* The flat array of new weights: a function of seed and the parameters' order alone. */
+void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat);
+
+#endif

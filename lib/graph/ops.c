@@ -1,0 +1,303 @@
+/* What each operation of a graph does on a backend. Operands:
+ *   conv, linear   x, residual (added; may be absent)     params weight, bias
+ *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
+ *   attention      q, k, v                                aux: probabilities
+ *   act, scale, upsample2, avgpool2   x
+ *   add, concat    a, b
+ *   timestep       times (raw); embed: labels (raw)       param table */
+#include "lib/graph/exec_impl.h"
+
+#define NODE const struct rd_node_op *n = &x->g->node[i]
+
+static struct rd_dims dims(const struct rd_exec *x, rd_ref v)
+{
+	return x->g->value[v].d;
+}
+
+static void *val(const struct rd_exec *x, rd_ref v)
+{
+	return v == RD_NONE ? NULL : x->val[v];
+}
+
+static const float *par(const struct rd_exec *x, rd_pref p)
+{
+	return x->w + x->g->param[p].offset;
+}
+
+static float *dpar(const struct rd_exec *x, rd_pref p)
+{
+	return x->dw + x->g->param[p].offset;
+}
+
+/* The buffer for operand k's gradient, NULL where none is to be computed. */
+static void *din(const struct rd_exec *x, int i, int k)
+{
+	enum rd_grad_mode m = x->mode[i][k];
+
+	return m == RD_GRAD_WRITE || m == RD_GRAD_ACC ? x->grad[x->g->node[i].in[k]] : NULL;
+}
+
+static int acc(const struct rd_exec *x, int i, int k)
+{
+	return x->mode[i][k] == RD_GRAD_ACC;
+}
+
+static const void *dout(const struct rd_exec *x, int i)
+{
+	return x->grad[x->g->node[i].out];
+}
+
+/* The residual to be added to: y is that buffer already, or becomes a copy of it. */
+static int begin_residual(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	if (n->in[1] == RD_NONE || x->in_place[i])
+		return 0;
+	return x->be->scale(x->dev, dims(x, n->out), 1, x->val[n->in[1]], x->val[n->out], 0, e);
+}
+
+/* The output's gradient goes on to operand k as it is. */
+static int pass_grad(struct rd_exec *x, int i, int k, struct rd_err *e)
+{
+	NODE;
+	void *d = din(x, i, k);
+
+	return d ? x->be->scale(x->dev, dims(x, n->out), 1, dout(x, i), d, acc(x, i, k), e) : 0;
+}
+
+static int no_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	(void)x;
+	(void)i;
+	(void)e;
+	return 0;
+}
+
+static int timestep_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->timestep(x->dev, &n->u.timestep, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int embed_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	struct rd_dims d = dims(x, n->out);
+
+	return x->be->embed_fwd(x->dev, d.n, d.c, par(x, n->param[0]), val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int embed_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	struct rd_dims d = dims(x, n->out);
+
+	return x->be->embed_bwd(x->dev, d.n, d.c, val(x, n->in[0]), dout(x, i), dpar(x, n->param[0]), e);
+}
+
+static size_t conv_ws(const struct rd_exec *x, int i)
+{
+	return x->be->conv2d_ws_bytes(x->conv[i]);
+}
+
+static int conv_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = begin_residual(x, i, e);
+
+	return rc ? rc : x->be->conv2d_fwd(x->dev, x->conv[i], x->packed[i], par(x, n->param[1]), val(x, n->in[0]),
+	                                   val(x, n->out), n->in[1] != RD_NONE, x->ws, e);
+}
+
+static int conv_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = x->be->conv2d_bwd(x->dev, x->conv[i], x->packed[i], val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0),
+	                           dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
+
+	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
+}
+
+static int linear_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = begin_residual(x, i, e);
+
+	return rc ? rc : x->be->linear_fwd(x->dev, dims(x, n->in[0]), dims(x, n->out).c, val(x, n->in[0]),
+	                                   par(x, n->param[0]), par(x, n->param[1]), val(x, n->out), n->in[1] != RD_NONE, e);
+}
+
+static int linear_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = x->be->linear_bwd(x->dev, dims(x, n->in[0]), dims(x, n->out).c, val(x, n->in[0]), par(x, n->param[0]),
+	                           dout(x, i), din(x, i, 0), acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), e);
+
+	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
+}
+
+static size_t groupnorm_aux(const struct rd_exec *x, const struct rd_node_op *n)
+{
+	(void)x;
+	return (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups) * 2 * sizeof(float);
+}
+
+static size_t groupnorm_ws(const struct rd_exec *x, int i)
+{
+	return x->be->groupnorm_ws_bytes(&x->g->node[i].u.groupnorm);
+}
+
+static int groupnorm_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->groupnorm_fwd(x->dev, &n->u.groupnorm, val(x, n->in[0]), val(x, n->in[1]), par(x, n->param[0]),
+	                            par(x, n->param[1]), val(x, n->in[2]), val(x, n->out), x->aux[i], x->ws, e);
+}
+
+static int groupnorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->groupnorm_bwd(x->dev, &n->u.groupnorm, val(x, n->in[0]), val(x, n->in[1]), par(x, n->param[0]),
+	                            par(x, n->param[1]), val(x, n->in[2]), x->aux[i], dout(x, i), din(x, i, 0), acc(x, i, 0),
+	                            din(x, i, 1), acc(x, i, 1), dpar(x, n->param[0]), dpar(x, n->param[1]), din(x, i, 2),
+	                            acc(x, i, 2), x->ws, e);
+}
+
+static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
+{
+	const struct rd_attention_desc *a = &n->u.attention;
+	int64_t tokens = a->d.h * a->d.w;
+
+	return x->opts.training ? (size_t)(a->d.n * a->heads * tokens * tokens) * sizeof(float) : 0;
+}
+
+static size_t attention_ws(const struct rd_exec *x, int i)
+{
+	return x->be->attention_ws_bytes(x->dev, &x->g->node[i].u.attention);
+}
+
+static int attention_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->attention_fwd(x->dev, &n->u.attention, val(x, n->in[0]), val(x, n->in[1]), val(x, n->in[2]),
+	                            val(x, n->out), x->opts.training ? x->aux[i] : NULL, x->ws, e);
+}
+
+static int attention_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->attention_bwd(x->dev, &n->u.attention, val(x, n->in[0]), val(x, n->in[1]), val(x, n->in[2]), x->aux[i],
+	                            dout(x, i), din(x, i, 0), acc(x, i, 0), din(x, i, 1), acc(x, i, 1), din(x, i, 2),
+	                            acc(x, i, 2), x->ws, e);
+}
+
+static int act_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->act_fwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int act_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->act_bwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int add_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->add(x->dev, dims(x, n->out), val(x, n->in[0]), val(x, n->in[1]), val(x, n->out), e);
+}
+
+static int add_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	int rc = pass_grad(x, i, 0, e);
+
+	return rc ? rc : pass_grad(x, i, 1, e);
+}
+
+static int scale_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->scale(x->dev, dims(x, n->out), n->u.scale, val(x, n->in[0]), val(x, n->out), 0, e);
+}
+
+static int scale_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->scale(x->dev, dims(x, n->out), n->u.scale, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int concat_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->concat_fwd(x->dev, dims(x, n->in[0]), dims(x, n->in[1]).c, val(x, n->in[0]), val(x, n->in[1]),
+	                         val(x, n->out), e);
+}
+
+static int concat_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->concat_bwd(x->dev, dims(x, n->in[0]), dims(x, n->in[1]).c, dout(x, i), din(x, i, 0), acc(x, i, 0),
+	                         din(x, i, 1), acc(x, i, 1), e);
+}
+
+static int upsample2_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->upsample2_fwd(x->dev, dims(x, n->in[0]), val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int upsample2_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->upsample2_bwd(x->dev, dims(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int avgpool2_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->avgpool2_fwd(x->dev, dims(x, n->in[0]), val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int avgpool2_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->avgpool2_bwd(x->dev, dims(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+const struct rd_op_impl rd_ops[RD_N_OPS] = {
+	[RD_OP_INPUT] = {.name = "input", .shares = -1, .passes = -1, .fwd = no_fwd},
+	[RD_OP_TIMESTEP] = {.name = "timestep", .shares = -1, .passes = -1, .fwd = timestep_fwd},
+	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
+	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .shares = 1, .passes = 1, .ws_bytes = conv_ws, .fwd = conv_fwd,
+	                .bwd = conv_bwd},
+	[RD_OP_LINEAR] = {.name = "linear", .keeps = {true}, .shares = 1, .passes = 1, .fwd = linear_fwd, .bwd = linear_bwd},
+	[RD_OP_GROUPNORM] = {.name = "groupnorm", .keeps = {true, true, true}, .shares = -1, .passes = -1,
+	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
+	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,
+	                     .aux_bytes = attention_aux, .ws_bytes = attention_ws, .fwd = attention_fwd, .bwd = attention_bwd},
+	[RD_OP_ACT] = {.name = "act", .keeps = {true}, .shares = 0, .passes = -1, .fwd = act_fwd, .bwd = act_bwd},
+	[RD_OP_ADD] = {.name = "add", .shares = 0, .passes = 0, .fwd = add_fwd, .bwd = add_bwd},
+	[RD_OP_SCALE] = {.name = "scale", .shares = 0, .passes = -1, .fwd = scale_fwd, .bwd = scale_bwd},
+	[RD_OP_CONCAT] = {.name = "concat", .shares = -1, .passes = -1, .fwd = concat_fwd, .bwd = concat_bwd},
+	[RD_OP_UPSAMPLE2] = {.name = "upsample2", .shares = -1, .passes = -1, .fwd = upsample2_fwd, .bwd = upsample2_bwd},
+	[RD_OP_AVGPOOL2] = {.name = "avgpool2", .shares = -1, .passes = -1, .fwd = avgpool2_fwd, .bwd = avgpool2_bwd},
+};

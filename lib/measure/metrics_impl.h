@@ -1,0 +1,79 @@
+/* Private to lib/metrics*.c: subsets of points, resamples, and the two loops over coordinates. */
+#ifndef RD_LIB_MEASURE_METRICS_IMPL_H
+#define RD_LIB_MEASURE_METRICS_IMPL_H
+
+#include "lib/measure/metrics.h"
+
+/* A subset of points, by reference. */
+struct rd_rows {
+	const float **at;
+	int64_t n;
+	size_t d;
+};
+
+/* Uses of RD_RNG_METRIC: the upper bits of the sample index keep them apart. */
+enum rd_draw { RD_DRAW_DIRECTION = 1, RD_DRAW_SUBSET, RD_DRAW_RESAMPLE };
+static inline uint64_t rd_draw_index(enum rd_draw what, int side, uint64_t i)
+{
+	return (uint64_t)what << 56 | (uint64_t)side << 48 | i;
+}
+
+/* Resample r of n samples, drawn with replacement: how often each was drawn is at count[r * n ..]. Free count. */
+struct rd_boot {
+	int replicates;
+	int64_t n;
+	uint32_t *count;
+};
+int rd_boot_new(struct rd_boot *b, int64_t n, int side, const struct rd_metrics_opts *o, struct rd_err *e) RD_MUST;
+
+/* Standard deviation of v[0 .. n-1]. */
+double rd_boot_se(const double *v, int n);
+
+int rd_metrics_sliced(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
+                      struct rd_metrics *out, struct rd_err *e) RD_MUST;
+/* energy and mmd, which share the matrices of distances */
+int rd_metrics_pairwise(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
+                        struct rd_metrics *out, struct rd_err *e) RD_MUST;
+
+/* Sums in a fixed order over lanes that the compiler can keep in vector registers. */
+#define RD_LANES 16
+
+static inline double rd_sum_lanes(const float acc[RD_LANES])
+{
+	double s = 0;
+
+	for (int l = 0; l < RD_LANES; l++)
+		s += (double)acc[l];
+	return s;
+}
+
+static inline double rd_dot(const float *x, const float *y, size_t d)
+{
+	float acc[RD_LANES] = {0};
+	size_t i = 0;
+
+	for (; i + RD_LANES <= d; i += RD_LANES)
+		for (int l = 0; l < RD_LANES; l++)
+			acc[l] += x[i + (size_t)l] * y[i + (size_t)l];
+	for (int l = 0; i < d; i++, l++)
+		acc[l] += x[i] * y[i];
+	return rd_sum_lanes(acc);
+}
+
+static inline double rd_sqdist(const float *x, const float *y, size_t d)
+{
+	float acc[RD_LANES] = {0};
+	size_t i = 0;
+
+	for (; i + RD_LANES <= d; i += RD_LANES)
+		for (int l = 0; l < RD_LANES; l++) {
+			const float t = x[i + (size_t)l] - y[i + (size_t)l];
+
+			acc[l] += t * t;
+		}
+	for (int l = 0; i < d; i++, l++)
+		acc[l] += (x[i] - y[i]) * (x[i] - y[i]);
+	return rd_sum_lanes(acc);
+}
+
+#endif

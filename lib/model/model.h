@@ -1,0 +1,48 @@
+/* A model folder in diffusers' layout (rdmodel(5)): configs, weights, and what a rectified model remembers of its making. */
+#ifndef RD_LIB_MODEL_MODEL_H
+#define RD_LIB_MODEL_MODEL_H
+
+#include "lib/net/net.h"
+#include "lib/model/scheduler.h"
+
+struct rd_model {
+	char *dir;
+	char *index_text, *config_text, *scheduler_text; /* the files as they were, to be written again to the byte */
+	struct rd_net net;
+	struct rd_scheduler scheduler;
+	struct rd_graph *params;  /* of batch 1: the table of parameters */
+	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
+	json_t *meta;             /* safetensors metadata, an object of strings */
+	char hash[17];            /* of the weights, 16 hex digits */
+	int64_t null_class;       /* class that stands for "no class"; -1: none recorded */
+};
+
+/* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors are RD_EINPUT. */
+int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
+
+/* The network that DIR's config describes; its weights and its scheduler are not looked at. */
+int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
+
+/* A new model from a JSON file {"unet": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
+ * rd_model_init_weights. */
+int rd_model_from_config(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;
+int rd_model_init_weights(struct rd_model *m, uint64_t seed, struct rd_err *e) RD_MUST;
+void rd_model_free(struct rd_model *m);
+
+/* Writes DIR beside its target, synced, and renames: the configs of m to the byte; `main` as diffusion_pytorch_model
+ * .safetensors with meta; `raw`, if not NULL, as variant "raw"; card as README.md. A DIR that is there is replaced only with replace. */
+struct rd_model_out {
+	const float *main, *raw; /* flat */
+	const json_t *meta, *raw_meta;
+	const char *card;
+	bool replace;
+};
+int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e) RD_MUST;
+
+/* 16 hex digits of n floats. */
+void rd_model_hash(const float *w, size_t n, char out[17]);
+
+/* What a stream's meta says of a model: {"model":hash,"form":..,"prediction":..,"sample_shape":[..],"classes":n} added to meta. */
+void rd_model_describe(const struct rd_model *m, json_t *meta);
+
+#endif

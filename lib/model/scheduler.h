@@ -1,0 +1,29 @@
+/* scheduler_config.json of a diffusers folder: the model's form, prediction type, and how it would be sampled. */
+#ifndef RD_LIB_MODEL_SCHEDULER_H
+#define RD_LIB_MODEL_SCHEDULER_H
+
+#include <jansson.h>
+
+#include "lib/ode/grid.h"
+#include "lib/ode/predict.h"
+#include "lib/ode/solver.h"
+
+struct rd_scheduler {
+	char class_name[64];
+	struct rd_schedule schedule;
+	enum rd_pred pred;
+	enum rd_solver solver;      /* the config's own; dpm++2m where the class has no deterministic one (DDPMScheduler) */
+	struct rd_grid_opts grid;   /* steps 0; trailing where the class has no deterministic solver */
+	bool clip;                  /* clip_sample: x0 is clamped to +-clip_range at every step */
+	double clip_range;
+};
+
+/* DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, and RectdiffScheduler for what
+ * diffusers has no class for (rdmodel(5)). Absent keys take diffusers' defaults; what we do not have is refused by name. */
+int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
+
+/* From a file, or from DIR/scheduler_config.json or DIR/scheduler/scheduler_config.json. */
+int rd_scheduler_load(struct rd_scheduler *s, const char *path, struct rd_err *e) RD_MUST;
+void rd_scheduler_free(struct rd_scheduler *s);
+
+#endif

@@ -1,0 +1,26 @@
+/* a x + b y with the same numbers for every image of a batch: what solvers and prediction formulas are made of. Holds the
+ * coefficients on the device, where the kernel wants one per image. */
+#ifndef RD_LIB_ODE_LINCOMB_H
+#define RD_LIB_ODE_LINCOMB_H
+
+#include "kernels/kernels.h"
+
+struct rd_lincomb {
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_dims d;
+	void *coef[2]; /* device, [n] f32 */
+	float *host;   /* [n] */
+};
+
+int rd_lincomb_init(struct rd_lincomb *l, const struct rd_backend *be, struct rd_dev *dev, struct rd_dims d,
+                    struct rd_err *e) RD_MUST;
+void rd_lincomb_free(struct rd_lincomb *l); /* a zeroed struct is fine */
+
+/* out = a x + b y; y may be NULL (then b is not used); out may be x or y. Device activations of dims d. */
+int rd_lincomb(struct rd_lincomb *l, double a, const void *x, double b, const void *y, void *out, struct rd_err *e) RD_MUST;
+
+/* v into all n numbers of a device array of f32. */
+int rd_lincomb_fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e) RD_MUST;
+
+#endif

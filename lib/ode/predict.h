@@ -1,0 +1,29 @@
+/* Prediction types: what a network's output F means, by algebra, for any form.
+ *
+ *   epsilon  F = eps                     x0 = (x - sigma F)/alpha            needs alpha > 0
+ *   sample   F = x0                      eps = (x - alpha F)/sigma           needs sigma > 0
+ *   v        F = alpha eps - sigma x0    x0 = (alpha x - sigma F)/(alpha^2 + sigma^2)
+ *   flow     F = eps - x0                x0 = (x - sigma F)/(alpha + sigma)
+ *
+ * All are affine in (x, F), so a type is four numbers at a given (alpha, sigma). */
+#ifndef RD_LIB_ODE_PREDICT_H
+#define RD_LIB_ODE_PREDICT_H
+
+#include "lib/base/err.h"
+
+enum rd_pred { RD_PRED_EPSILON, RD_PRED_SAMPLE, RD_PRED_V, RD_PRED_FLOW };
+
+extern const char *const rd_pred_names[]; /* "epsilon", "sample", "v", "flow", NULL; index is enum rd_pred */
+
+struct rd_pred_coef {
+	double x0_x, x0_f;   /* x0  = x0_x x + x0_f F */
+	double eps_x, eps_f; /* eps = eps_x x + eps_f F */
+};
+
+/* RD_EDOMAIN where the formula divides by zero (epsilon at alpha = 0, sample at sigma = 0). */
+int rd_pred_coef(enum rd_pred p, double alpha, double sigma, struct rd_pred_coef *c, struct rd_err *e) RD_MUST;
+
+/* The output that is exact for (x0, eps): F = *on_x0 x0 + *on_eps eps. */
+void rd_pred_target(enum rd_pred p, double alpha, double sigma, double *on_x0, double *on_eps);
+
+#endif

@@ -1,0 +1,176 @@
+#include "lib/sample/denoiser.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+#include "lib/ode/lincomb.h"
+
+struct rd_denoiser {
+	const struct rd_model *m;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_denoiser_opts o;
+	struct rd_graph *g;
+	struct rd_exec *x;
+	struct rd_dims d;
+	float *w;                 /* device */
+	void *f_null;             /* device activation: the unconditional output */
+	struct rd_lincomb lin;
+	int32_t *label, *null;    /* host [n] */
+};
+
+static int check_options(struct rd_denoiser *d, struct rd_err *e)
+{
+	if (d->o.null_class < 0)
+		d->o.null_class = d->m->null_class;
+	if (d->o.null_class >= d->m->net.classes)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)d->o.null_class,
+		               (long long)d->m->net.classes - 1);
+	if (d->o.guidance == 1)
+		return RD_OK;
+	if (!d->m->net.classes)
+		return rd_fail(e, RD_EUSAGE, "guidance %g: %s has no classes", d->o.guidance, d->m->dir);
+	if (d->o.null_class < 0)
+		return rd_fail(e, RD_EUSAGE, "guidance %g: %s records no null class; name it with --null-class", d->o.guidance,
+		               d->m->dir);
+	return RD_OK;
+}
+
+static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
+{
+	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
+	void **host[] = {(void **)&d->label, (void **)&d->null};
+	int rc;
+
+	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
+	if (!rc)
+		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
+	if (!rc && d->o.guidance != 1)
+		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
+	if (!rc)
+		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
+	for (int i = 0; i < 2 && !rc; i++)
+		rc = rd_alloc0(host[i], n, sizeof *d->label, "denoiser", e);
+	return rc ? rc : rd_exec_load(d->x, d->w, e);
+}
+
+int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
+                    int64_t batch, const struct rd_denoiser_opts *o, struct rd_err *e)
+{
+	struct rd_denoiser *d;
+	void *p;
+	int rc = rd_alloc0(&p, 1, sizeof *d, "denoiser", e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	d = p;
+	d->m = m;
+	d->be = be;
+	d->dev = dev;
+	d->o = *o;
+	rc = check_options(d, e);
+	if (!rc)
+		rc = rd_net_build(&m->net, batch, &d->g, e);
+	if (!rc) {
+		d->d = rd_graph_dims(d->g, d->g->x);
+		rc = rd_exec_new(&d->x, d->g, be, dev, (struct rd_exec_opts){0}, e);
+	}
+	if (!rc)
+		rc = alloc_all(d, e);
+	if (!rc) {
+		for (int64_t i = 0; i < batch; i++)
+			d->null[i] = (int32_t)d->o.null_class;
+		*out = d;
+		return RD_OK;
+	}
+	rd_denoiser_free(d);
+	return rc;
+}
+
+void rd_denoiser_free(struct rd_denoiser *d)
+{
+	if (!d)
+		return;
+	void *dev_bufs[] = {d->w, d->f_null};
+	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
+		if (dev_bufs[i])
+			d->be->release(d->dev, dev_bufs[i]);
+	rd_exec_free(d->x);
+	rd_graph_free(d->g);
+	free(d->label);
+	free(d->null);
+	rd_lincomb_free(&d->lin);
+	free(d);
+}
+
+struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d)
+{
+	return d->d;
+}
+
+int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e)
+{
+	if (!d->m->net.classes)
+		return RD_OK;
+	if (!label && d->o.null_class < 0)
+		return rd_fail(e, RD_EUSAGE, "%s is conditional and records no null class: labels are needed", d->m->dir);
+	for (int64_t i = 0; label && i < d->d.n; i++)
+		if (label[i] < 0 || label[i] >= d->m->net.classes)
+			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
+			               d->m->dir, (long long)d->m->net.classes - 1);
+	memcpy(d->label, label ? label : d->null, (size_t)d->d.n * sizeof *d->label);
+	return RD_OK;
+}
+
+/* The network's output at node for the given labels, in the executor's output buffer. */
+static int forward(struct rd_denoiser *d, const struct rd_node *node, const void *x, const int32_t *label, struct rd_err *e)
+{
+	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
+	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
+
+	if (!rc)
+		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
+	if (!rc && d->g->label != RD_NONE)
+		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
+	return rc ? rc : rd_exec_forward(d->x, e);
+}
+
+/* out = a x + b f. Where alpha is small both terms are large and nearly cancel (x0 of an epsilon model), so the difference is
+ * taken first and then scaled: f32 rounds the small thing rather than the large ones. */
+static int affine(struct rd_denoiser *d, double a, const void *x, double b, const void *f, void *out, struct rd_err *e)
+{
+	int rc;
+
+	if (!(fabs(a) > 1))
+		return rd_lincomb(&d->lin, a, x, b, f, out, e);
+	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
+	return rc ? rc : d->be->scale(d->dev, d->d, (float)a, out, out, 0, e);
+}
+
+int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	struct rd_denoiser *d = ctx;
+	void *f = rd_exec_value(d->x, d->g->y);
+	struct rd_pred_coef c;
+	int rc = rd_pred_coef(d->m->scheduler.pred, node->alpha, node->sigma, &c, e);
+
+	if (!rc && d->o.guidance != 1) {
+		rc = forward(d, node, x, d->null, e);
+		if (!rc)
+			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
+	}
+	if (!rc)
+		rc = forward(d, node, x, d->label, e);
+	if (!rc && d->o.guidance != 1)
+		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
+	if (!rc)
+		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
+	if (!rc)
+		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
+	if (!rc && d->o.clip)
+		rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
+	return rc;
+}

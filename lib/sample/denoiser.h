@@ -1,0 +1,30 @@
+/* A model on a device as a function: (x, node, labels) -> (x0, eps), with guidance and clipping. What a solver calls. */
+#ifndef RD_LIB_SAMPLE_DENOISER_H
+#define RD_LIB_SAMPLE_DENOISER_H
+
+#include "lib/graph/exec.h"
+#include "lib/model/model.h"
+
+struct rd_denoiser;
+
+struct rd_denoiser_opts {
+	double guidance;     /* W: F_null + W (F - F_null); 1: one evaluation, no null class needed */
+	int64_t null_class;  /* -1: what the model records */
+	bool clip;           /* clamp x0 to +-clip_range (eps is left as predicted, as DDIMScheduler does) */
+	double clip_range;
+};
+
+/* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class. */
+int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
+                    int64_t batch, const struct rd_denoiser_opts *o, struct rd_err *e) RD_MUST;
+void rd_denoiser_free(struct rd_denoiser *d);
+struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
+
+/* Labels of the images from here on (host, [batch], each in [0, classes)); NULL: the null class for all. A conditional model
+ * without a null class needs labels: RD_EUSAGE. */
+int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e) RD_MUST;
+
+/* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device activations. */
+int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
+
+#endif

@@ -1,0 +1,225 @@
+#include "lib/sample/sampler.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+
+struct rd_sampler {
+	const struct rd_model *m;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_sampler_opts o;
+	struct rd_grid grid;
+	int64_t n;                 /* images the device side below is made for; 0: not made yet */
+	struct rd_denoiser *denoiser;
+	struct rd_ode *ode;
+	void *x;                   /* device activation */
+	float *host;               /* [n, dim] */
+	int32_t *label;            /* [n] */
+	/* of the run under way */
+	int64_t used;
+	struct rd_record *rec;
+};
+
+struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool honour_clip)
+{
+	return (struct rd_sampler_opts){
+		.solver = s->solver,
+		.grid = s->grid,
+		.denoise = {.guidance = 1, .null_class = -1, .clip = honour_clip && s->clip, .clip_range = s->clip_range},
+		.batch = 64,
+	};
+}
+
+static int check_nodes(const struct rd_sampler *s, struct rd_err *e)
+{
+	struct rd_pred_coef c;
+	int rc = 0;
+
+	for (int k = 0; k < s->grid.steps && !rc; k++)
+		rc = rd_pred_coef(s->m->scheduler.pred, s->grid.from[k].alpha, s->grid.from[k].sigma, &c, e);
+	return rc;
+}
+
+int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
+                   const struct rd_sampler_opts *o, struct rd_err *e)
+{
+	struct rd_sampler *s;
+	void *p;
+	int rc = rd_alloc0(&p, 1, sizeof *s, "sampler", e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	s = p;
+	s->m = m;
+	s->be = be;
+	s->dev = dev;
+	s->o = *o;
+	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &o->grid, e);
+	if (!rc)
+		rc = check_nodes(s, e);
+	if (rc) {
+		rd_sampler_free(s);
+		return rc;
+	}
+	*out = s;
+	return RD_OK;
+}
+
+static void drop_device_side(struct rd_sampler *s)
+{
+	rd_denoiser_free(s->denoiser);
+	rd_ode_free(s->ode);
+	if (s->x)
+		s->be->release(s->dev, s->x);
+	free(s->host);
+	free(s->label);
+	s->denoiser = NULL;
+	s->ode = NULL;
+	s->x = NULL;
+	s->host = NULL;
+	s->label = NULL;
+	s->n = 0;
+}
+
+void rd_sampler_free(struct rd_sampler *s)
+{
+	if (!s)
+		return;
+	drop_device_side(s);
+	rd_grid_free(&s->grid);
+	free(s);
+}
+
+const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s)
+{
+	return &s->grid;
+}
+
+int rd_sampler_nfe(const struct rd_sampler *s)
+{
+	return rd_solver_nfe(s->o.solver, &s->grid) * (s->o.denoise.guidance == 1 ? 1 : 2);
+}
+
+/* The device side for n images at once; made on the first run and again only for more images than that. */
+static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
+{
+	struct rd_dims d;
+	void *p;
+	int rc;
+
+	if (n <= s->n)
+		return RD_OK;
+	drop_device_side(s);
+	rc = rd_denoiser_new(&s->denoiser, s->m, s->be, s->dev, n, &s->o.denoise, e);
+	if (rc)
+		return rc;
+	d = rd_denoiser_dims(s->denoiser);
+	rc = rd_ode_new(&s->ode, s->be, s->dev, d, e);
+	if (!rc)
+		rc = s->be->alloc(s->dev, &s->x, s->be->act_bytes(d), e);
+	if (!rc)
+		rc = rd_alloc(&p, (size_t)rd_dims_elems(d), sizeof(float), "samples", e);
+	if (!rc) {
+		s->host = p;
+		rc = rd_alloc(&p, (size_t)n, sizeof *s->label, "labels", e);
+	}
+	if (!rc) {
+		s->label = p;
+		s->n = n;
+	}
+	return rc;
+}
+
+/* Image i of the device buffer goes to dst + i * stride. */
+static int fetch(struct rd_sampler *s, const void *src, float *dst, size_t stride, struct rd_err *e)
+{
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	size_t dim = (size_t)(d.c * d.h * d.w);
+	int rc = s->be->act_export(s->dev, d, src, s->host, e);
+
+	for (int64_t i = 0; i < s->used && !rc; i++)
+		memcpy(dst + (size_t)i * stride, s->host + (size_t)i * dim, dim * sizeof *dst);
+	return rc;
+}
+
+static int observe(void *ctx, int k, const struct rd_node *node, const void *x, const void *x0, const void *eps,
+                   struct rd_err *e)
+{
+	struct rd_sampler *s = ctx;
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	size_t dim = (size_t)(d.c * d.h * d.w), kk = (size_t)k, steps = (size_t)s->grid.steps;
+	int rc = fetch(s, x, s->rec->x + kk * dim, (steps + 1) * dim, e);
+
+	(void)node;
+	if (!rc && x0)
+		rc = fetch(s, x0, s->rec->x0 + kk * dim, steps * dim, e);
+	if (!rc && eps)
+		rc = fetch(s, eps, s->rec->eps + kk * dim, steps * dim, e);
+	return rc;
+}
+
+/* The solver's context is the sampler, for the observer's sake. */
+static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	return rd_denoiser_eval(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
+}
+
+int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
+                   struct rd_record *rec, struct rd_err *e)
+{
+	struct rd_dims d;
+	double scale = rd_schedule_start_scale(&s->m->scheduler.schedule, s->grid.from[0].sigma);
+	size_t dim, used;
+	int rc = make_device_side(s, n, e);
+
+	if (rc)
+		return rc;
+	d = rd_denoiser_dims(s->denoiser);
+	dim = (size_t)(d.c * d.h * d.w);
+	used = (size_t)n * dim;
+	for (size_t i = 0; i < used; i++)
+		s->host[i] = (float)scale * noise[i];
+	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
+	for (int64_t i = 0; i < s->n; i++)
+		s->label[i] = label ? label[i < n ? i : 0] : 0;
+	s->used = n;
+	s->rec = rec;
+	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
+	if (!rc)
+		rc = s->be->act_import(s->dev, d, s->host, s->x, e);
+	if (!rc)
+		rc = rd_ode_solve(s->ode, s->o.solver, &s->grid, s->x, eval, rec ? observe : NULL, s, e);
+	return rc ? rc : fetch(s, s->x, sample, dim, e);
+}
+
+json_t *rd_sampler_grid_json(const struct rd_sampler *s)
+{
+	const struct rd_grid *g = &s->grid;
+	json_t *t = json_array(), *alpha = json_array(), *sigma = json_array();
+
+	for (int k = 0; k <= g->steps; k++) {
+		const struct rd_node *n = k < g->steps ? &g->from[k] : &g->to[k - 1];
+
+		json_array_append_new(t, json_real(n->t));
+		json_array_append_new(alpha, json_real(n->alpha));
+		json_array_append_new(sigma, json_real(n->sigma));
+	}
+	return json_pack("{s:o, s:o, s:o}", "t", t, "alpha", alpha, "sigma", sigma);
+}
+
+void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
+{
+	const struct rd_node *start = &s->grid.from[0];
+
+	json_object_set_new(meta, "solver", json_string(rd_solver_names[s->o.solver]));
+	json_object_set_new(meta, "steps", json_integer(s->grid.steps));
+	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
+	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
+	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
+	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
+	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha, "sigma",
+	                                             start->sigma));
+}

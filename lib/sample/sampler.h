@@ -1,0 +1,40 @@
+/* Noise in, samples out: batches of any size through a model's ODE. */
+#ifndef RD_LIB_SAMPLE_SAMPLER_H
+#define RD_LIB_SAMPLE_SAMPLER_H
+
+#include "lib/sample/denoiser.h"
+
+struct rd_sampler;
+
+struct rd_sampler_opts {
+	enum rd_solver solver;
+	struct rd_grid_opts grid;
+	struct rd_denoiser_opts denoise;
+	int64_t batch;       /* images computed at once */
+};
+
+/* The model's own way of sampling: its scheduler's solver and spacing, no guidance; clip as the config says where
+ * honour_clip. Options of a tool are put on top. */
+struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool honour_clip);
+
+/* m is borrowed. Refuses here what cannot work at any node (RD_EDOMAIN: epsilon at alpha = 0). */
+int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
+                   const struct rd_sampler_opts *o, struct rd_err *e) RD_MUST;
+void rd_sampler_free(struct rd_sampler *s);
+const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s);
+int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted */
+
+/* Where every state of a run goes, host arrays or NULL: x [n, K+1, dim], x0 and eps [n, K, dim]. */
+struct rd_record {
+	float *x, *x0, *eps;
+};
+
+/* n <= opts.batch images: noise [n, dim], label [n] or NULL, sample [n, dim]; all host, NCHW. rec may be NULL. */
+int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
+                   struct rd_record *rec, struct rd_err *e) RD_MUST;
+
+/* {"t":[K+1],"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing into meta. */
+json_t *rd_sampler_grid_json(const struct rd_sampler *s);
+void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
+
+#endif

@@ -1,0 +1,124 @@
+#include "lib/train/checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/json.h"
+#include "formats/safetensors.h"
+
+static const char *const names[] = {"w", "m", "v", "ema"};
+
+static float *array_of(const struct rd_train_state *s, int i)
+{
+	return (float *[]){s->w, s->m, s->v, s->ema}[i];
+}
+
+static json_t *make_meta(const struct rd_train_state *s, const json_t *run)
+{
+	char step[32], *text = rd_json_text(run);
+	json_t *meta;
+
+	snprintf(step, sizeof step, "%lld", (long long)s->step);
+	meta = text ? json_pack("{s:s, s:s, s:s}", "rectdiff.checkpoint", "1", "step", step, "run", text) : NULL;
+	free(text);
+	return meta;
+}
+
+int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const json_t *run, struct rd_err *e)
+{
+	struct rd_st_view v[4];
+	struct rd_out *o;
+	json_t *meta = make_meta(s, run);
+	int rc;
+
+	if (!meta)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", path);
+	for (int i = 0; i < 4; i++)
+		v[i] = (struct rd_st_view){.name = names[i], .dtype = RD_F32, .shape = {1, {(int64_t)s->n}},
+		                           .data = array_of(s, i), .bytes = s->n * sizeof(float)};
+	rc = rd_out_open(&o, path, RD_OUT_BINARY, e);
+	if (!rc) {
+		rc = rd_safetensors_write(o, v, 4, meta, e);
+		if (rc)
+			rd_out_abort(o);
+		else
+			rc = rd_out_finish(o, e);
+	}
+	json_decref(meta);
+	return rc;
+}
+
+static int load_arrays(const struct rd_safetensors *st, const char *path, struct rd_train_state *s, struct rd_err *e)
+{
+	for (int i = 0; i < 4; i++) {
+		const struct rd_st_view *v = rd_safetensors_find(st, names[i]);
+
+		if (!v || v->dtype != RD_F32 || v->bytes != s->n * sizeof(float))
+			return rd_fail(e, RD_EINPUT, "%s: no array %s of this network's %zu parameters in it", path, names[i], s->n);
+		memcpy(array_of(s, i), v->data, v->bytes);
+	}
+	return RD_OK;
+}
+
+int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run, struct rd_err *e)
+{
+	struct rd_safetensors *st;
+	const json_t *meta;
+	const char *step, *text;
+	char *end = NULL;
+	int rc = rd_safetensors_open(&st, path, e);
+
+	*run = NULL;
+	if (rc)
+		return rc;
+	meta = rd_safetensors_metadata(st);
+	step = json_string_value(json_object_get(meta, "step"));
+	text = json_string_value(json_object_get(meta, "run"));
+	if (step)
+		s->step = strtoll(step, &end, 10);
+	if (!step || *end || s->step < 0 || !text || !(*run = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
+		rc = rd_fail(e, RD_EINPUT, "%s: not a checkpoint of rectrain", path);
+	if (!rc)
+		rc = load_arrays(st, path, s, e);
+	if (rc) {
+		json_decref(*run);
+		*run = NULL;
+	}
+	rd_safetensors_close(st);
+	return rc;
+}
+
+static bool listed(const char *key, const char *const *list)
+{
+	for (; *list; list++)
+		if (!strcmp(*list, key))
+			return true;
+	return false;
+}
+
+static int differs(const char *key, const json_t *have, const json_t *want, const char *name, struct rd_err *e)
+{
+	char *a = have ? json_dumps(have, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	char *b = want ? json_dumps(want, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+	int rc = rd_fail(e, RD_EFAIL, "%s: is of another run: %s is %s there, %s here", name, key, a ? a : "absent",
+	                 b ? b : "absent");
+
+	free(a);
+	free(b);
+	return rc;
+}
+
+int rd_run_same(const json_t *have, const json_t *want, const char *const *ignore, const char *name, struct rd_err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)want, key, v)
+		if (!listed(key, ignore) && !json_equal(v, json_object_get(have, key)))
+			return differs(key, json_object_get(have, key), v, name, e);
+	json_object_foreach((json_t *)(uintptr_t)have, key, v)
+		if (!listed(key, ignore) && !json_object_get(want, key))
+			return differs(key, v, NULL, name, e);
+	return RD_OK;
+}

@@ -1,0 +1,218 @@
+#include "lib/train/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "lib/base/size.h"
+#include "lib/data/batch.h"
+
+struct loader {
+	struct rd_dataset *d;
+	const struct rd_model *m;
+	bool paired;
+	int sample, noise, label; /* fields; -1: not there */
+	int64_t cap;
+};
+
+static int check_stream(struct loader *l, const struct rd_source *src, bool any_form, struct rd_err *e)
+{
+	const struct rd_stream *s = rd_source_stream(src);
+	const char *form = json_string_value(json_object_get(s->meta, "form")), *own = l->m->scheduler.schedule.form->name;
+
+	l->sample = rd_stream_field(s, "sample");
+	l->noise = l->paired ? rd_stream_field(s, "noise") : -1;
+	l->label = l->m->net.classes ? rd_stream_field(s, "label") : -1;
+	if (l->sample < 0)
+		return rd_fail(e, RD_EINPUT, "%s: no field `sample` in it (role %s)", rd_source_name(src), s->role);
+	if (l->paired && l->noise < 0)
+		return rd_fail(e, RD_EINPUT, "%s: no field `noise` in it (role %s): pairs are needed", rd_source_name(src),
+		               s->role);
+	if (l->paired && form && strcmp(form, own) && !any_form)
+		return rd_fail(e, RD_EINPUT, "%s: pairs of form %s, the model's form is %s (--any-form takes them as they are)",
+		               rd_source_name(src), form, own);
+	if (l->m->net.classes && l->label < 0 && l->m->null_class < 0)
+		return rd_fail(e, RD_EINPUT, "%s: no field `label` in it, and the model is conditional with no null class",
+		               rd_source_name(src));
+	return RD_OK;
+}
+
+static int grow(void **p, int64_t cap, size_t item, struct rd_err *e)
+{
+	size_t bytes;
+	void *q;
+
+	if (!rd_mul((size_t)cap, item, &bytes))
+		return rd_fail(e, RD_ENOMEM, "training data: %lld samples overflow a size", (long long)cap);
+	q = realloc(*p, bytes);
+	if (!q)
+		return rd_fail(e, RD_ENOMEM, "training data: no memory for %lld samples (%zu bytes)", (long long)cap, bytes);
+	*p = q;
+	return RD_OK;
+}
+
+static int reserve(struct loader *l, int64_t n, struct rd_err *e)
+{
+	struct rd_dataset *d = l->d;
+	size_t row = d->dim * sizeof(float);
+	void *s = d->sample, *x = d->eps, *y = d->label;
+	int rc;
+
+	if (n <= l->cap)
+		return RD_OK;
+	if (n < 2 * l->cap)
+		n = 2 * l->cap;
+	rc = grow(&s, n, row, e);
+	d->sample = s;
+	if (!rc && l->paired) {
+		rc = grow(&x, n, row, e);
+		d->eps = x;
+	}
+	if (!rc && l->label >= 0) {
+		rc = grow(&y, n, sizeof(int32_t), e);
+		d->label = y;
+	}
+	if (!rc)
+		l->cap = n;
+	return rc;
+}
+
+static int check_batch(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
+{
+	const struct rd_array *f = &b->f[l->sample];
+	const int32_t *label = l->label >= 0 ? b->f[l->label].data : NULL;
+	char have[128], want[128];
+	struct rd_shape one = rd_shape_make(f->shape.nd - 1, f->shape.d + 1);
+
+	if (!rd_shape_eq(&one, &l->m->net.sample))
+		return rd_fail(e, RD_EINPUT, "%s: samples of shape %s, the model's are %s", rd_source_name(src),
+		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&l->m->net.sample, want, sizeof want));
+	if (l->noise >= 0 && !rd_shape_eq(&b->f[l->noise].shape, &f->shape))
+		return rd_fail(e, RD_EINPUT, "%s: noise and sample differ in shape", rd_source_name(src));
+	for (int64_t i = 0; label && i < b->n; i++)
+		if (label[i] < 0 || label[i] >= l->m->net.classes)
+			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
+			               rd_source_name(src), label[i], (unsigned long long)b->first + (unsigned long long)i,
+			               (long long)l->m->net.classes - 1);
+	return RD_OK;
+}
+
+static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
+{
+	struct rd_dataset *d = l->d;
+	size_t at = (size_t)d->n * d->dim, bytes = (size_t)b->n * d->dim * sizeof(float);
+	int rc = reserve(l, d->n + b->n, e);
+
+	if (rc)
+		return rc;
+	memcpy(d->sample + at, b->f[l->sample].data, bytes);
+	if (l->paired)
+		memcpy(d->eps + at, b->f[l->noise].data, bytes);
+	if (l->label >= 0)
+		memcpy(d->label + d->n, b->f[l->label].data, (size_t)b->n * sizeof *d->label);
+	d->n += b->n;
+	return RD_OK;
+}
+
+static int check_finite(const struct rd_dataset *d, struct rd_err *e)
+{
+	size_t n = (size_t)d->n * d->dim;
+
+	for (size_t i = 0; i < n; i++)
+		if (!(d->sample[i] - d->sample[i] == 0) || (d->eps && !(d->eps[i] - d->eps[i] == 0)))
+			return rd_fail(e, RD_EINPUT, "training data: sample %zu has a value that is not finite", i / d->dim);
+	return RD_OK;
+}
+
+/* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
+static void noise_to_eps(struct rd_dataset *d, const struct rd_model *m)
+{
+	const struct rd_schedule *s = &m->scheduler.schedule;
+	const json_t *start = json_object_get(d->meta, "start");
+	const char *form = json_string_value(json_object_get(d->meta, "form"));
+	double alpha = rd_alpha(s, s->t_hi), sigma = rd_sigma(s, s->t_hi), scale;
+	size_t n = (size_t)d->n * d->dim;
+
+	if (form && strcmp(form, s->form->name))
+		return;
+	if (json_is_number(json_object_get(start, "alpha")) && json_number_value(json_object_get(start, "sigma")) > 0) {
+		alpha = json_number_value(json_object_get(start, "alpha"));
+		sigma = json_number_value(json_object_get(start, "sigma"));
+	}
+	scale = rd_schedule_start_scale(s, sigma) / sigma;
+	for (size_t i = 0; i < n; i++)
+		d->eps[i] = (float)(scale * (double)d->eps[i] - alpha / sigma * (double)d->sample[i]);
+}
+
+static void hash_all(struct rd_dataset *d)
+{
+	size_t bytes = (size_t)d->n * d->dim * sizeof(float);
+	uint64_t h = XXH3_64bits(d->sample, bytes);
+
+	if (d->eps)
+		h = XXH3_64bits_withSeed(d->eps, bytes, h);
+	if (d->label)
+		h = XXH3_64bits_withSeed(d->label, (size_t)d->n * sizeof *d->label, h);
+	snprintf(d->hash, sizeof d->hash, "%016llx", (unsigned long long)h);
+}
+
+static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
+{
+	const struct rd_batch *b;
+	int rc;
+
+	while ((rc = rd_source_next(src, &b, e)) > 0) {
+		rc = check_batch(l, src, b, e);
+		if (!rc)
+			rc = append(l, b, e);
+		if (rc)
+			return rc;
+	}
+	return rc;
+}
+
+int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, bool paired, bool any_form,
+                    const struct rd_model *m, struct rd_err *e)
+{
+	struct loader l = {.d = d, .m = m, .paired = paired};
+	struct rd_source *src;
+	int rc;
+
+	memset(d, 0, sizeof *d);
+	d->dim = 1;
+	for (int i = 0; i < m->net.sample.nd; i++)
+		d->dim *= (size_t)m->net.sample.d[i];
+	rc = rd_source_open(&src, paths, n_paths, paired ? "pairs" : NULL, e);
+	if (rc)
+		return rc;
+	rc = check_stream(&l, src, any_form, e);
+	if (!rc) {
+		d->meta = json_deep_copy(rd_source_stream(src)->meta);
+		rc = d->meta ? read_all(&l, src, e) : rd_fail(e, RD_ENOMEM, "training data: no memory");
+	}
+	if (!rc && !d->n)
+		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
+	rd_source_close(src);
+	if (!rc)
+		rc = check_finite(d, e);
+	if (rc) {
+		rd_dataset_free(d);
+		return rc;
+	}
+	if (paired)
+		noise_to_eps(d, m);
+	hash_all(d);
+	return RD_OK;
+}
+
+void rd_dataset_free(struct rd_dataset *d)
+{
+	if (!d)
+		return;
+	free(d->sample);
+	free(d->eps);
+	free(d->label);
+	json_decref(d->meta);
+	memset(d, 0, sizeof *d);
+}

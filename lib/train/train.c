@@ -1,0 +1,440 @@
+#include "lib/train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/size.h"
+#include "lib/graph/exec.h"
+
+const char *const rd_loss_names[] = {"l2", "huber", NULL};
+const char *const rd_loss_space_names[] = {"eps", "x0", NULL};
+const char *const rd_rate_names[] = {"constant", "cosine", NULL};
+
+struct rd_trainer {
+	const struct rd_model *model;
+	const struct rd_dataset *data;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	struct rd_train_opts o;
+	struct rd_graph *g;
+	struct rd_exec *x;
+	struct rd_dims d;
+	size_t n_flat, bytes;
+	int64_t step;
+	/* device: parameters, gradients, moments, average; the batch; coefficients of images */
+	float *w, *dw, *m, *v, *ema;
+	void *x0, *eps, *target;
+	float *coef[2], *k, *weight, *per_image;
+	void *norm_ws;
+	/* host: a batch */
+	float *h_x0, *h_eps, *h_t, *h_k, *h_w, *h_loss;
+	float *h_in_x0, *h_in_eps;         /* the network's input is these times x0 and eps */
+	float *h_target_x0, *h_target_eps; /* and its target these */
+	struct rd_timedist times;
+	int32_t *h_label;
+	uint32_t *order;
+	int64_t epoch; /* of order; -1: none */
+};
+
+static int alloc_device(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t act = t->be->act_bytes(t->d), per = (size_t)t->d.n * sizeof(float), flat = t->n_flat * sizeof(float);
+	struct {
+		void **p;
+		size_t bytes;
+	} a[] = {{(void **)&t->w, flat}, {(void **)&t->dw, flat}, {(void **)&t->m, flat}, {(void **)&t->v, flat},
+	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act}, {(void **)&t->coef[0], per},
+	         {(void **)&t->coef[1], per}, {(void **)&t->k, per}, {(void **)&t->weight, per}, {(void **)&t->per_image, per},
+	         {&t->norm_ws, t->be->sqnorm_ws_bytes(t->n_flat)}};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof a / sizeof *a && !rc; i++) {
+		rc = t->be->alloc(t->dev, a[i].p, a[i].bytes, e);
+		t->bytes += a[i].bytes;
+	}
+	return rc;
+}
+
+static int alloc_host(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t b = (size_t)t->d.n, all = b * t->data->dim;
+	struct {
+		void **p;
+		size_t n;
+	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_k, b},
+	         {(void **)&t->h_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
+	         {(void **)&t->h_target_x0, b}, {(void **)&t->h_target_eps, b},
+	         {(void **)&t->h_label, b}, {(void **)&t->order, (size_t)t->data->n}};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof a / sizeof *a && !rc; i++)
+		rc = rd_alloc0(a[i].p, a[i].n, 4, "training batch", e);
+	return rc;
+}
+
+static int fill_device(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t flat = t->n_flat * sizeof(float);
+	int rc = t->be->put(t->dev, t->w, t->model->w, flat, e);
+
+	if (!rc)
+		rc = t->be->put(t->dev, t->ema, t->model->w, flat, e);
+	if (!rc)
+		rc = t->be->zero(t->dev, t->m, flat, e);
+	if (!rc)
+		rc = t->be->zero(t->dev, t->v, flat, e);
+	return rc;
+}
+
+static int check_options(const struct rd_trainer *t, struct rd_err *e)
+{
+	const struct rd_train_opts *o = &t->o;
+
+	if (o->null_class >= t->model->net.classes)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has %lld classes", (long long)o->null_class,
+		               (long long)t->model->net.classes);
+	if (o->label_drop > 0 && o->null_class < 0)
+		return rd_fail(e, RD_EUSAGE, "label dropout needs a null class");
+	if (t->data->n > UINT32_MAX)
+		return rd_fail(e, RD_EUSAGE, "training data: more than 2^32 samples");
+	return RD_OK;
+}
+
+/* What the loss puts on an error of the network's output at time t. */
+static int error_factor(const struct rd_trainer *t, double time, double *k, struct rd_err *e)
+{
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	struct rd_pred_coef c;
+	int rc = rd_pred_coef(t->model->scheduler.pred, rd_alpha(s, time), rd_sigma(s, time), &c, e);
+
+	*k = rc ? 0 : fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
+	return rc;
+}
+
+static double factor_at(const void *ctx, double u)
+{
+	const struct rd_trainer *t = ctx;
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	struct rd_err e;
+	double k;
+
+	return error_factor(t, s->form->t_of_u(s, u), &k, &e) ? 0 : k;
+}
+
+/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it. */
+static int check_last_time(const struct rd_trainer *t, struct rd_err *e)
+{
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	double k, time = s->form->t_of_u(s, 1 - 0x1p-53);
+
+	return error_factor(t, time, &k, e) ? rd_context(e, "training at t = %g", time) : RD_OK;
+}
+
+int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const struct rd_dataset *d,
+                   const struct rd_backend *be, struct rd_dev *dev, const struct rd_train_opts *o, struct rd_err *e)
+{
+	struct rd_trainer *t;
+	void *p;
+	int rc = rd_alloc0(&p, 1, sizeof *t, "trainer", e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	t = p;
+	t->model = m;
+	t->data = d;
+	t->be = be;
+	t->dev = dev;
+	t->o = *o;
+	t->epoch = -1;
+	rc = check_options(t, e);
+	if (!rc)
+		rc = check_last_time(t, e);
+	if (!rc)
+		rc = rd_net_build(&m->net, o->batch, &t->g, e);
+	if (!rc)
+		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true}, e);
+	if (!rc) {
+		t->d = rd_graph_dims(t->g, t->g->x);
+		t->n_flat = t->g->n_flat;
+		t->bytes = rd_exec_bytes(t->x);
+		rc = alloc_device(t, e);
+	}
+	if (!rc)
+		rc = alloc_host(t, e);
+	if (!rc)
+		rc = fill_device(t, e);
+	if (!rc)
+		rd_timedist_init(&t->times, o->times, factor_at, t);
+	if (rc)
+		rd_trainer_free(t);
+	else
+		*out = t;
+	return rc;
+}
+
+void rd_trainer_free(struct rd_trainer *t)
+{
+	if (!t)
+		return;
+	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->coef[0], t->coef[1], t->k, t->weight,
+	               t->per_image, t->norm_ws};
+	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
+	                t->h_target_eps, t->h_label, t->order};
+
+	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
+		if (dev[i])
+			t->be->release(t->dev, dev[i]);
+	for (size_t i = 0; i < sizeof host / sizeof *host; i++)
+		free(host[i]);
+	rd_exec_free(t->x);
+	rd_graph_free(t->g);
+	free(t);
+}
+
+/* The sample of image number i of the endless sequence. */
+static size_t pick(struct rd_trainer *t, uint64_t i)
+{
+	uint64_t n = (uint64_t)t->data->n;
+	int64_t epoch = (int64_t)(i / n);
+
+	if (epoch != t->epoch) {
+		rd_rng_permutation(t->o.seed, RD_RNG_SHUFFLE, (uint64_t)epoch, t->order, n);
+		t->epoch = epoch;
+	}
+	return t->order[i % n];
+}
+
+static int32_t pick_label(const struct rd_trainer *t, uint64_t i, size_t row)
+{
+	int32_t null = (int32_t)(t->o.null_class >= 0 ? t->o.null_class : 0);
+
+	if (!t->data->label)
+		return null;
+	if (t->o.label_drop > 0 && rd_rng_uniform(t->o.seed, RD_RNG_DROP, i) < t->o.label_drop)
+		return null;
+	return t->data->label[row];
+}
+
+/* Time, weight and coefficients of image j of the batch. The draws of a batch are one uniform number and its B - 1
+ * translates by 1/B: each is uniform, and together they cover the schedule evenly. */
+static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
+{
+	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)t->step) + (double)j / (double)t->d.n, weight, time, alpha,
+	       sigma, in, on_x0, on_eps, k;
+
+	time = s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight));
+	alpha = rd_alpha(s, time);
+	sigma = rd_sigma(s, time);
+	in = rd_schedule_input_scale(s, alpha, sigma);
+	if (error_factor(t, time, &k, e))
+		return rd_context(e, "training at t = %g", time);
+	rd_pred_target(t->model->scheduler.pred, alpha, sigma, &on_x0, &on_eps);
+	t->h_t[j] = (float)(s->form->net_time(s, time) * t->model->net.time_scale);
+	t->h_in_x0[j] = (float)(in * alpha);
+	t->h_in_eps[j] = (float)(in * sigma);
+	t->h_target_x0[j] = (float)on_x0;
+	t->h_target_eps[j] = (float)on_eps;
+	t->h_k[j] = (float)k;
+	t->h_w[j] = (float)weight;
+	return RD_OK;
+}
+
+static int assemble(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t dim = t->data->dim, bytes = dim * sizeof(float);
+	uint64_t first = (uint64_t)t->step * (uint64_t)t->d.n;
+	int rc = 0;
+
+	for (int64_t j = 0; j < t->d.n && !rc; j++) {
+		size_t row = pick(t, first + (uint64_t)j), at = (size_t)j * dim;
+
+		memcpy(t->h_x0 + at, t->data->sample + row * dim, bytes);
+		if (t->data->eps)
+			memcpy(t->h_eps + at, t->data->eps + row * dim, bytes);
+		t->h_label[j] = pick_label(t, first + (uint64_t)j, row);
+		rc = set_time(t, j, e);
+	}
+	if (!rc && !t->data->eps)
+		rd_rng_normal_batch(t->o.seed, RD_RNG_COUPLE, first, t->h_eps, (size_t)t->d.n, dim);
+	return rc;
+}
+
+static int put_coef(struct rd_trainer *t, const float *a, const float *b, struct rd_err *e)
+{
+	size_t bytes = (size_t)t->d.n * sizeof(float);
+	int rc = t->be->put(t->dev, t->coef[0], a, bytes, e);
+
+	return rc ? rc : t->be->put(t->dev, t->coef[1], b, bytes, e);
+}
+
+/* The batch, noised, in the network's inputs, and the target beside it. */
+static int upload(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t bytes = (size_t)t->d.n * sizeof(float);
+	int rc = t->be->act_import(t->dev, t->d, t->h_x0, t->x0, e);
+
+	if (!rc)
+		rc = t->be->act_import(t->dev, t->d, t->h_eps, t->eps, e);
+	if (!rc)
+		rc = put_coef(t, t->h_in_x0, t->h_in_eps, e);
+	if (!rc)
+		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, rd_exec_value(t->x, t->g->x), e);
+	if (!rc)
+		rc = put_coef(t, t->h_target_x0, t->h_target_eps, e);
+	if (!rc)
+		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, t->target, e);
+	if (!rc)
+		rc = t->be->put(t->dev, t->k, t->h_k, bytes, e);
+	if (!rc)
+		rc = t->be->put(t->dev, t->weight, t->h_w, bytes, e);
+	if (!rc)
+		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->t), t->h_t, bytes, e);
+	if (!rc && t->g->label != RD_NONE)
+		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->label), t->h_label, bytes, e);
+	return rc;
+}
+
+/* Loss and gradient of the coming step's batch. */
+static int gradient(struct rd_trainer *t, double *loss, struct rd_err *e)
+{
+	struct rd_loss_desc l = {t->d, t->o.loss, (float)t->o.huber_c};
+	int rc = assemble(t, e);
+
+	if (!rc)
+		rc = upload(t, e);
+	if (!rc)
+		rc = rd_exec_load(t->x, t->w, e);
+	if (!rc)
+		rc = t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
+	if (!rc)
+		rc = rd_exec_forward(t->x, e);
+	if (!rc)
+		rc = t->be->loss(t->dev, &l, rd_exec_value(t->x, t->g->y), t->target, t->k, t->weight, t->per_image,
+		                 rd_exec_grad(t->x, t->g->y), e);
+	if (!rc)
+		rc = rd_exec_backward(t->x, t->dw, e);
+	if (!rc)
+		rc = t->be->get(t->dev, t->h_loss, t->per_image, (size_t)t->d.n * sizeof(float), e);
+	*loss = 0;
+	for (int64_t j = 0; j < t->d.n && !rc; j++)
+		*loss += (double)t->h_w[j] * (double)t->h_loss[j] / (double)t->d.n;
+	return rc;
+}
+
+/* The learning rate of step s, counted from 0. */
+static double rate(const struct rd_train_opts *o, int64_t s)
+{
+	double f = o->steps > o->warmup ? (double)(s - o->warmup) / (double)(o->steps - o->warmup) : 0;
+
+	if (s < o->warmup)
+		return o->lr * (double)(s + 1) / (double)o->warmup;
+	return o->rate == RD_RATE_COSINE ? o->lr * 0.5 * (1 + cos(M_PI * f)) : o->lr;
+}
+
+int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
+{
+	struct rd_adamw a;
+	double sq;
+	int rc = gradient(t, &r->loss, e);
+
+	if (!rc)
+		rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, &sq, t->norm_ws, e);
+	if (rc)
+		return rc;
+	r->grad_norm = sqrt(sq);
+	r->lr = rate(&t->o, t->step);
+	if (!isfinite(r->loss) || !isfinite(r->grad_norm))
+		return rd_fail(e, RD_EFAIL, "step %lld: the loss is %g and its gradient's norm %g; a smaller --lr or --clip may help",
+		               (long long)t->step + 1, r->loss, r->grad_norm);
+	a = (struct rd_adamw){
+		.lr = (float)r->lr, .beta1 = (float)t->o.beta1, .beta2 = (float)t->o.beta2, .eps = (float)t->o.adam_eps,
+		.weight_decay = (float)t->o.weight_decay, .step = t->step + 1, .grad_scale = 1, .ema = (float)t->o.ema,
+	};
+	if (t->o.clip > 0 && r->grad_norm > t->o.clip)
+		a.grad_scale = (float)(t->o.clip / r->grad_norm);
+	rc = t->be->adamw(t->dev, &a, t->n_flat, t->w, t->dw, t->m, t->v, t->ema, e);
+	if (!rc)
+		t->step++;
+	return rc;
+}
+
+int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e)
+{
+	double loss;
+	int rc = gradient(t, &loss, e);
+
+	return rc ? rc : t->be->sync(t->dev, e);
+}
+
+int64_t rd_trainer_done(const struct rd_trainer *t)
+{
+	return t->step;
+}
+
+size_t rd_trainer_bytes(const struct rd_trainer *t)
+{
+	return t->bytes;
+}
+
+int rd_train_state_init(struct rd_train_state *s, size_t n, struct rd_err *e)
+{
+	void *p;
+	int rc;
+
+	memset(s, 0, sizeof *s);
+	rc = rd_alloc0(&p, 4 * n, sizeof *s->w, "training state", e);
+	if (rc)
+		return rc;
+	s->n = n;
+	s->w = p;
+	s->m = s->w + n;
+	s->v = s->m + n;
+	s->ema = s->v + n;
+	return RD_OK;
+}
+
+void rd_train_state_free(struct rd_train_state *s)
+{
+	if (!s)
+		return;
+	free(s->w);
+	memset(s, 0, sizeof *s);
+}
+
+int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e)
+{
+	float *host[] = {s->w, s->m, s->v, s->ema}, *dev[] = {t->w, t->m, t->v, t->ema};
+	int rc = 0;
+
+	s->step = t->step;
+	for (int i = 0; i < 4 && !rc; i++)
+		rc = t->be->get(t->dev, host[i], dev[i], t->n_flat * sizeof(float), e);
+	return rc;
+}
+
+int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct rd_err *e)
+{
+	float *host[] = {s->w, s->m, s->v, s->ema}, *dev[] = {t->w, t->m, t->v, t->ema};
+	int rc = 0;
+
+	for (int i = 0; i < 4 && !rc; i++)
+		rc = t->be->put(t->dev, dev[i], host[i], t->n_flat * sizeof(float), e);
+	t->step = s->step;
+	return rc;
+}
+
+json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *o)
+{
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:s, s:f, s:f, s:I, s:I}",
+	                 "model", m->hash, "data", d->hash, "coupling", d->eps ? "pairs" : "independent",
+	                 "samples", (json_int_t)d->n, "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch,
+	                 "warmup", (json_int_t)o->warmup, "rate", rd_rate_names[o->rate], "lr", o->lr, "beta1", o->beta1,
+	                 "beta2", o->beta2, "adam_eps", o->adam_eps, "weight_decay", o->weight_decay, "clip", o->clip,
+	                 "ema", o->ema, "loss", rd_loss_names[o->loss], "loss_space", rd_loss_space_names[o->space],
+	                 "time_sampling", rd_time_sampling_names[o->times],
+	                 "huber_c", o->huber_c, "label_drop", o->label_drop, "null_class", (json_int_t)o->null_class,
+	                 "seed", (json_int_t)o->seed);
+}
