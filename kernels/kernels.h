@@ -59,6 +59,12 @@ struct rd_timestep_desc {
 	float max_period; /* 10000 */
 };
 
+struct rd_dropout_desc {
+	float p; /* of being set to 0; 0 <= p < 1 */
+	uint64_t seed;
+	uint32_t layer; /* below 2^16 */
+};
+
 enum rd_loss { RD_LOSS_L2, RD_LOSS_HUBER };
 
 struct rd_loss_desc {
@@ -146,7 +152,14 @@ struct rd_backend {
 	int (*act_bwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, const void *dy, void *dx, int acc_dx,
 	               struct rd_err *e);
 	int (*add)(struct rd_dev *dev, struct rd_dims d, const void *a, const void *b, void *y, struct rd_err *e); /* y may be a or b */
-	int (*scale)(struct rd_dev *dev, struct rd_dims d, float s, const void *x, void *y, int acc, struct rd_err *e); /* y (+)= s x; y may be x */
+	int (*affine)(struct rd_dev *dev, struct rd_dims d, float s, float shift, const void *x, void *y, int acc,
+	              struct rd_err *e); /* y (+)= s x + shift; y may be x when acc is 0 */
+	/* y_i (+)= x_i / t_i for image i; t [n] f32 on the device. y may be x when acc is 0. */
+	int (*divide)(struct rd_dev *dev, struct rd_dims d, const float *t, const void *x, void *y, int acc, struct rd_err *e);
+	/* y (+)= x mask / (1 - p): forward and backward alike. Element k of image i, in logical (c,h,w) order, is kept where
+	 * word k of rd_rng_words(seed, RD_RNG_DROPOUT, (first + i) << 16 | layer) >= p 2^32. first: one u64 on the device. */
+	int (*dropout)(struct rd_dev *dev, struct rd_dims d, const struct rd_dropout_desc *p, const uint64_t *first, const void *x,
+	               void *y, int acc, struct rd_err *e); /* y may be x when acc is 0 */
 	int (*concat_fwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *xa, const void *xb, void *y, struct rd_err *e);
 	int (*concat_bwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *dy, void *da, int acc_a, void *db,
 	                  int acc_b, struct rd_err *e);
@@ -155,8 +168,17 @@ struct rd_backend {
 	int (*avgpool2_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, void *y, struct rd_err *e); /* y (n,c,h/2,w/2), floor */
 	int (*avgpool2_bwd)(struct rd_dev *dev, struct rd_dims d, const void *dy, void *dx, int acc, struct rd_err *e);
 
+	/* Resampling by 2 with the filter [1 3 3 1]/8 in each direction (StyleGAN2's, arXiv 1912.04958). down: y (n,c,h/2,w/2),
+	 * y[i] (+)= gain sum_k f_k x[2i - 1 + k]; up: y (n,c,2h,2w), its transpose with 4 gain. What lies outside is 0. h and w
+	 * of the larger image are even. The gradient of down by gain g is up by g/4, that of up by g is down by 4 g. */
+	int (*fir2_down)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
+	int (*fir2_up)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
+
 	/* embeddings: y (n,dim,1,1). t [n] f32; label [n] i32, every one in [0, rows) (the caller has checked). */
 	int (*timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y, struct rd_err *e);
+	/* y (n, 2 dim, 1, 1): sin in the first dim, cos in the last, of 2 pi w_j ln t_i (or of 2 pi w_j t_i with log 0). */
+	int (*fourier)(struct rd_dev *dev, int64_t n, int64_t dim, int log, const float *w, const float *t, void *y,
+	               struct rd_err *e);
 	int (*embed_fwd)(struct rd_dev *dev, int64_t n, int64_t dim, const float *table, const int32_t *label, void *y, struct rd_err *e);
 	int (*embed_bwd)(struct rd_dev *dev, int64_t n, int64_t dim, const int32_t *label, const void *dy, float *dtable, struct rd_err *e);
 

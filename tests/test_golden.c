@@ -133,7 +133,7 @@ static void check_network(const char *dir, const struct rd_model *m)
 
 	/* the gradient of mean(y^2)/2 is y/n */
 	dy = rd_exec_grad(ex, g->y);
-	CHECK_OK(be->scale(dev, d, 1.0f / (float)n, rd_exec_value(ex, g->y), dy, 0, &e), &e);
+	CHECK_OK(be->affine(dev, d, 1.0f / (float)n, 0, rd_exec_value(ex, g->y), dy, 0, &e), &e);
 	CHECK_OK(rd_exec_backward(ex, dw, &e), &e);
 	CHECK_OK(be->act_export(dev, d, rd_exec_grad(ex, g->x), out, &e), &e);
 	printf("  %s: gradient by x: %.2g\n", dir, distance(out, gx.data, n));

@@ -104,11 +104,11 @@ static void sums(struct kt *k, struct rd_dims d)
 	CHECK_OK(k->be->add(k->dev, d, da, z, z, &k->e), &k->e);
 	kt_near(k, "add in place", kt_get_act(k, d, z), sum, n, TOL);
 	y = kt_out(k, d, 0, NULL);
-	CHECK_OK(k->be->scale(k->dev, d, 0.7f, da, y, 0, &k->e), &k->e);
+	CHECK_OK(k->be->affine(k->dev, d, 0.7f, 0, da, y, 0, &k->e), &k->e);
 	kt_near(k, "scale", kt_get_act(k, d, y), half, n, TOL);
-	CHECK_OK(k->be->scale(k->dev, d, 0.7f, da, db, 1, &k->e), &k->e);
+	CHECK_OK(k->be->affine(k->dev, d, 0.7f, 0, da, db, 1, &k->e), &k->e);
 	kt_near(k, "scale +=", kt_get_act(k, d, db), both, n, TOL);
-	CHECK_OK(k->be->scale(k->dev, d, 0.7f, da, da, 0, &k->e), &k->e);
+	CHECK_OK(k->be->affine(k->dev, d, 0.7f, 0, da, da, 0, &k->e), &k->e);
 	kt_near(k, "scale in place", kt_get_act(k, d, da), half, n, TOL);
 	kt_free(k);
 }

@@ -44,20 +44,21 @@ int RD_SYM(add)(struct rd_dev *dev, struct rd_dims d, const void *a, const void 
 	return RD_OK;
 }
 
-static void scale_range(float s, const float *x, float *y, int64_t n, int acc)
+static void affine_range(float s, float shift, const float *x, float *y, int64_t n, int acc)
 {
 	if (acc) {
 		RD_SIMD
 		for (int64_t i = 0; i < n; i++)
-			y[i] += s * x[i];
+			y[i] += s * x[i] + shift;
 	} else {
 		RD_SIMD
 		for (int64_t i = 0; i < n; i++)
-			y[i] = s * x[i];
+			y[i] = s * x[i] + shift;
 	}
 }
 
-int RD_SYM(scale)(struct rd_dev *dev, struct rd_dims d, float s, const void *x, void *y, int acc, struct rd_err *e)
+int RD_SYM(affine)(struct rd_dev *dev, struct rd_dims d, float s, float shift, const void *x, void *y, int acc,
+                   struct rd_err *e)
 {
 	const float *fx = x;
 	float *fy = y;
@@ -68,7 +69,7 @@ int RD_SYM(scale)(struct rd_dev *dev, struct rd_dims d, float s, const void *x, 
 	{
 		struct rd_range r = rd_share(n, 64);
 
-		scale_range(s, fx + r.lo, fy + r.lo, r.hi - r.lo, acc);
+		affine_range(s, shift, fx + r.lo, fy + r.lo, r.hi - r.lo, acc);
 	}
 	return RD_OK;
 }

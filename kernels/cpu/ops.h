@@ -25,7 +25,7 @@ RD_OP(attention_bwd);
 RD_OP(act_fwd);
 RD_OP(act_bwd);
 RD_OP(add);
-RD_OP(scale);
+RD_OP(affine);
 RD_OP(concat_fwd);
 RD_OP(concat_bwd);
 RD_OP(upsample2_fwd);

@@ -45,7 +45,7 @@ const struct rd_backend RD_SYM(backend) = {
 	OWN(act_fwd),
 	OWN(act_bwd),
 	OWN(add),
-	OWN(scale),
+	OWN(affine),
 	OWN(concat_fwd),
 	OWN(concat_bwd),
 	OWN(upsample2_fwd),

@@ -54,7 +54,7 @@ static int begin_residual(struct rd_exec *x, int i, struct rd_err *e)
 
 	if (n->in[1] == RD_NONE || x->in_place[i])
 		return 0;
-	return x->be->scale(x->dev, dims(x, n->out), 1, x->val[n->in[1]], x->val[n->out], 0, e);
+	return x->be->affine(x->dev, dims(x, n->out), 1, 0, x->val[n->in[1]], x->val[n->out], 0, e);
 }
 
 /* The output's gradient goes on to operand k as it is. */
@@ -63,7 +63,7 @@ static int pass_grad(struct rd_exec *x, int i, int k, struct rd_err *e)
 	NODE;
 	void *d = din(x, i, k);
 
-	return d ? x->be->scale(x->dev, dims(x, n->out), 1, dout(x, i), d, acc(x, i, k), e) : 0;
+	return d ? x->be->affine(x->dev, dims(x, n->out), 1, 0, dout(x, i), d, acc(x, i, k), e) : 0;
 }
 
 static int no_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -229,14 +229,14 @@ static int scale_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->scale(x->dev, dims(x, n->out), n->u.scale, val(x, n->in[0]), val(x, n->out), 0, e);
+	return x->be->affine(x->dev, dims(x, n->out), n->u.scale, 0, val(x, n->in[0]), val(x, n->out), 0, e);
 }
 
 static int scale_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->scale(x->dev, dims(x, n->out), n->u.scale, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+	return x->be->affine(x->dev, dims(x, n->out), n->u.scale, 0, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 
 static int concat_fwd(struct rd_exec *x, int i, struct rd_err *e)

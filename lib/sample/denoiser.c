@@ -147,7 +147,7 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	if (!(fabs(a) > 1))
 		return rd_lincomb(&d->lin, a, x, b, f, out, e);
 	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
-	return rc ? rc : d->be->scale(d->dev, d->d, (float)a, out, out, 0, e);
+	return rc ? rc : d->be->affine(d->dev, d->d, (float)a, 0, out, out, 0, e);
 }
 
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
