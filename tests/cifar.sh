@@ -3,6 +3,10 @@
 # training at batch 16, one-step samples. Prints what each step took; fails where training holds 6 GB or more. Some minutes;
 # run by hand. The tools must be in PATH.
 set -eu
+python=python3
+for p in /usr/bin/python3 python3; do
+	"$p" -c 'import numpy' 2>/dev/null && python=$p && break
+done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
@@ -22,7 +26,7 @@ EOF
 # measured NAME COMMAND...: runs it; seconds and the largest resident size in MiB, on standard output and in NAME.mib.
 measured()
 {
-	python3 - "$@" <<'EOF'
+	"$python" - "$@" <<'EOF'
 import resource, subprocess, sys, time
 t = time.time()
 code = subprocess.call(sys.argv[2:])
@@ -41,11 +45,11 @@ pairpack -o pairs.tar pairs.rdf
 measured train rectrain -q -m model --steps 20 -b 16 --log train.jsonl -o rectified pairs.tar
 measured sample odesample -m rectified -n 16 --steps 1 -o samples.rdf
 tensorcat --to npy -n sample -o samples.npy samples.rdf
-python3 -c '
+"$python" -c '
 import numpy as np
 x = np.load("samples.npy")
 assert x.shape == (16, 3, 32, 32) and np.isfinite(x).all(), x.shape'
-params=$(python3 -c '
+params=$("$python" -c '
 import json, struct
 f = open("rectified/unet/diffusion_pytorch_model.safetensors", "rb")
 h = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
