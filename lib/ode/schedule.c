@@ -263,14 +263,19 @@ static double beta_at(const struct rd_betas_opts *o, int64_t i)
 	}
 }
 
-/* Shifts and scales sqrt(abar) so that its last value is 0 and its first is kept. */
+/* Shifts and scales sqrt(abar) so that its last value is 0 and its first is kept, by way of betas and in single precision as
+ * diffusers does it: near the end, where abar falls fast, that shows. */
 static void rescale_zero_snr(double *abar, int64_t n)
 {
-	double first = sqrt(abar[0]), last = sqrt(abar[n - 1]), v;
+	float first = sqrtf((float)abar[0]), last = sqrtf((float)abar[n - 1]), scale = first / (first - last), before = 1;
+	double prod = 1;
 
 	for (int64_t i = 0; i < n; i++) {
-		v = (sqrt(abar[i]) - last) * first / (first - last);
-		abar[i] = v * v;
+		float root = (sqrtf((float)abar[i]) - last) * scale, bar = root * root, beta = 1 - bar / before;
+
+		before = bar;
+		prod *= (double)(1 - beta);
+		abar[i] = (double)(float)prod;
 	}
 }
 
