@@ -60,17 +60,11 @@ static void warn_start(const struct rd_sampling *s)
 
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (rc || !a->scheduler)
-		return rc;
-	rc = rd_scheduler_load(&other, a->scheduler, e);
-	if (rc)
-		return rc;
-	rd_scheduler_free(&s->model.scheduler);
-	s->model.scheduler = other;
-	return RD_OK;
+	if (!rc && s->model.variant[0])
+		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
+	return rc || !a->scheduler ? rc : rd_model_set_scheduler(&s->model, a->scheduler, e);
 }
 
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,

@@ -1,0 +1,28 @@
+/* Whether the parts of a folder are parts of one model that can be run here. Every error is RD_EINPUT and names file and key. */
+#ifndef RD_LIB_MODEL_FIT_H
+#define RD_LIB_MODEL_FIT_H
+
+#include <jansson.h>
+
+#include "lib/model/scheduler.h"
+#include "lib/net/net.h"
+
+/* A JSON object and the file it came from. */
+struct rd_config {
+	const json_t *json;
+	const char *file;
+};
+
+/* model_index.json: a network and a scheduler, and nothing beside them that samples would have to pass through. */
+int rd_fit_index(struct rd_config index, struct rd_err *e) RD_MUST;
+
+/* Keys whose default is null in diffusers, or that take null for false; NULL-terminated. */
+extern const char *const rd_fit_net_nulls[], *const rd_fit_scheduler_nulls[];
+
+/* null under another key: neither a value nor the default. */
+int rd_fit_nulls(struct rd_config c, const char *const *nullable, struct rd_err *e) RD_MUST;
+
+/* The scheduler s, of config sched, never asks the network of config net for what it has not learned. */
+int rd_fit_scheduler(struct rd_config net, struct rd_config sched, const struct rd_scheduler *s, struct rd_err *e) RD_MUST;
+
+#endif
