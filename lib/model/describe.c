@@ -372,7 +372,7 @@ static int both_configs(struct page *p, const char *path)
 static int scheduler_config(struct page *p, struct rd_config c)
 {
 	struct rd_scheduler s;
-	int rc = rd_fit_nulls(c, rd_fit_scheduler_nulls, p->e);
+	int rc = rd_fit_scheduler_types(c, p->e);
 
 	if (!rc)
 		rc = rd_scheduler_parse(&s, c.json, c.file, p->e);
@@ -388,7 +388,7 @@ static int net_config(struct page *p, struct rd_config c)
 {
 	struct rd_net net;
 	struct rd_graph *g;
-	int rc = rd_fit_nulls(c, rd_fit_net_nulls, p->e);
+	int rc = rd_fit_net_types(c, p->e);
 
 	if (!rc)
 		rc = rd_net_parse(&net, c.json, c.file, p->e);

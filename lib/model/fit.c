@@ -1,5 +1,6 @@
 #include "lib/model/fit.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool is_one_of(const char *s, const char *const *list)
@@ -47,23 +48,113 @@ int rd_fit_index(struct rd_config index, struct rd_err *e)
 	return rc;
 }
 
-const char *const rd_fit_net_nulls[] = {
-	"sample_size", "time_embedding_dim", "mid_block_type", "attention_head_dim", "attn_norm_num_groups",
-	"class_embed_type", "num_class_embeds", "num_train_timesteps", NULL};
-const char *const rd_fit_scheduler_nulls[] = {
-	"trained_betas", "variance_type", "base_shift", "max_shift", "shift_terminal", "use_karras_sigmas",
-	"use_exponential_sigmas", "use_beta_sigmas", "sigma_min", "sigma_max", "solver_p", NULL};
+/* --- types -------------------------------------------------------------------------------------------------------- */
 
-int rd_fit_nulls(struct rd_config c, const char *const *nullable, struct rd_err *e)
+enum { STR = 1, BOOL = 2, INT = 4, NUM = 8, LIST = 16, NUL = 32 /* null too */ };
+
+struct key {
+	const char *name;
+	int kinds;
+	double lo, hi; /* of a number; both 0: finite is enough */
+};
+
+#define TINY 1e-12
+#define ENDLESS 1e308 /* what rd_json_load makes of Infinity */
+
+static const struct key net_keys[] = {
+	{"_class_name", STR, 0, 0}, {"sample_size", INT | LIST | NUL, 0, 0}, {"in_channels", INT, 0, 0},
+	{"out_channels", INT, 0, 0}, {"center_input_sample", BOOL, 0, 0}, {"time_embedding_type", STR, 0, 0},
+	{"time_embedding_dim", INT | NUL, 0, 0}, {"freq_shift", NUM, -100, 100}, {"flip_sin_to_cos", BOOL, 0, 0},
+	{"down_block_types", LIST, 0, 0}, {"mid_block_type", STR | NUL, 0, 0}, {"up_block_types", LIST, 0, 0},
+	{"block_out_channels", LIST, 0, 0}, {"layers_per_block", INT, 0, 0}, {"mid_block_scale_factor", NUM, 1e-6, 1e6},
+	{"downsample_padding", INT, 0, 0}, {"downsample_type", STR, 0, 0}, {"upsample_type", STR, 0, 0},
+	{"dropout", NUM, 0, 1}, {"act_fn", STR, 0, 0}, {"attention_head_dim", INT | NUL, 0, 0},
+	{"norm_num_groups", INT, 0, 0}, {"attn_norm_num_groups", INT | NUL, 0, 0}, {"norm_eps", NUM, TINY, 1},
+	{"resnet_time_scale_shift", STR, 0, 0}, {"add_attention", BOOL, 0, 0}, {"class_embed_type", STR | NUL, 0, 0},
+	{"num_class_embeds", INT | NUL, 0, 0}, {"num_train_timesteps", INT | NUL, 1, 1e6}, {"sample_shape", LIST, 0, 0},
+	{"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
+
+static const struct key scheduler_keys[] = {
+	{"_class_name", STR, 0, 0}, {"num_train_timesteps", INT, 0, 0}, {"beta_start", NUM, TINY, 1}, {"beta_end", NUM, TINY, 1},
+	{"beta_schedule", STR, 0, 0}, {"trained_betas", LIST | NUL, 0, 0}, {"rescale_betas_zero_snr", BOOL, 0, 0},
+	{"prediction_type", STR, 0, 0}, {"variance_type", STR | NUL, 0, 0}, {"timestep_spacing", STR, 0, 0},
+	{"steps_offset", INT, 0, 0}, {"clip_sample", BOOL, 0, 0}, {"clip_sample_range", NUM, 1e-6, 1e6},
+	{"set_alpha_to_one", BOOL, 0, 0}, {"thresholding", BOOL, 0, 0}, {"dynamic_thresholding_ratio", NUM, 0, 1},
+	{"sample_max_value", NUM, 1e-6, 1e6}, {"solver_order", INT, 0, 0}, {"algorithm_type", STR, 0, 0},
+	{"solver_type", STR, 0, 0}, {"lower_order_final", BOOL, 0, 0}, {"euler_at_final", BOOL, 0, 0},
+	{"use_karras_sigmas", BOOL | NUL, 0, 0}, {"use_exponential_sigmas", BOOL | NUL, 0, 0},
+	{"use_beta_sigmas", BOOL | NUL, 0, 0}, {"use_lu_lambdas", BOOL | NUL, 0, 0}, {"use_flow_sigmas", BOOL | NUL, 0, 0},
+	{"flow_shift", NUM | NUL, 1e-6, 1e6}, {"final_sigmas_type", STR, 0, 0},
+	{"lambda_min_clipped", NUM, -ENDLESS, ENDLESS}, {"predict_x0", BOOL, 0, 0}, {"interpolation_type", STR, 0, 0},
+	{"timestep_type", STR, 0, 0}, {"sigma_min", NUM | NUL, 0, 1e6}, {"sigma_max", NUM | NUL, TINY, 1e6},
+	{"sigma_data", NUM, TINY, 1e6}, {"sigma_schedule", STR, 0, 0}, {"rho", NUM, TINY, 1e6}, {"shift", NUM, 1e-6, 1e6},
+	{"use_dynamic_shifting", BOOL, 0, 0}, {"base_shift", NUM | NUL, 0, 0}, {"max_shift", NUM | NUL, 0, 0},
+	{"shift_terminal", NUM | NUL, 0, 0}, {"invert_sigmas", BOOL, 0, 0}, {"stochastic_sampling", BOOL, 0, 0},
+	{"form", STR, 0, 0}, {"beta_min", NUM, 0, 1e6}, {"beta_max", NUM, 0, 1e6}, {"t_min", NUM, 0, 1e6},
+	{"t_max", NUM, 0, 1e6}, {NULL, 0, 0, 0}};
+
+static int kind_of(const json_t *v)
 {
-	const char *key;
-	json_t *v;
+	switch (json_typeof(v)) {
+	case JSON_STRING: return STR;
+	case JSON_TRUE:
+	case JSON_FALSE: return BOOL;
+	case JSON_INTEGER: return INT | NUM;
+	case JSON_REAL: return json_real_value(v) == floor(json_real_value(v)) ? INT | NUM : NUM;
+	case JSON_ARRAY: return LIST;
+	case JSON_NULL: return NUL;
+	default: return 0;
+	}
+}
 
-	json_object_foreach((json_t *)(uintptr_t)c.json, key, v)
-		if (json_is_null(v) && key[0] != '_' && !is_one_of(key, nullable))
-			return rd_fail(e, RD_EINPUT, "%s: %.60s: a value expected, null found", c.file, key);
+static const char *expected(int kinds)
+{
+	switch (kinds & ~NUL) {
+	case STR: return "a string";
+	case BOOL: return "true or false";
+	case INT: return "a whole number";
+	case NUM: return "a number";
+	case LIST: return "a list";
+	default: return "a whole number or a list";
+	}
+}
+
+static int check_type(struct rd_config c, const struct key *k, struct rd_err *e)
+{
+	static const char *const found[] = {[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a string",
+	                                    [JSON_INTEGER] = "a number", [JSON_REAL] = "a number", [JSON_TRUE] = "true",
+	                                    [JSON_FALSE] = "false", [JSON_NULL] = "null"};
+	const json_t *v = json_object_get(c.json, k->name);
+	double d = json_number_value(v), most = k->hi > k->lo ? k->hi : ENDLESS / 2, least = k->hi > k->lo ? k->lo : -most;
+
+	if (v && !(kind_of(v) & k->kinds))
+		return rd_fail(e, RD_EINPUT, "%s: %s: %s expected, %s found", c.file, k->name, expected(k->kinds),
+		               found[json_typeof(v)]);
+	if (json_is_number(v) && !(d >= least && d <= most))
+		return rd_fail(e, RD_EINPUT, "%s: %s: %g is outside %g to %g", c.file, k->name, d, least, most);
 	return RD_OK;
 }
+
+static int check_types(struct rd_config c, const struct key *k, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (; k->name && !rc; k++)
+		rc = check_type(c, k, e);
+	return rc;
+}
+
+int rd_fit_net_types(struct rd_config c, struct rd_err *e)
+{
+	return check_types(c, net_keys, e);
+}
+
+int rd_fit_scheduler_types(struct rd_config c, struct rd_err *e)
+{
+	return check_types(c, scheduler_keys, e);
+}
+
+/* --- scheduler and network ---------------------------------------------------------------------------------------- */
 
 /* The times that the network is fed. */
 static int check_times(struct rd_config net, struct rd_config sched, const struct rd_schedule *c, struct rd_err *e)

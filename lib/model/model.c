@@ -34,7 +34,7 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 
 static int parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 {
-	int rc = rd_fit_nulls(c, rd_fit_net_nulls, e);
+	int rc = rd_fit_net_types(c, e);
 
 	return rc ? rc : rd_net_parse(net, c.json, c.file, e);
 }
@@ -42,7 +42,7 @@ static int parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 /* A scheduler that fits the network of config net. */
 static int parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
 {
-	int rc = rd_fit_nulls(c, rd_fit_scheduler_nulls, e);
+	int rc = rd_fit_scheduler_types(c, e);
 
 	if (!rc)
 		rc = rd_scheduler_parse(s, c.json, c.file, e);

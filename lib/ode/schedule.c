@@ -284,7 +284,8 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, enum rd_betas kind, double beta
 		beta = trained ? trained[i] : beta_at(kind, beta_start, beta_end, i, n_train);
 		if (!(beta > 0 && beta < 1)) {
 			rd_schedule_free(s);
-			return rd_fail(e, RD_EINPUT, "beta %lld is %g: between 0 and 1 expected", (long long)i, beta);
+			return rd_fail(e, RD_EINPUT, "%s: beta %lld is %g: between 0 and 1 expected",
+			               trained ? "trained_betas" : "beta_start, beta_end", (long long)i, beta);
 		}
 		prod *= 1 - beta;
 		s->abar[i] = prod;
