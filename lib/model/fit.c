@@ -83,13 +83,13 @@ static const struct key scheduler_keys[] = {
 	{"sample_max_value", NUM, 1e-6, 1e6}, {"solver_order", INT, 0, 0}, {"algorithm_type", STR, 0, 0},
 	{"solver_type", STR, 0, 0}, {"lower_order_final", BOOL, 0, 0}, {"euler_at_final", BOOL, 0, 0},
 	{"use_karras_sigmas", BOOL | NUL, 0, 0}, {"use_exponential_sigmas", BOOL | NUL, 0, 0},
-	{"use_beta_sigmas", BOOL | NUL, 0, 0}, {"use_lu_lambdas", BOOL | NUL, 0, 0}, {"use_flow_sigmas", BOOL | NUL, 0, 0},
-	{"flow_shift", NUM | NUL, 1e-6, 1e6}, {"final_sigmas_type", STR, 0, 0},
+	{"use_beta_sigmas", BOOL | NUL, 0, 0}, {"use_lu_lambdas", BOOL, 0, 0}, {"use_flow_sigmas", BOOL, 0, 0},
+	{"flow_shift", NUM, 1e-6, 1e6}, {"final_sigmas_type", STR, 0, 0},
 	{"lambda_min_clipped", NUM, -ENDLESS, ENDLESS}, {"predict_x0", BOOL, 0, 0}, {"interpolation_type", STR, 0, 0},
 	{"timestep_type", STR, 0, 0}, {"sigma_min", NUM | NUL, 0, 1e6}, {"sigma_max", NUM | NUL, TINY, 1e6},
 	{"sigma_data", NUM, TINY, 1e6}, {"sigma_schedule", STR, 0, 0}, {"rho", NUM, TINY, 1e6}, {"shift", NUM, 1e-6, 1e6},
-	{"use_dynamic_shifting", BOOL, 0, 0}, {"base_shift", NUM | NUL, 0, 0}, {"max_shift", NUM | NUL, 0, 0},
-	{"shift_terminal", NUM | NUL, 0, 0}, {"invert_sigmas", BOOL, 0, 0}, {"stochastic_sampling", BOOL, 0, 0},
+	{"use_dynamic_shifting", BOOL, 0, 0}, {"base_shift", NUM | NUL, -1e6, 1e6}, {"max_shift", NUM | NUL, -1e6, 1e6},
+	{"shift_terminal", NUM | NUL, 0, 1}, {"invert_sigmas", BOOL, 0, 0}, {"stochastic_sampling", BOOL, 0, 0},
 	{"form", STR, 0, 0}, {"beta_min", NUM, 0, 1e6}, {"beta_max", NUM, 0, 1e6}, {"t_min", NUM, 0, 1e6},
 	{"t_max", NUM, 0, 1e6}, {NULL, 0, 0, 0}};
 
@@ -168,7 +168,7 @@ static int check_times(struct rd_config net, struct rd_config sched, const struc
 		               "num_train_timesteps), the scheduler has %s", sched.file, (long long)rows - 1, net.file,
 		               discrete ? "more" : "continuous ones");
 	if (type && !strcmp(type, "fourier") && !(c->form->net_time(c, c->t_lo) > 0))
-		return rd_fail(e, RD_EINPUT, "%s: _class_name: this scheduler has a time of 0, and the network takes its logarithm "
+		return rd_fail(e, RD_EINPUT, "%s: _class_name: it has a time of 0 or less, and the network takes the logarithm "
 		               "(%s: time_embedding_type)", sched.file, net.file);
 	return RD_OK;
 }
