@@ -228,20 +228,17 @@ for v in head.values():
 }
 
 @test "a null class that is no class of the network" {
-	for v in 3 0 -1 x "" 99999999999999999999 "1 "; do
-		python 'write("m/" + WEIGHTS, t, {"format": "pt", "null_class": sys.argv[2]})' "$v"
-		refused 3 "$w.safetensors: metadata: null_class: '$v' is none of the network's 0 classes"
-	done
-	cp -r "$fashion" f
-	chmod -R u+w f
-	run tensorcat f
+	python 'write("m/" + WEIGHTS, t, {"format": "pt", "null_class": "0"})'
+	refused 3 "$w.safetensors: metadata: null_class: '0' is none of the network's 0 classes"
+	rm -r m
+	cp -r "$fashion" m
+	chmod -R u+w m
+	run tensorcat m
 	assert_line --regexp '^  classes +11, of which 10 stands for none$'
-	python 'x = "f/" + WEIGHTS
-t, meta = read(x)
-write(x, t, {**meta, "null_class": "11"})'
-	run tensorcat f
-	assert_failure 3
-	assert_output --partial "null_class: '11' is none of the network's 11 classes"
+	for v in 11 -1 x "" 99999999999999999999 "1 " 1.0; do
+		python 'write("m/" + WEIGHTS, t, {"format": "pt", "null_class": sys.argv[2]})' "$v"
+		refused 3 "$w.safetensors: metadata: null_class: '$v' is none of the network's 11 classes"
+	done
 }
 
 # wrong_values CONFIG KINDS: gives every key of CONFIG (of a folder m) every value that it cannot have. KINDS names the keys
