@@ -362,8 +362,8 @@ for name, more in [("DDPMScheduler", {}), ("DPMSolverMultistepScheduler", {"solv
 	assert_line --regexp '^  mid_block +UNetMidBlock2D, 32 channels, 2 layers, attention in 1 head, 45696 numbers$'
 	assert_line --regexp '^  up_blocks.2 +UpBlock2D, 16 channels, 3 layers, 28416 numbers$'
 	assert_line --regexp '^  schedule +ddpm, 1000 times, linear betas 0.0001 to 0.02$'
-	assert_line --regexp "^  least noise +t 0: alpha 0.99995, sigma 0.01, network's time 0\$"
-	assert_line --regexp "^  most noise +t 999: alpha 0.00635282, sigma 0.99998, network's time 999\$"
+	assert_line --regexp "^  least noise +t 0: alpha 0.99995, sigma 0.010001, network's time 0\$"
+	assert_line --regexp "^  most noise +t 999: alpha 0.0063528, sigma 0.99998, network's time 999\$"
 	assert_line --regexp '^  prediction +epsilon$'
 	assert_line --regexp '^  sampling +dpm\+\+2m, trailing \(DDPMScheduler\)$'
 	assert_line --regexp '^  clipping +none$'

@@ -130,7 +130,7 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 		return NULL;
 	if (!strcmp(m->scheduler.schedule.form->name, "fm"))
 		return "FlowMatchEulerDiscreteScheduler";
-	return !strcmp(m->scheduler.schedule.form->name, "ddpm") && m->scheduler.pred != RD_PRED_FLOW ? "DDIMScheduler" : NULL;
+	return !strcmp(m->scheduler.schedule.form->name, "ddpm") && m->scheduler.pred.type <= RD_PRED_V ? "DDIMScheduler" : NULL;
 }
 
 static void usage(FILE *f, const struct rd_model *m, int steps)
@@ -204,7 +204,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and prediction type "
 	                 "are those of the model it came from"
 	               : "",
-	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred]);
+	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
 	usage(f, m, paired ? 1 : 50);
 	fprintf(f, "## How it was made\n\n");
 	if (command)

@@ -178,7 +178,7 @@ static void schedule_numbers(struct page *p, const struct rd_scheduler *s, const
 	const char *form = c->form->name, *kind = json_string_value(json_object_get(config, "beta_schedule"));
 
 	if (!strcmp(form, "ddpm"))
-		SAY(p, "schedule", "ddpm, %lld times, %s%sbetas %.6g to %.6g", (long long)c->n_train, kind ? kind : "", kind ? " " : "",
+		SAY(p, "schedule", "ddpm, %lld times, %s%sbetas %.4g to %.4g", (long long)c->n_train, kind ? kind : "", kind ? " " : "",
 		    1 - c->abar[0], 1 - c->abar[c->n_train - 1] / c->abar[c->n_train - 2]);
 	else if (!strcmp(form, "vp") || !strcmp(form, "subvp"))
 		SAY(p, "schedule", "%s, beta %.6g to %.6g, t %.6g to %.6g", form, c->beta0, c->beta1, c->t_lo, c->t_hi);
@@ -190,7 +190,7 @@ static void schedule_numbers(struct page *p, const struct rd_scheduler *s, const
 
 static void schedule_end(struct page *p, const char *label, const struct rd_schedule *c, double t)
 {
-	SAY(p, label, "t %.6g: alpha %.6g, sigma %.6g, network's time %.6g", t, rd_alpha(c, t), rd_sigma(c, t),
+	SAY(p, label, "t %.6g: alpha %.5g, sigma %.5g, network's time %.6g", t, rd_alpha(c, t), rd_sigma(c, t),
 	    c->form->net_time(c, t));
 }
 
@@ -199,8 +199,8 @@ static void scheduler(struct page *p, const struct rd_scheduler *s, const json_t
 	schedule_numbers(p, s, config);
 	schedule_end(p, "least noise", &s->schedule, s->schedule.t_lo);
 	schedule_end(p, "most noise", &s->schedule, s->schedule.t_hi);
-	SAY(p, "prediction", "%s", rd_pred_names[s->pred]);
-	SAY(p, "sampling", "%s, %s (%s)", rd_solver_names[s->solver], rd_spacing_names[s->grid.spacing], s->class_name);
+	SAY(p, "prediction", "%s", rd_pred_names[s->pred.type]);
+	SAY(p, "sampling", "%s, %s (%s)", rd_solver_name(&s->solver), rd_spacing_names[s->grid.spacing], s->class_name);
 	if (s->clip)
 		SAY(p, "clipping", "samples within -%.6g to %.6g at every step (odesample)", s->clip_range, s->clip_range);
 	else

@@ -85,7 +85,7 @@ static const struct key scheduler_keys[] = {
 	{"use_karras_sigmas", BOOL | NUL, 0, 0}, {"use_exponential_sigmas", BOOL | NUL, 0, 0},
 	{"use_beta_sigmas", BOOL | NUL, 0, 0}, {"use_lu_lambdas", BOOL, 0, 0}, {"use_flow_sigmas", BOOL, 0, 0},
 	{"flow_shift", NUM, 1e-6, 1e6}, {"final_sigmas_type", STR, 0, 0},
-	{"lambda_min_clipped", NUM, -ENDLESS, ENDLESS}, {"predict_x0", BOOL, 0, 0}, {"interpolation_type", STR, 0, 0},
+	{"lambda_min_clipped", NUM, -ENDLESS, ENDLESS}, {"predict_x0", BOOL, 0, 0}, {"disable_corrector", LIST, 0, 0}, {"interpolation_type", STR, 0, 0},
 	{"timestep_type", STR, 0, 0}, {"sigma_min", NUM | NUL, 0, 1e6}, {"sigma_max", NUM | NUL, TINY, 1e6},
 	{"sigma_data", NUM, TINY, 1e6}, {"sigma_schedule", STR, 0, 0}, {"rho", NUM, TINY, 1e6}, {"shift", NUM, 1e-6, 1e6},
 	{"use_dynamic_shifting", BOOL, 0, 0}, {"base_shift", NUM | NUL, -1e6, 1e6}, {"max_shift", NUM | NUL, -1e6, 1e6},

@@ -39,14 +39,14 @@ static int parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 	return rc ? rc : rd_net_parse(net, c.json, c.file, e);
 }
 
-/* A scheduler that fits the network of config net. */
+/* A scheduler that fits the network of config net, which has none where the model is analytic. */
 static int parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
 {
 	int rc = rd_fit_scheduler_types(c, e);
 
 	if (!rc)
 		rc = rd_scheduler_parse(s, c.json, c.file, e);
-	if (!rc) {
+	if (!rc && net.json) {
 		rc = rd_fit_scheduler(net, c, s, e);
 		if (rc)
 			rd_scheduler_free(s);
@@ -84,8 +84,16 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 {
 	char file[4096], *index;
 	json_t *config = NULL;
-	int rc = load_index(dir, &index, e);
+	struct rd_model m;
+	int rc;
 
+	if (rd_model_is_analytic(dir)) {
+		rc = rd_model_load(&m, dir, e);
+		*net = m.net;
+		rd_model_free(&m);
+		return rc;
+	}
+	rc = load_index(dir, &index, e);
 	if (!rc)
 		rc = locate(file, sizeof file, dir, "unet", "config.json", e);
 	if (!rc)
@@ -192,6 +200,12 @@ int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e)
 {
 	int rc = set_dir(m, dir, e);
 
+	if (!rc && rd_model_is_analytic(dir)) {
+		rc = rd_model_analytic(m, strchr(dir, ':') + 1, e);
+		if (rc)
+			rd_model_free(m);
+		return rc;
+	}
 	if (!rc)
 		rc = load_configs(m, dir, e);
 	if (!rc)
@@ -293,6 +307,7 @@ void rd_model_free(struct rd_model *m)
 	free(m->config_file);
 	free(m->folder);
 	rd_scheduler_free(&m->scheduler);
+	rd_posterior_free(m->analytic);
 	rd_graph_free(m->params);
 	free(m->w);
 	json_decref(m->meta);
@@ -312,7 +327,7 @@ void rd_model_describe(const struct rd_model *m, json_t *meta)
 		json_array_append_new(shape, json_integer(m->net.sample.d[i]));
 	json_object_set_new(meta, "model", json_string(m->hash));
 	json_object_set_new(meta, "form", json_string(m->scheduler.schedule.form->name));
-	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred]));
+	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred.type]));
 	json_object_set_new(meta, "sample_shape", shape);
 	if (m->net.classes)
 		json_object_set_new(meta, "classes", json_integer(m->net.classes));
