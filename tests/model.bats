@@ -199,7 +199,15 @@ write("m/" + WEIGHTS, {k: v.astype("<f4") for k, v in t.items()}, meta)'
 }
 
 @test "damaged safetensors: file and tensor are named" {
-	damage() { again; python "head, data = layout(t, meta); b = head['conv_norm_out.bias']; lo, hi = b['data_offsets']; $1; write_raw('m/' + WEIGHTS, head, data)"; }
+	damage()
+	{
+		again
+		python "head, data = layout(t, meta)
+b = head['conv_norm_out.bias']
+lo, hi = b['data_offsets']
+$1
+write_raw('m/' + WEIGHTS, head, data)"
+	}
 	damage 'b["data_offsets"] = [lo - 64, hi - 64]'
 	refused 3 "$w.safetensors" "overlaps"
 	damage 'data = data[:lo] + b"1234" + data[lo:]
@@ -263,7 +271,8 @@ wrong_values()
 	        ("lambda_min_clipped", "large"), ("lambda_min_clipped", "very negative"), ("freq_shift", "negative"),
 	        *((k, "null") for k in ("sample_size", "time_embedding_dim", "mid_block_type", "attention_head_dim",
 	          "attn_norm_num_groups", "class_embed_type", "num_class_embeds", "num_train_timesteps", "variance_type",
-	          "base_shift", "max_shift", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas") if k != "num_train_timesteps" or "unet" in path)}
+	          "base_shift", "max_shift", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+	          if k != "num_train_timesteps" or "unet" in path)}
 	bad, tried = [], 0
 	for key, kind in ((k, kind) for kind, keys in kinds.items() for k in keys.split()):
 	    for what, value in {**any_kind, **wrong[kind]}.items():

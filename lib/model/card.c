@@ -130,14 +130,18 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 		return NULL;
 	if (!strcmp(m->scheduler.schedule.form->name, "fm"))
 		return "FlowMatchEulerDiscreteScheduler";
-	return !strcmp(m->scheduler.schedule.form->name, "ddpm") && m->scheduler.pred.type <= RD_PRED_V ? "DDIMScheduler" : NULL;
+	if (!strcmp(m->scheduler.schedule.form->name, "ddpm") && m->scheduler.pred.type <= RD_PRED_V)
+		return "DDIMScheduler";
+	return NULL;
 }
 
 static void usage(FILE *f, const struct rd_model *m, int steps)
 {
-	const char *class = diffusers_scheduler(m);
+	const char *class = diffusers_scheduler(m), *keys = "";
 	const int64_t *d = m->net.sample.d;
 
+	if (class && !strcmp(class, "DDIMScheduler"))
+		keys = ", timestep_spacing=\"trailing\", clip_sample=False";
 	fprintf(f, "## Use\n\n");
 	if (class)
 		fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
@@ -147,12 +151,13 @@ static void usage(FILE *f, const struct rd_model *m, int steps)
 		           "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
 		           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
 		           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
-		        class, class, strcmp(class, "DDIMScheduler") ? "" : ", timestep_spacing=\"trailing\", clip_sample=False", steps,
+		        class, class, keys, steps,
 		        (long long)d[0], (long long)d[1], (long long)d[2],
 		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        is_image(m) ? " --png grid.png >samples" : " >samples");
-	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; the raw ones are variant `raw`.\n\n");
+	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
+	           "the raw ones are variant `raw`.\n\n");
 }
 
 /* Text of others in a table's cell: a bar would end it, and a backquote what stands between backquotes. */
@@ -201,8 +206,8 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	header(f, m, paired);
 	fprintf(f, "# %s\n\n", paired ? "A rectified diffusion model" : "A diffusion model");
 	fprintf(f, "Trained by rectdiff %s%s. Form %s, %s-prediction.\n\n", RD_VERSION,
-	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and prediction type "
-	                 "are those of the model it came from"
+	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and "
+	                 "prediction type are those of the model it came from"
 	               : "",
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
 	usage(f, m, paired ? 1 : 50);

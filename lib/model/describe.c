@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,203 +12,14 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "lib/base/moments.h"
+#include "lib/model/describe_impl.h"
 #include "lib/model/fit.h"
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
 
-/* Where lines go; after an error nothing more is written, and rc says so. */
-struct page {
-	struct rd_out *o;
-	struct rd_err *e;
-	int rc;
-};
-
-/* "  label  text": what comes from a file may hold anything, and control characters are for terminals, so they become '?'. */
-static RD_PRINTF(4, 5) void line(struct page *p, int width, const char *label, const char *fmt, ...)
-{
-	char *text, *all;
-	va_list ap;
-	int n;
-
-	if (p->rc)
-		return;
-	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (n >= 0) {
-		n = asprintf(&all, "%s%-*s%s%s", *label ? "  " : "", width, label, *label && *text ? "  " : "", text);
-		free(text);
-	}
-	if (n < 0) {
-		p->rc = rd_fail(p->e, RD_ENOMEM, "no memory for a line");
-		return;
-	}
-	for (int i = 0; i < n; i++)
-		if (iscntrl((unsigned char)all[i]))
-			all[i] = '?';
-	p->rc = rd_out_printf(p->o, p->e, "%s\n", all);
-	free(all);
-}
-
-#define SAY(p, label, ...) line(p, 15, label, __VA_ARGS__)
-
-/* --- network ------------------------------------------------------------------------------------------------------ */
-
-/* Length of the part of a parameter's name that says its block: "mid_block" of mid_block.resnets.0.., "up_blocks.1". */
-static size_t block_len(const char *name)
-{
-	size_t n = strcspn(name, ".");
-
-	return name[n] && isdigit((unsigned char)name[n + 1]) ? n + 1 + strcspn(name + n + 1, ".") : n;
-}
-
-static bool same_block(const char *a, const char *b)
-{
-	return block_len(a) == block_len(b) && !strncmp(a, b, block_len(a));
-}
-
-/* How many "block.kind.0", "block.kind.1" .. there are. */
-static int count_layers(const struct rd_graph *g, const char *block, const char *kind)
-{
-	int last = -1;
-
-	for (int i = 0; i < g->n_params; i++) {
-		const char *rest = g->param[i].name + block_len(g->param[i].name), *dot;
-		size_t k = strlen(kind);
-
-		if (!same_block(g->param[i].name, block) || *rest != '.' || strncmp(rest + 1, kind, k) || rest[1 + k] != '.')
-			continue;
-		dot = rest + 1 + k;
-		if (atoi(dot + 1) > last)
-			last = atoi(dot + 1);
-	}
-	return last + 1;
-}
-
-/* Channels that the block's residual layers put out; 0 where it has none. */
-static int64_t block_width(const struct rd_graph *g, const char *block)
-{
-	for (int i = 0; i < g->n_params; i++)
-		if (same_block(g->param[i].name, block) && !strcmp(g->param[i].name + block_len(block), ".resnets.0.conv1.weight"))
-			return g->param[i].shape.d[0];
-	return 0;
-}
-
-static size_t block_numbers(const struct rd_graph *g, const char *block)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < g->n_params; i++)
-		if (same_block(g->param[i].name, block))
-			n += g->param[i].n_elems;
-	return n;
-}
-
-/* The config's name of a block's kind; "" where it says none. */
-static const char *block_type(const json_t *config, const char *block)
-{
-	const char *dot = strchr(block, '.');
-	const char *key = !strncmp(block, "down_blocks.", 12) ? "down_block_types" : "up_block_types";
-	const char *type = json_string_value(json_object_get(config, "mid_block_type"));
-
-	if (strncmp(block, "mid_block.", 10))
-		type = json_string_value(json_array_get(json_object_get(config, key), (size_t)atoi(dot + 1)));
-	return type ? type : "";
-}
-
-static void unet_block(struct page *p, const json_t *config, const struct rd_graph *g, const char *block)
-{
-	const json_t *head = json_object_get(config, "attention_head_dim"); /* diffusers' default: 8 */
-	int64_t width = block_width(g, block), dim = json_is_number(head) ? (int64_t)json_number_value(head) : head ? width : 8;
-	int attentions = count_layers(g, block, "attentions"), layers = count_layers(g, block, "resnets");
-	char name[RD_PARAM_NAME], attention[64] = "";
-
-	snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
-	if (attentions)
-		snprintf(attention, sizeof attention, ", attention in %lld head%s", (long long)(width / dim), width == dim ? "" : "s");
-	SAY(p, name, "%s%s%lld channels, %d layer%s%s%s, %zu numbers", block_type(config, block), *block_type(config, block) ? ", " : "",
-	    (long long)width, layers, layers > 1 ? "s" : "", attention,
-	    count_layers(g, block, "downsamplers") ? ", down" : count_layers(g, block, "upsamplers") ? ", up" : "",
-	    block_numbers(g, block));
-}
-
-/* One line per block, in the order of the parameters. */
-static void blocks(struct page *p, const json_t *config, const struct rd_graph *g)
-{
-	char name[RD_PARAM_NAME], shape[160];
-
-	for (int i = 0; i < g->n_params; i++) {
-		const char *block = g->param[i].name;
-		int first = 0;
-
-		while (!same_block(g->param[first].name, block))
-			first++;
-		if (first < i)
-			continue;
-		if (block_width(g, block)) {
-			unet_block(p, config, g, block);
-			continue;
-		}
-		snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
-		SAY(p, name, "%s, %zu numbers", rd_shape_str(&g->param[i].shape, shape, sizeof shape), block_numbers(g, block));
-	}
-}
-
-static void network(struct page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g, int64_t null_class)
-{
-	char shape[160];
-
-	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g), g->n_params);
-	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
-	if (net->classes && null_class >= 0)
-		SAY(p, "classes", "%lld, of which %lld stands for none", (long long)net->classes, (long long)null_class);
-	else if (net->classes)
-		SAY(p, "classes", "%lld, null class not recorded", (long long)net->classes);
-	else
-		SAY(p, "classes", "none");
-	blocks(p, config, g);
-}
-
-/* --- scheduler ---------------------------------------------------------------------------------------------------- */
-
-static void schedule_numbers(struct page *p, const struct rd_scheduler *s, const json_t *config)
-{
-	const struct rd_schedule *c = &s->schedule;
-	const char *form = c->form->name, *kind = json_string_value(json_object_get(config, "beta_schedule"));
-
-	if (!strcmp(form, "ddpm"))
-		SAY(p, "schedule", "ddpm, %lld times, %s%sbetas %.4g to %.4g", (long long)c->n_train, kind ? kind : "", kind ? " " : "",
-		    1 - c->abar[0], 1 - c->abar[c->n_train - 1] / c->abar[c->n_train - 2]);
-	else if (!strcmp(form, "vp") || !strcmp(form, "subvp"))
-		SAY(p, "schedule", "%s, beta %.6g to %.6g, t %.6g to %.6g", form, c->beta0, c->beta1, c->t_lo, c->t_hi);
-	else if (s->grid.shift > 0 && s->grid.shift != 1)
-		SAY(p, "schedule", "%s, t %.6g to %.6g, shift %.6g", form, c->t_lo, c->t_hi, s->grid.shift);
-	else
-		SAY(p, "schedule", "%s, %s %.6g to %.6g", form, strcmp(form, "ve") ? "t" : "sigma", c->t_lo, c->t_hi);
-}
-
-static void schedule_end(struct page *p, const char *label, const struct rd_schedule *c, double t)
-{
-	SAY(p, label, "t %.6g: alpha %.5g, sigma %.5g, network's time %.6g", t, rd_alpha(c, t), rd_sigma(c, t),
-	    c->form->net_time(c, t));
-}
-
-static void scheduler(struct page *p, const struct rd_scheduler *s, const json_t *config)
-{
-	schedule_numbers(p, s, config);
-	schedule_end(p, "least noise", &s->schedule, s->schedule.t_lo);
-	schedule_end(p, "most noise", &s->schedule, s->schedule.t_hi);
-	SAY(p, "prediction", "%s", rd_pred_names[s->pred.type]);
-	SAY(p, "sampling", "%s, %s (%s)", rd_solver_name(&s->solver), rd_spacing_names[s->grid.spacing], s->class_name);
-	if (s->clip)
-		SAY(p, "clipping", "samples within -%.6g to %.6g at every step (odesample)", s->clip_range, s->clip_range);
-	else
-		SAY(p, "clipping", "none");
-}
-
 /* --- weights ------------------------------------------------------------------------------------------------------ */
 
-static void tensor(struct page *p, int width, const struct rd_st_view *v)
+static void tensor(struct rd_page *p, int width, const struct rd_st_view *v)
 {
 	struct rd_moments m = {0};
 	char shape[160], moments[160] = "";
@@ -218,13 +28,14 @@ static void tensor(struct page *p, int width, const struct rd_st_view *v)
 		rd_moments_add_any(&m, v->dtype, v->data, v->elems);
 		rd_moments_text(&m, moments, sizeof moments);
 	}
-	line(p, width, v->name, "%s %s%s%s", v->type, rd_shape_str(&v->shape, shape, sizeof shape), *moments ? "  " : "", moments);
+	rd_page_line(p, width, v->name, "%s %s%s%s", v->type, rd_shape_str(&v->shape, shape, sizeof shape),
+	             *moments ? "  " : "", moments);
 }
 
 typedef const struct rd_st_view *(*at_fn)(const void *from, size_t i);
 
 /* A line per tensor, or only for the one of that name; with n of them given by at. */
-static void tensors(struct page *p, const void *from, at_fn at, size_t n, const char *file, const char *only)
+static void tensors(struct rd_page *p, const void *from, at_fn at, size_t n, const char *file, const char *only)
 {
 	int width = 0;
 	bool found = false;
@@ -241,7 +52,7 @@ static void tensors(struct page *p, const void *from, at_fn at, size_t n, const 
 		p->rc = rd_fail(p->e, RD_EINPUT, "%s: has no tensor '%s'", file, only);
 }
 
-static void metadata(struct page *p, const json_t *meta)
+static void metadata(struct rd_page *p, const json_t *meta)
 {
 	const char *key;
 	json_t *v;
@@ -260,7 +71,7 @@ static const struct rd_st_view *weights_at(const void *w, size_t i)
 	return rd_weights_at(w, i);
 }
 
-static int safetensors(struct page *p, const char *path, const char *only)
+static int safetensors(struct rd_page *p, const char *path, const char *only)
 {
 	struct rd_safetensors *s;
 	size_t total = 0;
@@ -270,7 +81,7 @@ static int safetensors(struct page *p, const char *path, const char *only)
 		return rc;
 	for (size_t i = 0; i < rd_safetensors_count(s); i++)
 		total += rd_safetensors_at(s, i)->elems;
-	line(p, 0, "", "%s: safetensors, %zu tensors, %zu numbers", path, rd_safetensors_count(s), total);
+	rd_page_line(p, 0, "", "%s: safetensors, %zu tensors, %zu numbers", path, rd_safetensors_count(s), total);
 	tensors(p, s, file_at, rd_safetensors_count(s), path, only);
 	metadata(p, rd_safetensors_metadata(s));
 	rd_safetensors_close(s);
@@ -303,7 +114,7 @@ static long long int_of(const json_t *o, const char *key)
 }
 
 /* What rectrain wrote of the making, in a line; the metadata that follow have it all. */
-static void provenance(struct page *p, const struct rd_model *m)
+static void provenance(struct rd_page *p, const struct rd_model *m)
 {
 	const char *text = text_of(m->meta, "rectdiff.run", NULL), *which = text_of(m->meta, "rectdiff.weights", NULL);
 	json_t *run = text ? json_loads(text, 0, NULL) : NULL;
@@ -311,14 +122,14 @@ static void provenance(struct page *p, const struct rd_model *m)
 	if (which)
 		SAY(p, "kind", "%s", !strcmp(which, "ema") ? "moving average (EMA)" : which);
 	if (json_is_object(run))
-		SAY(p, "trained", "by rectdiff %s from model %s: %lld steps of %lld on %lld %s, data %s", text_of(m->meta, "rectdiff.version", "?"),
-		    text_of(run, "model", "?"), int_of(run, "steps"), int_of(run, "batch"), int_of(run, "samples"),
+		SAY(p, "trained", "by rectdiff %s from model %s: %lld steps of %lld on %lld %s, data %s",
+		    text_of(m->meta, "rectdiff.version", "?"), text_of(run, "model", "?"), int_of(run, "steps"), int_of(run, "batch"), int_of(run, "samples"),
 		    !strcmp(text_of(run, "coupling", ""), "pairs") ? "pairs" : "samples", text_of(run, "data", "?"));
 	json_decref(run);
 	metadata(p, m->meta);
 }
 
-static void weights(struct page *p, const struct rd_model *m, const struct rd_weights *w)
+static void weights(struct rd_page *p, const struct rd_model *m, const struct rd_weights *w)
 {
 	char kinds[128];
 
@@ -332,7 +143,7 @@ static void weights(struct page *p, const struct rd_model *m, const struct rd_we
 
 /* --- whole models ------------------------------------------------------------------------------------------------- */
 
-static int model(struct page *p, const char *dir, const struct rd_describe_opts *x)
+static int model(struct rd_page *p, const char *dir, const struct rd_describe_opts *x)
 {
 	struct rd_weights *w;
 	struct rd_model m;
@@ -342,9 +153,9 @@ static int model(struct page *p, const char *dir, const struct rd_describe_opts 
 		return rc;
 	p->rc = rd_weights_open(&w, m.folder, p->e);
 	if (!p->rc && !x->tensor) {
-		line(p, 0, "", "%s: model", dir);
-		network(p, &m.net, m.config, m.params, m.null_class);
-		scheduler(p, &m.scheduler, m.scheduler_config);
+		rd_page_line(p, 0, "", "%s: model", dir);
+		rd_describe_network(p, &m.net, m.config, m.params, m.null_class);
+		rd_describe_scheduler(p, &m.scheduler, m.scheduler_config);
 		weights(p, &m, w);
 	}
 	if (!p->rc && (x->tensors || x->tensor))
@@ -355,21 +166,21 @@ static int model(struct page *p, const char *dir, const struct rd_describe_opts 
 }
 
 /* What rectrain --init takes: both configs in a file. */
-static int both_configs(struct page *p, const char *path)
+static int both_configs(struct rd_page *p, const char *path)
 {
 	struct rd_model m;
 	int rc = rd_model_from_config(&m, path, p->e);
 
 	if (rc)
 		return rc;
-	line(p, 0, "", "%s: model without weights", path);
-	network(p, &m.net, m.config, m.params, -1);
-	scheduler(p, &m.scheduler, m.scheduler_config);
+	rd_page_line(p, 0, "", "%s: model without weights", path);
+	rd_describe_network(p, &m.net, m.config, m.params, -1);
+	rd_describe_scheduler(p, &m.scheduler, m.scheduler_config);
 	rd_model_free(&m);
 	return p->rc;
 }
 
-static int scheduler_config(struct page *p, struct rd_config c)
+static int scheduler_config(struct rd_page *p, struct rd_config c)
 {
 	struct rd_scheduler s;
 	int rc = rd_fit_scheduler_types(c, p->e);
@@ -378,13 +189,13 @@ static int scheduler_config(struct page *p, struct rd_config c)
 		rc = rd_scheduler_parse(&s, c.json, c.file, p->e);
 	if (rc)
 		return rc;
-	line(p, 0, "", "%s: scheduler", c.file);
-	scheduler(p, &s, c.json);
+	rd_page_line(p, 0, "", "%s: scheduler", c.file);
+	rd_describe_scheduler(p, &s, c.json);
 	rd_scheduler_free(&s);
 	return p->rc;
 }
 
-static int net_config(struct page *p, struct rd_config c)
+static int net_config(struct rd_page *p, struct rd_config c)
 {
 	struct rd_net net;
 	struct rd_graph *g;
@@ -396,13 +207,13 @@ static int net_config(struct page *p, struct rd_config c)
 		rc = rd_context(p->e, "%s", c.file);
 	if (rc)
 		return rc;
-	line(p, 0, "", "%s: network", c.file);
-	network(p, &net, c.json, g, -1);
+	rd_page_line(p, 0, "", "%s: network", c.file);
+	rd_describe_network(p, &net, c.json, g, -1);
 	rd_graph_free(g);
 	return p->rc;
 }
 
-static int json_file(struct page *p, const char *path)
+static int json_file(struct rd_page *p, const char *path)
 {
 	json_t *config;
 	const char *class;
@@ -435,7 +246,7 @@ static int is_safetensors(const struct dirent *d)
 }
 
 /* The safetensors files of one folder, by name; *n counts them. A folder that is not there holds none. */
-static int safetensors_in(struct page *p, const char *dir, const char *only, int *n)
+static int safetensors_in(struct rd_page *p, const char *dir, const char *only, int *n)
 {
 	struct dirent **list;
 	int rc = RD_OK, found = scandir(dir, &list, is_safetensors, alphasort);
@@ -462,7 +273,7 @@ static bool is_there(const char *dir, const char *name)
 	return !stat(path, &st);
 }
 
-static int folder(struct page *p, const char *dir, const struct rd_describe_opts *x)
+static int folder(struct rd_page *p, const char *dir, const struct rd_describe_opts *x)
 {
 	char unet[PATH_MAX];
 	int n = 0, rc;
@@ -518,7 +329,7 @@ int rd_describe_knows(const char *path, bool *yes, struct rd_err *e)
 
 int rd_describe(const char *path, const struct rd_describe_opts *x, struct rd_out *o, struct rd_err *e)
 {
-	struct page p = {.o = o, .e = e};
+	struct rd_page p = {.o = o, .e = e};
 	enum kind kind;
 	int rc = kind_of(path, &kind, e);
 

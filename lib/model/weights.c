@@ -51,7 +51,7 @@ static bool is_variant(const char *name, const char *prefix, const char *suffix,
 	return !strstr(variant, "-of-");
 }
 
-/* Notes a name of the folder where it is a variant's; one variant after another is refused, for want of a reason to choose. */
+/* Notes a name of the folder where it is a variant's; a second variant is refused, for want of a reason to choose. */
 static int note_variant(struct rd_weights *w, const char *folder, const char *name, struct rd_err *e)
 {
 	char v[NAME_MAX + 1];

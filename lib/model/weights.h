@@ -1,11 +1,11 @@
 /* The weights of a model folder, in whichever of diffusers' ways they are stored:
  *
  *   diffusion_pytorch_model.safetensors                one file
- *   diffusion_pytorch_model.safetensors.index.json     shards: {"weight_map": {TENSOR: FILE, ..}, ..} and the files it names
+ *   diffusion_pytorch_model.safetensors.index.json     shards: {"weight_map": {TENSOR: FILE, ..}, ..}, files
  *   diffusion_pytorch_model.V.safetensors              a variant, such as fp16, in one file
  *   diffusion_pytorch_model.safetensors.index.V.json   a variant in shards
  *
- * An index goes before a single file, as in diffusers. A variant is taken where it is the only one and there is nothing else. */
+ * An index goes before a single file, as in diffusers. A variant is taken where there is nothing else. */
 #ifndef RD_LIB_MODEL_WEIGHTS_H
 #define RD_LIB_MODEL_WEIGHTS_H
 
