@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/model/query.h"
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
 	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
@@ -18,6 +20,7 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
+	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;
@@ -78,7 +81,9 @@ static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, s
 
 	if (!rc && s->model.variant[0])
 		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
-	return rc || !a->scheduler ? rc : rd_model_set_scheduler(&s->model, a->scheduler, e);
+	if (!rc && a->scheduler)
+		rc = rd_model_set_scheduler(&s->model, a->scheduler, e);
+	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
