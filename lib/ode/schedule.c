@@ -301,7 +301,8 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, 
 		beta = o->trained ? o->trained[i] : beta_at(o, i);
 		if (!(beta > 0 && beta < 1)) {
 			rd_schedule_free(s);
-			return rd_fail(e, RD_EINPUT, "beta %lld is %g: between 0 and 1 expected", (long long)i, beta);
+			return rd_fail(e, RD_EINPUT, "%s: beta %lld is %g: between 0 and 1 expected",
+			               o->trained ? "trained_betas" : "beta_start, beta_end", (long long)i, beta);
 		}
 		prod *= (double)(1 - (float)beta);
 		s->abar[i] = (double)(float)prod;
