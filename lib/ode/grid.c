@@ -314,6 +314,34 @@ int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd
 	return RD_OK;
 }
 
+int rd_grid_reverse(struct rd_grid *g, struct rd_err *e)
+{
+	int n = g->steps;
+
+	if (!(g->to[n - 1].sigma > 0))
+		return rd_fail(e, RD_EUSAGE, "a grid that ends at the data cannot be walked from there");
+	for (int i = 0, j = n - 1; i < j; i++, j--) { /* the steps the other way about, */
+		struct rd_node from = g->from[i], to = g->to[i];
+
+		g->from[i] = g->from[j];
+		g->to[i] = g->to[j];
+		g->from[j] = from;
+		g->to[j] = to;
+	}
+	for (int i = 0; i < n; i++) { /* and each from its end to its start */
+		struct rd_node from = g->from[i];
+
+		g->from[i] = g->to[i];
+		g->to[i] = from;
+	}
+	if (n > 1 && n_of(&g->to[0]) < (1 + 1e-9) * n_of(&g->from[0])) { /* the last node was the least noise itself */
+		memmove(g->from, g->from + 1, (size_t)(n - 1) * sizeof *g->from);
+		memmove(g->to, g->to + 1, (size_t)(n - 1) * sizeof *g->to);
+		g->steps--;
+	}
+	return RD_OK;
+}
+
 void rd_grid_free(struct rd_grid *g)
 {
 	if (!g)

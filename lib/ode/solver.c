@@ -129,8 +129,9 @@ static int multistep_order(const struct rd_walk *r, int k, int behind)
 	const struct rd_solver *s = r->s;
 	int left = r->g->steps - k;
 	bool lowered = !s->high_order_final && r->g->steps < SHORT_RUN;
+	const struct rd_node *from = &r->g->from[k], *to = &r->g->to[k];
 
-	if (!finite_lambda(&r->g->to[k]) || (left == 1 && (lowered || s->euler_at_final)))
+	if (!finite_lambda(to) || (to->alpha == from->alpha && to->sigma == from->sigma) || (left == 1 && (lowered || s->euler_at_final)))
 		return 1;
 	return at_most(at_most(s->order, behind), left == 2 && lowered ? 2 : RD_MAX_ORDER);
 }
