@@ -68,6 +68,8 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 {
 	const struct rd_scheduler *c = &s->model.scheduler;
 
+	if (c->unknown[0])
+		rd_warn("warning: %s: key %s is not known and left out", c->class_name, c->unknown);
 	if (!c->ignored[0])
 		return;
 	if (!strcmp(c->class_name, "DDPMScheduler"))
