@@ -1,0 +1,92 @@
+/* libFuzzer's entry points around the one target that the Makefile names: -DTARGET=fuzz_npy. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t max);
+
+struct dir {
+	const char *path;
+	int n;
+};
+
+static FILE *create(const char *path)
+{
+	FILE *f = fopen(path, "wb");
+
+	if (!f) {
+		perror(path);
+		exit(2);
+	}
+	return f;
+}
+
+static void write_seed(void *arg, const void *data, size_t n)
+{
+	struct dir *d = arg;
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/seed-%03d", d->path, d->n++);
+	f = create(path);
+	ENSURE(fwrite(data, 1, n, f) == n && !fclose(f));
+}
+
+/* libFuzzer's dictionary: a quoted string a line. */
+static void write_words(const char *path, const char *const *words)
+{
+	FILE *f = create(path);
+
+	for (; words && *words; words++) {
+		fputc('"', f);
+		for (const char *p = *words; *p; p++)
+			fprintf(f, "\\x%02x", (unsigned)(uint8_t)*p);
+		fputs("\"\n", f);
+	}
+	ENSURE(!fclose(f));
+}
+
+static void write_seeds(const char *path)
+{
+	struct dir d = {path, 0};
+	char dict[PATH_MAX];
+
+	TARGET.seeds(write_seed, &d);
+	snprintf(dict, sizeof dict, "%s.dict", path);
+	write_words(dict, TARGET.words);
+}
+
+/* --seeds=DIR: writes the seeds there and the words to DIR.dict, prints the size of the longest input worth trying, and
+ * ends. libFuzzer itself passes over options with two dashes. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static const char option[] = "--seeds=";
+
+	fuzz_init();
+	fuzz_bytes = LLVMFuzzerMutate;
+	for (int i = 1; i < *argc; i++)
+		if (!strncmp((*argv)[i], option, strlen(option))) {
+			write_seeds((*argv)[i] + strlen(option));
+			fuzz_out_restore();
+			printf("%zu\n", TARGET.max_bytes);
+			exit(0);
+		}
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	fuzz_run(&TARGET, data, n);
+	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t max, unsigned seed)
+{
+	return fuzz_mutate(&TARGET, data, n, max, seed);
+}
