@@ -125,7 +125,8 @@ static int load_param(struct rd_model *m, const struct rd_safetensors *st, const
 	if (v->dtype != RD_F32 && v->dtype != RD_F16 && v->dtype != RD_BF16)
 		return rd_fail(e, RD_EINPUT, "%s: tensor %s has type %s; f32, f16 and bf16 are read", file, p->name,
 		               rd_dtype_name(v->dtype));
-	rd_to_f32(m->w + p->offset, v->data, v->dtype, p->n_elems);
+	if (m->w)
+		rd_to_f32(m->w + p->offset, v->data, v->dtype, p->n_elems);
 	return RD_OK;
 }
 
@@ -179,6 +180,9 @@ static int load_weights(struct rd_model *m, const char *dir, struct rd_err *e)
 
 	if (!rc)
 		rc = rd_safetensors_open(&st, file, e);
+	/* only looked for, at first: memory for what a config asks is there once the file has it */
+	for (int i = 0; !rc && i < m->params->n_params; i++)
+		rc = load_param(m, st, &m->params->param[i], file, e);
 	if (!rc)
 		rc = alloc_weights(m, e);
 	for (int i = 0; !rc && i < m->params->n_params; i++)

@@ -51,7 +51,8 @@ static double continuous_time(const struct rd_schedule *s, const struct rd_grid_
 
 static double shifted(double t, double shift)
 {
-	return shift > 0 ? shift * t / (1 + (shift - 1) * t) : t;
+	/* 1 stays 1, where a small shift would round beyond it, to a negative alpha */
+	return shift > 0 ? fmin(shift * t / (1 + (shift - 1) * t), 1) : t;
 }
 
 /* FlowMatchEulerDiscreteScheduler: the range is shifted when the scheduler is made, and its points once more. */

@@ -8,7 +8,7 @@
 enum { MAX = 4096, SPACE = 16384 /* of a file within another target's input */ };
 
 static const char *const words[] = {"__metadata__", "dtype", "shape", "data_offsets", "F32", "F64", "F16", "BF16", "U8", "I32",
-                                    "I64", "I16", "BOOL", "F8_E4M3", "format", "pt", "weight", "a", "b", "", NULL};
+                                    "I64", "I16", "BOOL", "F8_E4M3", "format", "pt", "weight", "a", "b", NULL};
 
 static void check_views(const struct rd_safetensors *s, size_t file_bytes)
 {
