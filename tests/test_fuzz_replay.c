@@ -13,7 +13,7 @@
 #include "tests/check.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { MUTANTS = 400, CUTS = 64, ROUNDS = 6, SPARE = 128 << 20 };
+enum { MUTANTS = 400, CUTS = 64, ROUNDS = 6, SPARE = 48 << 20 };
 
 static const struct fuzz_target *const targets[] = {&fuzz_safetensors, &fuzz_config, &fuzz_scheduler, &fuzz_model, &fuzz_frame,
                                                     &fuzz_npy, &fuzz_idx, &fuzz_idxgz, &fuzz_pairs};
@@ -145,8 +145,10 @@ static void limit_memory(void)
 
 int main(void)
 {
-	signal(SIGABRT, say_where);
-	signal(SIGSEGV, say_where);
+	static const int deadly[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+
+	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+		signal(deadly[i], say_where);
 	fuzz_init();
 	fuzz_bytes = change_bytes;
 #if !defined(__SANITIZE_ADDRESS__) /* its shadow is larger than any limit */

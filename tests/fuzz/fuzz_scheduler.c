@@ -1,9 +1,10 @@
-/* scheduler_config.json, down to the numbers of the schedule and of the grids that it gives. */
+/* scheduler_config.json, down to the numbers of the schedule, the grids that it gives, and a run of its solver over them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/json.h"
+#include "lib/base/size.h"
 #include "lib/model/scheduler.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -27,6 +28,71 @@ static void check_schedule(const struct rd_schedule *s)
 	}
 }
 
+/* --- a device for the solver, whose activations are one number ----------------------------------------------------- */
+
+static int number_alloc(struct rd_dev *dev, void **out, size_t bytes, struct rd_err *e)
+{
+	(void)dev;
+	return rd_alloc0(out, bytes, 1, "number", e);
+}
+
+static void number_release(struct rd_dev *dev, void *p)
+{
+	(void)dev;
+	free(p);
+}
+
+static int number_put(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e)
+{
+	(void)dev, (void)e;
+	memcpy(dst, host, bytes);
+	return RD_OK;
+}
+
+static size_t number_bytes(struct rd_dims d)
+{
+	(void)d;
+	return sizeof(float);
+}
+
+static int number_combine(struct rd_dev *dev, struct rd_dims d, const float *a, const void *x, const float *b, const void *y,
+                          void *out, struct rd_err *e)
+{
+	(void)dev, (void)d, (void)e;
+	*(float *)out = *a * *(const float *)x + (y ? *b * *(const float *)y : 0);
+	return RD_OK;
+}
+
+/* The network that knows its data to be 1. */
+static int denoise(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	double s = node->sigma > 0 ? node->sigma : 1;
+
+	(void)e;
+	++*(int *)ctx;
+	*(float *)x0 = 1;
+	*(float *)eps = (float)((*(const float *)x - node->alpha) / s);
+	return RD_OK;
+}
+
+/* A run of the config's solver, with as many evaluations as it says. */
+static void check_solver(const struct rd_solver *s, const struct rd_grid *g)
+{
+	static const struct rd_backend number = {.name = "number", .alloc = number_alloc, .release = number_release,
+	                                         .put = number_put, .act_bytes = number_bytes, .combine = number_combine};
+	float x = (float)g->start_scale;
+	struct rd_ode *o;
+	struct rd_err e;
+	int calls = 0;
+
+	ENSURE_OK(rd_ode_new(&o, &number, NULL, (struct rd_dims){1, 1, 1, 1}, &e), &e);
+	ENSURE_OK(rd_ode_solve(o, s, g, &x, denoise, NULL, &calls, &e), &e);
+	ENSURE(calls == rd_solver_nfe(s, g));
+	rd_ode_free(o);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
 static void check_grid(const struct rd_scheduler *s, int steps)
 {
 	struct rd_grid_opts o = s->grid;
@@ -44,6 +110,7 @@ static void check_grid(const struct rd_scheduler *s, int steps)
 		check_point(&g.from[k]);
 		check_point(&g.to[k]);
 	}
+	check_solver(&s->solver, &g);
 	rd_grid_free(&g);
 }
 
@@ -62,16 +129,22 @@ static void run(const uint8_t *data, size_t n)
 }
 
 static const char *const words[] = {
-	"_class_name", "DDPMScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
-	"RectdiffScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "UniPCMultistepScheduler", "PNDMScheduler",
-	"ScoreSdeVeScheduler", "EDMEulerScheduler", "beta_start", "beta_end", "beta_schedule", "linear", "scaled_linear",
-	"squaredcos_cap_v2", "sigmoid", "trained_betas", "num_train_timesteps", "rescale_betas_zero_snr", "prediction_type", "epsilon",
-	"sample", "v_prediction", "flow_prediction", "timestep_spacing", "trailing", "leading", "linspace", "steps_offset",
-	"clip_sample", "clip_sample_range", "thresholding", "set_alpha_to_one", "euler_at_final", "use_karras_sigmas",
-	"use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas", "use_dynamic_shifting", "solver_order",
-	"algorithm_type", "dpmsolver++", "solver_type", "midpoint", "lower_order_final", "final_sigmas_type", "zero", "sigma_min",
-	"sigma_max", "sigma_data", "shift", "invert_sigmas", "stochastic_sampling", "form", "ddpm", "vp", "subvp", "ve", "fm",
-	"beta_min", "beta_max", "t_min", "t_max", "Infinity", "-Infinity", "NaN", "true", "false", "null", NULL};
+	"_class_name", "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+	"DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler", "EulerDiscreteScheduler",
+	"FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "HeunDiscreteScheduler", "PNDMScheduler",
+	"RectdiffScheduler", "UniPCMultistepScheduler", "LCMScheduler", "algorithm_type", "beta_end", "beta_max",
+	"beta_min", "beta_schedule", "beta_start", "bh1", "bh2", "clip_sample", "clip_sample_range", "continuous",
+	"ddpm", "deis", "disable_corrector", "discrete", "dpmsolver", "dpmsolver++", "sde-dpmsolver++", "edm", "edm_v",
+	"epsilon", "euler_at_final", "exp", "exponential", "final_sigmas_type", "flow_prediction", "flow_shift", "fm",
+	"form", "heun", "interpolation_type", "invert_sigmas", "karras", "lambda_min_clipped", "laplace", "leading",
+	"linear", "linspace", "log_linear", "logrho", "lower_order_final", "midpoint", "num_train_timesteps",
+	"predict_x0", "prediction_type", "rescale_betas_zero_snr", "rho", "sample", "scaled_linear", "set_alpha_to_one",
+	"shift", "shift_terminal", "sigma_data", "sigma_max", "sigma_min", "sigma_schedule", "sigmoid", "skip_prk_steps",
+	"solver_order", "solver_p", "solver_type", "squaredcos_cap_v2", "steps_offset", "stochastic_sampling", "subvp",
+	"t_max", "t_min", "thresholding", "timestep_spacing", "timestep_type", "trailing", "trained_betas",
+	"use_beta_sigmas", "use_dynamic_shifting", "use_exponential_sigmas", "use_flow_sigmas", "use_karras_sigmas",
+	"use_lu_lambdas", "v_prediction", "variance_type", "learned_range", "ve", "vp", "zero", "Infinity", "-Infinity",
+	"NaN", "true", "false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 {

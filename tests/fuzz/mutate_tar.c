@@ -11,7 +11,7 @@ enum { BLOCK = 512, SIZE_AT = 124, SUM_AT = 148, MEMBERS = 32, MEMBER_MAX = 4096
 
 struct member {
 	uint8_t header[BLOCK];
-	size_t size;
+	size_t size, claimed; /* claimed: what its header says; 0: the truth */
 	uint8_t data[MEMBER_MAX];
 };
 
@@ -45,6 +45,7 @@ static void parse(struct tar *t, const uint8_t *p, size_t n)
 
 		memcpy(m->header, p + at, BLOCK);
 		m->header[99] = 0; /* names here are text */
+		m->claimed = 0;
 		memcpy(size, m->header + SIZE_AT, 11);
 		m->size = strtoul(size, NULL, 8);
 		at += BLOCK;
@@ -61,7 +62,7 @@ static void seal(struct member *m)
 	unsigned sum = 0;
 	char text[16];
 
-	snprintf(text, sizeof text, "%011zo", m->size);
+	snprintf(text, sizeof text, "%011zo", m->claimed ? m->claimed : m->size);
 	memcpy(m->header + SIZE_AT, text, 12);
 	memset(m->header + SUM_AT, ' ', 8);
 	for (int i = 0; i < BLOCK; i++)
@@ -123,6 +124,23 @@ static void change_name(struct tar *t, struct member *m, uint32_t *r, const char
 	}
 }
 
+/* An array of which only the front is there. */
+static void claim_more(struct member *m, uint32_t *r)
+{
+	static const int64_t sizes[] = {1000, 100000, 8000000, 20000000, 130000000, 268435000, 268435456, 1000000000};
+	struct rd_shape s = {0};
+	enum rd_dtype type;
+	struct rd_err e;
+	size_t h, elems;
+
+	if (rd_npy_header(m->data, m->size, &type, &s, &h, &e) || !s.nd || h > MEMBER_MAX)
+		return;
+	s.d[0] = sizes[fuzz_random(r) % (sizeof sizes / sizeof *sizes)];
+	if (rd_shape_elems(&s, &elems, &e) || rd_npy_make_header(type, &s, (char *)m->data, 256, &h, &e))
+		return;
+	m->claimed = h + elems * rd_dtype_bytes(type);
+}
+
 static void change(struct tar *t, uint32_t *r, const char *const *words)
 {
 	int i = (int)(fuzz_random(r) % (uint32_t)t->n);
@@ -146,6 +164,7 @@ static void change(struct tar *t, uint32_t *r, const char *const *words)
 	case 3:
 	case 4: change_name(t, m, r, words); break;
 	case 5: fuzz_bytes(m->header, BLOCK, BLOCK); break;
+	case 6: claim_more(m, r); break;
 	default: change_data(m, r, words);
 	}
 }
