@@ -11,7 +11,7 @@
 #include "lib/base/size.h"
 
 #define PEEK_MAX ((size_t)64 << 10)
-#define BUF_BYTES (2 * PEEK_MAX)
+#define BUF_BYTES (PEEK_MAX + PEEK_MAX / 2) /* less than malloc gets from the system one by one */
 #define PIPE_BYTES (1 << 20)
 
 struct rd_in {
