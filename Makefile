@@ -46,15 +46,13 @@ LIB_OBJ := $(LIB_SRC:%.c=$B/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.c=$B/%.$i.o))
 TOOL_COMMON := $(patsubst %.c,$B/%.o,$(wildcard tools/common/*.c))
 TOOL_BIN := $(TOOLS:%=$B/bin/%)
 TEST_BIN := $(TESTS:%=$B/tests/%)
-FUZZ_TARGETS := safetensors config scheduler model frame npy idx idxgz pairs
-FUZZ_OBJ := $(patsubst %.c,$B/%.o,$(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c)))
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests objects setup ready check fuzz demo bench lint install uninstall clean
+.PHONY: all tests objects setup ready check demo bench lint install uninstall clean
 all: ready $(TOOL_BIN)
 tests: $(TEST_BIN)
-objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(FUZZ_OBJ) $(BENCH_OBJ)
+objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(BENCH_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 wanted = $(filter $1,$(MAKECMDGOALS))
@@ -76,9 +74,6 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	$(link)
 
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
-	$(link)
-
-$B/tests/test_fuzz_replay: $B/tests/test_fuzz_replay.o $(FUZZ_OBJ) $B/librectdiff.a
 	$(link)
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
@@ -126,18 +121,26 @@ lint: ready
 # RUNS executions of each target, or of those that FUZZ names, under libFuzzer, ASan and UBSan: tests/fuzz/README.md.
 # Objects of their own, of the readers alone: no threads, no oneDNN.
 RUNS ?= 1000000
+FUZZ_TARGETS := safetensors config scheduler model frame npy idx idxgz pairs
 FUZZ ?= $(FUZZ_TARGETS)
 FUZZ_CC ?= clang
 FUZZ_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fopenmp-simd -I. \
 	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-FUZZ_SRC := $(wildcard formats/*.c lib/base/*.c lib/graph/*.c lib/net/*.c lib/ode/*.c lib/model/*.c kernels/*.c) \
-	$(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c))
+FUZZ_SRC := $(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c))
+FUZZ_LIB := $(wildcard formats/*.c lib/base/*.c lib/graph/*.c lib/net/*.c lib/ode/*.c lib/model/*.c kernels/*.c)
+
+.PHONY: fuzz
+objects: $(FUZZ_SRC:%.c=$B/%.o)
+
+# The targets without a fuzzer: one of the tests.
+$B/tests/test_fuzz_replay: $B/tests/test_fuzz_replay.o $(FUZZ_SRC:%.c=$B/%.o) $B/librectdiff.a
+	$(link)
 
 $B/fuzz/%.o: %.c | ready
 	@mkdir -p $(@D)
 	$(call say,CC  ,$@)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
-$B/fuzz/readers.a: $(FUZZ_SRC:%.c=$B/fuzz/%.o)
+$B/fuzz/readers.a: $(FUZZ_SRC:%.c=$B/fuzz/%.o) $(FUZZ_LIB:%.c=$B/fuzz/%.o)
 	@rm -f $@
 	$(call say,AR  ,$@)$(AR) rcs $@ $^
 
