@@ -47,7 +47,7 @@ static void check_net(const struct rd_net *net)
 	y = rd_graph_dims(g, g->y);
 	ENSURE(x.n == 1 && (size_t)rd_dims_elems(x) == elems);
 	ENSURE(x.c == y.c && x.h == y.h && x.w == y.w && y.n == 1); /* a sample and its noise have one shape */
-	ENSURE((g->label != RD_NONE) == (net->classes > 0));
+	ENSURE(!net->classes || g->label != RD_NONE);
 	check_params(g);
 	rd_graph_free(g);
 }
@@ -73,7 +73,7 @@ static const char *const words[] = {
 	"_class_name", "UNet2DModel", "MLPModel", "sample_size", "in_channels", "out_channels", "center_input_sample",
 	"time_embedding_type", "positional", "fourier", "learned", "time_embedding_dim", "freq_shift", "flip_sin_to_cos",
 	"down_block_types", "DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "ResnetDownsampleBlock2D",
-	"mid_block_type", "UNetMidBlock2D", "up_block_types", "UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D",
+	"mid_block_type", "UNetMidBlock2D", "UNetRes", "up_block_types", "UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D",
 	"ResnetUpsampleBlock2D", "block_out_channels", "layers_per_block", "mid_block_scale_factor", "downsample_padding",
 	"downsample_type", "upsample_type", "conv", "resnet", "dropout", "act_fn", "silu", "swish", "mish", "gelu", "relu",
 	"attention_head_dim", "norm_num_groups", "attn_norm_num_groups", "norm_eps", "resnet_time_scale_shift", "default",
