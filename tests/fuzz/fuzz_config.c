@@ -71,14 +71,16 @@ static void run(const uint8_t *data, size_t n)
 
 static const char *const words[] = {
 	"_class_name", "UNet2DModel", "MLPModel", "sample_size", "in_channels", "out_channels", "center_input_sample",
-	"time_embedding_type", "positional", "fourier", "learned", "time_embedding_dim", "freq_shift", "flip_sin_to_cos",
-	"down_block_types", "DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "ResnetDownsampleBlock2D",
-	"mid_block_type", "UNetMidBlock2D", "UNetRes", "up_block_types", "UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D",
-	"ResnetUpsampleBlock2D", "block_out_channels", "layers_per_block", "mid_block_scale_factor", "downsample_padding",
-	"downsample_type", "upsample_type", "conv", "resnet", "dropout", "act_fn", "silu", "swish", "mish", "gelu", "relu",
-	"attention_head_dim", "norm_num_groups", "attn_norm_num_groups", "norm_eps", "resnet_time_scale_shift", "default",
-	"scale_shift", "add_attention", "class_embed_type", "timestep", "identity", "num_class_embeds", "num_train_timesteps",
-	"sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true", "false", "null", NULL};
+	"time_embedding_type", "positional", "fourier", "learned", "time_embedding_dim", "freq_shift",
+	"flip_sin_to_cos", "down_block_types", "DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D",
+	"AttnSkipDownBlock2D", "ResnetDownsampleBlock2D", "mid_block_type", "UNetMidBlock2D", "UNetRes",
+	"up_block_types", "UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", "ResnetUpsampleBlock2D",
+	"block_out_channels", "layers_per_block", "mid_block_scale_factor", "downsample_padding", "downsample_type",
+	"upsample_type", "conv", "resnet", "dropout", "act_fn", "silu", "swish", "mish", "gelu", "relu",
+	"attention_head_dim", "norm_num_groups", "attn_norm_num_groups", "norm_eps", "resnet_time_scale_shift",
+	"default", "scale_shift", "add_attention", "class_embed_type", "timestep", "identity", "num_class_embeds",
+	"num_train_timesteps", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
+	"false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 {

@@ -191,8 +191,9 @@ static void seeds(fuzz_emit *emit, void *arg)
 	}
 }
 
-static const char *const words[] = {"magic", "rdframe", "role", "fields", "meta", "noise", "pairs", "samples", "trajectory", "data",
-                                    "name", "nd", "type", "shape", "ref", "seed", "xxh3", "end", "\xa3" "end", "\xa4meta\x80",
-                                    "<f4", "<f8", "bf16", "|u1", "<i4", "label", "sample", NULL};
+static const char *const words[] = {
+	"magic", "rdframe", "role", "fields", "meta", "noise", "pairs", "samples", "trajectory", "data", "name", "nd",
+	"type", "shape", "ref", "seed", "xxh3", "end", "\xa3" "end", "\xa4meta\x80", "<f4", "<f8", "bf16", "|u1",
+	"<i4", "label", "sample", NULL};
 
 const struct fuzz_target fuzz_frame = {"frame", MAX, run, mutate, seeds, words};

@@ -98,8 +98,8 @@ static size_t mutate_gz(uint8_t *data, size_t n, size_t max, uint32_t seed)
 
 static void make_seeds(fuzz_emit *emit, void *arg, bool compress)
 {
-	static const struct rd_shape shapes[] = {{1, {5}}, {3, {2, 3, 5}}, {1, {0}}, {4, {1, 2, 0, 3}}, {8, {1, 1, 1, 1, 2, 1, 1, 2}},
-	                                         {3, {4, 14, 14}}};
+	static const struct rd_shape shapes[] = {{1, {5}}, {3, {2, 3, 5}}, {1, {0}}, {4, {1, 2, 0, 3}},
+	                                         {8, {1, 1, 1, 1, 2, 1, 1, 2}}, {3, {4, 14, 14}}};
 	uint8_t plain[MAX], gz[GZIP_MAX];
 
 	for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

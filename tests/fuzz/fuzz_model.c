@@ -133,7 +133,8 @@ static void emit_model(fuzz_emit *emit, void *arg, const char *config, const cha
 	v = calloc((size_t)g->n_params, sizeof *v);
 	ENSURE(v);
 	for (int i = 0; i < g->n_params; i++)
-		v[i] = (struct rd_st_view){g->param[i].name, type, g->param[i].shape, values, g->param[i].n_elems * rd_dtype_bytes(type)};
+		v[i] = (struct rd_st_view){.name = g->param[i].name, .dtype = type, .shape = g->param[i].shape, .data = values,
+		                           .bytes = g->param[i].n_elems * rd_dtype_bytes(type)};
 	o = fuzz_out_open();
 	ENSURE_OK(rd_out_printf(o, &e, "%s%c%s%c%s%c", index, 0, config, 0, scheduler, 0), &e);
 	ENSURE_OK(rd_safetensors_write(o, v, (size_t)g->n_params, NULL, &e), &e);
@@ -153,7 +154,8 @@ static void seeds(fuzz_emit *emit, void *arg)
 	static const char unet[] = "{\"_class_name\":\"UNet2DModel\",\"sample_size\":4,\"in_channels\":1,\"out_channels\":1,"
 	                           "\"block_out_channels\":[4],\"down_block_types\":[\"DownBlock2D\"],\"up_block_types\":"
 	                           "[\"UpBlock2D\"],\"layers_per_block\":1,\"norm_num_groups\":2,\"add_attention\":false}";
-	static const char ddpm[] = "{\"_class_name\":\"DDPMScheduler\"}", flow[] = "{\"_class_name\":\"FlowMatchEulerDiscreteScheduler\"}";
+	static const char ddpm[] = "{\"_class_name\":\"DDPMScheduler\"}";
+	static const char flow[] = "{\"_class_name\":\"FlowMatchEulerDiscreteScheduler\"}";
 
 	emit_model(emit, arg, mlp, ddpm, RD_F32);
 	emit_model(emit, arg, mlp, flow, RD_F16);

@@ -66,7 +66,8 @@ static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 
 static void seeds(fuzz_emit *emit, void *arg)
 {
-	static const struct rd_shape shapes[] = {{0}, {1, {3}}, {2, {2, 3}}, {4, {1, 1, 2, 2}}, {2, {0, 5}}, {8, {1, 1, 1, 1, 1, 1, 1, 2}}};
+	static const struct rd_shape shapes[] = {{0}, {1, {3}}, {2, {2, 3}}, {4, {1, 1, 2, 2}}, {2, {0, 5}},
+	                                         {8, {1, 1, 1, 1, 1, 1, 1, 2}}};
 	static const double values[6] = {1, 2, 3, 4, 5, 6};
 
 	for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
@@ -86,8 +87,8 @@ static void seeds(fuzz_emit *emit, void *arg)
 	emit(arg, "\x93NUMPY\x02\0\x36\0\0\0{'descr': '<f4', 'fortran_order': False, 'shape': ()}\nabcd", 71);
 }
 
-static const char *const words[] = {"\x93NUMPY", "descr", "fortran_order", "shape", "False", "True", "'<f4'", "'<f8'", "'<f2'",
-                                    "'|u1'", "'<i4'", "'<i8'", "'>f4'", "'|b1'", "(2, 3)", "(3,)", "()", "4294967296",
-                                    "9223372036854775807", "}\n", NULL};
+static const char *const words[] = {
+	"\x93NUMPY", "descr", "fortran_order", "shape", "False", "True", "'<f4'", "'<f8'", "'<f2'", "'|u1'", "'<i4'",
+	"'<i8'", "'>f4'", "'|b1'", "(2, 3)", "(3,)", "()", "4294967296", "9223372036854775807", "}\n", NULL};
 
 const struct fuzz_target fuzz_npy = {"npy", 1024, run, mutate, seeds, words};

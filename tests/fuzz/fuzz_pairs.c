@@ -145,10 +145,10 @@ static void seeds(fuzz_emit *emit, void *arg)
 	}
 }
 
-static const char *const words[] = {"seed", "first", "shape", "format", "rdpairs", "v", "chunks", "samples", "xxh3", "__meta__",
-                                    "__end__", "00000000.noise.npy", "00000000.noise.json", "00000000.sample.npy",
-                                    "00000000.label.npy", "18446744073709551615", "descr", "fortran_order", "<f4", "<i4", "ustar",
-                                    NULL};
+static const char *const words[] = {
+	"seed", "first", "shape", "format", "rdpairs", "v", "chunks", "samples", "xxh3", "__meta__", "__end__",
+	"00000000.noise.npy", "00000000.noise.json", "00000000.sample.npy", "00000000.label.npy",
+	"18446744073709551615", "descr", "fortran_order", "<f4", "<i4", "ustar", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 {

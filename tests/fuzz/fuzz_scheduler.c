@@ -130,21 +130,22 @@ static void run(const uint8_t *data, size_t n)
 
 static const char *const words[] = {
 	"_class_name", "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
-	"DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler", "EulerDiscreteScheduler",
-	"FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "HeunDiscreteScheduler", "PNDMScheduler",
-	"RectdiffScheduler", "UniPCMultistepScheduler", "LCMScheduler", "algorithm_type", "beta_end", "beta_max",
-	"beta_min", "beta_schedule", "beta_start", "bh1", "bh2", "clip_sample", "clip_sample_range", "continuous",
-	"ddpm", "deis", "disable_corrector", "discrete", "dpmsolver", "dpmsolver++", "sde-dpmsolver++", "edm", "edm_v",
-	"epsilon", "euler_at_final", "exp", "exponential", "final_sigmas_type", "flow_prediction", "flow_shift", "fm",
-	"form", "heun", "interpolation_type", "invert_sigmas", "karras", "lambda_min_clipped", "laplace", "leading",
-	"linear", "linspace", "log_linear", "logrho", "lower_order_final", "midpoint", "num_train_timesteps",
-	"predict_x0", "prediction_type", "rescale_betas_zero_snr", "rho", "sample", "scaled_linear", "set_alpha_to_one",
-	"shift", "shift_terminal", "sigma_data", "sigma_max", "sigma_min", "sigma_schedule", "sigmoid", "skip_prk_steps",
-	"solver_order", "solver_p", "solver_type", "squaredcos_cap_v2", "steps_offset", "stochastic_sampling", "subvp",
-	"t_max", "t_min", "thresholding", "timestep_spacing", "timestep_type", "trailing", "trained_betas",
+	"DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler", "EDMEulerScheduler",
+	"EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler",
+	"HeunDiscreteScheduler", "PNDMScheduler", "RectdiffScheduler", "UniPCMultistepScheduler", "LCMScheduler",
+	"algorithm_type", "beta_end", "beta_max", "beta_min", "beta_schedule", "beta_start", "bh1", "bh2",
+	"clip_sample", "clip_sample_range", "continuous", "ddpm", "deis", "disable_corrector", "discrete",
+	"dpmsolver", "dpmsolver++", "sde-dpmsolver++", "edm", "edm_v", "epsilon", "euler_at_final", "exp",
+	"exponential", "final_sigmas_type", "flow_prediction", "flow_shift", "fm", "form", "heun",
+	"interpolation_type", "invert_sigmas", "karras", "lambda_min_clipped", "laplace", "leading", "linear",
+	"linspace", "log_linear", "logrho", "lower_order_final", "midpoint", "num_train_timesteps", "predict_x0",
+	"prediction_type", "rescale_betas_zero_snr", "rho", "sample", "scaled_linear", "set_alpha_to_one", "shift",
+	"shift_terminal", "sigma_data", "sigma_max", "sigma_min", "sigma_schedule", "sigmoid", "skip_prk_steps",
+	"solver_order", "solver_p", "solver_type", "squaredcos_cap_v2", "steps_offset", "stochastic_sampling",
+	"subvp", "t_max", "t_min", "thresholding", "timestep_spacing", "timestep_type", "trailing", "trained_betas",
 	"use_beta_sigmas", "use_dynamic_shifting", "use_exponential_sigmas", "use_flow_sigmas", "use_karras_sigmas",
-	"use_lu_lambdas", "v_prediction", "variance_type", "learned_range", "ve", "vp", "zero", "Infinity", "-Infinity",
-	"NaN", "true", "false", "null", NULL};
+	"use_lu_lambdas", "v_prediction", "variance_type", "learned_range", "ve", "vp", "zero", "Infinity",
+	"-Infinity", "NaN", "true", "false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 {
