@@ -59,6 +59,8 @@ static void write_words(const char *path, const char *const *words)
 
 	fputs("# strings of the format\n", f);
 	for (; words && *words; words++) {
+		if (!**words)
+			continue;
 		fputc('"', f);
 		for (const char *p = *words; *p; p++)
 			fprintf(f, "\\x%02x", (unsigned)(uint8_t)*p);
