@@ -114,7 +114,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	warn_start(s);
 	tell_ignored(s, &o.solver);
 	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
-	        (long long)rd_graph_param_count(s->model.params), s->model.scheduler.schedule.form->name,
+	        (long long)(s->model.params ? rd_graph_param_count(s->model.params) : 0), s->model.scheduler.schedule.form->name,
 	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), rd_sampler_nfe(s->sampler),
 	        s->be->describe(s->dev));
 	return RD_OK;
