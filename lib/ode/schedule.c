@@ -301,6 +301,10 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, 
 		prod *= (double)(1 - (float)beta);
 		s->abar[i] = (double)(float)prod;
 	}
+	if (!(s->abar[0] < 1 && s->abar[o->n_train - 1] < s->abar[0])) {
+		rd_schedule_free(s);
+		return rd_fail(e, RD_EINPUT, "betas too small for single precision: they leave alpha at 1, or all alphas alike");
+	}
 	if (o->zero_snr) {
 		rescale_zero_snr(s->abar, o->n_train);
 		s->abar[o->n_train - 1] = o->last_abar;
