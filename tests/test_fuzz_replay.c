@@ -14,6 +14,15 @@
 #include "tests/check.h"
 #include "tests/fuzz/fuzz.h"
 
+/* AddressSanitizer's shadow is larger than any limit; gcc and clang say in two ways that it is there. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
 enum { MUTANTS = 400, CUTS = 64, ROUNDS = 6, SPARE = 64 << 20 };
 
 static const struct fuzz_target *const targets[] = {&fuzz_safetensors, &fuzz_config, &fuzz_scheduler, &fuzz_model, &fuzz_frame,
@@ -152,7 +161,7 @@ int main(void)
 		signal(deadly[i], say_where);
 	fuzz_init();
 	fuzz_bytes = change_bytes;
-#if !defined(__SANITIZE_ADDRESS__) /* its shadow is larger than any limit */
+#if !defined(SANITIZED)
 	limit_memory();
 #endif
 	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
