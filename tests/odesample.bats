@@ -182,7 +182,7 @@ picture()
 	local args
 	noisegen -n 1 --shape 2 -o noise
 	for args in "" "-m $m -n 0" "-m $m -n 3 noise" "-m $m -s 1 -" "-m $m -l none noise" "-m $m noise noise" \
-		"-m $m --columns 0" "-m $m --scale 65" "-m $m --steps 0" "-m $m --solver rk4" "-m $m -l uniform:0"; do
+		"-m $m --columns 0" "-m $m --scale 65" "-m $m --steps 0" "-m $m --solver rk5" "-m $m --solver ddim --solver-type bh1" "-m $m --solver heun --solver-type velocity --spacing exact" "-m $m -l uniform:0"; do
 		# shellcheck disable=SC2086
 		run -2 odesample $args -o out <noise
 		assert_output --partial "odesample: "

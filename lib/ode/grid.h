@@ -16,6 +16,7 @@ struct rd_grid {
 	int steps;
 	struct rd_node *from, *to; /* [steps] each */
 	double start_scale;        /* x at from[0] is this times the noise */
+	const struct rd_schedule *schedule; /* borrowed; for nodes between the steps */
 };
 
 enum rd_spacing { RD_SPACING_TRAILING, RD_SPACING_LEADING, RD_SPACING_LINSPACE, RD_SPACING_KARRAS, RD_SPACING_EXPONENTIAL,
@@ -67,5 +68,7 @@ void rd_grid_free(struct rd_grid *g);
 
 /* The node at time t of a schedule. */
 struct rd_node rd_node_at(const struct rd_schedule *s, double t);
+/* The node where sigma/alpha is n, in the schedule's range; ddpm's times are not rounded. */
+struct rd_node rd_node_of_n(const struct rd_schedule *s, double n);
 
 #endif

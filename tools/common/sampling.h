@@ -26,10 +26,10 @@ enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD
 	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}
 #define RD_SAMPLING_USAGE \
 	"  -m, --model MODEL    a model folder in diffusers' layout\n" \
-	"      --solver S       ddim, euler, heun, dpm1, dpm2m, dpm3m, dpm2s, dpm3s, dpm++1, dpm++2m, dpm++3m, dpm++2s,\n" \
+	"      --solver S       ddim, euler, heun, rk4, dpm1, dpm2m, dpm3m, dpm2s, dpm3s, dpm++1, dpm++2m, dpm++3m, dpm++2s,\n" \
 	"                       dpm++3s, deis1, deis2, deis3, unipc1, unipc2 or unipc3; default: the scheduler's own,\n" \
 	"                       else dpm++2m\n" \
-	"      --solver-type T  dpm: midpoint or heun; unipc: bh2 or bh1; heun: noise or velocity\n" \
+	"      --solver-type T  dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise or data; heun: velocity\n" \
 	"      --steps K        default 25\n" \
 	"      --spacing P      trailing, leading, linspace, karras, exponential or beta; default: the scheduler's own,\n" \
 	"                       else trailing\n" \
