@@ -3,7 +3,6 @@
  *	model_index.json NUL unet/config.json NUL scheduler_config.json NUL diffusion_pytorch_model.safetensors
  *
  * and lie as links in a folder. What the configs ask for must not cost more than the weights that are there. */
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 
 enum { MAX = 16384, PARTS = 4 };
 
-static char folder[64];
+static char folder[1024];
 
 struct parts {
 	const uint8_t *p[PARTS];
@@ -46,9 +45,9 @@ static void make_folder(void)
 	static const char *const name[PARTS] = {"model_index.json", "unet/config.json", "scheduler/scheduler_config.json",
 	                                        "unet/diffusion_pytorch_model.safetensors"};
 	const char *tmp = getenv("TMPDIR");
-	char path[PATH_MAX];
+	char path[sizeof folder + 64];
 
-	snprintf(folder, sizeof folder, "%.40s/fuzz-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(folder, sizeof folder, "%s/fuzz-XXXXXX", tmp ? tmp : "/tmp");
 	ENSURE(mkdtemp(folder));
 	atexit(remove_folder);
 	snprintf(path, sizeof path, "%s/unet", folder);
