@@ -174,8 +174,8 @@ int rd_to_i32(int32_t *dst, const void *src, enum rd_dtype t, size_t n, struct r
 
 		switch (t) {
 		case RD_U8: v = ((const uint8_t *)src)[i]; break;
-		case RD_I32: v = ((const int32_t *)src)[i]; break;
-		case RD_I64: v = ((const int64_t *)src)[i]; break;
+		case RD_I32: v = load_i32(src, i); break;
+		case RD_I64: v = load_i64(src, i); break;
 		default: return rd_fail(e, RD_EINPUT, "integers expected, %s found", rd_dtype_name(t));
 		}
 		if (v < INT32_MIN || v > INT32_MAX)
