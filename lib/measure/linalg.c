@@ -20,6 +20,24 @@ int rd_la_new(double **out, size_t n, size_t m, const char *what, struct rd_err 
 	return rc;
 }
 
+/* Over lanes that the compiler can keep in vector registers: a fixed order of summation. */
+#define LANES 8
+
+double rd_la_dot(const double *x, const double *y, size_t n)
+{
+	double acc[LANES] = {0}, sum = 0;
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			acc[l] += x[i + l] * y[i + l];
+	for (size_t l = 0; l < LANES; l++)
+		sum += acc[l];
+	for (; i < n; i++)
+		sum += x[i] * y[i];
+	return sum;
+}
+
 void rd_la_add4(double *restrict to, const double *const x[4], const double w[4], size_t n)
 {
 	const double *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];

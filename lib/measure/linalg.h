@@ -9,23 +9,8 @@
 /* n * m doubles, uninitialised; free() releases them. `what` names them where there is no memory. */
 int rd_la_new(double **out, size_t n, size_t m, const char *what, struct rd_err *e) RD_MUST;
 
-/* x . y, summed in a fixed order over lanes that the compiler can keep in vector registers. */
-#define RD_LA_LANES 8
-
-static inline double rd_la_dot(const double *x, const double *y, size_t n)
-{
-	double acc[RD_LA_LANES] = {0}, sum = 0;
-	size_t i = 0;
-
-	for (; i + RD_LA_LANES <= n; i += RD_LA_LANES)
-		for (size_t l = 0; l < RD_LA_LANES; l++)
-			acc[l] += x[i + l] * y[i + l];
-	for (size_t l = 0; i < n; i++, l++)
-		acc[l] += x[i] * y[i];
-	for (size_t l = 0; l < RD_LA_LANES; l++)
-		sum += acc[l];
-	return sum;
-}
+/* x . y */
+double rd_la_dot(const double *x, const double *y, size_t n);
 
 /* to += w[0] x[0] + .. + w[3] x[3], vectors of n. */
 void rd_la_add4(double *to, const double *const x[4], const double w[4], size_t n);

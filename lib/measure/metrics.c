@@ -73,7 +73,8 @@ int rd_boot_mean(const double *v, int64_t n, int side, const struct rd_metrics_o
 		goto out;
 	boot = p;
 	for (int64_t i = 0; i < n; i++)
-		mean += v[i] / (double)n;
+		mean += v[i];
+	mean /= (double)n;
 #pragma omp parallel for schedule(static)
 	for (int r = 0; r < o->bootstrap; r++)
 		for (int64_t i = 0; i < n; i++)

@@ -11,7 +11,7 @@
 
 struct side {
 	size_t n, k;
-	double *x;      /* [n, k], less the mean of the set */
+	double *x; /* [n, k], less the mean of the set */
 	struct rd_boot draw;
 };
 
@@ -23,7 +23,7 @@ struct frechet {
 	double *work;   /* [threads, work_cells(k)] */
 };
 
-/* A resample's mean, covariance and, later, that one's factor. */
+/* A resample's mean, less that of the samples, and its covariance. */
 struct fit {
 	double *mean, *cov;
 };
@@ -168,12 +168,6 @@ static void frechet_free(struct frechet *f)
 	free(f->work);
 }
 
-/* sum of squares of v [n] */
-static double squares(const double *v, size_t n)
-{
-	return rd_la_dot(v, v, n);
-}
-
 /* The share of the variance of b that its k coordinates have. */
 static double share(const struct frechet *f, const struct rd_rows *b, const double *mean)
 {
@@ -182,7 +176,7 @@ static double share(const struct frechet *f, const struct rd_rows *b, const doub
 	for (size_t i = 0; i < f->b.n; i++)
 		for (size_t j = 0; j < b->d; j++)
 			all += ((double)b->at[i][j] - mean[j]) * ((double)b->at[i][j] - mean[j]);
-	return all > 0 ? squares(f->b.x, f->b.n * f->k) / all : 1;
+	return all > 0 ? rd_la_dot(f->b.x, f->b.x, f->b.n * f->k) / all : 1;
 }
 
 /* Fills both sides and the shift between them, in the coordinates where they are compared. */
@@ -205,7 +199,7 @@ static int project(struct frechet *f, const struct rd_rows *a, const struct rd_r
 	rd_pca_mean(mean_b, b->at, f->b.n, d);
 	rd_pca_project(f->a.x, dir, f->k, a->at, f->a.n, d, mean);
 	rd_pca_project(f->b.x, dir, f->k, b->at, f->b.n, d, mean_b);
-	*share_out = share(f, b, mean_b);
+	*share_out = dir ? share(f, b, mean_b) : 1;
 	for (size_t j = 0; j < d; j++)
 		mean[j] -= mean_b[j];
 	for (size_t q = 0; q < f->k; q++)
