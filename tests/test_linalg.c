@@ -75,6 +75,7 @@ static void test_cholesky(void)
 {
 	enum { N = 11, R = 6 };
 	double x[R * N], s[N * N], l[N * N], worst = 0;
+	int rank = 0;
 
 	normals(x, R * N, 2);
 	for (size_t r = 0; r < R; r++)
@@ -93,7 +94,10 @@ static void test_cholesky(void)
 	for (size_t i = 0; i < N; i++)
 		for (size_t j = 0; j < N; j++)
 			worst = fmax(worst, fabs(rd_la_dot(l + i * N, l + j * N, N) - s[i * N + j]));
-	CHECK(worst < 1e-7);
+	CHECK(worst < 1e-13);
+	for (size_t i = 0; i < N; i++)
+		rank += l[i * N + i] > 0;
+	CHECK(rank == R);
 	for (size_t i = 0; i < N; i++)
 		for (size_t j = i + 1; j < N; j++)
 			CHECK(l[i * N + j] == 0);
@@ -145,7 +149,7 @@ static void test_pca(void)
 	struct rd_err e;
 
 	for (size_t j = 0; j < DIM; j++)
-		sd[j] = pow(0.7, (double)j);
+		sd[j] = 3 / (double)(1 + j);
 	make(x, row, VECTORS, sd);
 	omp_set_num_threads(1);
 	CHECK_OK(rd_pca(dir, K, row, VECTORS, DIM, &e), &e);
@@ -178,11 +182,20 @@ static void test_pca_degenerate(void)
 	const float *const row[3] = {at[0], at[1], at[2]};
 	double dir[4 * 2] = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
 	const double want[4 * 2] = {0, 1};
+	double plane[3 * DIM], sd[DIM];
+	float x[3 * DIM];
+	const float *few[3];
 	struct rd_err e;
 
+	for (int j = 0; j < DIM; j++)
+		sd[j] = 1;
 	CHECK_OK(rd_pca(dir, 4, row, 3, 2, &e), &e);
 	for (int i = 0; i < 8; i++)
 		CHECK_NEAR(dir[i], want[i], 1e-12);
+	make(x, few, 3, sd); /* three points span a plane */
+	CHECK_OK(rd_pca(plane, 3, few, 3, DIM, &e), &e);
+	for (int q = 0; q < 3; q++)
+		CHECK_NEAR(rd_la_dot(plane + q * DIM, plane + q * DIM, DIM), q < 2, 1e-12);
 }
 
 int main(void)

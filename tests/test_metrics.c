@@ -352,6 +352,27 @@ static void test_frechet_samples(void)
 	free(b.x);
 }
 
+/* Two samples a set, 0 and 2: the Gaussian of a resample is that of both (mean 1, variance 2) as often as it is one or
+ * the other, of no variance. All of it by enumeration. */
+static void test_frechet_error(void)
+{
+	static const double mean[3] = {0, 1, 2}, sd[3] = {0, M_SQRT2, 0}, p[3] = {0.25, 0.5, 0.25};
+	struct rd_metrics_opts o = {.projections = 1, .bootstrap = 5000, .neighbours = 1, .components = 1};
+	float x[] = {0, 2};
+	struct rd_points a = {x, 2, 1, {1, {1}}};
+	double sum = 0, sq = 0;
+
+	for (int i = 0; i < 9; i++) {
+		const int s = i / 3, t = i % 3;
+		const double f = (mean[s] - mean[t]) * (mean[s] - mean[t]) + (sd[s] - sd[t]) * (sd[s] - sd[t]);
+
+		sum += p[s] * p[t] * f;
+		sq += p[s] * p[t] * f * f;
+	}
+	o.want[RD_METRIC_FRECHET] = true;
+	CHECK_NEAR(measure(&a, &a, &o).m[RD_METRIC_FRECHET].se, sqrt(sq - sum * sum), 0.05);
+}
+
 static double kernel_sum(const struct rd_points *a, const struct rd_points *b)
 {
 	double sum = 0;
@@ -407,6 +428,7 @@ int main(void)
 	test_frechet_rotated();
 	test_frechet_components();
 	test_frechet_samples();
+	test_frechet_error();
 	test_kid();
 	return check_report("metrics");
 }
