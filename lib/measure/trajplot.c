@@ -122,7 +122,7 @@ static int directions(const struct rd_trajplot *p, double *dir, struct rd_err *e
 	}
 	for (size_t i = 0; i < n; i++)
 		row[i] = p->x + (i * nodes(p) + nodes(p) - 1) * p->dim;
-	return rd_pca2(dir, row, n, p->dim, e);
+	return rd_pca(dir, 2, row, n, p->dim, e);
 }
 
 /* Makes p->at and p->line. */
