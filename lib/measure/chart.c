@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_CHARS = 40 };
+enum { KEY_CHARS = 40, FEW_POINTS = 12 };
 
 int rd_chart_open(struct rd_svg **out, struct rd_out *o, double width, double height, const char *title, struct rd_err *e)
 {
@@ -47,7 +47,7 @@ static size_t bytes_of(const char *text, size_t n)
 /* Text of this size in at most so many pixels: what is too much is cut off at its end. */
 static void text_within(struct rd_svg *s, double x, double y, const char *text, double size, double width, const char *fill)
 {
-	const double fits = width / (0.58 * size); /* a character of the widest font named is about this wide */
+	const double fits = width / (0.56 * size); /* a character of the widest font named is about this wide */
 	char attrs[64], shown[512];
 
 	snprintf(attrs, sizeof attrs, "font-size=\"%g\" fill=\"%s\"", size, fill);
@@ -132,17 +132,18 @@ static void number_text(char *buf, size_t cap, double v)
 	snprintf(buf, cap, "%s%.6g", v < 0 ? "\u2212" : "", fabs(v));
 }
 
-/* 10 to the power i, the power raised. */
-static void power_text(char *buf, size_t cap, int i)
+/* 10 to the power i: as it is where the axis has nothing smaller than 0.001 and larger than 1000, else with a raised i. */
+static void power_text(char *buf, size_t cap, const struct rd_axis *a, int i)
 {
 	static const char *const digit[] = { "\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074",
 		"\u2075", "\u2076", "\u2077", "\u2078", "\u2079" };
-	const int a = i < 0 ? -i : i;
+	const int n = i < 0 ? -i : i;
 
-	if (i >= -2 && i <= 3)
+	if (a->lo > 1e-4 && a->hi < 1e4)
 		snprintf(buf, cap, "%g", pow(10, i));
 	else
-		snprintf(buf, cap, "10%s%s%s", i < 0 ? "\u207b" : "", a >= 10 ? digit[a / 10 % 10] : "", digit[a % 10]);
+		snprintf(buf, cap, "10%s%s%s%s", i < 0 ? "\u207b" : "", n >= 100 ? digit[n / 100 % 10] : "",
+		         n >= 10 ? digit[n / 10 % 10] : "", digit[n % 10]);
 }
 
 /* A grid line at v and its number below it or to its left; text NULL: only a line, a faint one. */
@@ -193,7 +194,7 @@ static void log_ticks(struct rd_svg *s, const struct rd_panel *p, bool upright)
 			if (v < a->lo || v > a->hi || (!number && decades > 6))
 				continue;
 			if (m == 1)
-				power_text(text, sizeof text, i);
+				power_text(text, sizeof text, a, i);
 			else
 				number_text(text, sizeof text, v);
 			tick(s, p, upright, v, number ? text : NULL);
@@ -252,6 +253,11 @@ void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x,
 	snprintf(attrs, sizeof attrs, "fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" stroke-dasharray=\"%s\" "
 	         "stroke-linejoin=\"round\" clip-path=\"url(#%s)\"", rd_chart_colour(style), rd_chart_dash(style), p->clip);
 	rd_svg_polyline(s, (const double (*)[2])room, m, attrs);
+	if (m > FEW_POINTS)
+		return;
+	snprintf(attrs, sizeof attrs, "fill=\"%s\" stroke=\"none\"", rd_chart_colour(style));
+	for (size_t i = 0; i < m; i++)
+		rd_svg_circle(s, room[i][0], room[i][1], 2.6, attrs);
 }
 
 void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi, size_t n,

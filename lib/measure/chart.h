@@ -45,7 +45,8 @@ void rd_axis_fit(struct rd_axis *a, const double *v, size_t n);
 /* Grid lines, numbers, labels, the frame. */
 void rd_panel_axes(struct rd_svg *s, const struct rd_panel *p);
 
-/* Points with a NaN among their coordinates are left out, and the line goes on behind them. `room` holds n points for a
+/* Points with a NaN among their coordinates are left out, and the line goes on behind them; where they are few they are
+ * marked, so that one alone is seen. `room` holds n points for a
  * curve, 2n for a band. */
 void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n, size_t style,
                     double (*room)[2]);

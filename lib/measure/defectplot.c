@@ -102,8 +102,8 @@ int rd_defectplot_write(const struct rd_traj_told *t, size_t n, enum rd_defect_a
 {
 	static const char title[] = "First-order defect along the trajectories";
 	struct rd_panel p = { .left = 76, .top = 66, .w = 500, .h = 340, .clip = "frame",
-		.x = { .log = axis == RD_DEFECT_N, .label = axis == RD_DEFECT_N ? "n = \u03c3/\u03b1   (data \u2190   \u2192 noise)"
-		                                                                : "t   (data \u2190   \u2192 noise)" },
+		.x = { .log = axis == RD_DEFECT_N,
+		       .label = axis == RD_DEFECT_N ? "noise to signal n = \u03c3/\u03b1" : "time t (0: data)" },
 		.y = { .log = true, .label = "|\u03b5 \u2212 mean \u03b5|\u00b2/d" } };
 	struct rd_svg *s;
 	struct curves c = { 0 };

@@ -10,7 +10,7 @@
 enum { BINS = 24, FEW = 3 };
 
 /* The page: margins on the left and above, gaps between the panels for the axes' numbers and names. */
-static const double left = 76, top = 64, gap_x = 80, gap_y = 62, key_gap = 22;
+static const double left = 76, gap_x = 80, gap_y = 62, key_gap = 22;
 
 /* The picture being drawn. */
 struct page {
@@ -18,7 +18,7 @@ struct page {
 	struct rd_svg *s;
 	double (*line)[2]; /* room for a trajectory */
 	size_t columns, rows;
-	double side;       /* of a panel */
+	double top, side;  /* of a panel */
 };
 
 /* The share of noise in node k's variance. */
@@ -96,7 +96,7 @@ static void draw_by_noise(const struct page *g, const struct rd_trajplot_input *
 	for (int b = BINS - 1; b >= 0; b--) {
 		colour((b + 0.5) / BINS, rgb);
 		snprintf(attrs, sizeof attrs, "fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%.2f\" "
-		         "stroke-linejoin=\"round\"", rgb, width, opacity);
+		         "stroke-linejoin=\"round\"%s", rgb, width, opacity, in->n <= FEW ? " stroke-linecap=\"round\"" : "");
 		rd_svg_group(g->s, attrs);
 		for (size_t i = 0; i < in->n; i++)
 			draw_runs(g, in, c, panel, i, b);
@@ -104,18 +104,20 @@ static void draw_by_noise(const struct page *g, const struct rd_trajplot_input *
 	}
 }
 
-/* Input i of several in one panel. A few lines that lie on one another are seen all the same: later ones are thinner. */
+/* Input i of several in one panel. A few lines that lie on one another are seen all the same: later ones are thinner, and
+ * have gaps. */
 static void draw_by_input(const struct page *g, size_t i, enum rd_traj_coords c, const struct rd_panel *panel)
 {
 	const struct rd_trajplot_input *in = g->p->in + i;
-	char attrs[224];
+	char attrs[256];
 	double width, opacity;
 
 	line_look(in, &width, &opacity);
 	if (in->n <= FEW)
-		width = 2 + 2.6 * (double)(g->p->n - 1 - i);
+		width = 2.4 + 1.8 * (double)(g->p->n - 1 - i);
 	snprintf(attrs, sizeof attrs, "fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%.2f\" "
-	         "stroke-linejoin=\"round\"", rd_chart_colour(i), width, opacity);
+	         "stroke-linejoin=\"round\" stroke-dasharray=\"%s\"", rd_chart_colour(i), width, opacity,
+	         in->n <= FEW ? rd_chart_dash(i) : "none");
 	rd_svg_group(g->s, attrs);
 	for (size_t k = 0; k < in->n; k++)
 		draw_runs(g, in, c, panel, k, -1);
@@ -162,7 +164,7 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	const size_t i = p->o.overlay ? 0 : column;
 	const struct rd_trajplot_frame f = rd_trajplot_fit(p, i, c);
 	char name[2][64], clip[32], attrs[64];
-	struct rd_panel panel = { .left = left + (double)column * (g->side + gap_x), .top = top + (double)row * (g->side + gap_y),
+	struct rd_panel panel = { .left = left + (double)column * (g->side + gap_x), .top = g->top + (double)row * (g->side + gap_y),
 		.w = g->side, .h = g->side, .clip = clip,
 		.x = { f.lo[0], f.lo[0] + f.side, false, name[0] }, .y = { f.lo[1], f.lo[1] + f.side, false, name[1] } };
 
@@ -187,7 +189,7 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 }
 
 /* Legend and colour bar. */
-static void draw_bar(struct rd_svg *s, double x)
+static void draw_bar(struct rd_svg *s, double x, double top)
 {
 	const double bar = top + 84, height = 160;
 	char attrs[32], rgb[8];
@@ -216,13 +218,8 @@ static void draw_bar(struct rd_svg *s, double x)
 
 static void draw_keys(const struct page *g, double x)
 {
-	for (size_t i = 0; i < g->p->n; i++) {
-		char attrs[64];
-
-		snprintf(attrs, sizeof attrs, "stroke=\"%s\" stroke-width=\"3\"", rd_chart_colour(i));
-		rd_svg_line(g->s, x, top + 10 + 20 * (double)i, x + 24, top + 10 + 20 * (double)i, attrs);
-		rd_svg_text(g->s, x + 31, top + 14 + 20 * (double)i, g->p->in[i].name, "font-size=\"12\" fill=\"#111\"");
-	}
+	for (size_t i = 0; i < g->p->n; i++)
+		rd_chart_key(g->s, x, g->top + 14 + 20 * (double)i, i, g->p->in[i].name);
 }
 
 /* Appends "BEFORE TEXT AFTER" of a member of meta that is there. */
@@ -278,13 +275,13 @@ static void draw_titles(const struct page *g)
 		const double x = left + (double)i * (g->side + gap_x);
 
 		if (g->p->o.overlay) {
-			rd_chart_titles(g->s, x, top - 12, g->side, title[g->p->o.coords[i]], "");
+			rd_chart_titles(g->s, x, g->top - 12, g->side, title[g->p->o.coords[i]], "");
 			continue;
 		}
 		describe(g->p->in + i, text);
 		describe_more(g->p->in + i, more);
 		if (g->columns == 1)
-			rd_chart_titles(g->s, x, 28, g->side + gap_x - 16, text, more);
+			rd_chart_titles(g->s, x, 28, g->side + 96, text, more);
 		else
 			rd_chart_titles(g->s, x, 28, g->side + gap_x - 16, g->p->in[i].name, text);
 	}
@@ -303,7 +300,7 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 {
 	static const double sides[] = { 540, 400, 320, 270 };
 	struct page g = { .p = p, .columns = p->o.overlay ? (size_t)p->o.n_coords : p->n,
-		.rows = p->o.overlay ? 1 : (size_t)p->o.n_coords };
+		.rows = p->o.overlay ? 1 : (size_t)p->o.n_coords, .top = p->o.overlay ? 36 : 64 };
 	size_t nodes = 0;
 	double keys;
 	int rc;
@@ -315,7 +312,7 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 		return rc;
 	g.side = sides[g.columns < 4 ? g.columns - 1 : 3];
 	keys = left + (double)g.columns * (g.side + gap_x) - gap_x + key_gap;
-	rc = rd_chart_open(&g.s, o, keys + key_width(p), top + (double)g.rows * (g.side + gap_y) - 6, "Trajectories", e);
+	rc = rd_chart_open(&g.s, o, keys + key_width(p), g.top + (double)g.rows * (g.side + gap_y) - 6, "Trajectories", e);
 	if (!rc) {
 		draw_titles(&g);
 		for (size_t column = 0; column < g.columns; column++)
@@ -324,7 +321,7 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 		if (p->o.overlay)
 			draw_keys(&g, keys);
 		else
-			draw_bar(g.s, keys);
+			draw_bar(g.s, keys, g.top);
 		rc = rd_chart_finish(g.s, e);
 	}
 	free(g.line);
