@@ -17,13 +17,15 @@ STEPS ?= 4000
 MODELS := base rectified
 
 .PHONY: all exact
-all: exact $(FORMS:%=$(OUT)/%/defect.svg) $(OUT)/before.svg $(OUT)/after.svg $(OUT)/training.svg $(OUT)/table.tsv
+all: exact $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \
+		$(OUT)/before.svg $(OUT)/after.svg $(OUT)/training.svg $(OUT)/table.tsv
 	@column -t -s $$'\t' $(OUT)/table.tsv
 exact: $(OUT)/exact.svg $(OUT)/exact-together.svg $(OUT)/exact.tsv
 
-# 1. x_t = alpha x0 + sigma eps for the paper's x0 = [0,1] and eps = [1,1]: curves in x for most forms, one straight line for
-# all of them in x/sigma and in x/alpha. The defect is 0 whether or not x is straight.
-exact_forms := 'flow matching=exact:fm' 'EDM=exact:ve' 'DDPM=exact:vp' 'sub-VP=exact:subvp' --x0 0,1 --eps 1,1 --sigma-max 10
+# 1. x_t = alpha x0 + sigma eps for the paper's x0 = [0,1] and eps = [1,1]: curves in x under most forms, one straight
+# line under all of them in x/sigma and in x/alpha. The defect is 0 whether or not x is straight.
+exact_forms := 'flow matching=exact:fm' 'EDM=exact:ve' 'DDPM=exact:vp' 'sub-VP=exact:subvp' \
+	--x0 0,1 --eps 1,1 --sigma-max 10
 
 $(OUT)/exact.svg:
 	@mkdir -p $(@D)
@@ -48,6 +50,9 @@ $(OUT)/$1/base%traj $(OUT)/$1/rectified%traj:
 $(OUT)/$1/defect.svg: $(MODELS:%=$(OUT)/$1/%.traj)
 	trajdump --svg $$@ --plot defect --axis n $(foreach m,$(MODELS),$m=$(OUT)/$1/$m.traj)
 
+$(OUT)/$1/trajectories.svg: $(MODELS:%=$(OUT)/$1/%.traj)
+	trajdump --svg $$@ --coords x,alpha --range 1.6 --max-plot 120 $(foreach m,$(MODELS),$m=$(OUT)/$1/$m.traj)
+
 $(OUT)/$1.tsv: $(MODELS:%=$(OUT)/$1/%.traj)
 	trajdump --tsv $$@ $(foreach m,$(MODELS),'$1 $m'=$(OUT)/$1/$m.traj)
 endef
@@ -55,12 +60,12 @@ $(foreach f,$(FORMS),$(eval $(call trained,$f)))
 
 trajectories = $(foreach f,$(FORMS),$(OUT)/$f/$1.traj)
 
-# x and x/alpha, a column for each form.
+# x and x/alpha, a column for each form; the frame close to the data, which is where an untrained line bends.
 $(OUT)/before.svg: $(call trajectories,base)
-	trajdump --svg $@ --coords x,alpha --max-plot 120 $(foreach f,$(FORMS),$f=$(OUT)/$f/base.traj)
+	trajdump --svg $@ --coords x,alpha --range 1.6 --max-plot 80 $(foreach f,$(FORMS),$f=$(OUT)/$f/base.traj)
 
 $(OUT)/after.svg: $(call trajectories,rectified)
-	trajdump --svg $@ --coords x,alpha --max-plot 120 $(foreach f,$(FORMS),$f=$(OUT)/$f/rectified.traj)
+	trajdump --svg $@ --coords x,alpha --range 1.6 --max-plot 80 $(foreach f,$(FORMS),$f=$(OUT)/$f/rectified.traj)
 
 $(OUT)/training.svg: $(call trajectories,rectified)
 	trajdump --log --svg $@ $(foreach f,$(FORMS),$f=$(OUT)/$f/rectified.jsonl)
