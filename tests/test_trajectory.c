@@ -1,6 +1,6 @@
 /* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for
- * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2, at every node
- * too, and the one-step error 4. */
+ * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2, at every
+ * node too, and the one-step error 4. */
 #include "lib/measure/trajsource.h"
 #include "lib/measure/trajstats.h"
 
@@ -271,7 +271,7 @@ static void stats(void)
 	rd_traj_stats_free(&s);
 }
 
-/* The formula's trajectory: first-order under every form, with the numbers asked for, and over when it has been read. */
+/* The formula's trajectory: first-order under every form, of the numbers asked for, and over once it has been read. */
 static void exact(void)
 {
 	const struct rd_exact_opts o = { .dim = 3, .x0 = { 0, 1, -2 }, .eps = { 1, 1, 0.5f }, .steps = 40, .sigma_max = 10 };

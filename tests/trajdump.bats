@@ -27,7 +27,8 @@ points()
 log()
 {
 	awk -v n="$2" -v f="$3" 'BEGIN { for (s = 10; s <= n; s += 10)
-		printf "{\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":1e-3,\"seconds\":1.5}\n", s, f / s * (s % 50 ? 1 : 30), 2 * f }' >"$1"
+		printf "{\"step\":%d,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":1e-3,\"seconds\":1.5}\n",
+			s, f / s * (s % 50 ? 1 : 30), 2 * f }' >"$1"
 }
 
 @test "the JSON holds the known numbers" {
@@ -97,7 +98,8 @@ print(max(abs(float(q["x.1"]) - float(q["alpha"]) * end[q["i"]] - float(q["sigma
 	assert_line --index 1 --regexp '^"a, ""b""",0,0,'
 	run "$PYTHON" -c 'import csv
 r = list(csv.DictReader(open("a")))
-print([q["name"] for q in r[39:41]], max(abs(float(q["first_order_defect"]) - (int(q["i"]) / 40) ** 2) for q in r) < 1e-6,
+print([q["name"] for q in r[39:41]],
+    max(abs(float(q["first_order_defect"]) - (int(q["i"]) / 40) ** 2) for q in r) < 1e-6,
     max(abs(float(q["one_step_error"]) - 4) for q in r) < 1e-5, [q["i"] for q in r[40:42]])'
 	assert_output "['a, \"b\"', 'c'] True True ['0', '1']"
 }
@@ -253,7 +255,8 @@ print(abs((max(p) - min(p)) / decade - math.log10(o["p95"][3] / o["p05"][3])) < 
 @test "an exact input is first-order under every form" {
 	run --separate-stderr trajdump --tsv - exact:fm exact:ve exact:ddpm exact:vp exact:subvp
 	[ "$(cut -f4 <<<"$output" | tail -n +2 | sort -u)" = 0 ]
-	run -0 awk -F '\t' 'NR > 1 && ($6 > 1e-12 || ($5 > 0.1) != ($1 ~ /^(ddpm|vp|subvp)$/)) { bad = 1 } END { exit bad }' <<<"$output"
+	run -0 awk -F '\t' 'NR > 1 && ($6 > 1e-12 || ($5 > 0.1) != ($1 ~ /^(ddpm|vp|subvp)$/)) { bad = 1 }
+		END { exit bad }' <<<"$output"
 	# its states are the formula's
 	trajdump --csv a --x0 3,-1,0 --eps 1,2,0.5 --steps 4 --sigma-max 2 exact:ve
 	run "$PYTHON" -c 'import csv
@@ -285,7 +288,8 @@ print(len(r), r[0]["sigma"], all(abs(float(q[f"x.{j}"]) - x - float(q["sigma"]) 
 	# one line in five is 30 times too large, and the median does not see it: its curve hardly rises anywhere
 	rise()
 	{
-		points "$1" '#0072b2' | head -400 | awk 'NR > 1 && last - $2 > most { most = last - $2 } { last = $2 } END { print int(most) }'
+		points "$1" '#0072b2' | head -400 | awk 'NR > 1 && last - $2 > most { most = last - $2 } { last = $2 }
+			END { print int(most) }'
 	}
 	trajdump --log --window 1 --svg b.svg a.jsonl
 	[ "$(rise a.svg)" -lt 8 ]

@@ -6,7 +6,8 @@
 
 enum { KEY_CHARS = 40, FEW_POINTS = 12 };
 
-int rd_chart_open(struct rd_svg **out, struct rd_out *o, double width, double height, const char *title, struct rd_err *e)
+int rd_chart_open(struct rd_svg **out, struct rd_out *o, double width, double height, const char *title,
+                  struct rd_err *e)
 {
 	int rc = rd_svg_open(out, o, width, height, title, e);
 
@@ -45,7 +46,8 @@ static size_t bytes_of(const char *text, size_t n)
 }
 
 /* Text of this size in at most so many pixels: what is too much is cut off at its end. */
-static void text_within(struct rd_svg *s, double x, double y, const char *text, double size, double width, const char *fill)
+static void text_within(struct rd_svg *s, double x, double y, const char *text, double size, double width,
+                        const char *fill)
 {
 	const double fits = width / (0.56 * size); /* a character of the widest font named is about this wide */
 	char attrs[64], shown[512];
@@ -132,7 +134,7 @@ static void number_text(char *buf, size_t cap, double v)
 	snprintf(buf, cap, "%s%.6g", v < 0 ? "\u2212" : "", fabs(v));
 }
 
-/* 10 to the power i: as it is where the axis has nothing smaller than 0.001 and larger than 1000, else with a raised i. */
+/* 10 to the power i: as it is where the axis has nothing below 0.001 and nothing above 1000, else with a raised i. */
 static void power_text(char *buf, size_t cap, const struct rd_axis *a, int i)
 {
 	static const char *const digit[] = { "\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074",
@@ -217,8 +219,8 @@ void rd_panel_axes(struct rd_svg *s, const struct rd_panel *p)
 		            "text-anchor=\"middle\" font-size=\"13\" fill=\"#111\"");
 	if (!p->y.label)
 		return;
-	snprintf(turned, sizeof turned, "text-anchor=\"middle\" font-size=\"13\" fill=\"#111\" transform=\"rotate(-90 %g %g)\"",
-	         out, down);
+	snprintf(turned, sizeof turned,
+	         "text-anchor=\"middle\" font-size=\"13\" fill=\"#111\" transform=\"rotate(-90 %g %g)\"", out, down);
 	rd_svg_text(s, out, down, p->y.label, turned);
 }
 
@@ -239,8 +241,8 @@ const char *rd_chart_dash(size_t style)
 	return styles[style % RD_CHART_STYLES].dash;
 }
 
-void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n, size_t style,
-                    double (*room)[2])
+void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n,
+                    size_t style, double (*room)[2])
 {
 	char attrs[256];
 	size_t m = 0;
@@ -260,8 +262,8 @@ void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x,
 		rd_svg_circle(s, room[i][0], room[i][1], 2.6, attrs);
 }
 
-void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi, size_t n,
-                   size_t style, double (*room)[2])
+void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi,
+                   size_t n, size_t style, double (*room)[2])
 {
 	char attrs[192];
 	size_t m = 0;

@@ -48,10 +48,10 @@ void rd_panel_axes(struct rd_svg *s, const struct rd_panel *p);
 /* Points with a NaN among their coordinates are left out, and the line goes on behind them; where they are few they are
  * marked, so that one alone is seen. `room` holds n points for a
  * curve, 2n for a band. */
-void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n, size_t style,
-                    double (*room)[2]);
-void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi, size_t n,
-                   size_t style, double (*room)[2]);
+void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n,
+                    size_t style, double (*room)[2]);
+void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi,
+                   size_t n, size_t style, double (*room)[2]);
 
 /* "#rrggbb" of a style; its dashes for stroke-dasharray ("none": solid). */
 const char *rd_chart_colour(size_t style);

@@ -71,7 +71,8 @@ static int check(const struct rd_traj_told *t, size_t n, enum rd_defect_axis axi
 	return RD_OK;
 }
 
-static void draw(const struct curves *c, struct rd_svg *s, const struct rd_panel *p, const struct rd_traj_told *t, size_t n)
+static void draw(const struct curves *c, struct rd_svg *s, const struct rd_panel *p, const struct rd_traj_told *t,
+                 size_t n)
 {
 	size_t at = 0;
 
@@ -98,7 +99,8 @@ static double key_width(const struct rd_traj_told *t, size_t n)
 	return widest;
 }
 
-int rd_defectplot_write(const struct rd_traj_told *t, size_t n, enum rd_defect_axis axis, struct rd_out *o, struct rd_err *e)
+int rd_defectplot_write(const struct rd_traj_told *t, size_t n, enum rd_defect_axis axis, struct rd_out *o,
+                        struct rd_err *e)
 {
 	static const char title[] = "First-order defect along the trajectories";
 	struct rd_panel p = { .left = 76, .top = 66, .w = 500, .h = 340, .clip = "frame",

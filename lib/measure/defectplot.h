@@ -10,8 +10,8 @@
 enum rd_defect_axis { RD_DEFECT_T, RD_DEFECT_N };
 extern const char *const rd_defect_axis_names[]; /* "t", "n", NULL */
 
-/* The whole SVG to o (borrowed). Every input's statistics have been kept with nodes. RD_EUSAGE where inputs of different
- * forms are to be drawn against t. */
+/* The whole SVG to o (borrowed). Every input's statistics have been kept with nodes. RD_EUSAGE where inputs of
+ * different forms are to be drawn against t. */
 int rd_defectplot_write(const struct rd_traj_told *t, size_t n, enum rd_defect_axis axis, struct rd_out *o,
                         struct rd_err *e) RD_MUST;
 

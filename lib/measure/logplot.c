@@ -199,7 +199,8 @@ static double key_width(const struct rd_trainlog_read *l, size_t n)
 }
 
 /* c [n], sorted: room for a window and for all numbers of a panel. */
-static void draw(struct rd_svg *s, const struct rd_trainlog_read *l, size_t n, size_t window, struct smooth *c, double *sorted)
+static void draw(struct rd_svg *s, const struct rd_trainlog_read *l, size_t n, size_t window, struct smooth *c,
+                 double *sorted)
 {
 	struct rd_panel p = { .left = 76, .top = 66, .w = 500, .h = 230, .clip = "loss",
 		.y = { .log = true, .label = "loss" } };
@@ -219,7 +220,8 @@ static void draw(struct rd_svg *s, const struct rd_trainlog_read *l, size_t n, s
 	draw_panel(s, &p, c, n, sorted);
 }
 
-int rd_logplot_write(const struct rd_trainlog_read *l, size_t n, size_t window, struct rd_out *o, struct rd_err *e)
+int rd_logplot_write(const struct rd_trainlog_read *l, size_t n, size_t window, struct rd_out *o,
+                     struct rd_err *e)
 {
 	static const char title[] = "Training";
 	struct smooth *c = NULL;

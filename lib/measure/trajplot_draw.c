@@ -43,8 +43,8 @@ static int bin_of(const struct rd_trajplot_input *in, size_t k)
 }
 
 /* Node k of trajectory i on the page; false: nowhere. */
-static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i, size_t k,
-                  double out[2])
+static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i,
+                  size_t k, double out[2])
 {
 	const double *at = in->flat[i * rd_trajplot_nodes(in) + k], div = rd_trajplot_divisor(in, c, k);
 
@@ -104,8 +104,8 @@ static void draw_by_noise(const struct page *g, const struct rd_trajplot_input *
 	}
 }
 
-/* Input i of several in one panel. A few lines that lie on one another are seen all the same: later ones are thinner, and
- * have gaps. */
+/* Input i of several in one panel. A few lines that lie on one another are seen all the same: later ones are thinner,
+ * and have gaps. */
 static void draw_by_input(const struct page *g, size_t i, enum rd_traj_coords c, const struct rd_panel *panel)
 {
 	const struct rd_trajplot_input *in = g->p->in + i;
@@ -164,9 +164,11 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	const size_t i = p->o.overlay ? 0 : column;
 	const struct rd_trajplot_frame f = rd_trajplot_fit(p, i, c);
 	char name[2][64], clip[32], attrs[64];
-	struct rd_panel panel = { .left = left + (double)column * (g->side + gap_x), .top = g->top + (double)row * (g->side + gap_y),
+	struct rd_panel panel = {
+		.left = left + (double)column * (g->side + gap_x), .top = g->top + (double)row * (g->side + gap_y),
 		.w = g->side, .h = g->side, .clip = clip,
-		.x = { f.lo[0], f.lo[0] + f.side, false, name[0] }, .y = { f.lo[1], f.lo[1] + f.side, false, name[1] } };
+		.x = { f.lo[0], f.lo[0] + f.side, false, name[0] }, .y = { f.lo[1], f.lo[1] + f.side, false, name[1] },
+	};
 
 	for (int q = 0; q < 2; q++) {
 		if (p->dim == 2)

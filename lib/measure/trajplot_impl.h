@@ -1,4 +1,4 @@
-/* What the two halves of a picture of trajectories share: trajplot.c keeps, projects and fits, trajplot_draw.c draws. */
+/* What the halves of a picture of trajectories share: trajplot.c keeps, projects and fits, trajplot_draw.c draws. */
 #ifndef RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 #define RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 

@@ -12,7 +12,8 @@ enum { RD_TRAJ_CSV_MAX_DIM = 16 };
  *   i,k,t,alpha,sigma,defect,x.0,x.1,...,x0.0,...,eps.0,...      samples of up to 16 numbers
  *   i,k,t,alpha,sigma,defect,x.norm,x0.norm,eps.norm             longer ones: sqrt(sum of squares / d)
  *
- * The last node of a sample has no prediction: its defect, x0 and eps are empty. Numbers read back as the same value. */
+ * The last node of a sample has no prediction: its defect, x0 and eps are empty. Numbers read back as the same
+ * value. */
 int rd_traj_csv_header(struct rd_out *o, size_t dim, struct rd_err *e) RD_MUST;
 int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj *p, const double *node,
                      struct rd_err *e) RD_MUST;

@@ -20,7 +20,8 @@ static int grow(double **v, size_t samples, size_t each, struct rd_err *e)
 	return RD_OK;
 }
 
-int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], const double *node, struct rd_err *e)
+int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], const double *node,
+                      struct rd_err *e)
 {
 	const size_t nodes = (size_t)s->nodes, more = s->capacity ? 2 * s->capacity : 256;
 	int rc = RD_OK;
@@ -91,7 +92,8 @@ static int summarise(const double *v, size_t stride, size_t n, struct rd_traj_su
 	return RD_OK;
 }
 
-int rd_traj_stats_number(const struct rd_traj_stats *s, enum rd_traj_number q, struct rd_traj_summary *out, struct rd_err *e)
+int rd_traj_stats_number(const struct rd_traj_stats *s, enum rd_traj_number q, struct rd_traj_summary *out,
+                         struct rd_err *e)
 {
 	return summarise(s->n ? s->v + q : NULL, RD_TRAJ_N, s->n, out, e);
 }

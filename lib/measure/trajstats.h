@@ -30,9 +30,10 @@ int rd_traj_stats_number(const struct rd_traj_stats *s, enum rd_traj_number q, s
                          struct rd_err *e) RD_MUST;
 int rd_traj_stats_node(const struct rd_traj_stats *s, int k, struct rd_traj_summary *out, struct rd_err *e) RD_MUST;
 
-/* {"first_order_defect":{"mean":..,"sd":..,"p05":..,"p25":..,"p50":..,"p75":..,"p95":..}, ...} over the samples, and with
- * nodes "defect_by_node":{"t":[K],"n":[K],"mean":[K],"sd":[K],"p05":[K],...}, where n = sigma/alpha is null at alpha = 0.
- * Values are null without samples; RD_ENOMEM only. */
-int rd_traj_stats_json(const struct rd_traj_stats *s, const struct rd_traj_grid *g, json_t **out, struct rd_err *e) RD_MUST;
+/* {"first_order_defect":{"mean":..,"sd":..,"p05":..,"p25":..,"p50":..,"p75":..,"p95":..}, ...} over the samples,
+ * and with nodes "defect_by_node":{"t":[K],"n":[K],"mean":[K],"sd":[K],"p05":[K],...}, where n = sigma/alpha is null
+ * at alpha = 0. Values are null without samples; RD_ENOMEM only. */
+int rd_traj_stats_json(const struct rd_traj_stats *s, const struct rd_traj_grid *g, json_t **out,
+                       struct rd_err *e) RD_MUST;
 
 #endif
