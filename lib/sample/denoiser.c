@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/model/query.h"
 #include "lib/ode/lincomb.h"
 
 struct rd_denoiser {
@@ -151,13 +152,12 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
-static int forward(struct rd_denoiser *d, const struct rd_node *node, const void *x, const int32_t *label, struct rd_err *e)
+static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *x, const int32_t *label, struct rd_err *e)
 {
-	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
-	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
+	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
 	if (!rc)
-		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
+		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), q->net_t, e);
 	if (!rc && d->g->label != RD_NONE)
 		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
@@ -199,9 +199,9 @@ static int clip(struct rd_denoiser *d, const struct rd_node *node, const void *x
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	struct rd_denoiser *d = ctx;
-	struct rd_pred_coef c;
+	struct rd_query q;
 	void *f;
-	int rc = rd_pred_coef(d->m->scheduler.pred, node->alpha, node->sigma, &c, e);
+	int rc = rd_model_query(d->m, node, &q, e);
 
 	if (!rc && d->m->analytic) {
 		rc = analytic_eval(d, node, x, x0, eps, e);
@@ -209,17 +209,17 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	}
 	f = rd_exec_value(d->x, d->g->y);
 	if (!rc && d->o.guidance != 1) {
-		rc = forward(d, node, x, d->null, e);
+		rc = forward(d, &q, x, d->null, e);
 		if (!rc)
 			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
-		rc = forward(d, node, x, d->label, e);
+		rc = forward(d, &q, x, d->label, e);
 	if (!rc && d->o.guidance != 1)
 		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)
-		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
+		rc = affine(d, q.c.x0_x, x, q.c.x0_f, f, x0, e);
 	if (!rc)
-		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
+		rc = affine(d, q.c.eps_x, x, q.c.eps_f, f, eps, e);
 	return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
 }

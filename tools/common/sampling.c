@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/model/query.h"
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
 	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
@@ -18,6 +20,7 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
+	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;
@@ -39,6 +42,7 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
+	o.reverse = a->reverse;
 	o.denoise.guidance = a->guidance;
 	o.denoise.null_class = a->null_class;
 	if (a->clip >= 0)
@@ -54,7 +58,7 @@ static void warn_start(const struct rd_sampling *s)
 	const struct rd_schedule *c = &s->model.scheduler.schedule;
 	double t = rd_sampler_grid(s->sampler)->from[0].t;
 
-	if (t < 0.9 * c->t_hi)
+	if (!rd_sampler_reversed(s->sampler) && t < 0.9 * c->t_hi)
 		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
 		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
 }
@@ -64,6 +68,8 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 {
 	const struct rd_scheduler *c = &s->model.scheduler;
 
+	if (c->unknown[0])
+		rd_warn("warning: %s: key %s is not known and left out", c->class_name, c->unknown);
 	if (!c->ignored[0])
 		return;
 	if (!strcmp(c->class_name, "DDPMScheduler"))
@@ -74,17 +80,13 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (rc || !a->scheduler)
-		return rc;
-	rc = rd_scheduler_load(&other, a->scheduler, e);
-	if (rc)
-		return rc;
-	rd_scheduler_free(&s->model.scheduler);
-	s->model.scheduler = other;
-	return RD_OK;
+	if (!rc && s->model.variant[0])
+		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
+	if (!rc && a->scheduler)
+		rc = rd_model_set_scheduler(&s->model, a->scheduler, e);
+	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
