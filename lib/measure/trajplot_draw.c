@@ -163,7 +163,7 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	const enum rd_traj_coords c = p->o.coords[p->o.overlay ? column : row];
 	const size_t i = p->o.overlay ? 0 : column;
 	const struct rd_trajplot_frame f = rd_trajplot_fit(p, i, c);
-	char name[2][64], clip[32], attrs[64];
+	char name[2][64], clip[64], attrs[96];
 	struct rd_panel panel = {
 		.left = left + (double)column * (g->side + gap_x), .top = g->top + (double)row * (g->side + gap_y),
 		.w = g->side, .h = g->side, .clip = clip,
