@@ -1,7 +1,7 @@
 # The paper's figure 3: first-order trajectories under every form, in two dimensions.
 #
 #	make -f pipelines/figure.mk exact            the formula alone, in a second
-#	make -f pipelines/figure.mk [VAR=...]        and models trained and rectified under every form (about five minutes)
+#	make -f pipelines/figure.mk [VAR=...]        and models trained and rectified under every form (a few minutes)
 #
 #	FORMS   of the measured part        N       samples and pairs of each form       STEPS   of each training
 #	DIST    what the models learn       SEED, DEVICE, JOBS                           OUT     out/figure

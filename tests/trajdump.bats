@@ -273,6 +273,22 @@ print(len(r), r[0]["sigma"], all(abs(float(q[f"x.{j}"]) - x - float(q["sigma"]) 
 	assert_output --partial none
 }
 
+@test "a name that is no UTF-8 still gives pictures and tables, but no JSON" {
+	name=$(printf 'a\377b')
+	trajdump --svg a.svg --tsv a.tsv --overlay "$name=plane"
+	xmllint --noout a.svg
+	grep -q '>a?b</text>' a.svg
+	run -2 trajdump --json a.json "$name=plane"
+	assert_output --partial "no UTF-8"
+}
+
+@test "the exact part of the figure is drawn by make" {
+	make -s -f "$BATS_TEST_DIRNAME/../pipelines/figure.mk" BIN="$RD_BUILD/bin" OUT=out exact
+	xmllint --noout out/exact.svg out/exact-together.svg
+	[ "$(grep -c '<clipPath' out/exact.svg)" -eq 12 ]
+	[ "$(wc -l <out/exact.tsv)" -eq 5 ]
+}
+
 @test "a log is drawn as running medians with their bands" {
 	log a.jsonl 4000 5
 	log b.jsonl 2000 50
