@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel
 
+from draw import CLASSES
+
 warnings.simplefilter("ignore")
 diffusers.utils.logging.set_verbosity(logging.CRITICAL)
 
@@ -28,15 +30,17 @@ class Wide:
 
 
 @contextlib.contextmanager
-def float64(cls, **other):
-    """The module of a scheduler computes in float64 throughout, its tables too."""
-    module = sys.modules[cls.__module__]
-    module.torch, module.np = Wide(torch, **other), Wide(np)
-    torch.set_default_dtype(torch.float64)
+def float64(on, **other):
+    """The modules of the schedulers compute in float64 throughout."""
+    modules = [sys.modules[getattr(diffusers, name).__module__] for name in CLASSES] if on else []
+    for module in modules:
+        module.torch, module.np = Wide(torch, **other), Wide(np)
+    torch.set_default_dtype(torch.float64 if on else torch.float32)
     try:
         yield
     finally:
-        module.torch, module.np = torch, np
+        for module in modules:
+            module.torch, module.np = torch, np
         torch.set_default_dtype(torch.float32)
 
 
@@ -51,7 +55,8 @@ def network(seed):
         for block in net.modules():
             if isinstance(block, diffusers.models.resnet.ResnetBlock2D):
                 block.time_emb_proj.weight *= 3
-        net.conv_out.weight *= 2
+        net.conv_out.weight *= 0.5
+        net.conv_out.bias += 0.5
     return net.eval().requires_grad_(False)
 
 
@@ -71,13 +76,25 @@ def stand_in(config):
     return config["_class_name"] in ("DDPMScheduler", "PNDMScheduler")
 
 
-def walk(scheduler, steps, net, noise, times=None):
-    """As the pipelines do it. (They do not all set the first index; it matters only where the first two times are equal.)"""
+def whole(times):
+    """The times where they are whole numbers (cut or rounded, so that another precision might cut them otherwise)."""
+    return times if all(t % 1 == 0 for t in times) else None
+
+
+def prepare(config, steps, times=None):
+    """The scheduler, its steps set, with other times than its own where they are given. The pipelines do not all set the
+    first index; it matters only where the first two times are equal: there the others fail."""
+    scheduler = make(config)
     scheduler.set_timesteps(steps)
     if times is not None:
         scheduler.timesteps = torch.tensor(times, dtype=scheduler.timesteps.dtype)
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
+    return scheduler
+
+
+def walk(scheduler, net, noise):
+    """As the pipelines do it: the end, the times passed to the network, and the state at each."""
     x, passed, states = noise * getattr(scheduler, "init_noise_sigma", 1), [], []
     for t in scheduler.timesteps:
         scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
@@ -96,26 +113,26 @@ class Oracle:
 
     @torch.no_grad()
     def run(self, config, steps, times=None):
-        return walk(make(config), steps, self.net, self.noise, times)
+        """In float32, as diffusers is."""
+        return walk(prepare(config, steps, times), self.net, self.noise)
 
     @torch.no_grad()
-    def run64(self, config, steps, times=None):
-        cls = getattr(diffusers, config["_class_name"])
-        with float64(cls), float64(diffusers.DDIMScheduler):
-            return walk(make(config), steps, self.net64, self.noise.double(), times)
+    def run64(self, config, steps, times, tables64):
+        """In float64, on the scheduler's float32 tables or on tables in float64 too."""
+        with float64(tables64):
+            scheduler = prepare(config, steps, times)
+        with float64(True):
+            return walk(scheduler, self.net64, self.noise.double())
 
     def uncut(self, config, steps):
         """The times before they are cut to whole numbers."""
-        cls = getattr(diffusers, config["_class_name"])
-        with float64(cls, int64=torch.float64):
-            scheduler = make(config)
-            scheduler.set_timesteps(steps)
-            return [float(t) for t in scheduler.timesteps]
+        with float64(True, int64=torch.float64):
+            return [float(t) for t in prepare(config, steps).timesteps]
 
     def near_ties(self, config, steps, most=32):
         """Other lists of times that rounding could have given: those of a cut of times next to whole numbers."""
         now, exact = self.run(config, steps)[1], self.uncut(config, steps)
-        if len(now) != len(exact) or any(t % 1 for t in now):
+        if len(now) != len(exact) or not whole(now):
             return []
         choices = [{float(np.floor(t - NEAR)), float(np.floor(t + NEAR))} if t % 1 else {t, n} for t, n in zip(exact, now)]
         lists = itertools.islice(itertools.product(*choices), most)

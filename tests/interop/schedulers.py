@@ -37,9 +37,11 @@ REFUSED = (
     ("thresholding", lambda c: c.get("thresholding"), "dynamic thresholding is not ours"),
     ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not from the config"),
     ("stochastic_sampling", lambda c: c.get("stochastic_sampling"), "random"),
+    ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0 there; diffusers clamps an infinity"),
     ("use_flow_sigmas", lambda c: c.get("use_flow_sigmas") and kinds(c), "two schedules are mixed"),
 )
 
+DISTANCES = ("float32", "tables32", "float64")
 FAILURES = ("differs", "refused by us only", "accepted by us only", "crashed")
 
 
@@ -115,12 +117,13 @@ def other_rounding(o, config, steps, ours, found):
     return dict(found, verdict="differs")
 
 
-def compare(o, config, steps, ours, theirs):
-    """A verdict with its figures."""
-    exact = o.run64(config, steps)[0]
-    found = {"tolerance": CLIPPED_TOLERANCE if config.get("clip_sample") else TOLERANCE,
-             "float32": distance(ours, theirs), "float64": distance(ours, exact), "own": distance(theirs, exact)}
-    found["distance"] = np.nanmin([found["float32"], found["float64"]])
+def compare(o, config, steps, ours, theirs, times):
+    """A verdict with the distances: to diffusers, to its exact arithmetic on its float32 tables and on exact ones, and of
+    diffusers' own arithmetic from the exact one."""
+    on_tables, exact = (o.run64(config, steps, oracle.whole(times), tables64)[0] for tables64 in (False, True))
+    found = {"tolerance": CLIPPED_TOLERANCE if config.get("clip_sample") else TOLERANCE, "float32": distance(ours, theirs),
+             "tables32": distance(ours, on_tables), "float64": distance(ours, exact), "own": distance(theirs, on_tables)}
+    found["distance"] = np.nanmin([found[k] for k in DISTANCES])
     if found["distance"] <= found["tolerance"]:
         return dict(found, verdict="equal")
     if found["distance"] <= 2 * found["own"]:
@@ -151,7 +154,7 @@ def case(o, tools, config, steps):
         return dict(said, verdict="refused as documented" if documented(our_message, config) else "refused by us only")
     if not oracle.stand_in(config) and slips(config, steps):
         return dict(said, verdict="one step too many in diffusers")
-    return compare(o, config, steps, ours, theirs[0])
+    return compare(o, config, steps, ours, *theirs[:2])
 
 
 def tables(results):
@@ -161,7 +164,7 @@ def tables(results):
         name = r["config"]["_class_name"]
         counts[name][r["verdict"]] += 1
         if r["verdict"] == "equal":
-            for key in ("float32", "float64", "own"):
+            for key in (*DISTANCES, "own"):
                 worst[name][key] = max(worst[name].get(key, 0), r[key])
     return counts, worst
 
@@ -180,7 +183,7 @@ def explain(r):
         if r.get(who):
             print(f"    {who}: {r[who]}")
     if "distance" in r:
-        print("    " + ", ".join(f"{k} {r[k]:.2e}" for k in ("float32", "float64", "own")))
+        print("    " + ", ".join(f"{k} {r[k]:.2e}" for k in (*DISTANCES, "own")))
 
 
 def show_steps(o, tools, config, steps):
