@@ -16,9 +16,6 @@ static const struct rd_backend *be;
 static struct rd_dev *dev;
 static struct rd_err e;
 
-/* Cases that need a solver or an option which is not there yet are not run; each is named here, none is skipped silently. */
-static const char *const not_yet[] = {"dpmpp3m", "dpm2_eps_sigmamin", "unipc", NULL};
-
 static char *path(const char *dir, const char *name)
 {
 	static char buf[4][512];
@@ -204,16 +201,8 @@ static void check_cases(const char *dir, struct rd_model *m, double bound)
 	const char *name;
 
 	CHECK_OK(rd_json_load(path(dir, "cases.json"), &cases, &e), &e);
-	json_object_foreach(cases, name, c) {
-		int i = 0;
-
-		while (not_yet[i] && strcmp(not_yet[i], name))
-			i++;
-		if (not_yet[i])
-			printf("  %s/%s: not run: no such solver yet\n", dir, name);
-		else
-			check_case(dir, m, name, c, !strcmp(name, "ddim_clip") ? clip_bound : bound);
-	}
+	json_object_foreach(cases, name, c)
+		check_case(dir, m, name, c, !strcmp(name, "ddim_clip") ? clip_bound : bound);
 	json_decref(cases);
 }
 

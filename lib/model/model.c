@@ -291,7 +291,7 @@ void rd_model_describe(const struct rd_model *m, json_t *meta)
 		json_array_append_new(shape, json_integer(m->net.sample.d[i]));
 	json_object_set_new(meta, "model", json_string(m->hash));
 	json_object_set_new(meta, "form", json_string(m->scheduler.schedule.form->name));
-	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred]));
+	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred.type]));
 	json_object_set_new(meta, "sample_shape", shape);
 	if (m->net.classes)
 		json_object_set_new(meta, "classes", json_integer(m->net.classes));

@@ -172,5 +172,7 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
 	if (!rc && d->o.clip)
 		rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
+	if (!rc && d->o.clip && d->o.clip_eps && node->sigma > 0)
+		rc = rd_lincomb(&d->lin, 1 / node->sigma, x, -node->alpha / node->sigma, x0, eps, e);
 	return rc;
 }
