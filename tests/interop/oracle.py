@@ -76,6 +76,16 @@ def stand_in(config):
     return config["_class_name"] in ("DDPMScheduler", "PNDMScheduler")
 
 
+def cut(config):
+    """Whether the network's times are real numbers cut to whole ones."""
+    on = {key for key in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas", "flow_sigmas")
+          if config.get("use_" + key)}
+    if on & {"karras_sigmas", "lu_lambdas"}:  # these are rounded, but for one class and schedule
+        cosine = config.get("beta_schedule") == "squaredcos_cap_v2"
+        return config["_class_name"] == "DPMSolverMultistepScheduler" and cosine
+    return bool(on) and config["_class_name"] not in ("EulerDiscreteScheduler", "HeunDiscreteScheduler")
+
+
 def whole(times):
     """The times where they are whole numbers (cut or rounded, so that another precision might cut them otherwise)."""
     return times if all(t % 1 == 0 for t in times) else None
@@ -121,6 +131,9 @@ class Oracle:
         """In float64, on the scheduler's float32 tables or on tables in float64 too."""
         with float64(tables64):
             scheduler = prepare(config, steps, times)
+        for name, value in vars(scheduler).items():
+            if torch.is_tensor(value) and value.is_floating_point():
+                setattr(scheduler, name, value.double())
         with float64(True):
             return walk(scheduler, self.net64, self.noise.double())
 
@@ -129,11 +142,10 @@ class Oracle:
         with float64(True, int64=torch.float64):
             return [float(t) for t in prepare(config, steps).timesteps]
 
-    def near_ties(self, config, steps, most=32):
-        """Other lists of times that rounding could have given: those of a cut of times next to whole numbers."""
-        now, exact = self.run(config, steps)[1], self.uncut(config, steps)
-        if len(now) != len(exact) or not whole(now):
+    def near_ties(self, config, steps, most=64):
+        """Other lists of times that rounding could have given, where the times are cut: of those next to whole numbers."""
+        if not cut(config):
             return []
-        choices = [{float(np.floor(t - NEAR)), float(np.floor(t + NEAR))} if t % 1 else {t, n} for t, n in zip(exact, now)]
-        lists = itertools.islice(itertools.product(*choices), most)
+        now, exact = self.run(config, steps)[1], self.uncut(config, steps)
+        lists = itertools.islice(itertools.product(*({np.floor(t - NEAR), np.floor(t + NEAR)} for t in exact)), most)
         return [list(t) for t in lists if min(t) >= 0 and list(t) != now]
