@@ -58,29 +58,32 @@ static double abar_of(enum rd_betas kind, double b0, double b1, int t)
 	return (double)expl(sum);
 }
 
-/* abar at the ends and in the middle, as numpy's cumprod gives it in double precision. */
+/* abar at the ends and in the middle: diffusers' alphas_cumprod. */
 static void ddpm_betas(void)
 {
 	static const struct {
 		enum rd_betas kind;
 		double b0, b1, abar0, abar499, abar999;
 	} known[] = {
-		{RD_BETAS_LINEAR, 1e-4, 0.02, 0.9999, 0.07858724288177824, 4.035829765375676e-05},
-		{RD_BETAS_SCALED_LINEAR, 0.00085, 0.012, 0.99915, 0.27766965045646763, 0.004660098513077238},
-		{RD_BETAS_COSINE, 0, 0, 0.999958715775178, 0.4938435904406382, 2.4287669070348567e-09},
+		{RD_BETAS_LINEAR, 1e-4, 0.02, 0.9998999834060669, 0.07858723402023315, 4.035830352222547e-05},
+		{RD_BETAS_SCALED_LINEAR, 0.00085, 0.012, 0.9991499781608582, 0.27766942977905273, 0.00466009508818388},
+		{RD_BETAS_COSINE, 0, 0, 0.9999586939811707, 0.4938434660434723, 2.4287349909002387e-09},
+		{RD_BETAS_SIGMOID, 1e-4, 0.02, 0.9998508095741272, 0.3019309937953949, 3.9681821363046765e-05},
+		{RD_BETAS_EXP, 0, 0, 0.9880717396736145, 0.002478785812854767, 6.144378858152777e-06},
+		{RD_BETAS_LAPLACE, 0, 0, 0.9788462519645691, 0.707460343837738, 0.03162277489900589},
 	};
 
 	for (int k = 0; k < LEN(known); k++) {
 		struct rd_schedule s = ddpm_of(known[k].kind, known[k].b0, known[k].b1, false);
 
-		CHECK_NEAR(s.abar[0], known[k].abar0, 1e-14);
-		CHECK_NEAR(s.abar[499], known[k].abar499, 1e-13);
-		CHECK_NEAR(s.abar[999], known[k].abar999, 1e-12 * known[k].abar999);
-		for (int t = 0; t < N_TRAIN; t += 37) {
+		CHECK_NEAR(s.abar[0], known[k].abar0, 6e-8); /* one unit in the last place of an f32 */
+		CHECK_NEAR(s.abar[499], known[k].abar499, 2e-7 * known[k].abar499);
+		CHECK_NEAR(s.abar[999], known[k].abar999, 1e-6 * known[k].abar999);
+		for (int t = 0; t < N_TRAIN && known[k].kind <= RD_BETAS_COSINE; t += 37) {
 			double abar = abar_of(known[k].kind, known[k].b0, known[k].b1, t);
 
-			CHECK_NEAR(rd_alpha(&s, t), sqrt(abar), 1e-12);
-			CHECK_NEAR(rd_sigma(&s, t), sqrt(1 - abar), 1e-12);
+			CHECK_NEAR(rd_alpha(&s, t), sqrt(abar), 1e-6);
+			CHECK_NEAR(rd_sigma(&s, t), sqrt(1 - abar), 2e-6);
 		}
 		CHECK(s.t_lo == 0 && s.t_hi == 999);
 		rd_schedule_free(&s);
@@ -94,11 +97,11 @@ static void ddpm_trained_betas(void)
 	struct rd_schedule s;
 
 	CHECK_OK(rd_schedule_init_ddpm(&s, &(struct rd_betas_opts){.n_train = 3, .trained = betas}, &e), &e);
-	CHECK_NEAR(s.abar[0], 0.9, 1e-15);
-	CHECK_NEAR(s.abar[1], 0.45, 1e-15);
-	CHECK_NEAR(s.abar[2], 0.36, 1e-15);
-	CHECK_NEAR(rd_alpha(&s, 2), 0.6, 1e-15);
-	CHECK_NEAR(rd_sigma(&s, 2), 0.8, 1e-15);
+	CHECK_NEAR(s.abar[0], 0.9, 1e-7);
+	CHECK_NEAR(s.abar[1], 0.45, 1e-7);
+	CHECK_NEAR(s.abar[2], 0.36, 1e-7);
+	CHECK_NEAR(rd_alpha(&s, 2), 0.6, 1e-7);
+	CHECK_NEAR(rd_sigma(&s, 2), 0.8, 1e-7);
 	rd_schedule_free(&s);
 }
 
@@ -419,15 +422,15 @@ static void karras_grids(void)
 	        0.16975275626876413, 0.002);
 	CHECK_OK(rd_grid_init(&g, &ddpm, &o, &e), &e);
 	for (int k = 0; k < 3; k++) {
-		CHECK_NEAR(g.from[k].sigma / g.from[k].alpha, n_of[k], 1e-10 * n_of[k]);
+		CHECK_NEAR(g.from[k].sigma / g.from[k].alpha, n_of[k], 2e-4 * n_of[k]);
 		CHECK_NEAR(pow(g.from[k].alpha, 2) + pow(g.from[k].sigma, 2), 1, 1e-14);
 	}
 	CHECK(g.from[0].net_t == 999 && g.from[1].net_t == 593 && g.from[2].net_t == 0);
-	CHECK_NEAR(g.from[1].t, 592.9947056124696, 1e-6);
+	CHECK_NEAR(g.from[1].t, 592.9947056124696, 4e-3);
 	rd_grid_free(&g);
 	o.rounding = RD_ROUND_NONE;
 	CHECK_OK(rd_grid_init(&g, &ddpm, &o, &e), &e);
-	CHECK_NEAR(g.from[1].net_t, 592.9947056124696, 1e-6);
+	CHECK_NEAR(g.from[1].net_t, 592.9947056124696, 4e-3);
 	rd_grid_free(&g);
 	o.rounding = RD_ROUND_DOWN;
 	CHECK_OK(rd_grid_init(&g, &ddpm, &o, &e), &e);

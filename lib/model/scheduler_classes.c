@@ -112,11 +112,12 @@ int rd_sched_euler(const struct rd_sched_ctx *x)
 		rc = rd_sched_choice(x, "timestep_type", "discrete", types, &k);
 	x->s->schedule.log_time = k == 1 && x->s->pred.type == RD_PRED_V;
 	x->s->solver.family = RD_EULER;
-	if (g->spacing < RD_SPACING_KARRAS) { /* sigma_min and sigma_max bear on karras and the like alone */
-		g->n_min = g->n_max = 0;
-	} else if (g->log_linear) {
-		g->ends_of_times = g->log_linear = false;
-	}
+	if (g->log_linear)
+		g->ends_of_times = false;
+	if (g->spacing < RD_SPACING_KARRAS)
+		g->n_min = g->n_max = 0; /* sigma_min and sigma_max bear on karras and the like alone, */
+	else
+		g->log_linear = false;   /* which take its place */
 	return rc;
 }
 

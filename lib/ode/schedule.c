@@ -291,14 +291,15 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, 
 	s->n_train = o->n_train;
 	s->t_hi = (double)(o->n_train - 1);
 	s->sigma_data = 1;
+	/* betas, 1 - beta and abar in single precision, as diffusers keeps them: at low noise 1 - abar shows it */
 	for (int64_t i = 0; i < o->n_train; i++) {
 		beta = o->trained ? o->trained[i] : beta_at(o, i);
 		if (!(beta > 0 && beta < 1)) {
 			rd_schedule_free(s);
 			return rd_fail(e, RD_EINPUT, "beta %lld is %g: between 0 and 1 expected", (long long)i, beta);
 		}
-		prod *= 1 - beta;
-		s->abar[i] = prod;
+		prod *= (double)(1 - (float)beta);
+		s->abar[i] = (double)(float)prod;
 	}
 	if (o->zero_snr) {
 		rescale_zero_snr(s->abar, o->n_train);
