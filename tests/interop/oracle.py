@@ -83,7 +83,8 @@ def cut(config):
     if on & {"karras_sigmas", "lu_lambdas"}:  # these are rounded, but for one class and schedule
         cosine = config.get("beta_schedule") == "squaredcos_cap_v2"
         return config["_class_name"] == "DPMSolverMultistepScheduler" and cosine
-    return bool(on) and config["_class_name"] not in ("EulerDiscreteScheduler", "HeunDiscreteScheduler")
+    by_logarithms = on & {"exponential_sigmas", "beta_sigmas"}  # flow's times are exact arithmetic: they are to be met
+    return bool(by_logarithms) and config["_class_name"] not in ("EulerDiscreteScheduler", "HeunDiscreteScheduler")
 
 
 def whole(times):
