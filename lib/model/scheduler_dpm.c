@@ -50,6 +50,9 @@ static int algorithm(const struct rd_sched_ctx *x, bool noise_form)
 	x->s->solver.data = k < 3;
 	if (k >= 3 && !noise_form)
 		return rd_fail(x->e, RD_EINPUT, "%s: algorithm_type: %s is not one of this class's", x->file, names[k]);
+	if (k == 2 && x->s->grid.final == RD_FINAL_DATA)
+		return rd_fail(x->e, RD_EINPUT, "%s: final_sigmas_type: zero does not go with algorithm_type deis; sigma_min does",
+		               x->file);
 	if (k == 1 || k == 4)
 		rd_sched_ignore(x, "the noise of an SDE solver");
 	return RD_OK;

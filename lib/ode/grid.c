@@ -100,6 +100,13 @@ static struct rd_node ddpm_node(const struct rd_schedule *s, double n, double t,
 	return r;
 }
 
+struct rd_node rd_node_of_n(const struct rd_schedule *s, double n)
+{
+	double t = s->form->t_of_n(s, n);
+
+	return is(s, "ddpm") && n < INFINITY ? ddpm_node(s, n, t, t) : rd_node_at(s, t);
+}
+
 /* The discrete time at which sigma/alpha is n, linear in logarithms of single precision: where a time lies at an integer but for
  * rounding, diffusers' rounding down depends on those. */
 static double time_of_f32_logs(const struct rd_schedule *s, double n)
@@ -233,7 +240,7 @@ static struct rd_node final_node(const struct rd_schedule *s, const struct rd_gr
 	return o->unscaled_end ? (struct rd_node){r.t, r.net_t, 1, n} : r;
 }
 
-static double start_scale(const struct rd_schedule *s, const struct rd_grid_opts *o, const struct rd_node *n)
+double rd_start_scale(const struct rd_schedule *s, const struct rd_grid_opts *o, const struct rd_node *n)
 {
 	switch (o->start) {
 	case RD_START_SIGMA: return n->sigma;
@@ -288,7 +295,8 @@ int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd
 	for (int k = 0; k + 1 < n; k++)
 		g->to[k] = g->from[k + 1];
 	g->to[n - 1] = final_node(s, o, &g->from[n - 1]);
-	g->start_scale = start_scale(s, o, &g->from[0]);
+	g->start_scale = rd_start_scale(s, o, &g->from[0]);
+	g->schedule = s;
 	if (o->ddim_prev && is(s, "ddpm") && g->from[0].t > s->t_hi) {
 		rd_grid_free(g);
 		return rd_fail(e, RD_EUSAGE, "steps %d: with steps_offset %d the first time is past the schedule's end", o->steps,

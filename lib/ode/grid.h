@@ -16,6 +16,7 @@ struct rd_grid {
 	int steps;
 	struct rd_node *from, *to; /* [steps] each */
 	double start_scale;        /* x at from[0] is this times the noise */
+	const struct rd_schedule *schedule; /* borrowed; for nodes between the steps */
 };
 
 enum rd_spacing { RD_SPACING_TRAILING, RD_SPACING_LEADING, RD_SPACING_LINSPACE, RD_SPACING_KARRAS, RD_SPACING_EXPONENTIAL,
@@ -65,7 +66,12 @@ struct rd_grid_opts {
 int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd_grid_opts *o, struct rd_err *e) RD_MUST;
 void rd_grid_free(struct rd_grid *g);
 
+/* x at a first node is this times the noise. */
+double rd_start_scale(const struct rd_schedule *s, const struct rd_grid_opts *o, const struct rd_node *n);
+
 /* The node at time t of a schedule. */
 struct rd_node rd_node_at(const struct rd_schedule *s, double t);
+/* The node where sigma/alpha is n, in the schedule's range; ddpm's times are not rounded. */
+struct rd_node rd_node_of_n(const struct rd_schedule *s, double n);
 
 #endif

@@ -5,36 +5,17 @@
 #include <string.h>
 
 #include "lib/base/size.h"
-#include "lib/ode/lincomb.h"
+#include "lib/ode/solver_impl.h"
 #include "lib/ode/weights.h"
 
-#define N_HISTORY (RD_MAX_ORDER + 1) /* unipc's corrector has one more */
-#define SHORT_RUN 15                 /* runs of fewer steps end in lower orders */
-
-struct rd_ode {
-	struct rd_lincomb lin;
-	void *x0, *eps, *tmp;       /* activations */
-	void *history[N_HISTORY];   /* outputs of the last nodes, the newest first */
-	void *base;                 /* singlestep: x where the cycle began; unipc: x, corrected, of the last node */
-};
-
-struct walk {
-	struct rd_ode *o;
-	const struct rd_solver *s;
-	const struct rd_grid *g;
-	void *x;
-	rd_denoise_fn denoise;
-	void *ctx;
-	int order; /* of the last step (unipc), or the place within the cycle (singlestep) */
-};
+#define SHORT_RUN 15 /* runs of fewer steps end in lower orders */
 
 int rd_solver_nfe(const struct rd_solver *s, const struct rd_grid *g)
 {
-	int n = g->steps;
+	int n = 0;
 
-	if (s->family == RD_HEUN)
-		for (int k = 0; k < g->steps; k++)
-			n += g->to[k].sigma > 0 && (g->from[k].alpha > 0 || s->type == RD_TYPE_VELOCITY);
+	for (int k = 0; k < g->steps; k++)
+		n += s->family == RD_HEUN || s->family == RD_RK4 ? rd_rk_evaluations(s, &g->from[k], &g->to[k]) : 1;
 	return n;
 }
 
@@ -42,7 +23,7 @@ static void **buffer(struct rd_ode *o, size_t i)
 {
 	void **b[] = {&o->x0, &o->eps, &o->tmp, &o->base};
 
-	return i < N_HISTORY ? &o->history[i] : i - N_HISTORY < sizeof b / sizeof *b ? b[i - N_HISTORY] : NULL;
+	return i < RD_N_HISTORY ? &o->history[i] : i - RD_N_HISTORY < sizeof b / sizeof *b ? b[i - RD_N_HISTORY] : NULL;
 }
 
 int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *dev, struct rd_dims d, struct rd_err *e)
@@ -76,9 +57,9 @@ void rd_ode_free(struct rd_ode *o)
 	free(o);
 }
 
-/* --- first order, and Heun's ---------------------------------------------------------------------------------------- */
+/* --- first order ---------------------------------------------------------------------------------------------------- */
 
-static int ddim_step(struct walk *r, int k, struct rd_err *e)
+int rd_ddim_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *t = &r->g->to[k];
 
@@ -86,54 +67,13 @@ static int ddim_step(struct walk *r, int k, struct rd_err *e)
 }
 
 /* y_t = y_s + (n_t - n_s) eps; where alpha_s is 0, y is not there and the step is ddim's. */
-static int euler_step(struct walk *r, int k, struct rd_err *e)
+static int euler_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
 	if (!(s->alpha > 0))
-		return ddim_step(r, k, e);
+		return rd_ddim_step(r, k, e);
 	return rd_lincomb(&r->o->lin, t->alpha / s->alpha, r->x, t->sigma - t->alpha * s->sigma / s->alpha, r->o->eps, r->x, e);
-}
-
-/* x_t = x_s + (sigma_t - sigma_s) (F_s + F_t)/2 with F = eps - x0, F_t at the end of Euler's step (alpha = 1 - sigma). */
-static int heun_velocity_step(struct walk *r, int k, struct rd_err *e)
-{
-	struct rd_ode *o = r->o;
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
-	double dt = t->sigma - s->sigma;
-	int rc = rd_lincomb(&o->lin, 1, o->eps, -1, o->x0, o->history[0], e);
-
-	if (!rc)
-		rc = rd_lincomb(&o->lin, 1, r->x, dt, o->history[0], o->tmp, e);
-	if (rc || !(t->sigma > 0))
-		return rc ? rc : rd_lincomb(&o->lin, 1, o->tmp, 0, NULL, r->x, e);
-	rc = r->denoise(r->ctx, t, o->tmp, o->x0, o->eps, e);
-	if (!rc)
-		rc = rd_lincomb(&o->lin, 1, o->eps, -1, o->x0, o->tmp, e);
-	if (!rc)
-		rc = rd_lincomb(&o->lin, 0.5, o->history[0], 0.5, o->tmp, o->tmp, e);
-	return rc ? rc : rd_lincomb(&o->lin, 1, r->x, dt, o->tmp, r->x, e);
-}
-
-/* y_t = y_s + (n_t - n_s)(eps_s + eps_t)/2 with eps_t at the end of Euler's step. */
-static int heun_step(struct walk *r, int k, struct rd_err *e)
-{
-	struct rd_ode *o = r->o;
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
-	double slope;
-	int rc;
-
-	if (r->s->type == RD_TYPE_VELOCITY)
-		return heun_velocity_step(r, k, e);
-	if (!(t->sigma > 0) || !(s->alpha > 0))
-		return euler_step(r, k, e);
-	slope = t->sigma - t->alpha * s->sigma / s->alpha;
-	rc = rd_lincomb(&o->lin, t->alpha / s->alpha, r->x, slope, o->eps, o->tmp, e);
-	if (!rc)
-		rc = r->denoise(r->ctx, t, o->tmp, o->x0, o->history[0], e);
-	if (!rc)
-		rc = rd_lincomb(&o->lin, 0.5, o->eps, 0.5, o->history[0], o->tmp, e);
-	return rc ? rc : rd_lincomb(&o->lin, t->alpha / s->alpha, r->x, slope, o->tmp, r->x, e);
 }
 
 /* --- exponential integrators ---------------------------------------------------------------------------------------- */
@@ -144,7 +84,7 @@ static bool finite_lambda(const struct rd_node *n)
 }
 
 /* Nodes of step k and before it that its weights may look at: s[0] .. s[n - 1]. */
-static int nodes_behind(const struct walk *r, int k, const struct rd_node **s)
+static int nodes_behind(const struct rd_walk *r, int k, const struct rd_node **s)
 {
 	int n = 0;
 
@@ -161,7 +101,7 @@ static int at_most(int a, int b)
 }
 
 /* out = w.x x + sum of w.m[i] history[i] */
-static int apply(struct walk *r, const struct rd_weights *w, const void *x, void *out, struct rd_err *e)
+static int apply(struct rd_walk *r, const struct rd_weights *w, const void *x, void *out, struct rd_err *e)
 {
 	struct rd_ode *o = r->o;
 	int rc = rd_lincomb(&o->lin, w->x, x, w->m[0], o->history[0], out, e);
@@ -173,30 +113,30 @@ static int apply(struct walk *r, const struct rd_weights *w, const void *x, void
 }
 
 /* A step of order 1 in the solver's form; it needs no lambda at its end. */
-static int first_order_step(struct walk *r, int k, struct rd_err *e)
+static int first_order_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
 	if (!finite_lambda(s))
-		return ddim_step(r, k, e);
+		return rd_ddim_step(r, k, e);
 	if (!r->s->data)
 		return euler_step(r, k, e);
 	return rd_lincomb(&r->o->lin, t->sigma / s->sigma, r->x, t->alpha - s->alpha * t->sigma / s->sigma, r->o->x0, r->x, e);
 }
 
 /* The step's output becomes the newest of the history. */
-static void remember(struct walk *r)
+static void remember(struct rd_walk *r)
 {
 	struct rd_ode *o = r->o;
-	void **now = r->s->data ? &o->x0 : &o->eps, *oldest = o->history[N_HISTORY - 1];
+	void **now = r->s->data ? &o->x0 : &o->eps, *oldest = o->history[RD_N_HISTORY - 1];
 
-	memmove(o->history + 1, o->history, (N_HISTORY - 1) * sizeof *o->history);
+	memmove(o->history + 1, o->history, (RD_N_HISTORY - 1) * sizeof *o->history);
 	o->history[0] = *now;
 	*now = oldest;
 }
 
 /* The order of multistep step k, with `behind` nodes to look at. */
-static int multistep_order(const struct walk *r, int k, int behind)
+static int multistep_order(const struct rd_walk *r, int k, int behind)
 {
 	const struct rd_solver *s = r->s;
 	int left = r->g->steps - k;
@@ -208,7 +148,7 @@ static int multistep_order(const struct walk *r, int k, int behind)
 }
 
 /* dpm and deis, multistep. */
-static int multistep_step(struct walk *r, int k, struct rd_err *e)
+static int multistep_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int order = multistep_order(r, k, nodes_behind(r, k, s)), rc;
@@ -229,7 +169,7 @@ static int multistep_step(struct walk *r, int k, struct rd_err *e)
 
 /* The place of step k in its cycle 1, 2 .. order; what is left over at the end of a run makes shorter cycles, and the last
  * step is of order 1 where it ends at sigma = 0. */
-static int singlestep_order(const struct walk *r, int k)
+static int singlestep_order(const struct rd_walk *r, int k)
 {
 	int order = r->s->order, steps = r->g->steps, left = steps - k, place = k % order + 1;
 	bool to_data = !finite_lambda(&r->g->to[steps - 1]), lowered = to_data || !r->s->high_order_final || steps % order;
@@ -241,7 +181,7 @@ static int singlestep_order(const struct walk *r, int k)
 	return place;
 }
 
-static int singlestep_step(struct walk *r, int k, struct rd_err *e)
+static int singlestep_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int behind = nodes_behind(r, k, s), order = at_most(singlestep_order(r, k), r->order + 1), rc;
@@ -261,7 +201,7 @@ static int singlestep_step(struct walk *r, int k, struct rd_err *e)
 	return apply(r, &w, r->o->base, r->x, e);
 }
 
-static bool corrected(const struct walk *r, int k)
+static bool corrected(const struct rd_walk *r, int k)
 {
 	for (int i = 0; i < r->s->n_uncorrected; i++)
 		if (r->s->uncorrected[i] == k - 1)
@@ -270,7 +210,7 @@ static bool corrected(const struct walk *r, int k)
 }
 
 /* The step before, done again now that the output at its end is known (history[0], after remember). */
-static int correct(struct walk *r, int k, struct rd_err *e)
+static int correct(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int behind = nodes_behind(r, k - 1, s);
@@ -280,7 +220,7 @@ static int correct(struct walk *r, int k, struct rd_err *e)
 	return apply(r, &w, r->o->base, r->x, e);
 }
 
-static int unipc_step(struct walk *r, int k, struct rd_err *e)
+static int unipc_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	struct rd_ode *o = r->o;
 	const struct rd_node *s[RD_MAX_ORDER], *t = &r->g->to[k];
@@ -313,14 +253,15 @@ static int unipc_step(struct walk *r, int k, struct rd_err *e)
 
 /* -------------------------------------------------------------------------------------------------------------------- */
 
-typedef int (*step_fn)(struct walk *r, int k, struct rd_err *e);
+typedef int (*step_fn)(struct rd_walk *r, int k, struct rd_err *e);
 
 static step_fn step_of(const struct rd_solver *s)
 {
 	switch (s->family) {
-	case RD_DDIM: return ddim_step;
+	case RD_DDIM: return rd_ddim_step;
 	case RD_EULER: return euler_step;
-	case RD_HEUN: return heun_step;
+	case RD_HEUN:
+	case RD_RK4: return rd_rk_step;
 	case RD_UNIPC: return unipc_step;
 	default: return s->singlestep && s->order > 1 ? singlestep_step : multistep_step;
 	}
@@ -329,7 +270,7 @@ static step_fn step_of(const struct rd_solver *s)
 int rd_ode_solve(struct rd_ode *o, const struct rd_solver *s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
                  rd_observe_fn observe, void *ctx, struct rd_err *e)
 {
-	struct walk r = {.o = o, .s = s, .g = g, .x = x, .denoise = denoise, .ctx = ctx};
+	struct rd_walk r = {.o = o, .s = s, .g = g, .x = x, .denoise = denoise, .ctx = ctx};
 	step_fn step = step_of(s);
 	int rc = 0;
 

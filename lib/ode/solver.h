@@ -3,8 +3,9 @@
  *
  *   ddim    x_t = alpha_t x0 + sigma_t eps: exact for a first-order ODE, order 1 (arXiv 2010.02502)
  *   euler   Euler's rule on y against n: the same step in exact arithmetic, computed from y
- *   heun    the trapezoidal rule, order 2, two evaluations a step but for a last one to sigma = 0; on y against n, or (velocity)
- *           on x against sigma where alpha = 1 - sigma
+ *   heun    the trapezoidal rule, order 2, two evaluations a step but for a last one to sigma = 0; on y against n, or (data)
+ *           on x/sigma against alpha/sigma, or (velocity) on x against sigma where alpha = 1 - sigma
+ *   rk4     the classic Runge-Kutta rule, order 4, four evaluations a step; on the first two of these
  *   dpm     DPM-Solver, orders 1 to 3: exponential integrators in lambda of the noise form (arXiv 2206.00927) or, as
  *           dpm++, of the data form (arXiv 2211.01095); multistep, or singlestep in cycles of `order` evaluations
  *   deis    y against n with eps interpolated in ln n over the last `order` nodes (arXiv 2204.13902, log-rho)
@@ -17,8 +18,9 @@
 #include "kernels/kernels.h"
 #include "lib/ode/grid.h"
 
-enum rd_solver_family { RD_DDIM, RD_EULER, RD_HEUN, RD_DPM, RD_DEIS, RD_UNIPC };
-enum rd_solver_type { RD_TYPE_DEFAULT, RD_TYPE_MIDPOINT, RD_TYPE_HEUN, RD_TYPE_BH1, RD_TYPE_BH2, RD_TYPE_NOISE, RD_TYPE_VELOCITY };
+enum rd_solver_family { RD_DDIM, RD_EULER, RD_HEUN, RD_RK4, RD_DPM, RD_DEIS, RD_UNIPC };
+enum rd_solver_type { RD_TYPE_DEFAULT, RD_TYPE_MIDPOINT, RD_TYPE_HEUN, RD_TYPE_BH1, RD_TYPE_BH2, RD_TYPE_NOISE, RD_TYPE_DATA,
+                      RD_TYPE_VELOCITY };
 #define RD_MAX_ORDER 3
 #define RD_MAX_UNCORRECTED 64
 
@@ -27,7 +29,7 @@ struct rd_solver {
 	int order;                  /* dpm, deis, unipc */
 	bool data;                  /* dpm, unipc: the history is of x0, not of eps */
 	bool singlestep;            /* dpm */
-	enum rd_solver_type type;   /* dpm: midpoint or heun; unipc: bh2 or bh1; heun: noise or velocity; the first is the default */
+	enum rd_solver_type type;   /* dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise, data or (heun) velocity; the first is the default */
 	bool high_order_final;      /* the last steps of a run of fewer than 15 are not lowered to orders 2 and 1 */
 	bool euler_at_final;        /* dpm multistep: the last step is of order 1 however many there are */
 	int n_uncorrected;          /* unipc: steps (from 0) whose result stays as predicted */

@@ -11,6 +11,7 @@ static const struct rd_solver solvers[] = {
 	{.family = RD_DDIM},
 	{.family = RD_EULER},
 	{.family = RD_HEUN},
+	{.family = RD_RK4},
 	DPM(1),
 	DPM(2),
 	DPM(3),
@@ -28,13 +29,13 @@ static const struct rd_solver solvers[] = {
 	UNIPC(2),
 	UNIPC(3),
 };
-const char *const rd_solver_names[] = {"ddim", "euler", "heun", "dpm1", "dpm2m", "dpm3m", "dpm2s", "dpm3s", "dpm++1",
+const char *const rd_solver_names[] = {"ddim", "euler", "heun", "rk4", "dpm1", "dpm2m", "dpm3m", "dpm2s", "dpm3s", "dpm++1",
                                        "dpm++2m", "dpm++3m", "dpm++2s", "dpm++3s", "deis1", "deis2", "deis3", "unipc1",
                                        "unipc2", "unipc3", NULL};
 _Static_assert(sizeof rd_solver_names / sizeof *rd_solver_names == sizeof solvers / sizeof *solvers + 1,
                "a name for each solver");
 
-const char *const rd_solver_type_names[] = {"default", "midpoint", "heun", "bh1", "bh2", "noise", "velocity", NULL};
+const char *const rd_solver_type_names[] = {"default", "midpoint", "heun", "bh1", "bh2", "noise", "data", "velocity", NULL};
 
 struct rd_solver rd_solver_named(int i)
 {
@@ -59,7 +60,8 @@ static enum rd_solver_type default_type(const struct rd_solver *s)
 	switch (s->family) {
 	case RD_DPM: return RD_TYPE_MIDPOINT;
 	case RD_UNIPC: return RD_TYPE_BH2;
-	case RD_HEUN: return RD_TYPE_NOISE;
+	case RD_HEUN:
+	case RD_RK4: return RD_TYPE_NOISE;
 	default: return RD_TYPE_DEFAULT;
 	}
 }
@@ -77,6 +79,7 @@ static bool has_type(enum rd_solver_family f, enum rd_solver_type type)
 	case RD_TYPE_BH1:
 	case RD_TYPE_BH2: return f == RD_UNIPC;
 	case RD_TYPE_NOISE:
+	case RD_TYPE_DATA: return f == RD_HEUN || f == RD_RK4;
 	case RD_TYPE_VELOCITY: return f == RD_HEUN;
 	default: return true;
 	}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/model/query.h"
 
 struct rd_sampler {
 	const struct rd_model *m;
@@ -35,14 +36,14 @@ struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool ho
 
 static int check_nodes(const struct rd_sampler *s, struct rd_err *e)
 {
-	struct rd_pred_coef c;
+	struct rd_query q;
 	int rc = 0;
 
 	if (s->o.solver.type == RD_TYPE_VELOCITY && strcmp(s->m->scheduler.schedule.form->name, "fm"))
 		return rd_fail(e, RD_EUSAGE, "solver type velocity: for the form fm, this model's is %s",
 		               s->m->scheduler.schedule.form->name);
 	for (int k = 0; k < s->grid.steps && !rc; k++)
-		rc = rd_pred_coef(s->m->scheduler.pred, s->grid.from[k].alpha, s->grid.from[k].sigma, &c, e);
+		rc = rd_model_query(s->m, &s->grid.from[k], &q, e);
 	return rc;
 }
 
@@ -62,8 +63,10 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->dev = dev;
 	s->o = *o;
 	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &o->grid, e);
-	if (!rc)
+	if (!rc) {
+		s->grid.start_scale = rd_model_start_scale(m, &o->grid, &s->grid.from[0]);
 		rc = check_nodes(s, e);
+	}
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lib/model/query.h"
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
 	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
@@ -18,6 +20,7 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
+	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;
@@ -77,14 +80,14 @@ static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, s
 	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (rc || !a->scheduler)
-		return rc;
-	rc = rd_scheduler_load(&other, a->scheduler, e);
-	if (rc)
-		return rc;
-	rd_scheduler_free(&s->model.scheduler);
-	s->model.scheduler = other;
-	return RD_OK;
+	if (!rc && a->scheduler) {
+		rc = rd_scheduler_load(&other, a->scheduler, e);
+		if (!rc) {
+			rd_scheduler_free(&s->model.scheduler);
+			s->model.scheduler = other;
+		}
+	}
+	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
@@ -114,7 +117,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	warn_start(s);
 	tell_ignored(s, &o.solver);
 	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
-	        (long long)rd_graph_param_count(s->model.params), s->model.scheduler.schedule.form->name,
+	        (long long)(s->model.params ? rd_graph_param_count(s->model.params) : 0), s->model.scheduler.schedule.form->name,
 	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), rd_sampler_nfe(s->sampler),
 	        s->be->describe(s->dev));
 	return RD_OK;
