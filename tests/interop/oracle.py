@@ -60,10 +60,18 @@ def network(seed):
     return net.eval().requires_grad_(False)
 
 
+def own_class(config):
+    return getattr(diffusers, config["_class_name"]).from_config({k: v for k, v in config.items() if k != "_class_name"})
+
+
+def saved(config):
+    """The text of scheduler_config.json that diffusers saves: every key, and what it made of some."""
+    return own_class(config).to_json_string()
+
+
 def make(config):
     """The scheduler of a config; of a class without deterministic sampling, DDIM's on the same betas (as `stand_in` says)."""
-    cls = getattr(diffusers, config["_class_name"])
-    own = cls.from_config({k: v for k, v in config.items() if k != "_class_name"})
+    own = own_class(config)
     if not stand_in(config):
         return own
     return diffusers.DDIMScheduler(
