@@ -146,34 +146,24 @@ static float bf16_to_f32(uint16_t h)
 	return f;
 }
 
+/* dst[i] = f(element i of src), whatever src is aligned to. */
+#define CONVERT(type, f) \
+	for (size_t i = 0; i < n; i++) { \
+		type v; \
+		memcpy(&v, (const uint8_t *)src + i * sizeof v, sizeof v); \
+		dst[i] = f(v); \
+	}
+
 void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n)
 {
 	switch (t) {
 	case RD_F32: memcpy(dst, src, n * 4); break;
-	case RD_F64:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const double *)src)[i];
-		break;
-	case RD_F16:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = f16_to_f32(((const uint16_t *)src)[i]);
-		break;
-	case RD_BF16:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = bf16_to_f32(((const uint16_t *)src)[i]);
-		break;
-	case RD_U8:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = ((const uint8_t *)src)[i];
-		break;
-	case RD_I32:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const int32_t *)src)[i];
-		break;
-	default:
-		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const int64_t *)src)[i];
-		break;
+	case RD_F64: CONVERT(double, (float)); break;
+	case RD_F16: CONVERT(uint16_t, f16_to_f32); break;
+	case RD_BF16: CONVERT(uint16_t, bf16_to_f32); break;
+	case RD_U8: CONVERT(uint8_t, (float)); break;
+	case RD_I32: CONVERT(int32_t, (float)); break;
+	default: CONVERT(int64_t, (float)); break;
 	}
 }
 

@@ -76,7 +76,7 @@ static double continuous_time(const struct rd_schedule *s, const struct rd_grid_
 
 static double shifted(double t, double shift)
 {
-	return shift > 0 ? shift * t / (1 + (shift - 1) * t) : t;
+	return shift > 0 ? (shift * t) / (1 + (shift - 1) * t) : t;
 }
 
 /* --- nodes ---------------------------------------------------------------------------------------------------------- */
@@ -176,12 +176,15 @@ static double flow_match_time(const struct rd_schedule *s, const struct rd_grid_
 	return shifted(o->steps > 1 ? hi - k * (hi - lo) / (o->steps - 1) : hi, o->shift);
 }
 
-/* use_flow_sigmas of the multistep classes: K + 1 points, the last left out; they differ in which end is exact. */
+/* use_flow_sigmas of the multistep classes: K + 1 points, the last left out; they differ in which end is exact. Each operation
+ * rounded as numpy does it, since times that would be whole numbers are rounded down. */
 static double flow_dpm_time(const struct rd_schedule *s, const struct rd_grid_opts *o, int k)
 {
-	double part = (1 - 1 / (double)s->n_train) / o->steps;
+	double part = (1 / (double)s->n_train - 1) / o->steps, t;
+	int j = o->flow == RD_FLOW_UNIPC ? k : o->steps - k;
 
-	return shifted(o->flow == RD_FLOW_UNIPC ? 1 - k * part : (o->steps - k) * part, o->shift);
+	t = j < o->steps ? 1 + j * part : 1 / (double)s->n_train;
+	return shifted(o->flow == RD_FLOW_UNIPC ? t : 1 - t, o->shift);
 }
 
 static double flow_base_time(const struct rd_schedule *s, const struct rd_grid_opts *o, int k)

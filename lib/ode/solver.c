@@ -66,16 +66,6 @@ int rd_ddim_step(struct rd_walk *r, int k, struct rd_err *e)
 	return rd_lincomb(&r->o->lin, t->alpha, r->o->x0, t->sigma, r->o->eps, r->x, e);
 }
 
-/* y_t = y_s + (n_t - n_s) eps; where alpha_s is 0, y is not there and the step is ddim's. */
-static int euler_step(struct rd_walk *r, int k, struct rd_err *e)
-{
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
-
-	if (!(s->alpha > 0))
-		return rd_ddim_step(r, k, e);
-	return rd_lincomb(&r->o->lin, t->alpha / s->alpha, r->x, t->sigma - t->alpha * s->sigma / s->alpha, r->o->eps, r->x, e);
-}
-
 /* --- exponential integrators ---------------------------------------------------------------------------------------- */
 
 static bool finite_lambda(const struct rd_node *n)
@@ -117,10 +107,8 @@ static int first_order_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
-	if (!finite_lambda(s))
+	if (!finite_lambda(s) || !r->s->data)
 		return rd_ddim_step(r, k, e);
-	if (!r->s->data)
-		return euler_step(r, k, e);
 	return rd_lincomb(&r->o->lin, t->sigma / s->sigma, r->x, t->alpha - s->alpha * t->sigma / s->sigma, r->o->x0, r->x, e);
 }
 
@@ -258,8 +246,8 @@ typedef int (*step_fn)(struct rd_walk *r, int k, struct rd_err *e);
 static step_fn step_of(const struct rd_solver *s)
 {
 	switch (s->family) {
-	case RD_DDIM: return rd_ddim_step;
-	case RD_EULER: return euler_step;
+	case RD_DDIM:
+	case RD_EULER: return rd_ddim_step;
 	case RD_HEUN:
 	case RD_RK4: return rd_rk_step;
 	case RD_UNIPC: return unipc_step;

@@ -204,16 +204,17 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 {
 	const struct rd_grid *g = &s->grid;
-	json_t *t = json_array(), *alpha = json_array(), *sigma = json_array();
+	json_t *t = json_array(), *time = json_array(), *alpha = json_array(), *sigma = json_array();
 
 	for (int k = 0; k <= g->steps; k++) {
 		const struct rd_node *n = k < g->steps ? &g->from[k] : &g->to[k - 1];
 
 		json_array_append_new(t, json_real(n->t));
+		json_array_append_new(time, json_real(n->net_t));
 		json_array_append_new(alpha, json_real(n->alpha));
 		json_array_append_new(sigma, json_real(n->sigma));
 	}
-	return json_pack("{s:o, s:o, s:o}", "t", t, "alpha", alpha, "sigma", sigma);
+	return json_pack("{s:o, s:o, s:o, s:o}", "t", t, "time", time, "alpha", alpha, "sigma", sigma);
 }
 
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)

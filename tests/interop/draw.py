@@ -1,8 +1,8 @@
-"""Random scheduler configs: of each class of diffusers that rectdiff reads, over every key that bears on deterministic sampling.
+"""Random scheduler configs of each class of diffusers that rectdiff reads, over every key that bears on sampling.
 
-Not drawn, as their sampling is random whatever the seed: algorithm_type sde-*, s_churn, eta, stochastic_sampling (which is
-drawn now and then: it must be refused). Not drawn either: variance_type learned (it asks for another network), solver_p,
-solver orders above 3, and the keys that only text-to-image pipelines read (base_shift, max_shift, *_image_seq_len)."""
+Not drawn, as it samples at random: algorithm_type sde-*. Not drawn either: variance_type learned (it asks for another
+network), solver_p, solver orders above 3, and the keys that only text-to-image pipelines read (base_shift, max_shift,
+*_image_seq_len). What must be refused (thresholding, stochastic_sampling) is drawn now and then."""
 
 import random
 
@@ -253,7 +253,7 @@ def draw(seed, index, names):
     steps = rng.randint(1, 12)
     if rng.random() < 0.08:  # from 15 steps on the last ones keep their order
         steps = rng.randint(14, 17)
-    if name in ("DDPMScheduler", "PNDMScheduler"):  # compared under DDIM: where N/K is whole its previous times are the grid's
+    if name in ("DDPMScheduler", "PNDMScheduler"):  # compared under DDIM, whose steps meet where N/K is whole
         n = d.config.get("num_train_timesteps", 1000)
         steps = rng.choice([k for k in range(1, 13) if n % k == 0])
     return d.config, steps

@@ -1,4 +1,4 @@
-"""diffusers as the oracle: end point and network times of one scheduler config on a small network, in float32 and in float64."""
+"""diffusers as the oracle: what it samples with one scheduler config from a small network, in float32 and in float64."""
 
 import contextlib
 import itertools
@@ -61,7 +61,8 @@ def network(seed):
 
 
 def own_class(config):
-    return getattr(diffusers, config["_class_name"]).from_config({k: v for k, v in config.items() if k != "_class_name"})
+    keys = {k: v for k, v in config.items() if k != "_class_name"}
+    return getattr(diffusers, config["_class_name"]).from_config(keys)
 
 
 def saved(config):
@@ -70,14 +71,15 @@ def saved(config):
 
 
 def make(config):
-    """The scheduler of a config; of a class without deterministic sampling, DDIM's on the same betas (as `stand_in` says)."""
+    """The scheduler of a config; of a class without deterministic sampling DDIM's on the same betas (see `stand_in`)."""
     own = own_class(config)
     if not stand_in(config):
         return own
     return diffusers.DDIMScheduler(
-        num_train_timesteps=own.config.num_train_timesteps, trained_betas=own.betas.tolist(), timestep_spacing="leading",
-        prediction_type=own.config.prediction_type, clip_sample=own.config.get("clip_sample", False),
-        thresholding=own.config.get("thresholding", False), clip_sample_range=own.config.get("clip_sample_range", 1.0))
+        num_train_timesteps=own.config.num_train_timesteps, trained_betas=own.betas.tolist(),
+        timestep_spacing="leading", prediction_type=own.config.prediction_type,
+        clip_sample=own.config.get("clip_sample", False), clip_sample_range=own.config.get("clip_sample_range", 1.0),
+        thresholding=own.config.get("thresholding", False))
 
 
 def stand_in(config):
@@ -101,8 +103,8 @@ def whole(times):
 
 
 def prepare(config, steps, times=None):
-    """The scheduler, its steps set, with other times than its own where they are given. The pipelines do not all set the
-    first index; it matters only where the first two times are equal: there the others fail."""
+    """The scheduler, its steps set, with other times than its own where they are given. Not all pipelines set the first
+    index; it matters only where the first two times are equal: there those that do not fail."""
     scheduler = make(config)
     scheduler.set_timesteps(steps)
     if times is not None:
@@ -152,7 +154,7 @@ class Oracle:
             return [float(t) for t in prepare(config, steps).timesteps]
 
     def near_ties(self, config, steps, most=64):
-        """Other lists of times that rounding could have given, where the times are cut: of those next to whole numbers."""
+        """Other lists of times that rounding could have given, where they are cut: of those next to whole numbers."""
         if not cut(config):
             return []
         now, exact = self.run(config, steps)[1], self.uncut(config, steps)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Random scheduler configs, sampled by odesample and by diffusers from the same noise with the same network.
 
-Run by hand, with the packages of requirements.txt; README.md has the command. A case passes where the end points are equal,
-where both refuse the config, or where what we refuse is on the list below. Exits with 1 where any does not."""
+Run by hand, with the packages of requirements.txt; README.md has the command and the verdicts. Exits with 1 where any
+case is one of FAILURES."""
 
 import argparse
 import collections
@@ -30,15 +30,15 @@ NET_SEED, IMAGES = 7, 2
 
 
 def kinds(config):
-    return sum(bool(config.get(f"use_{k}")) for k in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas"))
+    return [k for k in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas") if config.get("use_" + k)]
 
 
 # What we refuse though diffusers takes it: what the message names, for which configs, and why.
 REFUSED = (
     ("thresholding", lambda c: c.get("thresholding"), "dynamic thresholding is not ours"),
-    ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not from the config"),
+    ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not the config"),
     ("stochastic_sampling", lambda c: c.get("stochastic_sampling"), "random"),
-    ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0 there; diffusers clamps an infinity"),
+    ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0; diffusers clamps an infinity"),
     ("prediction_type: v_prediction", lambda c: c.get("use_flow_sigmas"), "diffusers' v wants alpha^2 + sigma^2 = 1"),
     ("use_flow_sigmas", lambda c: c.get("use_flow_sigmas") and kinds(c), "two schedules are mixed"),
 )
@@ -260,8 +260,8 @@ def main():
     failed = [r for r in results if r["verdict"] in FAILURES]
     if options.result:
         with open(options.result, "w", encoding="utf-8") as f:
-            json.dump({"versions": made_by, "seed": options.seed, "configs": len(results), "verdicts": counts, "worst": worst,
-                       "failures": failed}, f, indent=2)
+            json.dump({"versions": made_by, "seed": options.seed, "configs": len(results), "verdicts": counts,
+                       "worst": worst, "failures": failed}, f, indent=2)
             f.write("\n")
     return bool(failed)
 

@@ -77,16 +77,12 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (!rc && a->scheduler) {
-		rc = rd_scheduler_load(&other, a->scheduler, e);
-		if (!rc) {
-			rd_scheduler_free(&s->model.scheduler);
-			s->model.scheduler = other;
-		}
-	}
+	if (!rc && s->model.variant[0])
+		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
+	if (!rc && a->scheduler)
+		rc = rd_model_set_scheduler(&s->model, a->scheduler, e);
 	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 
