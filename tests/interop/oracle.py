@@ -1,7 +1,6 @@
 """diffusers as the oracle: what it samples with one scheduler config from a small network, in float32 and in float64."""
 
 import contextlib
-import itertools
 import logging
 import sys
 import warnings
@@ -16,32 +15,63 @@ from draw import CLASSES
 warnings.simplefilter("ignore")
 diffusers.utils.logging.set_verbosity(logging.CRITICAL)
 
-NEAR = 1e-3  # a time this near to a whole number is cut to it or to the one below as rounding has it
-
-
-class Wide:
-    """A module (torch, numpy) in which float32 means float64."""
+class Instead:
+    """A module (torch, numpy) with some other names in it."""
 
     def __init__(self, module, **other):
-        self.module, self.other = module, dict(other, float32=module.float64)
+        self.module, self.other = module, other
 
     def __getattr__(self, name):
         return self.other[name] if name in self.other else getattr(self.module, name)
 
 
 @contextlib.contextmanager
-def float64(on, **other):
-    """The modules of the schedulers compute in float64 throughout."""
-    modules = [sys.modules[getattr(diffusers, name).__module__] for name in CLASSES] if on else []
+def schedulers_with(torch_instead, numpy_instead):
+    """What the modules of the schedulers see as torch and np."""
+    modules = [sys.modules[getattr(diffusers, name).__module__] for name in CLASSES]
     for module in modules:
-        module.torch, module.np = Wide(torch, **other), Wide(np)
-    torch.set_default_dtype(torch.float64 if on else torch.float32)
+        module.torch, module.np = torch_instead, numpy_instead
     try:
         yield
     finally:
         for module in modules:
             module.torch, module.np = torch, np
+
+
+@contextlib.contextmanager
+def float64():
+    """The schedulers compute in float64 throughout."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with schedulers_with(Instead(torch, float32=torch.float64), Instead(np, float32=np.float64)):
+            yield
+    finally:
         torch.set_default_dtype(torch.float32)
+
+
+def log(x):
+    return np.log(np.asarray(x, np.float64)).astype(x.dtype) if isinstance(x, (np.ndarray, np.floating)) else np.log(x)
+
+
+def root(x):
+    return torch.Tensor.double(x).pow(0.5).to(x.dtype)
+
+
+@contextlib.contextmanager
+def rounded_well():
+    """Roots and logarithms in float32 are rounded correctly, which those of torch and numpy are not: their last bits depend on
+    the CPU. Where 1 - abar is small or a time is next to a whole number that shows."""
+    plain = torch.Tensor.sqrt, torch.Tensor.__pow__
+    torch.Tensor.sqrt = root
+    torch.Tensor.__pow__ = lambda x, p: root(x) if p == 0.5 else plain[1](x, p)
+    try:
+        with schedulers_with(Instead(torch, sqrt=root), Instead(np, log=log)):
+            yield
+    finally:
+        torch.Tensor.sqrt, torch.Tensor.__pow__ = plain
+
+
+TABLES = {"as they are": contextlib.nullcontext, "rounded well": rounded_well, "float64": float64}
 
 
 def network(seed):
@@ -86,17 +116,6 @@ def stand_in(config):
     return config["_class_name"] in ("DDPMScheduler", "PNDMScheduler")
 
 
-def cut(config):
-    """Whether the network's times are real numbers cut to whole ones."""
-    on = {key for key in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas", "flow_sigmas")
-          if config.get("use_" + key)}
-    if on & {"karras_sigmas", "lu_lambdas"}:  # these are rounded, but for one class and schedule
-        cosine = config.get("beta_schedule") == "squaredcos_cap_v2"
-        return config["_class_name"] == "DPMSolverMultistepScheduler" and cosine
-    by_logarithms = on & {"exponential_sigmas", "beta_sigmas"}  # flow's times are exact arithmetic: they are to be met
-    return bool(by_logarithms) and config["_class_name"] not in ("EulerDiscreteScheduler", "HeunDiscreteScheduler")
-
-
 def whole(times):
     """The times where they are whole numbers (cut or rounded, so that another precision might cut them otherwise)."""
     return times if all(t % 1 == 0 for t in times) else None
@@ -133,30 +152,17 @@ class Oracle:
         self.noise = torch.randn(images, 1, 16, 16, generator=torch.Generator().manual_seed(seed + 1))
 
     @torch.no_grad()
-    def run(self, config, steps, times=None):
+    def run(self, config, steps):
         """In float32, as diffusers is."""
-        return walk(prepare(config, steps, times), self.net, self.noise)
+        return walk(prepare(config, steps), self.net, self.noise)
 
     @torch.no_grad()
-    def run64(self, config, steps, times, tables64):
-        """In float64, on the scheduler's float32 tables or on tables in float64 too."""
-        with float64(tables64):
+    def run64(self, config, steps, tables, times=None):
+        """In float64 on tables of one kind (TABLES)."""
+        with TABLES[tables]():
             scheduler = prepare(config, steps, times)
         for name, value in vars(scheduler).items():
             if torch.is_tensor(value) and value.is_floating_point():
                 setattr(scheduler, name, value.double())
-        with float64(True):
+        with float64():
             return walk(scheduler, self.net64, self.noise.double())
-
-    def uncut(self, config, steps):
-        """The times before they are cut to whole numbers."""
-        with float64(True, int64=torch.float64):
-            return [float(t) for t in prepare(config, steps).timesteps]
-
-    def near_ties(self, config, steps, most=64):
-        """Other lists of times that rounding could have given, where they are cut: of those next to whole numbers."""
-        if not cut(config):
-            return []
-        now, exact = self.run(config, steps)[1], self.uncut(config, steps)
-        lists = itertools.islice(itertools.product(*({np.floor(t - NEAR), np.floor(t + NEAR)} for t in exact)), most)
-        return [list(t) for t in lists if min(t) >= 0 and list(t) != now]
