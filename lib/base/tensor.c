@@ -146,24 +146,48 @@ static float bf16_to_f32(uint16_t h)
 	return f;
 }
 
-/* dst[i] = f(element i of src), whatever src is aligned to. */
-#define CONVERT(type, f) \
-	for (size_t i = 0; i < n; i++) { \
+/* Element i at src, which need not be aligned for its type. */
+#define DEFINE_LOAD(name, type) \
+	static inline type name(const void *src, size_t i) \
+	{ \
 		type v; \
+\
 		memcpy(&v, (const uint8_t *)src + i * sizeof v, sizeof v); \
-		dst[i] = f(v); \
+		return v; \
 	}
+DEFINE_LOAD(load_f64, double)
+DEFINE_LOAD(load_u16, uint16_t)
+DEFINE_LOAD(load_i32, int32_t)
+DEFINE_LOAD(load_i64, int64_t)
 
 void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n)
 {
 	switch (t) {
 	case RD_F32: memcpy(dst, src, n * 4); break;
-	case RD_F64: CONVERT(double, (float)); break;
-	case RD_F16: CONVERT(uint16_t, f16_to_f32); break;
-	case RD_BF16: CONVERT(uint16_t, bf16_to_f32); break;
-	case RD_U8: CONVERT(uint8_t, (float)); break;
-	case RD_I32: CONVERT(int32_t, (float)); break;
-	default: CONVERT(int64_t, (float)); break;
+	case RD_F64:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = (float)load_f64(src, i);
+		break;
+	case RD_F16:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = f16_to_f32(load_u16(src, i));
+		break;
+	case RD_BF16:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = bf16_to_f32(load_u16(src, i));
+		break;
+	case RD_U8:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = ((const uint8_t *)src)[i];
+		break;
+	case RD_I32:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = (float)load_i32(src, i);
+		break;
+	default:
+		for (size_t i = 0; i < n; i++)
+			dst[i] = (float)load_i64(src, i);
+		break;
 	}
 }
 
@@ -174,8 +198,8 @@ int rd_to_i32(int32_t *dst, const void *src, enum rd_dtype t, size_t n, struct r
 
 		switch (t) {
 		case RD_U8: v = ((const uint8_t *)src)[i]; break;
-		case RD_I32: v = ((const int32_t *)src)[i]; break;
-		case RD_I64: v = ((const int64_t *)src)[i]; break;
+		case RD_I32: v = load_i32(src, i); break;
+		case RD_I64: v = load_i64(src, i); break;
 		default: return rd_fail(e, RD_EINPUT, "integers expected, %s found", rd_dtype_name(t));
 		}
 		if (v < INT32_MIN || v > INT32_MAX)

@@ -92,7 +92,8 @@ static const struct key scheduler_keys[] = {
 	{"use_dynamic_shifting", BOOL, 0, 0}, {"base_shift", NUM | NUL, -1e6, 1e6}, {"max_shift", NUM | NUL, -1e6, 1e6},
 	{"shift_terminal", NUM | NUL, 0, 1}, {"invert_sigmas", BOOL, 0, 0}, {"stochastic_sampling", BOOL, 0, 0},
 	{"form", STR, 0, 0}, {"beta_min", NUM, 0, 1e6}, {"beta_max", NUM, 0, 1e6}, {"t_min", NUM, 0, 1e6},
-	{"t_max", NUM, 0, 1e6}, {NULL, 0, 0, 0}};
+	{"t_max", NUM, 0, 1e6}, {"time_shift_type", STR, 0, 0}, {"base_image_seq_len", INT, 0, 0},
+	{"max_image_seq_len", INT, 0, 0}, {"skip_prk_steps", BOOL, 0, 0}, {"solver_p", STR | NUL, 0, 0}, {NULL, 0, 0, 0}};
 
 static int kind_of(const json_t *v)
 {
@@ -153,6 +154,15 @@ int rd_fit_net_types(struct rd_config c, struct rd_err *e)
 int rd_fit_scheduler_types(struct rd_config c, struct rd_err *e)
 {
 	return check_types(c, scheduler_keys, e);
+}
+
+bool rd_fit_scheduler_has(const char *key)
+{
+	const struct key *k = scheduler_keys;
+
+	while (k->name && strcmp(k->name, key))
+		k++;
+	return k->name;
 }
 
 /* --- scheduler and network ---------------------------------------------------------------------------------------- */

@@ -175,6 +175,8 @@ static int load_weights(struct rd_model *m, struct rd_err *e)
 	if (!m->folder)
 		return rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
 	rc = rd_weights_open(&w, m->folder, e);
+	if (!rc) /* memory for what a config asks is there once the files have it */
+		rc = rd_weights_read(w, m->params, NULL, e);
 	if (!rc)
 		rc = alloc_weights(m, e);
 	if (!rc)

@@ -30,7 +30,7 @@ const json_t *rd_weights_metadata(const struct rd_weights *w); /* of all shards,
 size_t rd_weights_count(const struct rd_weights *w);
 const struct rd_st_view *rd_weights_at(const struct rd_weights *w, size_t i);
 
-/* Fills flat, laid out as params says. A tensor that is missing, one that params has no use for, one of another shape or of a
+/* Fills flat, laid out as params says; flat NULL: looks whether it could. A tensor that is missing, one that params has no use for, one of another shape or of a
  * type other than f32, f16, bf16 is RD_EINPUT. diffusers' older names of attention's tensors are known. */
 int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, float *flat, struct rd_err *e) RD_MUST;
 

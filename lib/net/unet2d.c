@@ -61,7 +61,7 @@ static rd_ref attention(const struct at *a, int i, rd_ref x, int64_t groups, dou
 	q = rd_graph_linear(a->g, h, key(name, a, "attentions", i, "to_q"), c, RD_NONE);
 	k = rd_graph_linear(a->g, h, key(name, a, "attentions", i, "to_k"), c, RD_NONE);
 	v = rd_graph_linear(a->g, h, key(name, a, "attentions", i, "to_v"), c, RD_NONE);
-	h = rd_graph_attention(a->g, q, k, v, c / head);
+	h = rd_graph_attention(a->g, q, k, v, head ? c / head : 0); /* c is 0 after an error */
 	h = rd_graph_linear(a->g, h, key(name, a, "attentions", i, "to_out.0"), c, x);
 	return rd_graph_scale(a->g, h, (float)(1 / scale));
 }

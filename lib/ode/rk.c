@@ -1,6 +1,6 @@
 /* Runge-Kutta: Heun's rule and the classic one of order 4, on coordinates (u, c) in which the ODE is du/dc = a prediction:
  *
- *   noise     u = x/alpha, c = sigma/alpha, slope eps        not from alpha = 0
+ *   noise     u = x/alpha, c = sigma/alpha, slope eps        not from or to alpha = 0
  *   data      u = x/sigma, c = alpha/sigma, slope x0         not to sigma = 0
  *   velocity  u = x, c = sigma, slope eps - x0               where alpha = 1 - sigma; heun */
 #include <math.h>
@@ -21,7 +21,9 @@ static double coordinate(enum rd_solver_type type, const struct rd_node *n)
 /* Whether the step's ends are within the coordinates; if not, it is ddim's. The network says nothing at sigma = 0. */
 static bool within(const struct rd_solver *s, const struct rd_node *from, const struct rd_node *to)
 {
-	return from->sigma > 0 && to->sigma > 0 && (s->type == RD_TYPE_DATA || s->type == RD_TYPE_VELOCITY || from->alpha > 0);
+	bool noise = s->type != RD_TYPE_DATA && s->type != RD_TYPE_VELOCITY;
+
+	return from->sigma > 0 && to->sigma > 0 && (!noise || (from->alpha > 0 && to->alpha > 0));
 }
 
 int rd_rk_evaluations(const struct rd_solver *s, const struct rd_node *from, const struct rd_node *to)

@@ -307,6 +307,11 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, 
 		prod *= (double)(1 - (float)beta);
 		s->abar[i] = (double)(float)prod;
 	}
+	prod = s->abar[o->n_train - 1];
+	if (!(s->abar[0] < 1 && prod < s->abar[0] && prod > 0)) {
+		rd_schedule_free(s);
+		return rd_fail(e, RD_EINPUT, "betas so small or so large that alpha is 1, does not change, or is 0 in single precision");
+	}
 	if (o->zero_snr) {
 		rescale_zero_snr(s->abar, o->n_train);
 		s->abar[o->n_train - 1] = o->last_abar;

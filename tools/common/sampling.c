@@ -42,6 +42,7 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
+	o.reverse = a->reverse;
 	o.denoise.guidance = a->guidance;
 	o.denoise.null_class = a->null_class;
 	if (a->clip >= 0)
@@ -57,7 +58,7 @@ static void warn_start(const struct rd_sampling *s)
 	const struct rd_schedule *c = &s->model.scheduler.schedule;
 	double t = rd_sampler_grid(s->sampler)->from[0].t;
 
-	if (t < 0.9 * c->t_hi)
+	if (!rd_sampler_reversed(s->sampler) && t < 0.9 * c->t_hi)
 		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
 		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
 }
@@ -67,6 +68,8 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 {
 	const struct rd_scheduler *c = &s->model.scheduler;
 
+	if (c->unknown[0])
+		rd_warn("warning: %s: key %s is not known and left out", c->class_name, c->unknown);
 	if (!c->ignored[0])
 		return;
 	if (!strcmp(c->class_name, "DDPMScheduler"))
