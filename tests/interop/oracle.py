@@ -1,4 +1,4 @@
-"""diffusers as the oracle: what it samples with one scheduler config from a small network, in float32 and in float64."""
+"""diffusers as the oracle: what it samples with a scheduler config from a small network, in float32 and in float64."""
 
 import contextlib
 import logging
@@ -59,8 +59,8 @@ def root(x):
 
 @contextlib.contextmanager
 def rounded_well():
-    """Roots and logarithms in float32 are rounded correctly, which those of torch and numpy are not: their last bits depend on
-    the CPU. Where 1 - abar is small or a time is next to a whole number that shows."""
+    """Roots and logarithms in float32 are rounded correctly, which those of torch and numpy are not: their last bits
+    depend on the CPU. Where 1 - abar is small or a time is next to a whole number that shows."""
     plain = torch.Tensor.sqrt, torch.Tensor.__pow__
     torch.Tensor.sqrt = root
     torch.Tensor.__pow__ = lambda x, p: root(x) if p == 0.5 else plain[1](x, p)
@@ -101,7 +101,7 @@ def saved(config):
 
 
 def make(config):
-    """The scheduler of a config; of a class without deterministic sampling DDIM's on the same betas (see `stand_in`)."""
+    """The scheduler of a config; where its own sampling is not ours (`stand_in`), DDIM's on the same betas."""
     own = own_class(config)
     if not stand_in(config):
         return own

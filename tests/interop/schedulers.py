@@ -38,7 +38,7 @@ REFUSED = (
     ("thresholding", lambda c: c.get("thresholding"), "dynamic thresholding is not ours"),
     ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not the config"),
     ("stochastic_sampling", lambda c: c.get("stochastic_sampling"), "random"),
-    ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0; diffusers clamps an infinity"),
+    ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0; diffusers clamps infinity"),
     ("prediction_type: v_prediction", lambda c: c.get("use_flow_sigmas"), "diffusers' v wants alpha^2 + sigma^2 = 1"),
     ("use_flow_sigmas", lambda c: c.get("use_flow_sigmas") and kinds(c), "two schedules are mixed"),
 )
@@ -116,8 +116,8 @@ def slips(config, steps):
 
 
 def compare(o, config, steps, ours, theirs, times):
-    """A verdict, with the distances: to diffusers, to exact arithmetic on its tables and on those of other rounding, and of
-    diffusers from exact arithmetic."""
+    """A verdict, with the distances: to diffusers, to exact arithmetic on its tables and on those of other rounding,
+    and of diffusers from exact arithmetic."""
     times = oracle.whole(times)  # in float64 they could be cut otherwise
     exact = {kind: o.run64(config, steps, kind, times)[0] for kind in ("as they are", "float64")}
     found = {"diffusers": distance(ours, theirs), **{kind: distance(ours, end) for kind, end in exact.items()}}
