@@ -19,10 +19,15 @@ struct rd_denoiser {
 	void *f_null;             /* device activation: the unconditional output */
 	struct rd_lincomb lin;
 	int32_t *label, *null;    /* host [n] */
+	float *time;
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
 {
+	int rc = rd_net_takes_labels(&d->m->net, e);
+
+	if (rc)
+		return rd_context(e, "%s", d->m->dir);
 	if (d->o.null_class < 0)
 		d->o.null_class = d->m->null_class;
 	if (d->o.null_class >= d->m->net.classes)
@@ -41,7 +46,7 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void **host[] = {(void **)&d->label, (void **)&d->null};
+	void **host[] = {(void **)&d->label, (void **)&d->null, (void **)&d->time};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
@@ -51,8 +56,8 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
-	for (int i = 0; i < 2 && !rc; i++)
-		rc = rd_alloc0(host[i], n, sizeof *d->label, "denoiser", e);
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = rd_alloc0(host[i], n, 4, "denoiser", e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -102,6 +107,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	rd_graph_free(d->g);
 	free(d->label);
 	free(d->null);
+	free(d->time);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -131,10 +137,12 @@ static int forward(struct rd_denoiser *d, const struct rd_node *node, const void
 	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
 	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
+	for (int64_t i = 0; i < d->d.n; i++)
+		d->time[i] = (float)(node->net_t * d->m->net.time_scale);
 	if (!rc)
-		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
-	if (!rc && d->g->label != RD_NONE)
-		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
+		rc = rd_exec_put_times(d->x, d->time, e);
+	if (!rc)
+		rc = rd_exec_put_labels(d->x, label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
