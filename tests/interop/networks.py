@@ -118,6 +118,8 @@ def spoil(r, c):
         ("block_out_channels", [c["block_out_channels"] + [16], [6] * len(c["block_out_channels"])]), ("norm_eps", [None]),
         ("in_channels", [None]), ("mid_block_scale_factor", [None, 0.5])])
     c[key] = r.choice(values)
+    if c["mid_block_scale_factor"] is None or c["attn_norm_num_groups"] == 0:
+        c.update({"mid_block_type": "UNetMidBlock2D", "add_attention": True})  # or diffusers does not look at them
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
@@ -126,13 +128,29 @@ def rows(table, r, n):
     return np.array([r.randrange(max(table, 1)) for _ in range(n)], np.int64)
 
 
+def log_is_rounded(t):
+    """torch's float32 logarithm is off by one bit for some numbers, which fourier's frequencies make thousands of bits."""
+    t = np.float32(t)
+    return torch.log(torch.tensor([t] * 8))[0].item() == np.float32(np.log(np.float64(t)))
+
+
+def draw_numbers(c, r, n, one):
+    """n of one(), which a network of fourier embeddings can be compared on."""
+    out = []
+    while len(out) < n:
+        t = one()
+        if c.get("time_embedding_type") != "fourier" or log_is_rounded(t):
+            out.append(t)
+    return out
+
+
 def draw_times(c, r, n):
-    kind = c.get("time_embedding_type", "positional")
-    if kind == "learned":
+    if c.get("time_embedding_type") == "learned":
         return rows(c.get("num_train_timesteps") or 10, r, n)
     if r.random() < 0.5:
-        return np.array([r.randint(1, 999) for _ in range(n)], np.int64)
-    return np.array([r.choice([r.uniform(0.01, 1), r.uniform(1, 80), r.uniform(80, 999)]) for _ in range(n)], np.float32)
+        return np.array(draw_numbers(c, r, n, lambda: r.randint(1, 999)), np.int64)
+    one = lambda: r.choice([r.uniform(0.01, 1), r.uniform(1, 80), r.uniform(80, 999)])
+    return np.array(draw_numbers(c, r, n, one), np.float32)
 
 
 def draw_labels(c, r, n):
@@ -142,7 +160,8 @@ def draw_labels(c, r, n):
         return np.array([[r.gauss(0, 1) for _ in range(dim)] for _ in range(n)], np.float32)
     if kind == "timestep":
         learned = c.get("time_embedding_type") == "learned"
-        return rows(c.get("num_train_timesteps") or 10, r, n) if learned else np.array([r.randint(1, 50) for _ in range(n)], np.int64)
+        return rows(c.get("num_train_timesteps") or 10, r, n) if learned else \
+            np.array(draw_numbers(c, r, n, lambda: r.randint(1, 50)), np.int64)
     if c.get("num_class_embeds") is not None:
         return rows(c["num_class_embeds"], r, n)
     return None
@@ -158,6 +177,28 @@ def draw_inputs(c, r):
 
 # --- the two sides ----------------------------------------------------------------------------------------------------
 
+def evaluate(model, inputs, x):
+    x = x.clone().requires_grad_()
+    label = None if inputs["label"] is None else torch.from_numpy(inputs["label"])
+    model.zero_grad()
+    y = model(x, torch.from_numpy(inputs["t"]), class_labels=label).sample
+    (y.square().mean() / 2).backward()
+    grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.named_parameters()}
+    return {"y": y.detach().numpy(), "grad_x": x.grad.numpy(), "grads": {k: g.numpy().copy() for k, g in grads.items()}}
+
+
+def avoid_kinks(model, inputs):
+    """relu's slope jumps at 0, and a value within rounding of it falls on either side: an x whose gradient jumps when x moves
+    by as little as rounding does is drawn again."""
+    for attempt in range(30):
+        x = torch.from_numpy(inputs["x"])
+        here = evaluate(model, inputs, x)
+        near = [evaluate(model, inputs, x * (1 + 2e-6 * torch.randn_like(x))) for _ in range(4)]
+        if all(difference(n, here)["gradients of parameters"] < GRADIENT / 2 for n in near):
+            return
+        inputs["x"] = torch.randn_like(x).numpy()
+
+
 def theirs(config, inputs, seed, dtype):
     """The model with its weights, and its results; or the reason why there are none."""
     torch.manual_seed(seed)
@@ -169,14 +210,11 @@ def theirs(config, inputs, seed, dtype):
                 if name != "time_proj.weight":
                     p += 0.05 * torch.randn_like(p)
                 p.copy_(p.to(dtype).float())
-        x = torch.from_numpy(inputs["x"]).requires_grad_()
-        label = None if inputs["label"] is None else torch.from_numpy(inputs["label"])
-        y = model(x, torch.from_numpy(inputs["t"]), class_labels=label).sample
-        (y.square().mean() / 2).backward()
+        if config.get("act_fn") == "relu":
+            avoid_kinks(model, inputs)
+        return model, evaluate(model, inputs, torch.from_numpy(inputs["x"])), None
     except Exception as e:  # whatever diffusers raises is its refusal
         return model, None, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
-    grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.named_parameters()}
-    return model, {"y": y.detach().numpy(), "grad_x": x.grad.numpy(), "grads": {k: g.numpy() for k, g in grads.items()}}, None
 
 
 def save(folder, config, model, r, dtype):
