@@ -184,6 +184,8 @@ static void check_cases(const char *dir, struct rd_model *m, double bound)
 
 int main(void)
 {
+	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
+	                                    "tests/golden/unet-identity"};
 	struct rd_model m;
 
 	CHECK_OK(rd_device_open("cpu", 0, &be, &dev, &e), &e);
@@ -195,6 +197,11 @@ int main(void)
 	check_network("tests/golden/class-scale-shift", &m);
 	check_cases("tests/golden/class-scale-shift", &m, 1e-5);
 	rd_model_free(&m);
+	for (size_t i = 0; i < sizeof unets / sizeof *unets; i++) {
+		CHECK_OK(rd_model_load(&m, path(unets[i], "model"), &e), &e);
+		check_network(unets[i], &m);
+		rd_model_free(&m);
+	}
 	CHECK_OK(rd_model_load(&m, "models/fashion-ddpm", &e), &e);
 	check_cases("tests/golden/fashion-ddpm", &m, 2e-4);
 	rd_model_free(&m);

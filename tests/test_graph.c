@@ -101,6 +101,21 @@ static double forward(struct bench *b)
 	return loss;
 }
 
+/* Forward of images number first, first + 1, ... that all are image 0, at one time and with one label. */
+static void forward_alike(struct bench *b, uint64_t first)
+{
+	static const float t[BATCH] = {3, 3, 3};
+	static const int32_t label[BATCH] = {1, 1, 1};
+
+	CHECK_OK(rd_exec_set_draw(b->x, first, &e), &e);
+	forward(b);
+	CHECK_OK(rd_exec_put_times(b->x, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(b->x, label, &e), &e);
+	CHECK_OK(be->act_import(dev, rd_graph_dims(b->g, b->g->x), b->in, rd_exec_value(b->x, b->g->x), &e), &e);
+	CHECK_OK(rd_exec_forward(b->x, &e), &e);
+	CHECK_OK(be->act_export(dev, rd_graph_dims(b->g, b->g->y), rd_exec_value(b->x, b->g->y), b->out, &e), &e);
+}
+
 /* Gradients of the last forward: by the parameters, added to what d_grads holds, and by x where dx is not NULL. */
 static void backward(struct bench *b, float *dparams, float *dx)
 {
@@ -195,7 +210,7 @@ static double worst_of(struct bench *b, float *p, const float *grad, size_t n, d
 
 static void gradients(const char *name, struct rd_graph *g)
 {
-	struct bench b = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true});
+	struct bench b = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true, .seed = 7});
 	float *dw = calloc(g->n_flat, sizeof *dw), *dx = calloc(b.n_x, sizeof *dx);
 	double worst, worst_param = 0, floor;
 
@@ -206,6 +221,10 @@ static void gradients(const char *name, struct rd_graph *g)
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
+		if (p->frozen) {
+			CHECK(dot(dw + p->offset, dw + p->offset, p->n_elems) == 0);
+			continue;
+		}
 		worst = worst_of(&b, b.params + p->offset, dw + p->offset, p->n_elems, floor);
 		if (!(worst < 2e-3))
 			fprintf(stderr, "%s: gradient by %s: error %.2g of its norm\n", name, p->name, worst);
@@ -226,9 +245,9 @@ static void gradients(const char *name, struct rd_graph *g)
 static bool padding_is_zero(const struct rd_graph *g, const float *dw)
 {
 	for (int i = 0; i < g->n_params; i++) {
-		size_t end = i + 1 < g->n_params ? g->param[i + 1].offset : g->n_flat;
+		size_t end = g->param[i].offset + g->param[i].n_elems;
 
-		for (size_t k = g->param[i].offset + g->param[i].n_elems; k < end; k++)
+		for (size_t k = end; k % RD_PARAM_ALIGN; k++)
 			if (dw[k] != 0)
 				return false;
 	}
@@ -279,23 +298,24 @@ static void executors(const char *name, struct rd_graph *g)
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
-/* One after another at aligned places, the same for every batch; new weights are a function of the seed. */
+/* One after another at aligned places, those that are not trained at the end, the same for every batch; new weights are a
+ * function of the seed. */
 static void parameters(void)
 {
-	struct rd_graph *g = graphs_every_op(BATCH), *one = graphs_every_op(1);
+	struct rd_graph *g = graphs_every_op(BATCH, 0.3f), *one = graphs_every_op(1, 0.3f);
 	float *a = calloc(g->n_flat, sizeof *a), *b = calloc(g->n_flat, sizeof *b);
-	size_t at = 0, count = 0;
+	size_t at = 0, count = 0, frozen = g->n_trained;
 
 	CHECK(one->n_params == g->n_params && one->n_flat == g->n_flat);
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
-		CHECK(p->offset >= at && p->offset % RD_PARAM_ALIGN == 0);
+		CHECK(p->offset == (p->frozen ? frozen : at) && p->frozen == !strcmp(p->name, "frequencies.weight"));
 		CHECK(!strcmp(p->name, one->param[i].name) && p->offset == one->param[i].offset);
-		at = p->offset + p->n_elems;
+		*(p->frozen ? &frozen : &at) += (p->n_elems + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
 		count += p->n_elems;
 	}
-	CHECK(at <= g->n_flat && rd_graph_param_count(g) == (int64_t)count);
+	CHECK(at == g->n_trained && frozen == g->n_flat && at < frozen && rd_graph_param_count(g) == (int64_t)count);
 	CHECK(!strcmp(g->param[0].name, "time.weight") && !strcmp(g->param[1].name, "time.bias"));
 	CHECK(g->param[0].shape.nd == 2 && g->param[0].shape.d[0] == 16 && g->param[0].shape.d[1] == 8);
 
@@ -312,11 +332,91 @@ static void parameters(void)
 			CHECK_NEAR(mean_sq * p->fan_in, 1 / 3.0, 0.05);
 		else if (p->init == RD_INIT_ONE || p->init == RD_INIT_ZERO)
 			CHECK(mean_sq == (p->init == RD_INIT_ONE));
+		else if (p->init == RD_INIT_FREQUENCY)
+			CHECK(mean_sq > 16 && mean_sq < 1024);
 	}
 	free(a);
 	free(b);
 	rd_graph_free(g);
 	rd_graph_free(one);
+}
+
+/* --- dropout and inputs -------------------------------------------------------------------------------------------- */
+
+/* Image i of a batch whose draw is `first` has the masks of image first + i, alone in a batch or not; another draw or seed
+ * has others; and inference has none: the graph without dropout gives the same. */
+static void masks(struct rd_graph *noisy, struct rd_graph *every)
+{
+	const struct rd_exec_opts train = {.training = true, .seed = 7}, other = {.training = true, .seed = 8}, infer = {0};
+	struct bench b = bench_new(noisy, train), c = bench_new(noisy, other), i = bench_new(noisy, infer),
+	             p = bench_new(every, infer);
+	float *was = calloc(b.n_y, sizeof *was);
+	size_t image = b.n_y / BATCH, in = b.n_x / BATCH, same;
+
+	CHECK_OK(rd_exec_set_draw(b.x, 1000, &e), &e);
+	forward(&b);
+	memcpy(was, b.out, b.n_y * sizeof *was);
+	forward(&b);
+	CHECK(!memcmp(was, b.out, b.n_y * sizeof *was));
+	CHECK_OK(rd_exec_set_draw(b.x, 1001, &e), &e);
+	forward(&b);
+	CHECK(distance(b.out, was, b.n_y) > 1e-3);
+	/* with all images (and their times and labels) alike, a draw of one more is the batch moved on by one */
+	same = BATCH - 1;
+	for (size_t k = 1; k < BATCH; k++)
+		memcpy(b.in + k * in, b.in, in * sizeof *b.in);
+	forward_alike(&b, 1000);
+	memcpy(was, b.out, b.n_y * sizeof *was);
+	forward_alike(&b, 1001);
+	CHECK(!memcmp(was + image, b.out, same * image * sizeof *was) && memcmp(was, b.out, image * sizeof *was) != 0);
+	forward_alike(&c, 1000);
+	CHECK(distance(c.out, was, image) > 1e-3);
+
+	forward(&i);
+	forward(&p);
+	CHECK(!memcmp(i.out, p.out, p.n_y * sizeof *was));
+	free(was);
+	bench_free(&b);
+	bench_free(&c);
+	bench_free(&i);
+	bench_free(&p);
+}
+
+/* Times and labels go in as each input wants them, and what it cannot mean is refused. */
+static void inputs(void)
+{
+	static const char learned[] = "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 4, \"block_out_channels\": [8],"
+		" \"down_block_types\": [\"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\"], \"norm_num_groups\": 2,"
+		" \"time_embedding_type\": \"%s\", \"num_train_timesteps\": 10, \"class_embed_type\": \"%s\"}";
+	static const struct {
+		const char *time, *cond;
+		float t;
+		int32_t label;
+		int rc_time, rc_label;
+	} c[] = {
+		{"positional", "timestep", -3.5f, -2, 0, 0}, {"positional", "timestep", NAN, 0, RD_EDOMAIN, 0},
+		{"learned", "timestep", 9, 9, 0, 0}, {"learned", "timestep", 9.5f, 10, RD_EDOMAIN, RD_EINPUT},
+		{"learned", "timestep", 10, -1, RD_EDOMAIN, RD_EINPUT}, {"learned", "timestep", -1, 0, RD_EDOMAIN, 0},
+		{"fourier", "timestep", 0.5f, 1, 0, 0}, {"fourier", "timestep", 0, 0, RD_EDOMAIN, RD_EINPUT},
+		{"fourier", "identity", 1, 0, 0, RD_EUSAGE}, {"fourier", "identity", INFINITY, 0, RD_EDOMAIN, RD_EUSAGE},
+	};
+	float v[32] = {0};
+
+	for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+		struct rd_graph *g;
+		struct rd_exec *x;
+		char config[512];
+		bool vector = !strcmp(c[i].cond, "identity");
+
+		snprintf(config, sizeof config, learned, c[i].time, c[i].cond);
+		g = graphs_build(config, 1);
+		CHECK_OK(rd_exec_new(&x, g, be, dev, (struct rd_exec_opts){0}, &e), &e);
+		CHECK(rd_exec_put_times(x, &c[i].t, &e) == c[i].rc_time);
+		CHECK(rd_exec_put_labels(x, &c[i].label, &e) == c[i].rc_label);
+		CHECK(rd_exec_put_vectors(x, v, &e) == (vector ? RD_OK : RD_EUSAGE));
+		rd_exec_free(x);
+		rd_graph_free(g);
+	}
 }
 
 /* --- what a graph refuses ----------------------------------------------------------------------------------------- */
@@ -398,6 +498,18 @@ static void pool_of_a_pixel(struct rd_graph *g, rd_ref x, rd_ref v)
 	rd_graph_avgpool2(g, v);
 }
 
+static void odd_picture(struct rd_graph *g, rd_ref x, rd_ref v)
+{
+	(void)v;
+	rd_graph_fir_down2(g, rd_graph_conv(g, x, "c", 4, (struct rd_conv_opts){3, 1, 1, 0, RD_NONE}));
+}
+
+static void drop_everything(struct rd_graph *g, rd_ref x, rd_ref v)
+{
+	(void)v;
+	rd_graph_dropout(g, x, 1);
+}
+
 static void no_channels(struct rd_graph *g, rd_ref x, rd_ref v)
 {
 	(void)v;
@@ -426,7 +538,7 @@ static void refusals(void)
 		{heads, "6 channels do not divide into 4 heads"}, {attention_shapes, "q, k and v of different shapes"},
 		{attention_to_itself, "three values"}, {sum, "a sum of two shapes"},
 		{concat, "4x4 and 1x1"}, {empty_embedding, "[1, 0, 1, 1]"}, {pool_of_a_pixel, "[1, 6, 0, 0]"},
-		{no_channels, "c:"}, {long_name, "too long"},
+		{odd_picture, "3x3: even sizes"}, {drop_everything, "dropout of 1"}, {no_channels, "c:"}, {long_name, "too long"},
 	};
 	struct rd_graph *g;
 	struct rd_exec *x;
@@ -459,27 +571,31 @@ static void refusals(void)
 
 int main(void)
 {
-	struct rd_graph *every = graphs_every_op(BATCH), *mlp = graphs_build(graphs_mlp, BATCH),
+	struct rd_graph *every = graphs_every_op(BATCH, 0), *noisy = graphs_every_op(BATCH, 0.3f), *mlp = graphs_build(graphs_mlp, BATCH),
 	                *unet = graphs_build(graphs_unet, BATCH);
 
 	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
-	gradients("every operation", every);
+	gradients("every operation", noisy);
 	gradients("mlp", mlp);
 	for (unsigned seed = 0; seed < 12; seed++) {
-		struct rd_graph *g = graphs_random(seed, BATCH);
+		struct rd_graph *g = graphs_random(seed, BATCH, 0), *n = graphs_random(seed, BATCH, 0.3f);
 		char name[32];
 
 		snprintf(name, sizeof name, "drawn by seed %u", seed);
-		gradients(name, g);
+		gradients(name, n);
 		executors(name, g);
 		rd_graph_free(g);
+		rd_graph_free(n);
 	}
 	executors("every operation", every);
 	executors("mlp", mlp);
 	executors("unet", unet);
 	parameters();
+	masks(noisy, every);
 	refusals();
+	inputs();
 	rd_graph_free(every);
+	rd_graph_free(noisy);
 	rd_graph_free(mlp);
 	rd_graph_free(unet);
 	be->close(dev);

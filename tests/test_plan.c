@@ -314,7 +314,7 @@ int main(void)
 	struct rd_graph *g;
 
 	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
-	g = graphs_every_op(3);
+	g = graphs_every_op(3, 0.3f);
 	check_graph("every operation", g, true);
 	rd_graph_free(g);
 	g = graphs_build(graphs_mlp, 3);
@@ -327,7 +327,7 @@ int main(void)
 		char name[32];
 
 		snprintf(name, sizeof name, "drawn by seed %u", seed);
-		g = graphs_random(seed, 1 + (int)seed % 3);
+		g = graphs_random(seed, 1 + (int)seed % 3, 0.3f);
 		check_graph(name, g, false);
 		rd_graph_free(g);
 	}
