@@ -1,5 +1,6 @@
 /* Training of networks with what only some of them have: dropout, parameters that are not trained, conditions that are no
  * labels. */
+#include "lib/sample/denoiser.h"
 #include "tests/trainers.h"
 
 static struct rd_model unet_of(const char *keys)
@@ -91,14 +92,18 @@ static void frozen(void)
 	rd_model_free(&m);
 }
 
+/* The tools have labels only: neither a trainer nor a sampler takes a network that wants a vector. */
 static void no_labels(void)
 {
+	const struct rd_denoiser_opts sampling = {.guidance = 1, .null_class = -1};
+	struct rd_denoiser *s;
 	struct rd_model m = unet_of(", \"class_embed_type\": \"identity\"");
 	struct rd_dataset d = data_of(true, false);
 	struct rd_train_opts o = unconditional(4, 2);
 	struct rd_trainer *t;
 
 	CHECK(rd_trainer_new(&t, &m, &d, be, dev, &o, &e) == RD_EUSAGE && !t && strstr(e.msg, "class_embed_type"));
+	CHECK(rd_denoiser_new(&s, &m, be, dev, 2, &sampling, &e) == RD_EUSAGE && !s && strstr(e.msg, "class_embed_type"));
 	rd_model_free(&m);
 }
 

@@ -67,6 +67,9 @@ def draw_condition(r, c):
 def draw(r):
     n = r.choice([1, 2, 2, 3])
     down, up = draw_blocks(r, n)
+    default_blocks = r.random() < 0.04
+    if default_blocks:
+        n, down, up = 4, PLAIN[:1] + PLAIN[1:2] * 3, ["AttnUpBlock2D"] * 3 + ["UpBlock2D"]
     attn_skip = any("AttnSkip" in b for b in down + up)
     skip = any("Skip" in b for b in down + up)
     groups = r.choice([1, 2, 4, 8])
@@ -79,7 +82,7 @@ def draw(r):
     if attn_skip and r.random() < 0.9:
         widths = [32] * n
     side = [s for s in (8, 10, 12, 14, 16, 9, 13) if s % 2 ** (n - 1) == 0]
-    size = [r.choice(side), r.choice(side)]
+    size = [16, 16] if default_blocks else [r.choice(side), r.choice(side)]
     channels = 3 if skip and r.random() < 0.9 else r.choice([1, 2, 3, 3, 4])
     c = dict(DEFAULTS)
     c.update({
@@ -102,7 +105,9 @@ def draw(r):
     draw_condition(r, c)
     spoil(r, c)
     for key in ("down_block_types", "up_block_types"):
-        if r.random() < 0.1:
+        if default_blocks and r.random() < 0.7:
+            del c[key]
+        elif r.random() < 0.1:
             c[key] = ["UNetRes" + b for b in c[key]]
     return {k: v for k, v in c.items() if k not in DEFAULTS or v != DEFAULTS[k] or r.random() < 0.5}
 
