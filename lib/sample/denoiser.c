@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/model/query.h"
 #include "lib/ode/lincomb.h"
 
 struct rd_denoiser {
@@ -18,6 +19,7 @@ struct rd_denoiser {
 	float *w;                 /* device */
 	void *f_null;             /* device activation: the unconditional output */
 	struct rd_lincomb lin;
+	float *host;              /* analytic models: [n, dim] */
 	int32_t *label, *null;    /* host [n] */
 	float *time;
 };
@@ -41,6 +43,21 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 		return rd_fail(e, RD_EUSAGE, "guidance %g: %s records no null class; name it with --null-class", d->o.guidance,
 		               d->m->dir);
 	return RD_OK;
+}
+
+/* What an analytic model needs: a batch on the host. */
+static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
+{
+	void *p;
+	int rc;
+
+	d->d = (struct rd_dims){batch, d->m->net.sample.d[0], 1, 1};
+	rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
+	if (!rc)
+		rc = rd_alloc(&p, (size_t)rd_dims_elems(d->d), sizeof *d->host, "denoiser", e);
+	if (!rc)
+		d->host = p;
+	return rc;
 }
 
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
@@ -77,6 +94,14 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	d->dev = dev;
 	d->o = *o;
 	rc = check_options(d, e);
+	if (!rc && m->analytic) {
+		rc = alloc_analytic(d, batch, e);
+		if (rc)
+			rd_denoiser_free(d);
+		else
+			*out = d;
+		return rc;
+	}
 	if (!rc)
 		rc = rd_net_build(&m->net, batch, &d->g, e);
 	if (!rc) {
@@ -108,6 +133,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	free(d->label);
 	free(d->null);
 	free(d->time);
+	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -132,13 +158,12 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
-static int forward(struct rd_denoiser *d, const struct rd_node *node, const void *x, const int32_t *label, struct rd_err *e)
+static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *x, const int32_t *label, struct rd_err *e)
 {
-	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
-	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
+	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
 	for (int64_t i = 0; i < d->d.n; i++)
-		d->time[i] = (float)(node->net_t * d->m->net.time_scale);
+		d->time[i] = (float)q->net_t;
 	if (!rc)
 		rc = rd_exec_put_times(d->x, d->time, e);
 	if (!rc)
@@ -158,27 +183,51 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	return rc ? rc : d->be->affine(d->dev, d->d, (float)a, 0, out, out, 0, e);
 }
 
+/* x0 in closed form, in double precision on the host; eps from it. */
+static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	int rc = d->be->act_export(d->dev, d->d, x, d->host, e);
+
+	if (rc)
+		return rc;
+	rd_posterior_mean(d->m->analytic, n->alpha, n->sigma, (size_t)d->d.n, d->host, d->host);
+	rc = d->be->act_import(d->dev, d->d, d->host, x0, e);
+	return rc ? rc : rd_lincomb(&d->lin, 1 / n->sigma, x, -n->alpha / n->sigma, x0, eps, e);
+}
+
+static int clip(struct rd_denoiser *d, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	int rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
+
+	if (!rc && d->o.clip_eps && node->sigma > 0)
+		rc = rd_lincomb(&d->lin, 1 / node->sigma, x, -node->alpha / node->sigma, x0, eps, e);
+	return rc;
+}
+
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	struct rd_denoiser *d = ctx;
-	void *f = rd_exec_value(d->x, d->g->y);
-	struct rd_pred_coef c;
-	int rc = rd_pred_coef(d->m->scheduler.pred, node->alpha, node->sigma, &c, e);
+	struct rd_query q;
+	void *f;
+	int rc = rd_model_query(d->m, node, &q, e);
 
+	if (!rc && d->m->analytic) {
+		rc = analytic_eval(d, node, x, x0, eps, e);
+		return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
+	}
+	f = rd_exec_value(d->x, d->g->y);
 	if (!rc && d->o.guidance != 1) {
-		rc = forward(d, node, x, d->null, e);
+		rc = forward(d, &q, x, d->null, e);
 		if (!rc)
 			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
-		rc = forward(d, node, x, d->label, e);
+		rc = forward(d, &q, x, d->label, e);
 	if (!rc && d->o.guidance != 1)
 		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)
-		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
+		rc = affine(d, q.c.x0_x, x, q.c.x0_f, f, x0, e);
 	if (!rc)
-		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
-	if (!rc && d->o.clip)
-		rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
-	return rc;
+		rc = affine(d, q.c.eps_x, x, q.c.eps_f, f, eps, e);
+	return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
 }
