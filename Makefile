@@ -52,7 +52,7 @@ MAN := $(wildcard man/*.[157])
 .PHONY: all tests objects setup ready check demo bench lint install uninstall clean
 all: ready $(TOOL_BIN)
 tests: $(TEST_BIN)
-objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(BENCH_OBJ)
+objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 wanted = $(filter $1,$(MAKECMDGOALS))
@@ -63,7 +63,7 @@ ready:
 setup: ready
 
 compile = $(call say,CC  ,$@)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-link = $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+link = $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 $B/librectdiff.a: $(LIB_OBJ)
 	@rm -f $@
@@ -75,6 +75,8 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
+
+$B/tests/test_golden $B/tests/probe: $B/tests/netrun.o
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
 	$(link)

@@ -241,7 +241,7 @@ refused()
 	refused unknown unknown/unet/config.json flux_capacitor
 	fault class 'c["_class_name"] = "UNet3DModel"'
 	refused class class/unet/config.json UNet3DModel
-	fault drop 'c["dropout"] = 0.1'
+	fault drop 'c["dropout"] = 1.5'
 	refused drop drop/unet/config.json dropout
 	fault odd 'c["block_out_channels"] = [-32, 64]'
 	refused odd odd/unet/config.json block_out_channels

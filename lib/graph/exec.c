@@ -18,7 +18,7 @@ static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 		{(void **)&x->val, nv, sizeof *x->val},       {(void **)&x->grad, nv, sizeof *x->grad},
 		{(void **)&x->mode, nn, sizeof *x->mode},     {(void **)&x->in_place, nn, sizeof *x->in_place},
 		{(void **)&x->aux, nn, sizeof *x->aux},       {(void **)&x->conv, nn, sizeof *x->conv},
-		{(void **)&x->packed, nn, sizeof *x->packed},
+		{(void **)&x->packed, nn, sizeof *x->packed}, {(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
 	};
 	int rc = 0;
 
@@ -54,6 +54,16 @@ static int make_plans(struct rd_exec *x, struct rd_err *e)
 	return rc ? rc : device_alloc(x, &x->ws, ws, e);
 }
 
+static int alloc_draw(struct rd_exec *x, struct rd_err *e)
+{
+	int rc;
+
+	if (!x->opts.training || !x->g->n_dropouts)
+		return RD_OK;
+	rc = device_alloc(x, (void **)&x->draw, sizeof *x->draw, e);
+	return rc ? rc : rd_exec_set_draw(x, 0, e);
+}
+
 static void *rebase(const struct rd_exec *x, void *relative)
 {
 	return relative ? (char *)x->arena + ((uintptr_t)relative - ALIGN) : NULL;
@@ -84,6 +94,8 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 		rc = rd_plan_memory(x, &arena, e);
 	if (!rc)
 		rc = device_alloc(x, &x->arena, arena, e);
+	if (!rc)
+		rc = alloc_draw(x, e);
 	if (rc) {
 		rd_exec_free(x);
 		return rc;
@@ -116,6 +128,7 @@ void rd_exec_free(struct rd_exec *x)
 	}
 	release(x, x->arena);
 	release(x, x->ws);
+	release(x, x->draw);
 	free(x->val);
 	free(x->grad);
 	free(x->mode);
@@ -123,6 +136,7 @@ void rd_exec_free(struct rd_exec *x)
 	free(x->aux);
 	free(x->conv);
 	free(x->packed);
+	free(x->words);
 	free(x);
 }
 

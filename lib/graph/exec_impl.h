@@ -26,6 +26,8 @@ struct rd_exec {
 	struct rd_conv2d **conv; /* [n_nodes] */
 	void **packed;          /* [n_nodes] */
 	void *arena, *ws;
+	uint64_t *draw;          /* device: the number of the batch's first image, for dropout; NULL where there is none */
+	uint32_t *words;         /* host: [batch], a raw input on its way */
 	size_t bytes;
 };
 

@@ -40,7 +40,7 @@ static size_t value_bytes(const struct plan *p, rd_ref v)
 {
 	const struct rd_value *val = &p->g->value[v];
 
-	return val->raw ? (size_t)val->d.n * 4 : p->x->be->act_bytes(val->d);
+	return val->kind != RD_VALUE_ACT ? (size_t)val->d.n * 4 : p->x->be->act_bytes(val->d);
 }
 
 static int new_life(struct plan *p, size_t bytes, int first, int last)

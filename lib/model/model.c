@@ -116,8 +116,11 @@ static int parse_configs(struct rd_model *m, const char *net_file, const char *s
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
 	if (!rc)
 		rc = parse_scheduler(&m->scheduler, net, sched, e);
-	if (!rc && rd_net_build(&m->net, 1, &m->params, e))
+	if (!rc && rd_net_build(&m->net, 1, &m->params, e)) {
+		if (e->code == RD_ESHAPE) /* sizes that do not fit one another come from the file */
+			e->code = RD_EINPUT;
 		rc = rd_context(e, "%s", net_file);
+	}
 	return rc;
 }
 

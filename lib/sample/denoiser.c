@@ -21,10 +21,15 @@ struct rd_denoiser {
 	struct rd_lincomb lin;
 	float *host;              /* analytic models: [n, dim] */
 	int32_t *label, *null;    /* host [n] */
+	float *time;
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
 {
+	int rc = rd_net_takes_labels(&d->m->net, e);
+
+	if (rc)
+		return rd_context(e, "%s", d->m->dir);
 	if (d->o.null_class < 0)
 		d->o.null_class = d->m->null_class;
 	if (d->o.null_class >= d->m->net.classes)
@@ -58,7 +63,7 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void **host[] = {(void **)&d->label, (void **)&d->null};
+	void **host[] = {(void **)&d->label, (void **)&d->null, (void **)&d->time};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
@@ -68,8 +73,8 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
-	for (int i = 0; i < 2 && !rc; i++)
-		rc = rd_alloc0(host[i], n, sizeof *d->label, "denoiser", e);
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = rd_alloc0(host[i], n, 4, "denoiser", e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -127,6 +132,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	rd_graph_free(d->g);
 	free(d->label);
 	free(d->null);
+	free(d->time);
 	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
@@ -156,10 +162,12 @@ static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *
 {
 	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
+	for (int64_t i = 0; i < d->d.n; i++)
+		d->time[i] = (float)q->net_t;
 	if (!rc)
-		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), q->net_t, e);
-	if (!rc && d->g->label != RD_NONE)
-		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
+		rc = rd_exec_put_times(d->x, d->time, e);
+	if (!rc)
+		rc = rd_exec_put_labels(d->x, label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 

@@ -91,6 +91,8 @@ static int check_options(const struct rd_trainer *t, struct rd_err *e)
 {
 	const struct rd_train_opts *o = &t->o;
 
+	if (rd_net_takes_labels(&t->model->net, e))
+		return rd_context(e, "%s", t->model->dir);
 	if (o->null_class >= t->model->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has %lld classes", (long long)o->null_class,
 		               (long long)t->model->net.classes);
@@ -154,7 +156,7 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = rd_net_build(&m->net, o->batch, &t->g, e);
 	if (!rc)
-		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true}, e);
+		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true, .seed = o->seed}, e);
 	if (!rc) {
 		t->d = rd_graph_dims(t->g, t->g->x);
 		t->n_flat = t->g->n_flat;
@@ -291,10 +293,10 @@ static int upload(struct rd_trainer *t, struct rd_err *e)
 	if (!rc)
 		rc = t->be->put(t->dev, t->weight, t->h_w, bytes, e);
 	if (!rc)
-		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->t), t->h_t, bytes, e);
-	if (!rc && t->g->label != RD_NONE)
-		rc = t->be->put(t->dev, rd_exec_value(t->x, t->g->label), t->h_label, bytes, e);
-	return rc;
+		rc = rd_exec_put_times(t->x, t->h_t, e);
+	if (!rc)
+		rc = rd_exec_put_labels(t->x, t->h_label, e);
+	return rc ? rc : rd_exec_set_draw(t->x, (uint64_t)t->step * (uint64_t)t->d.n, e);
 }
 
 /* Loss and gradient of the coming step's batch. */
@@ -355,7 +357,7 @@ int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_er
 	};
 	if (t->o.clip > 0 && r->grad_norm > t->o.clip)
 		a.grad_scale = (float)(t->o.clip / r->grad_norm);
-	rc = t->be->adamw(t->dev, &a, t->n_flat, t->w, t->dw, t->m, t->v, t->ema, e);
+	rc = t->be->adamw(t->dev, &a, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
 	if (!rc)
 		t->step++;
 	return rc;
