@@ -11,12 +11,20 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct rd_param *)a)->name, ((const struct rd_param *)b)->name);
 }
 
-/* The parameters lie one behind another, each with a name of its own. */
+static int by_offset(const void *a, const void *b)
+{
+	const struct rd_param *p = a, *q = b;
+
+	return p->offset < q->offset ? -1 : p->offset > q->offset;
+}
+
+/* The parameters do not overlap, and each has a name of its own. */
 static void check_params(struct rd_graph *g)
 {
 	size_t at = 0, elems;
 	struct rd_err e;
 
+	qsort(g->param, (size_t)g->n_params, sizeof *g->param, by_offset);
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
