@@ -148,6 +148,10 @@ static void ends(const struct rd_schedule *s, const struct rd_grid_opts *o, doub
 		*hi = n_linear(s, ddpm_time(s, o, o->times, 0));
 		*lo = n_linear(s, ddpm_time(s, o, o->times, o->steps - 1));
 	}
+	if (o->rounding != RD_ROUND_NEAREST) { /* the ends of a table in single precision, as diffusers has it */
+		*hi = (double)(float)*hi;
+		*lo = (double)(float)*lo;
+	}
 	if (o->n_max > 0)
 		*hi = o->n_max;
 	if (o->n_min > 0)
