@@ -63,14 +63,14 @@ struct key {
 
 static const struct key net_keys[] = {
 	{"_class_name", STR, 0, 0}, {"sample_size", INT | LIST | NUL, 0, 0}, {"in_channels", INT, 0, 0},
-	{"out_channels", INT, 0, 0}, {"center_input_sample", BOOL, 0, 0}, {"time_embedding_type", STR, 0, 0},
-	{"time_embedding_dim", INT | NUL, 0, 0}, {"freq_shift", NUM, -100, 100}, {"flip_sin_to_cos", BOOL, 0, 0},
+	{"out_channels", INT, 0, 0}, {"center_input_sample", BOOL | NUL, 0, 0}, {"time_embedding_type", STR, 0, 0},
+	{"time_embedding_dim", INT | NUL, 0, 0}, {"freq_shift", NUM, -100, 100}, {"flip_sin_to_cos", BOOL | NUL, 0, 0},
 	{"down_block_types", LIST, 0, 0}, {"mid_block_type", STR | NUL, 0, 0}, {"up_block_types", LIST, 0, 0},
-	{"block_out_channels", LIST, 0, 0}, {"layers_per_block", INT, 0, 0}, {"mid_block_scale_factor", NUM, 1e-6, 1e6},
-	{"downsample_padding", INT, 0, 0}, {"downsample_type", STR, 0, 0}, {"upsample_type", STR, 0, 0},
+	{"block_out_channels", LIST, 0, 0}, {"layers_per_block", INT, 0, 0}, {"mid_block_scale_factor", NUM, -1e6, 1e6},
+	{"downsample_padding", INT, 0, 0}, {"downsample_type", STR | NUL, 0, 0}, {"upsample_type", STR | NUL, 0, 0},
 	{"dropout", NUM, 0, 1}, {"act_fn", STR, 0, 0}, {"attention_head_dim", INT | NUL, 0, 0},
-	{"norm_num_groups", INT, 0, 0}, {"attn_norm_num_groups", INT | NUL, 0, 0}, {"norm_eps", NUM, TINY, 1},
-	{"resnet_time_scale_shift", STR, 0, 0}, {"add_attention", BOOL, 0, 0}, {"class_embed_type", STR | NUL, 0, 0},
+	{"norm_num_groups", INT | NUL, 0, 0}, {"attn_norm_num_groups", INT | NUL, 0, 0}, {"norm_eps", NUM, TINY, 1},
+	{"resnet_time_scale_shift", STR, 0, 0}, {"add_attention", BOOL | NUL, 0, 0}, {"class_embed_type", STR | NUL, 0, 0},
 	{"num_class_embeds", INT | NUL, 0, 0}, {"num_train_timesteps", INT | NUL, 1, 1e6}, {"sample_shape", LIST, 0, 0},
 	{"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
 

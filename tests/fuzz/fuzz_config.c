@@ -11,29 +11,21 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct rd_param *)a)->name, ((const struct rd_param *)b)->name);
 }
 
-static int by_offset(const void *a, const void *b)
-{
-	const struct rd_param *p = a, *q = b;
-
-	return p->offset < q->offset ? -1 : p->offset > q->offset;
-}
-
-/* The parameters do not overlap, and each has a name of its own. */
+/* The parameters lie one behind another, those that are not trained at the end, each with a name of its own. */
 static void check_params(struct rd_graph *g)
 {
-	size_t at = 0, elems;
+	size_t at[2] = {0, g->n_trained}, elems;
 	struct rd_err e;
 
-	qsort(g->param, (size_t)g->n_params, sizeof *g->param, by_offset);
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
-		ENSURE(p->offset >= at && p->offset % RD_PARAM_ALIGN == 0 && p->n_elems);
+		ENSURE(p->offset >= at[p->frozen] && p->offset % RD_PARAM_ALIGN == 0 && p->n_elems);
 		ENSURE_OK(rd_shape_elems(&p->shape, &elems, &e), &e);
 		ENSURE(elems == p->n_elems);
-		at = p->offset + p->n_elems;
+		at[p->frozen] = p->offset + p->n_elems;
 	}
-	ENSURE(at <= g->n_flat);
+	ENSURE(at[0] <= g->n_trained && at[1] <= g->n_flat);
 	qsort(g->param, (size_t)g->n_params, sizeof *g->param, by_name);
 	for (int i = 1; i < g->n_params; i++)
 		ENSURE(by_name(&g->param[i - 1], &g->param[i]) < 0);
