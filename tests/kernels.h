@@ -135,6 +135,25 @@ static inline float *kt_get_act(struct kt *k, struct rd_dims d, const void *act)
 	return p;
 }
 
+/* The same for samples. */
+static inline void *kt_sample(struct kt *k, struct rd_dims d, const float *host)
+{
+	void *p = kt_alloc(k, k->be->sample_bytes(d));
+
+	if (k->be->sample_import(k->dev, d, host, p, &k->e))
+		kt_die(k, "sample_import");
+	return p;
+}
+
+static inline float *kt_get_sample(struct kt *k, struct rd_dims d, const void *sample)
+{
+	float *p = kt_host(k, (size_t)rd_dims_elems(d), sizeof *p);
+
+	if (k->be->sample_export(k->dev, d, sample, p, &k->e))
+		kt_die(k, "sample_export");
+	return p;
+}
+
 static inline double *kt_zeros(struct kt *k, int64_t n)
 {
 	return kt_host(k, (size_t)n, sizeof(double));

@@ -54,6 +54,26 @@ static int make_plans(struct rd_exec *x, struct rd_err *e)
 	return rc ? rc : device_alloc(x, &x->ws, ws, e);
 }
 
+/* Samples beside the activations of x and y, where these are something else. */
+static int make_samples(struct rd_exec *x, struct rd_err *e)
+{
+	const struct rd_graph *g = x->g;
+	struct {
+		void **p;
+		rd_ref v;
+		bool wanted;
+	} s[] = {{&x->x_sample, g->x, true},
+	         {&x->y_sample, g->y, true},
+	         {&x->dy_sample, g->y, x->opts.training},
+	         {&x->dx_sample, g->x, x->opts.input_grad}};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof s / sizeof *s && x->be->narrow && !rc; i++)
+		if (s[i].wanted && s[i].v != RD_NONE)
+			rc = device_alloc(x, s[i].p, x->be->sample_bytes(rd_graph_dims(g, s[i].v)), e);
+	return rc;
+}
+
 static void *rebase(const struct rd_exec *x, void *relative)
 {
 	return relative ? (char *)x->arena + ((uintptr_t)relative - ALIGN) : NULL;
@@ -84,6 +104,8 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 		rc = rd_plan_memory(x, &arena, e);
 	if (!rc)
 		rc = device_alloc(x, &x->arena, arena, e);
+	if (!rc)
+		rc = make_samples(x, e);
 	if (rc) {
 		rd_exec_free(x);
 		return rc;
@@ -116,6 +138,10 @@ void rd_exec_free(struct rd_exec *x)
 	}
 	release(x, x->arena);
 	release(x, x->ws);
+	release(x, x->x_sample);
+	release(x, x->y_sample);
+	release(x, x->dx_sample);
+	release(x, x->dy_sample);
 	free(x->val);
 	free(x->grad);
 	free(x->mode);
@@ -145,33 +171,47 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e)
 
 void *rd_exec_value(struct rd_exec *x, rd_ref v)
 {
-	return x->val[v];
+	void *s = v == x->g->x ? x->x_sample : v == x->g->y ? x->y_sample : NULL;
+
+	return s ? s : x->val[v];
 }
 
 void *rd_exec_grad(struct rd_exec *x, rd_ref v)
 {
-	return x->grad[v];
+	void *s = v == x->g->x ? x->dx_sample : v == x->g->y ? x->dy_sample : NULL;
+
+	return s ? s : x->grad[v];
 }
 
 int rd_exec_forward(struct rd_exec *x, struct rd_err *e)
 {
+	const struct rd_graph *g = x->g;
 	int rc = 0;
 
-	for (int i = 0; i < x->g->n_nodes && !rc; i++)
-		rc = rd_ops[x->g->node[i].op].fwd(x, i, e);
+	if (x->x_sample)
+		rc = x->be->narrow(x->dev, rd_graph_dims(g, g->x), x->x_sample, x->val[g->x], e);
+	for (int i = 0; i < g->n_nodes && !rc; i++)
+		rc = rd_ops[g->node[i].op].fwd(x, i, e);
+	if (!rc && x->y_sample)
+		rc = x->be->widen(x->dev, rd_graph_dims(g, g->y), x->val[g->y], x->y_sample, e);
 	return rc;
 }
 
 int rd_exec_backward(struct rd_exec *x, float *grads, struct rd_err *e)
 {
+	const struct rd_graph *g = x->g;
 	int rc = 0;
 
 	x->dw = grads;
-	for (int i = x->g->n_nodes - 1; i >= 0 && !rc; i--) {
-		const struct rd_node_op *n = &x->g->node[i];
+	if (x->dy_sample && x->grad[g->y])
+		rc = x->be->narrow(x->dev, rd_graph_dims(g, g->y), x->dy_sample, x->grad[g->y], e);
+	for (int i = g->n_nodes - 1; i >= 0 && !rc; i--) {
+		const struct rd_node_op *n = &g->node[i];
 
 		if (rd_ops[n->op].bwd && x->grad[n->out])
 			rc = rd_ops[n->op].bwd(x, i, e);
 	}
+	if (!rc && x->dx_sample && x->grad[g->x])
+		rc = x->be->widen(x->dev, rd_graph_dims(g, g->x), x->grad[g->x], x->dx_sample, e);
 	return rc;
 }

@@ -24,7 +24,7 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MU
 
 /* Device buffers: of an input (to be filled before every forward: inference may use its memory for something else once it
  * has been read) or the output; and the gradient by the output (filled before
- * backward) or by x (there after it). Opaque layout, see kernels.h; raw values are n 32-bit words. */
+ * backward) or by x (there after it). These are samples, see kernels.h; raw values are n 32-bit words. */
 void *rd_exec_value(struct rd_exec *x, rd_ref v);
 void *rd_exec_grad(struct rd_exec *x, rd_ref v);
 

@@ -26,6 +26,7 @@ struct rd_exec {
 	struct rd_conv2d **conv; /* [n_nodes] */
 	void **packed;          /* [n_nodes] */
 	void *arena, *ws;
+	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
 	size_t bytes;
 };
 

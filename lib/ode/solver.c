@@ -11,7 +11,7 @@ const char *const rd_solver_names[] = {"ddim", "euler", "heun", "dpm++2m", NULL}
 
 struct rd_ode {
 	struct rd_lincomb lin;
-	void *x0, *eps, *old_x0, *tmp, *eps2; /* activations */
+	void *x0, *eps, *old_x0, *tmp, *eps2; /* samples */
 };
 
 struct walk {
@@ -45,7 +45,7 @@ int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *
 	rc = rd_lincomb_init(&o->lin, be, dev, d, e);
 	void **bufs[] = {&o->x0, &o->eps, &o->old_x0, &o->tmp, &o->eps2};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs && !rc; i++)
-		rc = be->alloc(dev, bufs[i], be->act_bytes(d), e);
+		rc = be->alloc(dev, bufs[i], be->sample_bytes(d), e);
 	if (rc)
 		rd_ode_free(o);
 	else

@@ -16,9 +16,10 @@ struct rd_denoiser {
 	struct rd_exec *x;
 	struct rd_dims d;
 	float *w;                 /* device */
-	void *f_null;             /* device activation: the unconditional output */
+	void *f_null;             /* device sample: the unconditional output */
 	struct rd_lincomb lin;
-	int32_t *label, *null;    /* host [n] */
+	int32_t *label, *null;    /* device [n] */
+	int32_t *host;            /* [n] null classes */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -41,18 +42,28 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void **host[] = {(void **)&d->label, (void **)&d->null};
+	void *p, **label[] = {(void **)&d->label, (void **)&d->null};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
 	if (!rc)
 		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
 	if (!rc && d->o.guidance != 1)
-		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
+		rc = d->be->alloc(d->dev, &d->f_null, d->be->sample_bytes(d->d), e);
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
-	for (int i = 0; i < 2 && !rc; i++)
-		rc = rd_alloc0(host[i], n, sizeof *d->label, "denoiser", e);
+	if (!rc)
+		rc = rd_alloc(&p, n, sizeof *d->host, "denoiser", e);
+	if (!rc) {
+		d->host = p;
+		for (size_t i = 0; i < n; i++)
+			d->host[i] = (int32_t)d->o.null_class;
+	}
+	for (int i = 0; i < 2 && !rc; i++) {
+		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->host, e);
+		if (!rc)
+			rc = d->be->put(d->dev, *label[i], d->host, n * sizeof *d->host, e);
+	}
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -80,13 +91,10 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	}
 	if (!rc)
 		rc = alloc_all(d, e);
-	if (!rc) {
-		for (int64_t i = 0; i < batch; i++)
-			d->null[i] = (int32_t)d->o.null_class;
+	if (rc)
+		rd_denoiser_free(d);
+	else
 		*out = d;
-		return RD_OK;
-	}
-	rd_denoiser_free(d);
 	return rc;
 }
 
@@ -94,14 +102,13 @@ void rd_denoiser_free(struct rd_denoiser *d)
 {
 	if (!d)
 		return;
-	void *dev_bufs[] = {d->w, d->f_null};
+	void *dev_bufs[] = {d->w, d->f_null, d->label, d->null};
 	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
 		if (dev_bufs[i])
 			d->be->release(d->dev, dev_bufs[i]);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
-	free(d->label);
-	free(d->null);
+	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -121,8 +128,7 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
 			               d->m->dir, (long long)d->m->net.classes - 1);
-	memcpy(d->label, label ? label : d->null, (size_t)d->d.n * sizeof *d->label);
-	return RD_OK;
+	return d->be->put(d->dev, d->label, label ? label : d->host, (size_t)d->d.n * sizeof *label, e);
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
@@ -134,7 +140,7 @@ static int forward(struct rd_denoiser *d, const struct rd_node *node, const void
 	if (!rc)
 		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
 	if (!rc && d->g->label != RD_NONE)
-		rc = d->be->put(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
+		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
@@ -147,7 +153,7 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	if (!(fabs(a) > 1))
 		return rd_lincomb(&d->lin, a, x, b, f, out, e);
 	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
-	return rc ? rc : d->be->affine(d->dev, d->d, (float)a, 0, out, out, 0, e);
+	return rc ? rc : rd_lincomb(&d->lin, a, out, 0, NULL, out, e);
 }
 
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/graph/routine.h"
 
 struct rd_sampler {
 	const struct rd_model *m;
@@ -14,7 +15,8 @@ struct rd_sampler {
 	int64_t n;                 /* images the device side below is made for; 0: not made yet */
 	struct rd_denoiser *denoiser;
 	struct rd_ode *ode;
-	void *x;                   /* device activation */
+	struct rd_routine solve;
+	void *x;                   /* device sample */
 	float *host;               /* [n, dim] */
 	int32_t *label;            /* [n] */
 	/* of the run under way */
@@ -57,6 +59,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->be = be;
 	s->dev = dev;
 	s->o = *o;
+	s->solve = (struct rd_routine){.be = be, .dev = dev};
 	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &o->grid, e);
 	if (!rc)
 		rc = check_nodes(s, e);
@@ -70,6 +73,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 
 static void drop_device_side(struct rd_sampler *s)
 {
+	rd_routine_free(&s->solve);
 	rd_denoiser_free(s->denoiser);
 	rd_ode_free(s->ode);
 	if (s->x)
@@ -119,7 +123,7 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	d = rd_denoiser_dims(s->denoiser);
 	rc = rd_ode_new(&s->ode, s->be, s->dev, d, e);
 	if (!rc)
-		rc = s->be->alloc(s->dev, &s->x, s->be->act_bytes(d), e);
+		rc = s->be->alloc(s->dev, &s->x, s->be->sample_bytes(d), e);
 	if (!rc)
 		rc = rd_alloc(&p, (size_t)rd_dims_elems(d), sizeof(float), "samples", e);
 	if (!rc) {
@@ -138,7 +142,7 @@ static int fetch(struct rd_sampler *s, const void *src, float *dst, size_t strid
 {
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
 	size_t dim = (size_t)(d.c * d.h * d.w);
-	int rc = s->be->act_export(s->dev, d, src, s->host, e);
+	int rc = s->be->sample_export(s->dev, d, src, s->host, e);
 
 	for (int64_t i = 0; i < s->used && !rc; i++)
 		memcpy(dst + (size_t)i * stride, s->host + (size_t)i * dim, dim * sizeof *dst);
@@ -167,6 +171,22 @@ static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, 
 	return rd_denoiser_eval(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
 }
 
+static int solve(void *ctx, struct rd_err *e)
+{
+	struct rd_sampler *s = ctx;
+
+	return rd_ode_solve(s->ode, s->o.solver, &s->grid, s->x, eval, s->rec ? observe : NULL, s, e);
+}
+
+/* Evaluations that are recorded together: a device keeps some hundred launches for each. */
+#define MAX_RECORDED 100
+
+/* The steps are the same for every batch, unless somebody looks at what lies between them. */
+static int solve_batch(struct rd_sampler *s, struct rd_err *e)
+{
+	return s->rec || rd_sampler_nfe(s) > MAX_RECORDED ? solve(s, e) : rd_routine_run(&s->solve, solve, s, e);
+}
+
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
@@ -189,9 +209,9 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	s->rec = rec;
 	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
 	if (!rc)
-		rc = s->be->act_import(s->dev, d, s->host, s->x, e);
+		rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
 	if (!rc)
-		rc = rd_ode_solve(s->ode, s->o.solver, &s->grid, s->x, eval, rec ? observe : NULL, s, e);
+		rc = solve_batch(s, e);
 	return rc ? rc : fetch(s, s->x, sample, dim, e);
 }
 

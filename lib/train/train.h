@@ -39,7 +39,7 @@ void rd_trainer_free(struct rd_trainer *t);
 struct rd_step_report {
 	double loss, grad_norm, lr;
 };
-/* One optimiser step. RD_EFAIL where the loss is not finite (nothing was updated). */
+/* One optimiser step. RD_EFAIL where the loss or the gradient is not finite: where the gradient is not, nothing was updated. */
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e) RD_MUST;
 
 /* Forward and backward of the coming step without an update, for measuring: the state is as before. */
