@@ -54,7 +54,7 @@ static __device__ __forceinline__ float rd_act_slope(enum rd_act a, float x)
 	case RD_ACT_MISH:
 		m = rd_mish_of(x);
 		s = 1.0f / m.den;
-		return m.num * s + x * (4.0f * m.e * (x < 0.0f ? m.e : 1.0f) * (1.0f + m.e)) * (s * s);
+		return m.num * s + x * (4.0f * m.e * (x < 0.0f ? 1.0f : m.e) * (1.0f + m.e)) * (s * s);
 	default: return 1.0f;
 	}
 }

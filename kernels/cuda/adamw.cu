@@ -41,7 +41,7 @@ static __device__ __forceinline__ void update(const coef &k, float *w, const flo
 	rd_load<float, V>(fv, v);
 	if (ema)
 		rd_load<float, V>(fe, ema);
-#pragma unroll
+	RD_UNROLL
 	for (int i = 0; i < V; i++) {
 		float gi = fg[i] * k.grad_scale;
 
@@ -77,7 +77,7 @@ static dim3 blocks_of(int64_t n)
 {
 	int64_t b = (n + RD_THREADS * 4 - 1) / (RD_THREADS * 4);
 
-	return dim3((unsigned)(b < RD_MAX_BLOCKS ? b : RD_MAX_BLOCKS));
+	return dim3(rd_blocks(b));
 }
 
 int rd_cuda_adamw(struct rd_dev *dev, const struct rd_adamw *p, const double *sq, size_t n, float *w, const float *g,

@@ -65,7 +65,7 @@ static dim3 blocks_of(int64_t n)
 {
 	int64_t b = (n + RD_THREADS - 1) / RD_THREADS;
 
-	return dim3((unsigned)(b < RD_MAX_BLOCKS ? b : RD_MAX_BLOCKS));
+	return dim3(rd_blocks(b));
 }
 
 template <class T> static int timestep(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y,

@@ -8,14 +8,14 @@ template <class TX, class TY, int V, class Op>
 static __device__ __forceinline__ void rd_map_pack(const Op &op, int64_t image, int64_t i, const TX *a, const TX *b, TY *y,
                                                    int acc)
 {
-	float fa[V], fb[V], fy[V];
+	float fa[V], fb[V] = {}, fy[V] = {};
 
 	rd_load<TX, V>(fa, a);
 	if (b)
 		rd_load<TX, V>(fb, b);
 	if (acc)
 		rd_load<TY, V>(fy, y);
-#pragma unroll
+	RD_UNROLL
 	for (int k = 0; k < V; k++) {
 		float v = op(image, i + k, fa[k], b ? fb[k] : 0.0f);
 
@@ -48,8 +48,8 @@ static int rd_map(struct rd_dev *dev, Op op, int64_t images, int64_t n, const vo
                   struct rd_err *e)
 {
 	constexpr int W = (int)(16 / (sizeof(TX) > sizeof(TY) ? sizeof(TX) : sizeof(TY)));
-	int64_t per = RD_THREADS * (int64_t)W, blocks = (n + per - 1) / per, y_blocks = images < 65535 ? images : 65535;
-	dim3 grid((unsigned)(blocks < RD_MAX_BLOCKS ? blocks : RD_MAX_BLOCKS), (unsigned)y_blocks);
+	int64_t per = RD_THREADS * (int64_t)W, blocks = (n + per - 1) / per;
+	dim3 grid(rd_blocks(blocks), rd_blocks_y(images));
 
 	if (images == 1 || n % W == 0)
 		return RD_LAUNCH(dev, e, (rd_map_kernel<TX, TY, W, Op>), grid, RD_THREADS, 0, op, images, n, (const TX *)a,

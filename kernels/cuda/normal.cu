@@ -36,7 +36,7 @@ int rd_cuda_normal(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_
 {
 	normal_job j = { seed, index, (uint32_t)s, d.n, d.c * d.h * d.w, d.c, d.h * d.w };
 	int64_t blocks = (j.elems + 4 * RD_THREADS - 1) / (4 * RD_THREADS);
-	dim3 grid((unsigned)(blocks < RD_MAX_BLOCKS ? blocks : RD_MAX_BLOCKS), (unsigned)(d.n < 65535 ? d.n : 65535));
+	dim3 grid(rd_blocks(blocks), rd_blocks_y(d.n));
 
 	return RD_LAUNCH(dev, e, normal_kernel, grid, RD_THREADS, 0, j, (float *)out);
 }

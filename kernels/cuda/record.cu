@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 64 << 10 };
+static const size_t CHUNK_BYTES = 64 << 10;
 
 struct chunk { /* of pinned memory */
 	struct chunk *next;

@@ -14,7 +14,7 @@ static __device__ __forceinline__ void rd_tap(float *sum, const T *image, int64_
 	if (iy < 0 || iy >= h || ix < 0 || ix >= w)
 		return;
 	rd_load<T, V>(v, image + (iy * w + ix) * c);
-#pragma unroll
+	RD_UNROLL
 	for (int k = 0; k < V; k++)
 		sum[k] += f * v[k];
 }

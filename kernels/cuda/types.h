@@ -11,6 +11,12 @@
 #include <cuda_bf16.h>
 #endif
 
+#ifdef RD_CUDA_HOST
+#define RD_UNROLL
+#else
+#define RD_UNROLL _Pragma("unroll")
+#endif
+
 struct rd_bf16 {
 	uint16_t bits;
 };
@@ -72,7 +78,7 @@ template <class T, int V> static __device__ __forceinline__ void rd_load(float *
 		for (int i = 0; i < V; i++)
 			u.t[i] = p[i];
 	}
-#pragma unroll
+	RD_UNROLL
 	for (int i = 0; i < V; i++)
 		out[i] = rd_to_float(u.t[i]);
 }
@@ -85,7 +91,7 @@ template <class T, int V> static __device__ __forceinline__ void rd_store(T *p, 
 		uint2 two;
 	} u;
 
-#pragma unroll
+	RD_UNROLL
 	for (int i = 0; i < V; i++)
 		rd_from_float(&u.t[i], in[i]);
 	if (V * sizeof(T) == 16) {
@@ -113,7 +119,18 @@ struct rd_tiles {
 	dim3 grid, block;
 };
 
-enum { RD_THREADS = 256, RD_MAX_BLOCKS = 1 << 14 };
+constexpr int RD_THREADS = 256;
+
+/* Blocks in the first dimension, and in the others: kernels go on from there in steps. */
+static inline unsigned rd_blocks(int64_t n)
+{
+	return n < 1 << 14 ? (unsigned)n : 1u << 14;
+}
+
+static inline unsigned rd_blocks_y(int64_t n)
+{
+	return n < 65535 ? (unsigned)n : 65535u;
+}
 
 static inline rd_tiles rd_tile(int64_t rows, int64_t cols)
 {
@@ -123,7 +140,7 @@ static inline rd_tiles rd_tile(int64_t rows, int64_t cols)
 	while (x < cols && x < RD_THREADS)
 		x *= 2;
 	blocks = (rows + RD_THREADS / x - 1) / (RD_THREADS / x);
-	return { dim3((unsigned)(blocks < RD_MAX_BLOCKS ? blocks : RD_MAX_BLOCKS)), dim3(x, RD_THREADS / x) };
+	return { dim3(rd_blocks(blocks)), dim3(x, RD_THREADS / x) };
 }
 
 /* This thread's rows are first, first + step, ...; its columns threadIdx.x, threadIdx.x + blockDim.x, ... */

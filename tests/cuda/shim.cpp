@@ -5,6 +5,7 @@
 #include <deque>
 #include <vector>
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include "cuda_runtime.h"
@@ -23,9 +24,12 @@ enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32 };
 enum thread_state { READY, AT_BLOCK, AT_WARP, DONE };
 
 /* A fiber takes the block's next thread that has not begun, until one meets a barrier and leaves it waiting there: a kernel
- * without barriers is a plain loop. */
+ * without barriers is a plain loop. A fiber's stack is made by makecontext and entered once; from then on _longjmp goes to
+ * and fro, which unlike swapcontext asks nothing of the operating system. */
 struct fiber {
 	ucontext_t ctx;
+	jmp_buf at;
+	bool begun;
 	char *stack;
 	unsigned thread;
 	bool busy;
@@ -39,7 +43,7 @@ static struct {
 	std::vector<uint64_t> value;
 	std::vector<fiber *> fibers;
 	fiber *current;
-	ucontext_t scheduler;
+	jmp_buf scheduler;
 	std::vector<char> shared;
 } b;
 
@@ -60,7 +64,8 @@ static void fiber_main()
 			b.state[me->thread] = DONE;
 		}
 		me->busy = false;
-		swapcontext(&me->ctx, &b.scheduler);
+		if (!_setjmp(me->at))
+			_longjmp(b.scheduler, 1);
 	}
 }
 
@@ -69,7 +74,7 @@ static fiber *fiber_new()
 	fiber *f = new fiber;
 
 	f->stack = (char *)malloc(STACK);
-	f->busy = false;
+	f->busy = f->begun = false;
 	getcontext(&f->ctx);
 	f->ctx.uc_stack.ss_sp = f->stack;
 	f->ctx.uc_stack.ss_size = STACK;
@@ -83,7 +88,12 @@ static void resume(fiber *f)
 {
 	b.current = f;
 	be_thread(f->thread);
-	swapcontext(&b.scheduler, &f->ctx);
+	if (_setjmp(b.scheduler))
+		return;
+	if (f->begun)
+		_longjmp(f->at, 1);
+	f->begun = true;
+	setcontext(&f->ctx);
 }
 
 static void wait_as(thread_state s)
@@ -91,13 +101,26 @@ static void wait_as(thread_state s)
 	fiber *me = b.current;
 
 	b.state[me->thread] = s;
-	swapcontext(&me->ctx, &b.scheduler);
+	if (!_setjmp(me->at))
+		_longjmp(b.scheduler, 1);
+}
+
+/* Those of a warp that wait at the barrier of one mask, as bits. */
+static unsigned waiting(unsigned warp, unsigned mask)
+{
+	unsigned there = 0;
+
+	for (unsigned l = 0; l < WARP; l++)
+		if (b.state[warp + l] == AT_WARP && b.mask[warp + l] == mask)
+			there |= 1u << l;
+	return there;
 }
 
 /* All of a block's threads are at its barrier, or all that a warp's barrier names are there: they go on. */
 static void release()
 {
 	unsigned at = 0, done = 0;
+	bool freed = false;
 
 	for (unsigned t = 0; t < b.n; t++) {
 		at += b.state[t] == AT_BLOCK;
@@ -106,27 +129,21 @@ static void release()
 	if (at && at + done == b.n) {
 		if (done)
 			die("__syncthreads that not all threads of the block reach");
-		for (unsigned t = 0; t < b.n; t++)
-			b.state[t] = READY;
+		b.state.assign(b.n, READY);
 		return;
 	}
-	for (unsigned w = 0; w < b.n; w += WARP)
-		for (unsigned t = w; t < w + WARP && t < b.n; t++) {
-			unsigned there = 0;
+	for (unsigned t = 0; t < b.n; t++) {
+		unsigned warp = t / WARP * WARP, mask = b.mask[t];
 
-			if (b.state[t] != AT_WARP)
-				continue;
-			for (unsigned l = 0; l < WARP; l++)
-				if (w + l < b.n && b.state[w + l] == AT_WARP && b.mask[w + l] == b.mask[t])
-					there |= 1u << l;
-			if (there != b.mask[t])
-				continue;
-			for (unsigned l = 0; l < WARP; l++)
-				if (there >> l & 1)
-					b.state[w + l] = READY;
-			return;
-		}
-	die("threads wait for one that does not come");
+		if (b.state[t] != AT_WARP || waiting(warp, mask) != mask)
+			continue;
+		for (unsigned l = 0; l < WARP; l++)
+			if (mask >> l & 1)
+				b.state[warp + l] = READY;
+		freed = true;
+	}
+	if (!freed)
+		die("threads wait for one that does not come");
 }
 
 static void run_block()

@@ -1,0 +1,68 @@
+#include "kernels/cuda/colsum.h"
+
+#include "kernels/cuda/map.h"
+
+enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
+
+/* part[chunk][cols]: threads x along columns, y along rows. */
+template <class T> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
+{
+	RD_SHARED(float, shared);
+	int64_t j = (int64_t)blockIdx.y * blockDim.x + threadIdx.x, lo = (int64_t)blockIdx.x * ROWS;
+	int64_t hi = lo + ROWS < rows ? lo + ROWS : rows;
+	float sum = 0.0f;
+
+	for (int64_t r = lo + threadIdx.y; r < hi && j < cols; r += blockDim.y)
+		sum += rd_to_float(x[r * cols + j]);
+	shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
+	__syncthreads();
+	if (threadIdx.y || j >= cols)
+		return;
+	for (unsigned y = 1; y < blockDim.y; y++)
+		sum += shared[y * blockDim.x + threadIdx.x];
+	part[blockIdx.x * cols + j] = sum;
+}
+
+static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *part, float *out)
+{
+	int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+	double sum = 0.0;
+
+	for (int64_t k = 0; k < chunks && j < cols; k++)
+		sum += (double)part[k * cols + j];
+	if (j < cols)
+		out[j] += (float)sum;
+}
+
+template <class T>
+static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+{
+	dim3 grid((unsigned)((rows + ROWS - 1) / ROWS), (unsigned)((cols + 31) / 32));
+
+	return RD_LAUNCH(dev, e, part_kernel<T>, grid, dim3(32, 8), 256 * sizeof(float), rows, cols, (const T *)x, part);
+}
+
+int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e)
+{
+	int64_t chunks = (rows + ROWS - 1) / ROWS;
+	void *part;
+	int rc = rd_cuda_scratch(dev, (size_t)(chunks * cols) * sizeof(float), &part, e);
+
+	if (!rc)
+		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, e);
+	return rc ? rc : RD_LAUNCH(dev, e, total_kernel, dim3((unsigned)((cols + 31) / 32)), 32, 0, chunks, cols,
+	                           (const float *)part, out);
+}
+
+struct same_op {
+	__device__ float operator()(int64_t, int64_t, float x, float) const
+	{
+		return x;
+	}
+};
+
+int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e)
+{
+	return rd_is_bf16(dev) ? rd_map<float, rd_bf16>(dev, same_op{}, 1, n, src, NULL, dst, 0, e)
+	                       : rd_map<float, float>(dev, same_op{}, 1, n, src, NULL, dst, 0, e);
+}
