@@ -7,6 +7,9 @@
 /* out[j] += sum over rows of x[row, j]; x of the activations' type. Uses scratch. */
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e);
 
+/* y[row, j] += bias[j] */
+int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e);
+
 /* dst[i] = src[i], f32 to the activations' type. */
 int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e);
 

@@ -10,6 +10,7 @@ struct rd_exec;
 struct rd_exec_opts {
 	bool training;
 	bool input_grad; /* training: the gradient by x as well */
+	bool recompute;  /* training: hold the ends of blocks alone, and compute what lies between once more on the way back */
 };
 
 /* g is borrowed and must outlive the executor. */

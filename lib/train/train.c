@@ -161,7 +161,7 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = rd_net_build(&m->net, o->batch, &t->g, e);
 	if (!rc)
-		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true}, e);
+		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true, .recompute = o->recompute}, e);
 	if (!rc) {
 		t->d = rd_graph_dims(t->g, t->g->x);
 		t->n_flat = t->g->n_flat;

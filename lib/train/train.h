@@ -27,6 +27,7 @@ struct rd_train_opts {
 	double label_drop;   /* probability of the null class in place of a label */
 	int64_t null_class;  /* -1: none */
 	uint64_t seed;
+	bool recompute;      /* less memory, more time, the same result */
 };
 
 struct rd_trainer;
