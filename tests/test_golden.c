@@ -122,12 +122,12 @@ static void check_network(const char *dir, const struct rd_model *m)
 	CHECK_OK(be->zero(dev, dw, flat, &e), &e);
 	d = rd_graph_dims(g, g->x);
 	CHECK_OK(rd_exec_load(ex, w, &e), &e);
-	CHECK_OK(be->act_import(dev, d, x.data, rd_exec_value(ex, g->x), &e), &e);
+	CHECK_OK(be->sample_import(dev, d, x.data, rd_exec_value(ex, g->x), &e), &e);
 	CHECK_OK(be->put(dev, rd_exec_value(ex, g->t), times, b * 4, &e), &e);
 	if (label)
 		CHECK_OK(be->put(dev, rd_exec_value(ex, g->label), label, b * 4, &e), &e);
 	CHECK_OK(rd_exec_forward(ex, &e), &e);
-	CHECK_OK(be->act_export(dev, d, rd_exec_value(ex, g->y), out, &e), &e);
+	CHECK_OK(be->sample_export(dev, d, rd_exec_value(ex, g->y), out, &e), &e);
 	printf("  %s: forward: %.2g\n", dir, distance(out, y.data, n));
 	CHECK(distance(out, y.data, n) < 1e-5);
 
@@ -135,7 +135,7 @@ static void check_network(const char *dir, const struct rd_model *m)
 	dy = rd_exec_grad(ex, g->y);
 	CHECK_OK(be->affine(dev, d, 1.0f / (float)n, 0, rd_exec_value(ex, g->y), dy, 0, &e), &e);
 	CHECK_OK(rd_exec_backward(ex, dw, &e), &e);
-	CHECK_OK(be->act_export(dev, d, rd_exec_grad(ex, g->x), out, &e), &e);
+	CHECK_OK(be->sample_export(dev, d, rd_exec_grad(ex, g->x), out, &e), &e);
 	printf("  %s: gradient by x: %.2g\n", dir, distance(out, gx.data, n));
 	CHECK(distance(out, gx.data, n) < 1e-4);
 	CHECK_OK(be->get(dev, host, dw, flat, &e), &e);

@@ -90,13 +90,13 @@ static double forward(struct bench *b)
 
 	CHECK_OK(be->put(dev, b->d_params, b->params, b->g->n_flat * sizeof(float), &e), &e);
 	CHECK_OK(rd_exec_load(b->x, b->d_params, &e), &e);
-	CHECK_OK(be->act_import(dev, rd_graph_dims(b->g, b->g->x), b->in, rd_exec_value(b->x, b->g->x), &e), &e);
+	CHECK_OK(be->sample_import(dev, rd_graph_dims(b->g, b->g->x), b->in, rd_exec_value(b->x, b->g->x), &e), &e);
 	if (b->g->t != RD_NONE)
 		CHECK_OK(be->put(dev, rd_exec_value(b->x, b->g->t), t, sizeof t, &e), &e);
 	if (b->g->label != RD_NONE)
 		CHECK_OK(be->put(dev, rd_exec_value(b->x, b->g->label), label, sizeof label, &e), &e);
 	CHECK_OK(rd_exec_forward(b->x, &e), &e);
-	CHECK_OK(be->act_export(dev, rd_graph_dims(b->g, b->g->y), rd_exec_value(b->x, b->g->y), b->out, &e), &e);
+	CHECK_OK(be->sample_export(dev, rd_graph_dims(b->g, b->g->y), rd_exec_value(b->x, b->g->y), b->out, &e), &e);
 	for (size_t i = 0; i < b->n_y; i++)
 		loss += b->r[i] * (double)b->out[i];
 	return loss;
@@ -109,11 +109,11 @@ static void backward(struct bench *b, float *dparams, float *dx)
 
 	for (size_t i = 0; i < b->n_y; i++)
 		dy[i] = (float)b->r[i];
-	CHECK_OK(be->act_import(dev, rd_graph_dims(b->g, b->g->y), dy, rd_exec_grad(b->x, b->g->y), &e), &e);
+	CHECK_OK(be->sample_import(dev, rd_graph_dims(b->g, b->g->y), dy, rd_exec_grad(b->x, b->g->y), &e), &e);
 	CHECK_OK(rd_exec_backward(b->x, b->d_grads, &e), &e);
 	CHECK_OK(be->get(dev, dparams, b->d_grads, b->g->n_flat * sizeof(float), &e), &e);
 	if (dx)
-		CHECK_OK(be->act_export(dev, rd_graph_dims(b->g, b->g->x), rd_exec_grad(b->x, b->g->x), dx, &e), &e);
+		CHECK_OK(be->sample_export(dev, rd_graph_dims(b->g, b->g->x), rd_exec_grad(b->x, b->g->x), dx, &e), &e);
 	free(dy);
 }
 
@@ -276,6 +276,31 @@ static void executors(const char *name, struct rd_graph *g)
 	bench_free(&inf);
 	bench_free(&train);
 	bench_free(&both);
+}
+
+/* With its activations computed a second time the gradients have the same bits, and so has the output after backward. */
+static void recomputed(struct rd_graph *g)
+{
+	struct bench plain = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true}),
+	             again = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true, .recompute = true});
+	size_t n = g->n_flat, nx = plain.n_x;
+	float *dw = calloc(2 * n, sizeof *dw), *dx = calloc(2 * nx, sizeof *dx);
+
+	zero_grads(&plain);
+	zero_grads(&again);
+	for (int i = 0; i < 2; i++) { /* the second time over what the first one left */
+		forward(&plain);
+		backward(&plain, dw, dx);
+		forward(&again);
+		backward(&again, dw + n, dx + nx);
+		CHECK(!memcmp(plain.out, again.out, plain.n_y * sizeof *plain.out));
+		CHECK(!memcmp(dw, dw + n, n * sizeof *dw) && !memcmp(dx, dx + nx, nx * sizeof *dx));
+	}
+	CHECK(rd_exec_bytes(again.x) <= rd_exec_bytes(plain.x));
+	free(dw);
+	free(dx);
+	bench_free(&plain);
+	bench_free(&again);
 }
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
@@ -479,11 +504,15 @@ int main(void)
 		snprintf(name, sizeof name, "drawn by seed %u", seed);
 		gradients(name, g);
 		executors(name, g);
+		recomputed(g);
 		rd_graph_free(g);
 	}
 	executors("every operation", every);
 	executors("mlp", mlp);
 	executors("unet", unet);
+	recomputed(every);
+	recomputed(mlp);
+	recomputed(unet);
 	parameters();
 	refusals();
 	rd_graph_free(every);
