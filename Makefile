@@ -85,6 +85,9 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	@mkdir -p $(@D)
 	$(link)
 
+$B/tests/bench_gpu: $B/tests/gpu/bench.o $B/librectdiff.a
+	$(link)
+
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
 
@@ -154,10 +157,10 @@ check: ready all tests
 
 # On a machine with a GPU; both leave a record in tests/gpu-record/.
 check-gpu: ready all tests
-	tests/gpu/check $B
+	tests/gpu/check.sh $B
 
 bench-gpu: ready all $B/tests/bench_gpu
-	tests/gpu/bench $B
+	tests/gpu/bench.sh $B
 
 bench: all $B/tests/bench
 	$B/tests/bench

@@ -9,7 +9,7 @@
 
 #include "kernels/cpu/common/cpu.h"
 #include "kernels/plugin.h"
-#include "tests/check.h"
+#include "tests/device.h"
 
 #define KT_MAX_BUFS 256
 
@@ -240,6 +240,8 @@ static inline void kt_cuda(void (*f)(struct kt *), const struct rd_backend *be, 
 	const struct rd_dev_opts o = { .precision = p };
 
 	if (be ? be->open(&k.dev, &o, &k.e) : rd_device_open_with("cuda", o, &k.be, &k.dev, &k.e)) {
+		if (test_on_cuda())
+			kt_die(&k, "open");
 		printf("not tested: %s\n", k.e.msg);
 		return;
 	}
@@ -255,7 +257,7 @@ static inline const struct rd_plugin *kt_cuda_on_host(void)
 	struct rd_err e;
 	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
 
-	if (p || n < 0)
+	if (p || n < 0 || test_on_cuda())
 		return p;
 	path[n] = '\0';
 	strcpy(strrchr(path, '/'), "/cuda-host.so");
@@ -265,14 +267,15 @@ static inline const struct rd_plugin *kt_cuda_on_host(void)
 }
 
 /* f for every instruction set of the CPU on one thread, for the best on three, for CUDA's kernels on the CPU, and for
- * CUDA where there is a device. */
+ * CUDA where there is a device; with RD_TEST_DEVICE=cuda for that alone, which must then be there. */
 static inline void kt_each(void (*f)(struct kt *))
 {
 	const struct rd_plugin *host = kt_cuda_on_host();
 
-	for (int i = 0; rd_cpu_isa_name(i); i++)
+	for (int i = 0; rd_cpu_isa_name(i) && !test_on_cuda(); i++)
 		kt_cpu(f, i, 1);
-	kt_cpu(f, rd_cpu_isa_best(), 3);
+	if (!test_on_cuda())
+		kt_cpu(f, rd_cpu_isa_best(), 3);
 	for (int p = RD_PRECISION_F32; p <= RD_PRECISION_BF16; p++) {
 		if (host && p != RD_PRECISION_TF32)
 			kt_cuda(f, host->backend((enum rd_precision)p), (enum rd_precision)p);

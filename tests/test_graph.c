@@ -5,6 +5,7 @@
 
 #include "lib/graph/exec.h"
 #include "tests/check.h"
+#include "tests/device.h"
 #include "tests/graphs.h"
 
 #define BATCH 3
@@ -253,7 +254,7 @@ static void executors(const char *name, struct rd_graph *g)
 	CHECK(!memcmp(first, inf.out, inf.n_y * sizeof *first));
 	zero_grads(&train);
 	forward(&train);
-	CHECK(distance(train.out, inf.out, inf.n_y) < 1e-5);
+	CHECK(distance(train.out, inf.out, inf.n_y) < test_bound(1e-5));
 	backward(&train, dw, NULL);
 	forward(&train);
 	backward(&train, twice, NULL);
@@ -494,7 +495,7 @@ int main(void)
 	struct rd_graph *every = graphs_every_op(BATCH), *mlp = graphs_build(graphs_mlp, BATCH),
 	                *unet = graphs_build(graphs_unet, BATCH);
 
-	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
+	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
 	gradients("every operation", every);
 	gradients("mlp", mlp);
 	for (unsigned seed = 0; seed < 12; seed++) {

@@ -101,7 +101,7 @@ static struct peak conv_peak(const struct bench *b, int64_t batch, int64_t ch, i
 {
 	struct rd_conv2d_desc d = {{batch, ch, size, size}, ch, 3, 1, 1, 1};
 	struct conv c = {.b = b, .calls = 1};
-	size_t act = b->be->sample_bytes(d.in), n_w = (size_t)(ch * ch * 9) * sizeof(float);
+	size_t act = b->be->act_bytes(d.in), n_w = (size_t)(ch * ch * 9) * sizeof(float);
 	int runs = b->quick ? 3 : 7;
 	double t[BENCH_MAX_RUNS], flops = conv_flops(&d);
 	struct peak p;
