@@ -67,7 +67,7 @@ needs_fake()
 	needs_fake
 	mkdir -p old/bin old/lib/rectdiff
 	cp "$fake/denoise" old/bin
-	sed 's/\x000\.1\.0\x00/\x000.0.9\x00/g' "$files/fake/lib/rectdiff/rectdiff-cuda.so" >old/lib/rectdiff/rectdiff-cuda.so
+	LC_ALL=C sed "s/$(denoise -V | sed 's/.* //; s/\./\\./g')/0.0.9/g" "$files/fake/lib/rectdiff/rectdiff-cuda.so" >old/lib/rectdiff/rectdiff-cuda.so
 	run -1 old/bin/denoise -m "$files/m" -d cuda -o out "$files/noise"
 	assert_output --partial "is not of rectdiff"
 }
