@@ -231,8 +231,8 @@ refused()
 	echo '{"_class_name": "UNet2DModel"' >json/unet/config.json
 	refused json json/unet/config.json
 	fault sched 'pass'
-	echo '{"_class_name": "PNDMScheduler"}' >sched/scheduler/scheduler_config.json
-	refused sched sched/scheduler/scheduler_config.json PNDMScheduler
+	echo '{"_class_name": "LCMScheduler"}' >sched/scheduler/scheduler_config.json
+	refused sched sched/scheduler/scheduler_config.json LCMScheduler
 	mkdir none
 	run -1 denoise -m none -o out "$files/noise8"
 	assert_output --partial "config.json"

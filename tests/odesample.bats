@@ -178,11 +178,26 @@ picture()
 	assert_absent out
 }
 
+@test "under another form a model's ODE is the same one" {
+	local form
+	noisegen -n 3 -s 5 -m "$fashion" -l uniform:10 -o noise
+	odesample -m "$fashion" --solver ddim --spacing karras --steps 12 -o own noise
+	for form in ddpm vp subvp ve fm; do
+		odesample -m "$fashion" --as "$form" --solver ddim --spacing karras --steps 12 -o "$form" noise
+		frames "$form" "
+assert h['meta']['form'] == '$form', h['meta']
+close(f['sample'], read('own')[1]['sample'], 0.03)" # the steps are the same ones, but for own times rounded to integers
+	done
+	odesample -m "$fashion" --as fm --steps 60 -o many noise
+	odesample -m "$fashion" --steps 60 -o fine noise
+	frames many 'assert ((f["sample"] - read("fine")[1]["sample"]) ** 2).mean() < 0.01'
+}
+
 @test "options that make no sense: status 2" {
 	local args
 	noisegen -n 1 --shape 2 -o noise
 	for args in "" "-m $m -n 0" "-m $m -n 3 noise" "-m $m -s 1 -" "-m $m -l none noise" "-m $m noise noise" \
-		"-m $m --columns 0" "-m $m --scale 65" "-m $m --steps 0" "-m $m --solver rk4" "-m $m -l uniform:0"; do
+		"-m $m --columns 0" "-m $m --scale 65" "-m $m --steps 0" "-m $m --solver rk5" "-m $m --solver ddim --solver-type bh1" "-m $m --solver heun --solver-type velocity --spacing exact" "-m $m -l uniform:0"; do
 		# shellcheck disable=SC2086
 		run -2 odesample $args -o out <noise
 		assert_output --partial "odesample: "

@@ -186,13 +186,13 @@ static void not_finite(struct kt *k)
 enum { IMAGES = 4 };
 
 /* Four batches, of other noise and labels each, the last one short. */
-static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, enum rd_solver solver,
+static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int solver,
                     double guidance, float *out)
 {
 	struct rd_sampler_opts o = rd_sampler_defaults(&m->scheduler, false);
 	struct rd_sampler *s;
 
-	o.solver = solver;
+	o.solver = rd_solver_named(solver);
 	o.grid.steps = 5;
 	o.batch = IMAGES;
 	o.denoise.guidance = guidance;
@@ -217,9 +217,9 @@ static void sampling(struct kt *k, enum rd_precision precision)
 	plain.record_begin = NULL;
 	for (int solver = 0; rd_solver_names[solver]; solver++)
 		for (int guided = 0; guided < 2; guided++) {
-			sampled(&m, cpu, cpu_dev, (enum rd_solver)solver, 1 + guided, want);
-			sampled(&m, k->be, k->dev, (enum rd_solver)solver, 1 + guided, got);
-			sampled(&m, &plain, k->dev, (enum rd_solver)solver, 1 + guided, other);
+			sampled(&m, cpu, cpu_dev, solver, 1 + guided, want);
+			sampled(&m, k->be, k->dev, solver, 1 + guided, got);
+			sampled(&m, &plain, k->dev, solver, 1 + guided, other);
 			CHECK(!memcmp(got, other, sizeof got));
 			CHECK(far_from(got, want, LEN(got)) < 2 * bounds[precision]);
 		}

@@ -1,5 +1,5 @@
 /* The densities: their moments, shapes and components, and that a sample depends on its index alone. */
-#include "lib/data/density.h"
+#include "lib/density/density.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -29,7 +29,7 @@ static double loss_of_zero(const struct rd_model *m, const struct rd_train_opts 
 	for (size_t i = row * DIM; i < (row + 1) * DIM; i++) {
 		double x0 = (double)sample[i], ep = (double)eps[i], x = a * x0 + b * ep, x0_hat = 0, ep_hat = 0, r;
 
-		switch (m->scheduler.pred) {
+		switch (m->scheduler.pred.type) {
 		case RD_PRED_EPSILON: x0_hat = x / a; break;
 		case RD_PRED_SAMPLE: ep_hat = x / b; break;
 		case RD_PRED_V:

@@ -5,7 +5,7 @@
 
 #include "kernels/rng.h"
 #include "lib/base/size.h"
-#include "lib/data/density.h"
+#include "lib/density/density.h"
 #include "lib/data/labels.h"
 #include "lib/model/model.h"
 #include "tools/common/common.h"

@@ -268,7 +268,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	if (o->c.quiet && !o->dry)
 		return;
 	fprintf(stderr, "rectrain: %s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
-	        (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred],
+	        (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, o->paired ? "pairs" : "samples, independent noise");
 	if (p->already) {
 		fprintf(stderr, "rectrain: %s is there already, of this very run: nothing to do\n", o->r.out);
@@ -296,7 +296,11 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, const struct rd_backend **be, struct rd_dev **dev,
                     const char *const *data, int n_data, struct rd_err *e)
 {
-	int rc = o->model ? rd_model_load(m, o->model, e) : rd_model_from_config(m, o->init, e);
+	int rc;
+
+	if (o->model && rd_model_is_analytic(o->model))
+		return rd_fail(e, RD_EUSAGE, "%s: an exact denoiser has nothing to train", o->model);
+	rc = o->model ? rd_model_load(m, o->model, e) : rd_model_from_config(m, o->init, e);
 
 	if (!rc && o->init)
 		rc = rd_model_init_weights(m, o->t.seed, e);

@@ -50,7 +50,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and prediction type "
 	                 "are those of the model it came from"
 	               : "",
-	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred]);
+	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
 	usage(f, m);
 	fprintf(f, "## How it was made\n\n");
 	if (command)

@@ -34,8 +34,16 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 {
 	char file[4096];
 	json_t *config = NULL;
-	int rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+	struct rd_model m;
+	int rc;
 
+	if (rd_model_is_analytic(dir)) {
+		rc = rd_model_load(&m, dir, e);
+		*net = m.net;
+		rd_model_free(&m);
+		return rc;
+	}
+	rc = locate(file, sizeof file, dir, "unet", "config.json", e);
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
@@ -203,6 +211,12 @@ int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e)
 {
 	int rc = set_dir(m, dir, e);
 
+	if (!rc && rd_model_is_analytic(dir)) {
+		rc = rd_model_analytic(m, strchr(dir, ':') + 1, e);
+		if (rc)
+			rd_model_free(m);
+		return rc;
+	}
 	if (!rc)
 		rc = load_configs(m, dir, e);
 	if (!rc)
@@ -272,6 +286,9 @@ void rd_model_free(struct rd_model *m)
 	free(m->config_text);
 	free(m->scheduler_text);
 	rd_scheduler_free(&m->scheduler);
+	rd_scheduler_free(m->network);
+	free(m->network);
+	rd_posterior_free(m->analytic);
 	rd_graph_free(m->params);
 	free(m->w);
 	json_decref(m->meta);
@@ -291,7 +308,7 @@ void rd_model_describe(const struct rd_model *m, json_t *meta)
 		json_array_append_new(shape, json_integer(m->net.sample.d[i]));
 	json_object_set_new(meta, "model", json_string(m->hash));
 	json_object_set_new(meta, "form", json_string(m->scheduler.schedule.form->name));
-	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred]));
+	json_object_set_new(meta, "prediction", json_string(rd_pred_names[m->scheduler.pred.type]));
 	json_object_set_new(meta, "sample_shape", shape);
 	if (m->net.classes)
 		json_object_set_new(meta, "classes", json_integer(m->net.classes));

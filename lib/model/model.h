@@ -3,6 +3,7 @@
 #define RD_LIB_MODEL_MODEL_H
 
 #include "lib/net/net.h"
+#include "lib/density/posterior.h"
 #include "lib/model/scheduler.h"
 
 struct rd_model {
@@ -10,6 +11,9 @@ struct rd_model {
 	char *index_text, *config_text, *scheduler_text; /* the files as they were, to be written again to the byte */
 	struct rd_net net;
 	struct rd_scheduler scheduler;
+	struct rd_scheduler *network; /* what the network was made for, where scheduler is another form (rd_model_convert); else NULL */
+	struct rd_posterior *analytic; /* an exact denoiser in place of a network (then net has a sample shape only, and there
+	                                  are no params and no w); else NULL */
 	struct rd_graph *params;  /* of batch 1: the table of parameters */
 	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
 	json_t *meta;             /* safetensors metadata, an object of strings */
@@ -19,6 +23,11 @@ struct rd_model {
 
 /* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors are RD_EINPUT. */
 int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
+
+/* The exact denoiser of a known density in place of a trained network: SPEC as in lib/density/posterior.h, with ",form=F"
+ * anywhere in it (ddpm by default). rd_model_load and rd_model_net take "analytic:SPEC" for a DIR. */
+bool rd_model_is_analytic(const char *dir);
+int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e) RD_MUST;
 
 /* The network that DIR's config describes; its weights and its scheduler are not looked at. */
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;

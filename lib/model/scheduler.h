@@ -11,15 +11,16 @@
 struct rd_scheduler {
 	char class_name[64];
 	struct rd_schedule schedule;
-	enum rd_pred pred;
-	enum rd_solver solver;      /* the config's own; dpm++2m where the class has no deterministic one (DDPMScheduler) */
+	struct rd_prediction pred;
+	struct rd_solver solver;    /* the config's own; dpm++2m where the class has no deterministic one (DDPM, PNDM) */
 	struct rd_grid_opts grid;   /* steps 0; trailing where the class has no deterministic solver */
 	bool clip;                  /* clip_sample: x0 is clamped to +-clip_range at every step */
+	bool clip_eps;              /* and eps is that of the clamped x0 (Heun), not as predicted */
 	double clip_range;
+	char ignored[96];           /* what the config asks for that an ODE has not, for a line to the user; "" if nothing */
 };
 
-/* DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, and RectdiffScheduler for what
- * diffusers has no class for (rdmodel(5)). Absent keys take diffusers' defaults; what we do not have is refused by name. */
+/* The classes of rdmodel(5). Absent keys take diffusers' defaults; what we do not have is refused by name. */
 int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
 
 /* From a file, or from DIR/scheduler_config.json or DIR/scheduler/scheduler_config.json. */

@@ -4,6 +4,9 @@
  *   sample   F = x0                      eps = (x - alpha F)/sigma           needs sigma > 0
  *   v        F = alpha eps - sigma x0    x0 = (alpha x - sigma F)/(alpha^2 + sigma^2)
  *   flow     F = eps - x0                x0 = (x - sigma F)/(alpha + sigma)
+ *   edm      x0 = c_skip x + c_out F     c_skip = alpha d^2/S^2, c_out = sigma d/S, S^2 = alpha^2 d^2 + sigma^2, with
+ *            d = sigma_data (arXiv 2206.00364, table 1)
+ *   edm_v    as edm with -c_out
  *
  * All are affine in (x, F), so a type is four numbers at a given (alpha, sigma). */
 #ifndef RD_LIB_ODE_PREDICT_H
@@ -11,9 +14,14 @@
 
 #include "lib/base/err.h"
 
-enum rd_pred { RD_PRED_EPSILON, RD_PRED_SAMPLE, RD_PRED_V, RD_PRED_FLOW };
+enum rd_pred { RD_PRED_EPSILON, RD_PRED_SAMPLE, RD_PRED_V, RD_PRED_FLOW, RD_PRED_EDM, RD_PRED_EDM_V };
 
-extern const char *const rd_pred_names[]; /* "epsilon", "sample", "v", "flow", NULL; index is enum rd_pred */
+extern const char *const rd_pred_names[]; /* NULL-terminated; index is enum rd_pred */
+
+struct rd_prediction {
+	enum rd_pred type;
+	double sigma_data; /* edm, edm_v */
+};
 
 struct rd_pred_coef {
 	double x0_x, x0_f;   /* x0  = x0_x x + x0_f F */
@@ -21,9 +29,9 @@ struct rd_pred_coef {
 };
 
 /* RD_EDOMAIN where the formula divides by zero (epsilon at alpha = 0, sample at sigma = 0). */
-int rd_pred_coef(enum rd_pred p, double alpha, double sigma, struct rd_pred_coef *c, struct rd_err *e) RD_MUST;
+int rd_pred_coef(struct rd_prediction p, double alpha, double sigma, struct rd_pred_coef *c, struct rd_err *e) RD_MUST;
 
 /* The output that is exact for (x0, eps): F = *on_x0 x0 + *on_eps eps. */
-void rd_pred_target(enum rd_pred p, double alpha, double sigma, double *on_x0, double *on_eps);
+void rd_pred_target(struct rd_prediction p, double alpha, double sigma, double *on_x0, double *on_eps);
 
 #endif

@@ -73,8 +73,7 @@ static double ddpm_t_of_n(const struct rd_schedule *s, double n)
 
 static double ddpm_net_time(const struct rd_schedule *s, double t)
 {
-	(void)s;
-	return t;
+	return s->log_time ? log(ddpm_n(s, t)) / 4 : t;
 }
 
 static double ddpm_t_of_u(const struct rd_schedule *s, double u)
@@ -208,13 +207,16 @@ const struct rd_form *rd_form_find(const char *name)
 
 int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e)
 {
+	static const struct rd_betas_opts usual = {.kind = RD_BETAS_LINEAR, .start = 1e-4, .end = 0.02, .n_train = 1000};
+
 	memset(s, 0, sizeof *s);
 	if (!strcmp(form, "ddpm"))
-		return rd_schedule_init_ddpm(s, RD_BETAS_LINEAR, 1e-4, 0.02, 1000, NULL, false, e);
+		return rd_schedule_init_ddpm(s, &usual, e);
 	s->form = rd_form_find(form);
 	if (!s->form)
 		return rd_fail(e, RD_EUSAGE, "form %s: unknown; there are ddpm, vp, subvp, ve, fm", form);
 	s->n_train = 1000;
+	s->sigma_data = 1;
 	s->beta0 = 0.1;
 	s->beta1 = 20;
 	if (!strcmp(form, "ve")) {
@@ -227,28 +229,37 @@ int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e)
 	return RD_OK;
 }
 
-/* beta_i of the cosine schedule (squaredcos_cap_v2): 1 - f((i+1)/N)/f(i/N), f(t) = cos^2((t + .008)/1.008 pi/2), at most .999. */
-static double cosine_beta(int64_t i, int64_t n)
+/* alpha_bar as a function of t in [0, 1], up to a factor: cos^2((t + .008)/1.008 pi/2) (arXiv 2102.09672), exp(-12 t), and
+ * the root of SNR/(1 + SNR) with a Laplace distribution of its logarithm. */
+static double alpha_bar(enum rd_betas kind, double t)
 {
-	double a = cos(((double)i / (double)n + 0.008) / 1.008 * M_PI / 2);
-	double b = cos(((double)(i + 1) / (double)n + 0.008) / 1.008 * M_PI / 2);
-
-	return fmin(1 - b * b / (a * a), 0.999);
-}
-
-static double beta_at(enum rd_betas kind, double b0, double b1, int64_t i, int64_t n)
-{
-	double f = n > 1 ? (double)i / (double)(n - 1) : 0;
-	double r;
+	double c = cos((t + 0.008) / 1.008 * M_PI / 2), off = fabs(0.5 - t), snr;
 
 	switch (kind) {
-	case RD_BETAS_LINEAR:
-		return b0 + f * (b1 - b0);
-	case RD_BETAS_SCALED_LINEAR:
-		r = sqrt(b0) + f * (sqrt(b1) - sqrt(b0));
-		return r * r;
+	case RD_BETAS_EXP:
+		return exp(-12 * t);
+	case RD_BETAS_LAPLACE:
+		snr = exp((t > 0.5 ? 0.5 : -0.5) * log(1 - 2 * off + 1e-6));
+		return sqrt(snr / (1 + snr));
 	default:
-		return cosine_beta(i, n);
+		return c * c;
+	}
+}
+
+static double beta_at(const struct rd_betas_opts *o, int64_t i)
+{
+	double n = (double)o->n_train, f = (double)i / (n - 1), r;
+
+	switch (o->kind) {
+	case RD_BETAS_LINEAR:
+		return o->start + f * (o->end - o->start);
+	case RD_BETAS_SCALED_LINEAR:
+		r = sqrt(o->start) + f * (sqrt(o->end) - sqrt(o->start));
+		return r * r;
+	case RD_BETAS_SIGMOID:
+		return o->start + (o->end - o->start) / (1 + exp(6 - 12 * f));
+	default:
+		return fmin(1 - alpha_bar(o->kind, (double)(i + 1) / n) / alpha_bar(o->kind, (double)i / n), 0.999);
 	}
 }
 
@@ -263,34 +274,37 @@ static void rescale_zero_snr(double *abar, int64_t n)
 	}
 }
 
-int rd_schedule_init_ddpm(struct rd_schedule *s, enum rd_betas kind, double beta_start, double beta_end, int64_t n_train,
-                          const double *trained, bool zero_snr, struct rd_err *e)
+int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, struct rd_err *e)
 {
 	double prod = 1, beta;
 	void *p;
 	int rc;
 
 	memset(s, 0, sizeof *s);
-	if (n_train < 2 || n_train > 1000000)
-		return rd_fail(e, RD_EINPUT, "num_train_timesteps %lld: between 2 and 1000000 expected", (long long)n_train);
-	rc = rd_alloc(&p, (size_t)n_train, sizeof *s->abar, "schedule", e);
+	if (o->n_train < 2 || o->n_train > 1000000)
+		return rd_fail(e, RD_EINPUT, "num_train_timesteps %lld: between 2 and 1000000 expected", (long long)o->n_train);
+	rc = rd_alloc(&p, (size_t)o->n_train, sizeof *s->abar, "schedule", e);
 	if (rc)
 		return rc;
 	s->abar = p;
 	s->form = rd_form_find("ddpm");
-	s->n_train = n_train;
-	s->t_hi = (double)(n_train - 1);
-	for (int64_t i = 0; i < n_train; i++) {
-		beta = trained ? trained[i] : beta_at(kind, beta_start, beta_end, i, n_train);
+	s->n_train = o->n_train;
+	s->t_hi = (double)(o->n_train - 1);
+	s->sigma_data = 1;
+	/* betas, 1 - beta and abar in single precision, as diffusers keeps them: at low noise 1 - abar shows it */
+	for (int64_t i = 0; i < o->n_train; i++) {
+		beta = o->trained ? o->trained[i] : beta_at(o, i);
 		if (!(beta > 0 && beta < 1)) {
 			rd_schedule_free(s);
 			return rd_fail(e, RD_EINPUT, "beta %lld is %g: between 0 and 1 expected", (long long)i, beta);
 		}
-		prod *= 1 - beta;
-		s->abar[i] = prod;
+		prod *= (double)(1 - (float)beta);
+		s->abar[i] = (double)(float)prod;
 	}
-	if (zero_snr)
-		rescale_zero_snr(s->abar, n_train);
+	if (o->zero_snr) {
+		rescale_zero_snr(s->abar, o->n_train);
+		s->abar[o->n_train - 1] = o->last_abar;
+	}
 	return RD_OK;
 }
 
@@ -304,7 +318,7 @@ void rd_schedule_free(struct rd_schedule *s)
 
 double rd_schedule_input_scale(const struct rd_schedule *s, double alpha, double sigma)
 {
-	return strcmp(s->form->name, "ve") ? 1 : 1 / sqrt(alpha * alpha + sigma * sigma);
+	return strcmp(s->form->name, "ve") ? 1 : 1 / hypot(alpha * s->sigma_data, sigma);
 }
 
 double rd_schedule_start_scale(const struct rd_schedule *s, double sigma)

@@ -26,7 +26,7 @@ struct rd_form {
 	double (*t_of_u)(const struct rd_schedule *s, double u);   /* u in (0,1) to a "uniform" training time */
 };
 
-enum rd_betas { RD_BETAS_LINEAR, RD_BETAS_SCALED_LINEAR, RD_BETAS_COSINE };
+enum rd_betas { RD_BETAS_LINEAR, RD_BETAS_SCALED_LINEAR, RD_BETAS_COSINE, RD_BETAS_SIGMOID, RD_BETAS_EXP, RD_BETAS_LAPLACE };
 
 struct rd_schedule {
 	const struct rd_form *form;
@@ -34,6 +34,8 @@ struct rd_schedule {
 	double beta0, beta1;           /* vp, subvp */
 	int64_t n_train;               /* ddpm, and fm's scale of the network's time */
 	double *abar;                  /* ddpm: [n_train], owned */
+	bool log_time;                 /* ddpm: the network is fed ln(sigma/alpha)/4, as under ve */
+	double sigma_data;             /* ve: the network's input is x/sqrt(sigma_data^2 + sigma^2) */
 };
 
 /* The entry of a form by name; NULL for an unknown one. */
@@ -43,15 +45,25 @@ extern const char *const rd_form_names[]; /* NULL-terminated */
 /* A form with its usual numbers: ddpm linear 1e-4..0.02 of 1000; vp and subvp 0.1, 20; ve 0.002..80; fm. */
 int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e) RD_MUST;
 
-/* ddpm from betas by kind, or from trained betas (n values); zero_snr rescales them to alpha_T = 0 (arXiv 2305.08891). */
-int rd_schedule_init_ddpm(struct rd_schedule *s, enum rd_betas kind, double beta_start, double beta_end, int64_t n_train,
-                          const double *trained, bool zero_snr, struct rd_err *e) RD_MUST;
+/* What makes a ddpm schedule: betas by kind between start and end (linear, scaled_linear, sigmoid) or from a formula of
+ * alpha_bar (cosine, exp, laplace), or trained betas (n_train values); zero_snr rescales them to alpha_T = 0 (arXiv
+ * 2305.08891), and then last_abar, if not 0, stands in for alpha_T^2. */
+struct rd_betas_opts {
+	enum rd_betas kind;
+	double start, end;
+	int64_t n_train;
+	const double *trained;
+	bool zero_snr;
+	double last_abar;
+};
+int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, struct rd_err *e) RD_MUST;
 void rd_schedule_free(struct rd_schedule *s);
 
 static inline double rd_alpha(const struct rd_schedule *s, double t) { return s->form->alpha(s, t); }
 static inline double rd_sigma(const struct rd_schedule *s, double t) { return s->form->sigma(s, t); }
 
-/* The factor on the network's input: 1, and 1/sqrt(1 + sigma^2) under ve, so that the network always sees unit scale. */
+/* The factor on the network's input: 1, and 1/sqrt(sigma_data^2 + sigma^2) under ve, so that the network always sees unit
+ * scale. */
 double rd_schedule_input_scale(const struct rd_schedule *s, double alpha, double sigma);
 
 /* x at the start of the ODE is this times the noise: 1 where x_T is the noise itself (ddpm, vp, subvp, fm), sigma under ve. */

@@ -5,31 +5,25 @@
 #include <string.h>
 
 #include "lib/base/size.h"
-#include "lib/ode/lincomb.h"
+#include "lib/ode/solver_impl.h"
+#include "lib/ode/weights.h"
 
-const char *const rd_solver_names[] = {"ddim", "euler", "heun", "dpm++2m", NULL};
+#define SHORT_RUN 15 /* runs of fewer steps end in lower orders */
 
-struct rd_ode {
-	struct rd_lincomb lin;
-	void *x0, *eps, *old_x0, *tmp, *eps2; /* samples */
-};
-
-struct walk {
-	struct rd_ode *o;
-	const struct rd_grid *g;
-	void *x;
-	rd_denoise_fn denoise;
-	void *ctx;
-};
-
-int rd_solver_nfe(enum rd_solver s, const struct rd_grid *g)
+int rd_solver_nfe(const struct rd_solver *s, const struct rd_grid *g)
 {
-	int n = g->steps;
+	int n = 0;
 
-	if (s == RD_SOLVER_HEUN)
-		for (int k = 0; k < g->steps; k++)
-			n += g->to[k].sigma > 0 && g->from[k].alpha > 0;
+	for (int k = 0; k < g->steps; k++)
+		n += s->family == RD_HEUN || s->family == RD_RK4 ? rd_rk_evaluations(s, &g->from[k], &g->to[k]) : 1;
 	return n;
+}
+
+static void **buffer(struct rd_ode *o, size_t i)
+{
+	void **b[] = {&o->x0, &o->eps, &o->tmp, &o->base};
+
+	return i < RD_N_HISTORY ? &o->history[i] : i - RD_N_HISTORY < sizeof b / sizeof *b ? b[i - RD_N_HISTORY] : NULL;
 }
 
 int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *dev, struct rd_dims d, struct rd_err *e)
@@ -43,9 +37,8 @@ int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *
 		return rc;
 	o = p;
 	rc = rd_lincomb_init(&o->lin, be, dev, d, e);
-	void **bufs[] = {&o->x0, &o->eps, &o->old_x0, &o->tmp, &o->eps2};
-	for (size_t i = 0; i < sizeof bufs / sizeof *bufs && !rc; i++)
-		rc = be->alloc(dev, bufs[i], be->sample_bytes(d), e);
+	for (size_t i = 0; buffer(o, i) && !rc; i++)
+		rc = be->alloc(dev, buffer(o, i), be->sample_bytes(d), e);
 	if (rc)
 		rd_ode_free(o);
 	else
@@ -57,15 +50,16 @@ void rd_ode_free(struct rd_ode *o)
 {
 	if (!o)
 		return;
-	void *bufs[] = {o->x0, o->eps, o->old_x0, o->tmp, o->eps2};
-	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
-		if (bufs[i])
-			o->lin.be->release(o->lin.dev, bufs[i]);
+	for (size_t i = 0; buffer(o, i); i++)
+		if (*buffer(o, i))
+			o->lin.be->release(o->lin.dev, *buffer(o, i));
 	rd_lincomb_free(&o->lin);
 	free(o);
 }
 
-static int ddim_step(struct walk *r, int k, struct rd_err *e)
+/* --- first order ---------------------------------------------------------------------------------------------------- */
+
+int rd_ddim_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *t = &r->g->to[k];
 
@@ -73,71 +67,211 @@ static int ddim_step(struct walk *r, int k, struct rd_err *e)
 }
 
 /* y_t = y_s + (n_t - n_s) eps; where alpha_s is 0, y is not there and the step is ddim's. */
-static int euler_step(struct walk *r, int k, struct rd_err *e)
+static int euler_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
 	if (!(s->alpha > 0))
-		return ddim_step(r, k, e);
+		return rd_ddim_step(r, k, e);
 	return rd_lincomb(&r->o->lin, t->alpha / s->alpha, r->x, t->sigma - t->alpha * s->sigma / s->alpha, r->o->eps, r->x, e);
 }
 
-/* y_t = y_s + (n_t - n_s)(eps_s + eps_t)/2 with eps_t at the end of Euler's step. */
-static int heun_step(struct walk *r, int k, struct rd_err *e)
-{
-	struct rd_ode *o = r->o;
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
-	double slope;
-	int rc;
+/* --- exponential integrators ---------------------------------------------------------------------------------------- */
 
-	if (!(t->sigma > 0) || !(s->alpha > 0))
-		return euler_step(r, k, e);
-	slope = t->sigma - t->alpha * s->sigma / s->alpha;
-	rc = rd_lincomb(&o->lin, t->alpha / s->alpha, r->x, slope, o->eps, o->tmp, e);
-	if (!rc)
-		rc = r->denoise(r->ctx, t, o->tmp, o->old_x0, o->eps2, e);
-	if (!rc)
-		rc = rd_lincomb(&o->lin, 0.5, o->eps, 0.5, o->eps2, o->eps2, e);
-	return rc ? rc : rd_lincomb(&o->lin, t->alpha / s->alpha, r->x, slope, o->eps2, r->x, e);
+static bool finite_lambda(const struct rd_node *n)
+{
+	return n->alpha > 0 && n->sigma > 0;
 }
 
-/* x_t = sigma_t/sigma_s x + alpha_t (1 - exp(-h)) D with h = lambda_t - lambda_s, D = x0 + (x0 - x0')/(2 r), r = h'/h. */
-static int dpmpp2m_step(struct walk *r, int k, struct rd_err *e)
+/* Nodes of step k and before it that its weights may look at: s[0] .. s[n - 1]. */
+static int nodes_behind(const struct rd_walk *r, int k, const struct rd_node **s)
+{
+	int n = 0;
+
+	while (n < RD_MAX_ORDER && k - n >= 0 && finite_lambda(&r->g->from[k - n])) {
+		s[n] = &r->g->from[k - n];
+		n++;
+	}
+	return n;
+}
+
+static int at_most(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* out = w.x x + sum of w.m[i] history[i] */
+static int apply(struct rd_walk *r, const struct rd_weights *w, const void *x, void *out, struct rd_err *e)
 {
 	struct rd_ode *o = r->o;
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k], *q = k ? &r->g->from[k - 1] : NULL;
-	double ratio = t->alpha > 0 ? t->sigma * s->alpha / (t->alpha * s->sigma) : 1; /* exp(-h) */
-	const void *d = o->x0;
-	int rc = 0;
+	int rc = rd_lincomb(&o->lin, w->x, x, w->m[0], o->history[0], out, e);
 
-	if (q && q->alpha > 0 && t->sigma > 0) {
-		double h = -log(ratio), hq = log(s->alpha / s->sigma) - log(q->alpha / q->sigma), w = h / (2 * hq);
-
-		rc = rd_lincomb(&o->lin, 1 + w, o->x0, -w, o->old_x0, o->tmp, e);
-		d = o->tmp;
-	}
-	if (!rc)
-		rc = rd_lincomb(&o->lin, t->sigma / s->sigma, r->x, t->alpha * (1 - ratio), d, r->x, e);
-	if (!rc) { /* this step's x0 is the next one's history */
-		void *swap = o->old_x0;
-
-		o->old_x0 = o->x0;
-		o->x0 = swap;
-	}
+	for (int i = 1; i < w->n && !rc; i++)
+		if (w->m[i] != 0)
+			rc = rd_lincomb(&o->lin, 1, out, w->m[i], o->history[i], out, e);
 	return rc;
 }
 
-static int (*const steps[])(struct walk *r, int k, struct rd_err *e) = {
-	[RD_SOLVER_DDIM] = ddim_step,
-	[RD_SOLVER_EULER] = euler_step,
-	[RD_SOLVER_HEUN] = heun_step,
-	[RD_SOLVER_DPMPP2M] = dpmpp2m_step,
-};
+/* A step of order 1 in the solver's form; it needs no lambda at its end. */
+static int first_order_step(struct rd_walk *r, int k, struct rd_err *e)
+{
+	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
-int rd_ode_solve(struct rd_ode *o, enum rd_solver s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
+	if (!finite_lambda(s))
+		return rd_ddim_step(r, k, e);
+	if (!r->s->data)
+		return euler_step(r, k, e);
+	return rd_lincomb(&r->o->lin, t->sigma / s->sigma, r->x, t->alpha - s->alpha * t->sigma / s->sigma, r->o->x0, r->x, e);
+}
+
+/* The step's output becomes the newest of the history. */
+static void remember(struct rd_walk *r)
+{
+	struct rd_ode *o = r->o;
+	void **now = r->s->data ? &o->x0 : &o->eps, *oldest = o->history[RD_N_HISTORY - 1];
+
+	memmove(o->history + 1, o->history, (RD_N_HISTORY - 1) * sizeof *o->history);
+	o->history[0] = *now;
+	*now = oldest;
+}
+
+/* The order of multistep step k, with `behind` nodes to look at. */
+static int multistep_order(const struct rd_walk *r, int k, int behind)
+{
+	const struct rd_solver *s = r->s;
+	int left = r->g->steps - k;
+	bool lowered = !s->high_order_final && r->g->steps < SHORT_RUN;
+
+	if (!finite_lambda(&r->g->to[k]) || (left == 1 && (lowered || s->euler_at_final)))
+		return 1;
+	return at_most(at_most(s->order, behind), left == 2 && lowered ? 2 : RD_MAX_ORDER);
+}
+
+/* dpm and deis, multistep. */
+static int multistep_step(struct rd_walk *r, int k, struct rd_err *e)
+{
+	const struct rd_node *s[RD_MAX_ORDER];
+	int order = multistep_order(r, k, nodes_behind(r, k, s)), rc;
+	struct rd_weights w;
+
+	if (order <= 1) {
+		rc = first_order_step(r, k, e);
+		remember(r);
+		return rc;
+	}
+	if (r->s->family == RD_DEIS)
+		rd_deis_weights(&w, order, &r->g->to[k], s);
+	else
+		rd_dpm_weights(&w, r->s, order, &r->g->to[k], s);
+	remember(r);
+	return apply(r, &w, r->x, r->x, e);
+}
+
+/* The place of step k in its cycle 1, 2 .. order; what is left over at the end of a run makes shorter cycles, and the last
+ * step is of order 1 where it ends at sigma = 0. */
+static int singlestep_order(const struct rd_walk *r, int k)
+{
+	int order = r->s->order, steps = r->g->steps, left = steps - k, place = k % order + 1;
+	bool to_data = !finite_lambda(&r->g->to[steps - 1]), lowered = to_data || !r->s->high_order_final || steps % order;
+
+	if (lowered && order == 3 && steps % 3 == 0 && left <= 3)
+		return left == 2 ? 2 : 1; /* 1, 2 and 1 */
+	if (left == 1 && ((lowered && order == 2) || to_data))
+		return 1;
+	return place;
+}
+
+static int singlestep_step(struct rd_walk *r, int k, struct rd_err *e)
+{
+	const struct rd_node *s[RD_MAX_ORDER];
+	int behind = nodes_behind(r, k, s), order = at_most(singlestep_order(r, k), r->order + 1), rc;
+	struct rd_weights w;
+
+	if (order == 1 || !finite_lambda(&r->g->to[k])) {
+		rc = rd_lincomb(&r->o->lin, 1, r->x, 0, NULL, r->o->base, e);
+		if (!rc)
+			rc = first_order_step(r, k, e);
+		r->order = behind > 0; /* a cycle begins only where lambda is finite */
+		remember(r);
+		return rc;
+	}
+	rd_dpm_weights(&w, r->s, order, &r->g->to[k], s);
+	r->order = order;
+	remember(r);
+	return apply(r, &w, r->o->base, r->x, e);
+}
+
+static bool corrected(const struct rd_walk *r, int k)
+{
+	for (int i = 0; i < r->s->n_uncorrected; i++)
+		if (r->s->uncorrected[i] == k - 1)
+			return false;
+	return k > 0 && finite_lambda(&r->g->from[k - 1]) && finite_lambda(&r->g->from[k]);
+}
+
+/* The step before, done again now that the output at its end is known (history[0], after remember). */
+static int correct(struct rd_walk *r, int k, struct rd_err *e)
+{
+	const struct rd_node *s[RD_MAX_ORDER];
+	int behind = nodes_behind(r, k - 1, s);
+	struct rd_weights w;
+
+	rd_unipc_correct(&w, r->s, at_most(r->order, behind), &r->g->from[k], s);
+	return apply(r, &w, r->o->base, r->x, e);
+}
+
+static int unipc_step(struct rd_walk *r, int k, struct rd_err *e)
+{
+	struct rd_ode *o = r->o;
+	const struct rd_node *s[RD_MAX_ORDER], *t = &r->g->to[k];
+	int behind = nodes_behind(r, k, s), left = r->g->steps - k, order, rc = 0;
+	void *x0 = o->x0, *eps = o->eps;
+	struct rd_weights w;
+
+	order = at_most(r->s->order, k + 1);
+	if (!r->s->high_order_final)
+		order = at_most(order, left);
+	remember(r);
+	if (corrected(r, k))
+		rc = correct(r, k, e);
+	if (!rc)
+		rc = rd_lincomb(&o->lin, 1, r->x, 0, NULL, o->base, e);
+	r->order = order = at_most(order, behind);
+	if (rc)
+		return rc;
+	if (order < 1) /* from alpha = 0: x is x0 and eps together, and the output not in the history's form alone */
+		return rd_lincomb(&o->lin, t->alpha, x0, t->sigma, eps, r->x, e);
+	if (!finite_lambda(t)) {
+		w = (struct rd_weights){.n = 1};
+		w.x = r->s->data ? t->sigma / s[0]->sigma : t->alpha / s[0]->alpha;
+		w.m[0] = r->s->data ? t->alpha - s[0]->alpha * w.x : t->sigma - s[0]->sigma * w.x;
+	} else {
+		rd_unipc_predict(&w, r->s, order, t, s);
+	}
+	return apply(r, &w, r->x, r->x, e);
+}
+
+/* -------------------------------------------------------------------------------------------------------------------- */
+
+typedef int (*step_fn)(struct rd_walk *r, int k, struct rd_err *e);
+
+static step_fn step_of(const struct rd_solver *s)
+{
+	switch (s->family) {
+	case RD_DDIM: return rd_ddim_step;
+	case RD_EULER: return euler_step;
+	case RD_HEUN:
+	case RD_RK4: return rd_rk_step;
+	case RD_UNIPC: return unipc_step;
+	default: return s->singlestep && s->order > 1 ? singlestep_step : multistep_step;
+	}
+}
+
+int rd_ode_solve(struct rd_ode *o, const struct rd_solver *s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
                  rd_observe_fn observe, void *ctx, struct rd_err *e)
 {
-	struct walk r = {.o = o, .g = g, .x = x, .denoise = denoise, .ctx = ctx};
+	struct rd_walk r = {.o = o, .s = s, .g = g, .x = x, .denoise = denoise, .ctx = ctx};
+	step_fn step = step_of(s);
 	int rc = 0;
 
 	for (int k = 0; k < g->steps && !rc; k++) {
@@ -145,7 +279,7 @@ int rd_ode_solve(struct rd_ode *o, enum rd_solver s, const struct rd_grid *g, vo
 		if (!rc && observe)
 			rc = observe(ctx, k, &g->from[k], x, o->x0, o->eps, e);
 		if (!rc)
-			rc = steps[s](&r, k, e);
+			rc = step(&r, k, e);
 	}
 	if (!rc && observe)
 		rc = observe(ctx, g->steps, &g->to[g->steps - 1], x, NULL, NULL, e);

@@ -1,22 +1,53 @@
 /* Solvers of the probability-flow ODE. A solver sees x, (alpha, sigma) and a function that returns (x0, eps); it knows
- * neither the form nor the prediction type.
+ * neither the form nor the prediction type. With lambda = ln(alpha/sigma), n = sigma/alpha, y = x/alpha:
  *
- *   ddim     x_t = alpha_t x0 + sigma_t eps: exact for a first-order ODE, order 1 (arXiv 2010.02502)
- *   euler    Euler's rule on y = x/alpha against n = sigma/alpha: the same step as ddim in exact arithmetic, computed from y
- *   heun     the trapezoidal rule on the same axes, order 2, two evaluations a step, the last step to sigma = 0 is Euler's
- *   dpm++2m  DPM-Solver++(2M), order 2 on log-SNR, one evaluation a step (arXiv 2211.01095); first step and a step to
- *            sigma = 0 are of order 1 */
+ *   ddim    x_t = alpha_t x0 + sigma_t eps: exact for a first-order ODE, order 1 (arXiv 2010.02502)
+ *   euler   Euler's rule on y against n: the same step in exact arithmetic, computed from y
+ *   heun    the trapezoidal rule, order 2, two evaluations a step but for a last one to sigma = 0; on y against n, or (data)
+ *           on x/sigma against alpha/sigma, or (velocity) on x against sigma where alpha = 1 - sigma
+ *   rk4     the classic Runge-Kutta rule, order 4, four evaluations a step; on the first two of these
+ *   dpm     DPM-Solver, orders 1 to 3: exponential integrators in lambda of the noise form (arXiv 2206.00927) or, as
+ *           dpm++, of the data form (arXiv 2211.01095); multistep, or singlestep in cycles of `order` evaluations
+ *   deis    y against n with eps interpolated in ln n over the last `order` nodes (arXiv 2204.13902, log-rho)
+ *   unipc   DPM-Solver's step corrected once the next evaluation is known (arXiv 2302.04867)
+ *
+ * Wherever lambda is infinite (from alpha = 0, to sigma = 0) a step is of order 1, and nodes beyond are no history. */
 #ifndef RD_LIB_ODE_SOLVER_H
 #define RD_LIB_ODE_SOLVER_H
 
 #include "kernels/kernels.h"
 #include "lib/ode/grid.h"
 
-enum rd_solver { RD_SOLVER_DDIM, RD_SOLVER_EULER, RD_SOLVER_HEUN, RD_SOLVER_DPMPP2M };
+enum rd_solver_family { RD_DDIM, RD_EULER, RD_HEUN, RD_RK4, RD_DPM, RD_DEIS, RD_UNIPC };
+enum rd_solver_type { RD_TYPE_DEFAULT, RD_TYPE_MIDPOINT, RD_TYPE_HEUN, RD_TYPE_BH1, RD_TYPE_BH2, RD_TYPE_NOISE, RD_TYPE_DATA,
+                      RD_TYPE_VELOCITY };
+#define RD_MAX_ORDER 3
+#define RD_MAX_UNCORRECTED 64
+
+struct rd_solver {
+	enum rd_solver_family family;
+	int order;                  /* dpm, deis, unipc */
+	bool data;                  /* dpm, unipc: the history is of x0, not of eps */
+	bool singlestep;            /* dpm */
+	enum rd_solver_type type;   /* dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise, data or (heun) velocity; the first is the default */
+	bool high_order_final;      /* the last steps of a run of fewer than 15 are not lowered to orders 2 and 1 */
+	bool euler_at_final;        /* dpm multistep: the last step is of order 1 however many there are */
+	int n_uncorrected;          /* unipc: steps (from 0) whose result stays as predicted */
+	int uncorrected[RD_MAX_UNCORRECTED];
+};
+
+/* Solvers by name: ddim, euler, heun, dpm1, dpm2m, ... NULL-terminated; rd_solver_named takes an index of it. */
 extern const char *const rd_solver_names[];
+struct rd_solver rd_solver_named(int i);
+extern const char *const rd_solver_type_names[]; /* index is enum rd_solver_type */
+/* The name under which a solver is known; and its type where it is not the family's default, else NULL. */
+const char *rd_solver_name(const struct rd_solver *s);
+const char *rd_solver_type_name(const struct rd_solver *s);
+/* RD_EUSAGE where the family has no such type. */
+int rd_solver_set_type(struct rd_solver *s, enum rd_solver_type type, struct rd_err *e) RD_MUST;
 
 /* Network evaluations that a run takes (before guidance doubles them). */
-int rd_solver_nfe(enum rd_solver s, const struct rd_grid *g);
+int rd_solver_nfe(const struct rd_solver *s, const struct rd_grid *g);
 
 /* x0 and eps (device buffers of the solver's dims) at x under node; called in the order of the steps. */
 typedef int (*rd_denoise_fn)(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e);
@@ -32,7 +63,7 @@ int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *
 void rd_ode_free(struct rd_ode *o);
 
 /* Integrates the device buffer x in place over the grid. observe may be NULL. */
-int rd_ode_solve(struct rd_ode *o, enum rd_solver s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
+int rd_ode_solve(struct rd_ode *o, const struct rd_solver *s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
                  rd_observe_fn observe, void *ctx, struct rd_err *e) RD_MUST;
 
 #endif

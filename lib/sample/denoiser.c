@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/model/query.h"
 #include "lib/ode/lincomb.h"
 
 struct rd_denoiser {
@@ -19,7 +20,8 @@ struct rd_denoiser {
 	void *f_null;             /* device sample: the unconditional output */
 	struct rd_lincomb lin;
 	int32_t *label, *null;    /* device [n] */
-	int32_t *host;            /* [n] null classes */
+	int32_t *null_host;       /* [n] null classes */
+	float *host;              /* analytic models: [n, dim] */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -39,6 +41,21 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 	return RD_OK;
 }
 
+/* What an analytic model needs: a batch on the host. */
+static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
+{
+	void *p;
+	int rc;
+
+	d->d = (struct rd_dims){batch, d->m->net.sample.d[0], 1, 1};
+	rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
+	if (!rc)
+		rc = rd_alloc(&p, (size_t)rd_dims_elems(d->d), sizeof *d->host, "denoiser", e);
+	if (!rc)
+		d->host = p;
+	return rc;
+}
+
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
@@ -53,16 +70,16 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
 	if (!rc)
-		rc = rd_alloc(&p, n, sizeof *d->host, "denoiser", e);
+		rc = rd_alloc(&p, n, sizeof *d->null_host, "denoiser", e);
 	if (!rc) {
-		d->host = p;
+		d->null_host = p;
 		for (size_t i = 0; i < n; i++)
-			d->host[i] = (int32_t)d->o.null_class;
+			d->null_host[i] = (int32_t)d->o.null_class;
 	}
 	for (int i = 0; i < 2 && !rc; i++) {
-		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->host, e);
+		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->null_host, e);
 		if (!rc)
-			rc = d->be->put(d->dev, *label[i], d->host, n * sizeof *d->host, e);
+			rc = d->be->put(d->dev, *label[i], d->null_host, n * sizeof *d->null_host, e);
 	}
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
@@ -83,6 +100,14 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	d->dev = dev;
 	d->o = *o;
 	rc = check_options(d, e);
+	if (!rc && m->analytic) {
+		rc = alloc_analytic(d, batch, e);
+		if (rc)
+			rd_denoiser_free(d);
+		else
+			*out = d;
+		return rc;
+	}
 	if (!rc)
 		rc = rd_net_build(&m->net, batch, &d->g, e);
 	if (!rc) {
@@ -108,6 +133,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 			d->be->release(d->dev, dev_bufs[i]);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
+	free(d->null_host);
 	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
@@ -128,17 +154,16 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
 			               d->m->dir, (long long)d->m->net.classes - 1);
-	return d->be->put(d->dev, d->label, label ? label : d->host, (size_t)d->d.n * sizeof *label, e);
+	return d->be->put(d->dev, d->label, label ? label : d->null_host, (size_t)d->d.n * sizeof *label, e);
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
-static int forward(struct rd_denoiser *d, const struct rd_node *node, const void *x, const int32_t *label, struct rd_err *e)
+static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *x, const int32_t *label, struct rd_err *e)
 {
-	double scale = rd_schedule_input_scale(&d->m->scheduler.schedule, node->alpha, node->sigma);
-	int rc = rd_lincomb(&d->lin, scale, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
+	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
 	if (!rc)
-		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), node->net_t * d->m->net.time_scale, e);
+		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), q->net_t, e);
 	if (!rc && d->g->label != RD_NONE)
 		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
@@ -156,27 +181,51 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	return rc ? rc : rd_lincomb(&d->lin, a, out, 0, NULL, out, e);
 }
 
+/* x0 in closed form, in double precision on the host; eps from it. */
+static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	int rc = d->be->sample_export(d->dev, d->d, x, d->host, e);
+
+	if (rc)
+		return rc;
+	rd_posterior_mean(d->m->analytic, n->alpha, n->sigma, (size_t)d->d.n, d->host, d->host);
+	rc = d->be->sample_import(d->dev, d->d, d->host, x0, e);
+	return rc ? rc : rd_lincomb(&d->lin, 1 / n->sigma, x, -n->alpha / n->sigma, x0, eps, e);
+}
+
+static int clip(struct rd_denoiser *d, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	int rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
+
+	if (!rc && d->o.clip_eps && node->sigma > 0)
+		rc = rd_lincomb(&d->lin, 1 / node->sigma, x, -node->alpha / node->sigma, x0, eps, e);
+	return rc;
+}
+
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	struct rd_denoiser *d = ctx;
-	void *f = rd_exec_value(d->x, d->g->y);
-	struct rd_pred_coef c;
-	int rc = rd_pred_coef(d->m->scheduler.pred, node->alpha, node->sigma, &c, e);
+	struct rd_query q;
+	void *f;
+	int rc = rd_model_query(d->m, node, &q, e);
 
+	if (!rc && d->m->analytic) {
+		rc = analytic_eval(d, node, x, x0, eps, e);
+		return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
+	}
+	f = rd_exec_value(d->x, d->g->y);
 	if (!rc && d->o.guidance != 1) {
-		rc = forward(d, node, x, d->null, e);
+		rc = forward(d, &q, x, d->null, e);
 		if (!rc)
 			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
-		rc = forward(d, node, x, d->label, e);
+		rc = forward(d, &q, x, d->label, e);
 	if (!rc && d->o.guidance != 1)
 		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)
-		rc = affine(d, c.x0_x, x, c.x0_f, f, x0, e);
+		rc = affine(d, q.c.x0_x, x, q.c.x0_f, f, x0, e);
 	if (!rc)
-		rc = affine(d, c.eps_x, x, c.eps_f, f, eps, e);
-	if (!rc && d->o.clip)
-		rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
-	return rc;
+		rc = affine(d, q.c.eps_x, x, q.c.eps_f, f, eps, e);
+	return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
 }

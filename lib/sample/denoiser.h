@@ -10,7 +10,8 @@ struct rd_denoiser;
 struct rd_denoiser_opts {
 	double guidance;     /* W: F_null + W (F - F_null); 1: one evaluation, no null class needed */
 	int64_t null_class;  /* -1: what the model records */
-	bool clip;           /* clamp x0 to +-clip_range (eps is left as predicted, as DDIMScheduler does) */
+	bool clip;           /* clamp x0 to +-clip_range; eps is left as predicted, as DDIMScheduler does, */
+	bool clip_eps;       /* or, with this, becomes that of the clamped x0 */
 	double clip_range;
 };
 

@@ -5,6 +5,7 @@
 
 #include "lib/base/size.h"
 #include "lib/graph/routine.h"
+#include "lib/model/query.h"
 
 struct rd_sampler {
 	const struct rd_model *m;
@@ -29,18 +30,22 @@ struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool ho
 	return (struct rd_sampler_opts){
 		.solver = s->solver,
 		.grid = s->grid,
-		.denoise = {.guidance = 1, .null_class = -1, .clip = honour_clip && s->clip, .clip_range = s->clip_range},
+		.denoise = {.guidance = 1, .null_class = -1, .clip = honour_clip && s->clip, .clip_eps = s->clip_eps,
+		            .clip_range = s->clip_range},
 		.batch = 64,
 	};
 }
 
 static int check_nodes(const struct rd_sampler *s, struct rd_err *e)
 {
-	struct rd_pred_coef c;
+	struct rd_query q;
 	int rc = 0;
 
+	if (s->o.solver.type == RD_TYPE_VELOCITY && strcmp(s->m->scheduler.schedule.form->name, "fm"))
+		return rd_fail(e, RD_EUSAGE, "solver type velocity: for the form fm, this model's is %s",
+		               s->m->scheduler.schedule.form->name);
 	for (int k = 0; k < s->grid.steps && !rc; k++)
-		rc = rd_pred_coef(s->m->scheduler.pred, s->grid.from[k].alpha, s->grid.from[k].sigma, &c, e);
+		rc = rd_model_query(s->m, &s->grid.from[k], &q, e);
 	return rc;
 }
 
@@ -61,8 +66,10 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->o = *o;
 	s->solve = (struct rd_routine){.be = be, .dev = dev};
 	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &o->grid, e);
-	if (!rc)
+	if (!rc) {
+		s->grid.start_scale = rd_model_start_scale(m, &o->grid, &s->grid.from[0]);
 		rc = check_nodes(s, e);
+	}
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;
@@ -104,7 +111,7 @@ const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s)
 
 int rd_sampler_nfe(const struct rd_sampler *s)
 {
-	return rd_solver_nfe(s->o.solver, &s->grid) * (s->o.denoise.guidance == 1 ? 1 : 2);
+	return rd_solver_nfe(&s->o.solver, &s->grid) * (s->o.denoise.guidance == 1 ? 1 : 2);
 }
 
 /* The device side for n images at once; made on the first run and again only for more images than that. */
@@ -175,23 +182,25 @@ static int solve(void *ctx, struct rd_err *e)
 {
 	struct rd_sampler *s = ctx;
 
-	return rd_ode_solve(s->ode, s->o.solver, &s->grid, s->x, eval, s->rec ? observe : NULL, s, e);
+	return rd_ode_solve(s->ode, &s->o.solver, &s->grid, s->x, eval, s->rec ? observe : NULL, s, e);
 }
 
 /* Evaluations that are recorded together: a device keeps some hundred launches for each. */
 #define MAX_RECORDED 100
 
-/* The steps are the same for every batch, unless somebody looks at what lies between them. */
+/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, or somebody who looks
+ * at what lies between. */
 static int solve_batch(struct rd_sampler *s, struct rd_err *e)
 {
-	return s->rec || rd_sampler_nfe(s) > MAX_RECORDED ? solve(s, e) : rd_routine_run(&s->solve, solve, s, e);
+	if (s->rec || s->m->analytic || rd_sampler_nfe(s) > MAX_RECORDED)
+		return solve(s, e);
+	return rd_routine_run(&s->solve, solve, s, e);
 }
 
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
 	struct rd_dims d;
-	double scale = rd_schedule_start_scale(&s->m->scheduler.schedule, s->grid.from[0].sigma);
 	size_t dim, used;
 	int rc = make_device_side(s, n, e);
 
@@ -201,7 +210,7 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	dim = (size_t)(d.c * d.h * d.w);
 	used = (size_t)n * dim;
 	for (size_t i = 0; i < used; i++)
-		s->host[i] = (float)scale * noise[i];
+		s->host[i] = (float)s->grid.start_scale * noise[i];
 	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
 	for (int64_t i = 0; i < s->n; i++)
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
@@ -234,12 +243,14 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
 	const struct rd_node *start = &s->grid.from[0];
 
-	json_object_set_new(meta, "solver", json_string(rd_solver_names[s->o.solver]));
+	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
+	if (rd_solver_type_name(&s->o.solver))
+		json_object_set_new(meta, "solver_type", json_string(rd_solver_type_name(&s->o.solver)));
 	json_object_set_new(meta, "steps", json_integer(s->grid.steps));
 	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
 	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
-	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha, "sigma",
-	                                             start->sigma));
+	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
+	                                             "sigma", start->sigma, "scale", s->grid.start_scale));
 }

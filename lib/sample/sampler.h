@@ -7,7 +7,7 @@
 struct rd_sampler;
 
 struct rd_sampler_opts {
-	enum rd_solver solver;
+	struct rd_solver solver;
 	struct rd_grid_opts grid;
 	struct rd_denoiser_opts denoise;
 	int64_t batch;       /* images computed at once */

@@ -141,6 +141,8 @@ static void noise_to_eps(struct rd_dataset *d, const struct rd_model *m)
 		sigma = json_number_value(json_object_get(start, "sigma"));
 	}
 	scale = rd_schedule_start_scale(s, sigma) / sigma;
+	if (json_number_value(json_object_get(start, "scale")) > 0)
+		scale = json_number_value(json_object_get(start, "scale")) / sigma;
 	for (size_t i = 0; i < n; i++)
 		d->eps[i] = (float)(scale * (double)d->eps[i] - alpha / sigma * (double)d->sample[i]);
 }

@@ -181,7 +181,7 @@ static void network(const struct bench *b, const char *name, const struct rd_mod
 	BENCH_OK(rd_net_build(&m->net, batch, &g, &e), &e);
 	flops = graph_flops(g);
 	rd_graph_free(g);
-	so.solver = RD_SOLVER_DDIM;
+	so.solver = (struct rd_solver){.family = RD_DDIM};
 	so.grid = (struct rd_grid_opts){.steps = 1};
 	so.batch = batch;
 	BENCH_OK(rd_sampler_new(&j.s, m, b->be, b->dev, &so, &e), &e);

@@ -1,7 +1,7 @@
 #!/bin/bash
+# shellcheck disable=SC2154 # build: by common.sh
 # tests/gpu/bench.sh BUILD: training and sampling on the device in each precision, beside PyTorch where it is there.
 set -u
-# shellcheck disable=SC2154 # build: by common.sh
 # shellcheck source=tests/gpu/common.sh
 . "$(dirname "$0")/common.sh"
 dir=$(mktemp -d) || exit 2

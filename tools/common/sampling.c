@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "lib/model/query.h"
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
-	*a = (struct rd_sampling_args){.solver = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
+	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
 }
 
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
@@ -12,11 +14,13 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	switch (opt) {
 	case 'm': a->model = optarg; break;
 	case RD_OPT_SOLVER: a->solver = rd_opt_choice("--solver", optarg, rd_solver_names); break;
+	case RD_OPT_SOLVER_TYPE: a->solver_type = rd_opt_choice("--solver-type", optarg, rd_solver_type_names); break;
 	case RD_OPT_STEPS: a->steps = (int)rd_opt_int("--steps", optarg, 1, 100000); break;
 	case RD_OPT_SPACING: a->spacing = rd_opt_choice("--spacing", optarg, rd_spacing_names); break;
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
+	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;
@@ -33,7 +37,7 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 
 	o.grid.steps = a->steps;
 	if (a->solver >= 0)
-		o.solver = (enum rd_solver)a->solver;
+		o.solver = rd_solver_named(a->solver);
 	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
 		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
@@ -58,19 +62,32 @@ static void warn_start(const struct rd_sampling *s)
 		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
 }
 
+/* What a config asks for that an ODE has not. DDPMScheduler is the usual case, and is told only to those who ask. */
+static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *solver)
+{
+	const struct rd_scheduler *c = &s->model.scheduler;
+
+	if (!c->ignored[0])
+		return;
+	if (!strcmp(c->class_name, "DDPMScheduler"))
+		rd_info("%s: %s is left out: the ODE is solved by %s", c->class_name, c->ignored, rd_solver_name(solver));
+	else
+		rd_warn("%s: %s: left out, the ODE is solved by %s", c->class_name, c->ignored, rd_solver_name(solver));
+}
+
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
 {
 	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (rc || !a->scheduler)
-		return rc;
-	rc = rd_scheduler_load(&other, a->scheduler, e);
-	if (rc)
-		return rc;
-	rd_scheduler_free(&s->model.scheduler);
-	s->model.scheduler = other;
-	return RD_OK;
+	if (!rc && a->scheduler) {
+		rc = rd_scheduler_load(&other, a->scheduler, e);
+		if (!rc) {
+			rd_scheduler_free(&s->model.scheduler);
+			s->model.scheduler = other;
+		}
+	}
+	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
@@ -88,16 +105,20 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	if (!rc) {
 		s->batch = c->batch ? c->batch : 64;
 		o = sampler_opts(a, &s->model.scheduler, clip_default);
-		rc = rd_sampler_new(&s->sampler, &s->model, s->be, s->dev, &o, e);
+		if (a->solver_type >= 0)
+			rc = rd_solver_set_type(&o.solver, (enum rd_solver_type)a->solver_type, e);
 	}
+	if (!rc)
+		rc = rd_sampler_new(&s->sampler, &s->model, s->be, s->dev, &o, e);
 	if (rc) {
 		rd_sampling_close(s);
 		return rc;
 	}
 	warn_start(s);
+	tell_ignored(s, &o.solver);
 	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
-	        (long long)rd_graph_param_count(s->model.params), s->model.scheduler.schedule.form->name,
-	        rd_pred_names[s->model.scheduler.pred], rd_solver_names[o.solver], rd_sampler_nfe(s->sampler),
+	        (long long)(s->model.params ? rd_graph_param_count(s->model.params) : 0), s->model.scheduler.schedule.form->name,
+	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), rd_sampler_nfe(s->sampler),
 	        s->be->describe(s->dev));
 	return RD_OK;
 }

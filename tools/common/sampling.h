@@ -6,8 +6,8 @@
 #include "tools/common/common.h"
 
 struct rd_sampling_args {
-	const char *model, *scheduler;
-	int solver, spacing;  /* -1: as the scheduler's config says */
+	const char *model, *scheduler, *as;
+	int solver, solver_type, spacing;  /* -1: as the scheduler's config says */
 	int steps;
 	double guidance;
 	int64_t null_class;
@@ -15,23 +15,28 @@ struct rd_sampling_args {
 	double clip_range;    /* 0: as the config says */
 };
 
-enum { RD_OPT_SOLVER = 400, RD_OPT_STEPS, RD_OPT_SPACING, RD_OPT_GUIDANCE, RD_OPT_NULL_CLASS, RD_OPT_SCHEDULER, RD_OPT_CLIP,
+enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD_OPT_GUIDANCE, RD_OPT_NULL_CLASS, RD_OPT_SCHEDULER, RD_OPT_AS, RD_OPT_CLIP,
        RD_OPT_NO_CLIP };
 #define RD_SAMPLING_SHORT "m:"
 #define RD_SAMPLING_LONG \
 	{"model", required_argument, 0, 'm'}, {"solver", required_argument, 0, RD_OPT_SOLVER}, \
-	{"steps", required_argument, 0, RD_OPT_STEPS}, {"spacing", required_argument, 0, RD_OPT_SPACING}, \
+	{"solver-type", required_argument, 0, RD_OPT_SOLVER_TYPE}, {"steps", required_argument, 0, RD_OPT_STEPS}, {"spacing", required_argument, 0, RD_OPT_SPACING}, \
 	{"guidance", required_argument, 0, RD_OPT_GUIDANCE}, {"null-class", required_argument, 0, RD_OPT_NULL_CLASS}, \
-	{"scheduler", required_argument, 0, RD_OPT_SCHEDULER}, {"clip", optional_argument, 0, RD_OPT_CLIP}, \
+	{"scheduler", required_argument, 0, RD_OPT_SCHEDULER}, {"as", required_argument, 0, RD_OPT_AS}, {"clip", optional_argument, 0, RD_OPT_CLIP}, \
 	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}
 #define RD_SAMPLING_USAGE \
 	"  -m, --model MODEL    a model folder in diffusers' layout\n" \
-	"      --solver S       ddim, euler, heun or dpm++2m; default: the scheduler's own, else dpm++2m\n" \
+	"      --solver S       ddim, euler, heun, rk4, dpm1, dpm2m, dpm3m, dpm2s, dpm3s, dpm++1, dpm++2m, dpm++3m, dpm++2s,\n" \
+	"                       dpm++3s, deis1, deis2, deis3, unipc1, unipc2 or unipc3; default: the scheduler's own,\n" \
+	"                       else dpm++2m\n" \
+	"      --solver-type T  dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise or data; heun: velocity\n" \
 	"      --steps K        default 25\n" \
-	"      --spacing P      trailing, leading, linspace or karras; default: the scheduler's own, else trailing\n" \
+	"      --spacing P      trailing, leading, linspace, karras, exponential or beta; default: the scheduler's own,\n" \
+	"                       else trailing\n" \
 	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
 	"      --null-class K   the class that stands for none; default: what the model records\n" \
-	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n"
+	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n" \
+	"      --as FORM        sample the model under another form: ddpm, vp, subvp, ve or fm\n"
 
 void rd_sampling_init(struct rd_sampling_args *a);
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt); /* true where it was one of them */

@@ -7,8 +7,8 @@
  *   moons         two interleaving half circles of radius 1 (before scaling), noise 0.1. Component: upper 0, lower 1
  *   spiral        two arms of 1.5 turns, radius growing with the angle, noise 1/40 of the largest. Component: which arm
  *   rings         radii 1 : 2 : 3 : 4, equally dense along their lengths, noise 1/40. Component: from within */
-#ifndef RD_LIB_DATA_DENSITY_H
-#define RD_LIB_DATA_DENSITY_H
+#ifndef RD_LIB_DENSITY_DENSITY_H
+#define RD_LIB_DENSITY_DENSITY_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +20,11 @@ extern const char *const rd_density_names[]; /* NULL-terminated */
 /* NULL for an unknown name. */
 const struct rd_density *rd_density_find(const char *name);
 int rd_density_components(const struct rd_density *d);
+
+/* A density as a mixture of n equal isotropic gaussians of standard deviation *std, with centres xy[n][2]: exactly for
+ * 8gaussians (n a multiple of 8), closely for what lies along curves (n in the thousands). For checkerboard *std is 0 and
+ * xy[n][2] (n = 8) are the squares' lower left corners, *side their side; elsewhere *side is 0. */
+void rd_density_centres(const struct rd_density *d, size_t n, double *xy, double *std, double *side);
 
 /* Samples first .. first+n-1: xy[n][2], and component[n], which may be NULL. */
 void rd_density_sample(const struct rd_density *d, uint64_t seed, uint64_t first, size_t n, float *xy,

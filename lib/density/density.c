@@ -1,6 +1,7 @@
-#include "lib/data/density.h"
+#include "lib/density/density.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/rng.h"
@@ -148,4 +149,24 @@ void rd_density_sample(const struct rd_density *d, uint64_t seed, uint64_t first
 		if (component)
 			component[i] = c;
 	}
+}
+
+/* The whole numbers w at which one_of takes each of its values in turn; u and v in the middle of their intervals. */
+void rd_density_centres(const struct rd_density *d, size_t n, double *xy, double *std, double *side)
+{
+	bool board = d->place == place_checkerboard;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t parts = d->place == place_rings ? 10 : (size_t)d->n_components, part = i % parts, k = i / parts;
+		struct draw r = {.w = (uint32_t)(((uint64_t)part << 32) / parts + 1)};
+		double p[2];
+		int32_t c;
+
+		r.u = board ? 0 : ((double)k + 0.5) / ceil((double)n / (double)parts);
+		d->place(&r, p, &c);
+		xy[2 * i] = d->scale * p[0];
+		xy[2 * i + 1] = d->scale * p[1];
+	}
+	*std = d->scale * d->noise;
+	*side = board ? d->scale / 2 : 0;
 }

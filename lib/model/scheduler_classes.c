@@ -1,0 +1,274 @@
+/* The classes that are not of the DPM-Solver kin. Where a class has conventions of its own, lib/ode/grid.h says what they are. */
+#include <string.h>
+
+#include "formats/json.h"
+#include "lib/model/scheduler_impl.h"
+
+static const char *const three[] = {"epsilon", "sample", "v_prediction", NULL};
+
+/* DDPM and PNDM: ancestral sampling and PNDM's Runge-Kutta start are no ODE solvers of this suite; the form is taken, and
+ * the suite's own solver and spacing. */
+static void own_sampling(const struct rd_sched_ctx *x)
+{
+	x->s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
+	x->s->grid = (struct rd_grid_opts){.spacing = RD_SPACING_TRAILING};
+}
+
+int rd_sched_ddpm(const struct rd_sched_ctx *x)
+{
+	enum rd_spacing spacing;
+	int rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0});
+
+	if (!rc)
+		rc = rd_sched_prediction(x, three);
+	if (!rc)
+		rc = rd_sched_spacing(x, "leading", &spacing);
+	if (!rc)
+		rc = rd_sched_clip(x, true);
+	own_sampling(x);
+	rd_sched_ignore(x, "ancestral noise");
+	return rc;
+}
+
+int rd_sched_pndm(const struct rd_sched_ctx *x)
+{
+	static const char *const two[] = {"epsilon", "v_prediction", NULL};
+	enum rd_spacing spacing;
+	bool on;
+	int p, rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, false, 0});
+
+	if (!rc)
+		rc = rd_sched_choice(x, "prediction_type", "epsilon", two, &p);
+	if (!rc)
+		rc = rd_sched_spacing(x, "leading", &spacing);
+	if (!rc)
+		rc = rd_sched_bool(x, "skip_prk_steps", false, &on);
+	if (!rc)
+		rc = rd_sched_bool(x, "set_alpha_to_one", false, &on);
+	if (rc)
+		return rc;
+	x->s->pred.type = p ? RD_PRED_V : RD_PRED_EPSILON;
+	own_sampling(x);
+	rd_sched_ignore(x, "PNDM's own steps");
+	return RD_OK;
+}
+
+int rd_sched_ddim(const struct rd_sched_ctx *x)
+{
+	bool one;
+	int rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0});
+
+	if (!rc)
+		rc = rd_sched_prediction(x, three);
+	if (!rc)
+		rc = rd_sched_spacing(x, "leading", &x->s->grid.spacing);
+	if (!rc)
+		rc = rd_sched_clip(x, true);
+	if (!rc)
+		rc = rd_sched_bool(x, "set_alpha_to_one", true, &one);
+	if (rc)
+		return rc;
+	x->s->solver.family = RD_DDIM;
+	x->s->grid.ddim_prev = true;
+	x->s->grid.final = one ? RD_FINAL_DATA : RD_FINAL_LEAST;
+	return RD_OK;
+}
+
+/* What Euler and Heun on discrete betas share: the state is x/alpha, the times need not be integers. */
+static int k_diffusion(const struct rd_sched_ctx *x)
+{
+	struct rd_grid_opts *g = &x->s->grid;
+	int rc = rd_sched_prediction(x, three);
+
+	if (!rc)
+		rc = rd_sched_spacing(x, "linspace", &g->times);
+	if (rc)
+		return rc;
+	g->spacing = g->times;
+	g->real_times = g->ends_of_times = g->unscaled_end = true;
+	g->rounding = RD_ROUND_NONE;
+	g->start = g->times == RD_SPACING_LEADING ? RD_START_ROOT : RD_START_SIGMA;
+	return rd_sched_sigmas(x, &g->spacing);
+}
+
+int rd_sched_euler(const struct rd_sched_ctx *x)
+{
+	static const char *const interpolations[] = {"linear", "log_linear", NULL}, *const types[] = {"discrete", "continuous", NULL};
+	struct rd_grid_opts *g = &x->s->grid;
+	int k = 0, rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0x1p-24});
+
+	if (!rc)
+		rc = k_diffusion(x);
+	if (!rc)
+		rc = rd_sched_positive(x, "sigma_min", &g->n_min);
+	if (!rc)
+		rc = rd_sched_positive(x, "sigma_max", &g->n_max);
+	if (!rc)
+		rc = rd_sched_final(x);
+	if (!rc)
+		rc = rd_sched_choice(x, "interpolation_type", "linear", interpolations, &k);
+	g->log_linear = k == 1;
+	if (!rc)
+		rc = rd_sched_choice(x, "timestep_type", "discrete", types, &k);
+	x->s->schedule.log_time = k == 1 && x->s->pred.type == RD_PRED_V;
+	x->s->solver.family = RD_EULER;
+	if (g->log_linear)
+		g->ends_of_times = false;
+	if (g->spacing < RD_SPACING_KARRAS)
+		g->n_min = g->n_max = 0; /* sigma_min and sigma_max bear on karras and the like alone, */
+	else
+		g->log_linear = false;   /* which take its place */
+	return rc;
+}
+
+int rd_sched_heun(const struct rd_sched_ctx *x)
+{
+	int rc = rd_sched_betas(x, &(struct rd_sched_betas){0.00085, 0.012, false, 0});
+
+	if (!rc)
+		rc = k_diffusion(x);
+	if (!rc)
+		rc = rd_sched_clip(x, false);
+	x->s->clip_eps = true;
+	x->s->solver.family = RD_HEUN;
+	return rc;
+}
+
+/* The flow classes: alpha = 1 - t, sigma = t. */
+static int flow(const struct rd_sched_ctx *x)
+{
+	struct rd_grid_opts *g = &x->s->grid;
+	int rc = rd_schedule_init(&x->s->schedule, "fm", x->e);
+
+	if (!rc)
+		rc = rd_json_int(x->c, x->file, "num_train_timesteps", 1000, 2, 1000000, &x->s->schedule.n_train, x->e);
+	if (!rc)
+		rc = rd_sched_num(x, "shift", 1, &g->shift);
+	if (!rc && !(g->shift > 0))
+		rc = rd_fail(x->e, RD_EINPUT, "%s: shift: a positive number expected", x->file);
+	x->s->pred.type = RD_PRED_FLOW;
+	g->flow = RD_FLOW_MATCH;
+	return rc;
+}
+
+int rd_sched_flow_euler(const struct rd_sched_ctx *x)
+{
+	static const char *const off[] = {"use_dynamic_shifting", "invert_sigmas", NULL};
+	struct rd_grid_opts *g = &x->s->grid;
+	bool stochastic;
+	int rc = rd_sched_refuse(x, off);
+
+	if (!rc)
+		rc = flow(x);
+	if (!rc)
+		rc = rd_sched_positive(x, "shift_terminal", &g->shift_terminal);
+	if (!rc && g->shift_terminal >= 1)
+		rc = rd_fail(x->e, RD_EINPUT, "%s: shift_terminal: below 1 expected", x->file);
+	if (!rc)
+		rc = rd_sched_sigmas(x, &g->spacing);
+	if (!rc)
+		rc = rd_sched_bool(x, "stochastic_sampling", false, &stochastic);
+	if (!rc && stochastic)
+		rd_sched_ignore(x, "stochastic_sampling");
+	x->s->solver.family = RD_DDIM;
+	return rc;
+}
+
+int rd_sched_flow_heun(const struct rd_sched_ctx *x)
+{
+	x->s->solver = (struct rd_solver){.family = RD_HEUN, .type = RD_TYPE_VELOCITY};
+	return flow(x);
+}
+
+/* The EDM classes: ve with EDM's preconditioning, the network fed ln(sigma)/4. */
+static int edm(const struct rd_sched_ctx *x)
+{
+	static const char *const predictions[] = {"epsilon", "v_prediction", NULL}, *const ramps[] = {"karras", "exponential", NULL};
+	struct rd_schedule *c = &x->s->schedule;
+	int p, k, rc = rd_schedule_init(c, "ve", x->e);
+
+	if (!rc)
+		rc = rd_sched_num(x, "sigma_min", c->t_lo, &c->t_lo);
+	if (!rc)
+		rc = rd_sched_num(x, "sigma_max", c->t_hi, &c->t_hi);
+	if (!rc && !(c->t_lo > 0 && c->t_hi > c->t_lo && c->t_hi < 1e6))
+		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_min, sigma_max: 0 < sigma_min < sigma_max expected", x->file);
+	if (!rc)
+		rc = rd_sched_num(x, "sigma_data", 0.5, &c->sigma_data);
+	if (!rc && !(c->sigma_data > 0 && c->sigma_data < 1e6))
+		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_data: a positive number expected", x->file);
+	if (!rc)
+		rc = rd_sched_positive(x, "rho", &x->s->grid.rho);
+	if (!rc)
+		rc = rd_sched_choice(x, "prediction_type", "epsilon", predictions, &p);
+	if (!rc)
+		rc = rd_sched_choice(x, "sigma_schedule", "karras", ramps, &k);
+	if (!rc)
+		rc = rd_sched_final(x);
+	if (rc)
+		return rc;
+	x->s->pred = (struct rd_prediction){p ? RD_PRED_EDM_V : RD_PRED_EDM, c->sigma_data};
+	x->s->grid.spacing = k ? RD_SPACING_EXPONENTIAL : RD_SPACING_KARRAS;
+	x->s->grid.start = RD_START_ROOT;
+	return RD_OK;
+}
+
+int rd_sched_edm_euler(const struct rd_sched_ctx *x)
+{
+	x->s->solver.family = RD_EULER;
+	return edm(x);
+}
+
+int rd_sched_edm_dpm(const struct rd_sched_ctx *x)
+{
+	int rc = edm(x);
+
+	return rc ? rc : rd_sched_edm_solver(x);
+}
+
+/* Our own class: {"form": F, "prediction_type": P} and the form's numbers. */
+int rd_sched_own(const struct rd_sched_ctx *x)
+{
+	static const char *const predictions[] = {"epsilon", "sample", "v_prediction", "flow_prediction", "edm", "edm_v", NULL};
+	struct rd_schedule *c = &x->s->schedule;
+	bool ddpm, ve;
+	char form[16];
+	int p, rc = rd_json_str(x->c, x->file, "form", NULL, form, sizeof form, x->e);
+
+	if (rc)
+		return rc;
+	ddpm = !strcmp(form, "ddpm");
+	ve = !strcmp(form, "ve");
+	if (ddpm) {
+		rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0});
+	} else {
+		rc = rd_schedule_init(c, form, x->e);
+		if (rc)
+			return rd_fail(x->e, RD_EINPUT, "%s: form: %s is none of ddpm, vp, subvp, ve, fm", x->file, form);
+		rc = rd_sched_num(x, "beta_min", c->beta0, &c->beta0);
+		if (!rc)
+			rc = rd_sched_num(x, "beta_max", c->beta1, &c->beta1);
+		if (!rc)
+			rc = rd_sched_num(x, ve ? "sigma_min" : "t_min", c->t_lo, &c->t_lo);
+		if (!rc)
+			rc = rd_sched_num(x, ve ? "sigma_max" : "t_max", c->t_hi, &c->t_hi);
+	}
+	if (!rc && (!(c->t_lo >= 0) || !(c->t_hi > c->t_lo) || !(c->beta1 >= c->beta0) || !(c->beta0 >= 0) ||
+	            (!ddpm && !(c->t_lo > 0))))
+		rc = rd_fail(x->e, RD_EINPUT, "%s: the ends of the schedule are not in order", x->file);
+	if (!rc && !ddpm && !ve && c->t_hi > 1)
+		rc = rd_fail(x->e, RD_EINPUT, "%s: t_max: at most 1 expected", x->file);
+	if (!rc)
+		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", predictions, &p);
+	if (!rc)
+		rc = rd_sched_num(x, "sigma_data", p >= RD_PRED_EDM ? 0.5 : 1, &c->sigma_data);
+	if (!rc && !(c->sigma_data > 0 && c->sigma_data < 1e6))
+		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_data: a positive number expected", x->file);
+	if (rc)
+		return rc;
+	x->s->pred = (struct rd_prediction){(enum rd_pred)p, c->sigma_data};
+	x->s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
+	if (ve)
+		x->s->grid.spacing = RD_SPACING_KARRAS;
+	return RD_OK;
+}

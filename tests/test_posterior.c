@@ -1,0 +1,125 @@
+/* E[x0 | x] against brute force: the density is sampled, or its definition summed, without any of the formulas. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/density/density.h"
+#include "lib/density/posterior.h"
+#include "tests/check.h"
+
+static struct rd_err e;
+
+static struct rd_posterior *make(const char *spec)
+{
+	struct rd_posterior *p;
+
+	CHECK_OK(rd_posterior_new(&p, spec, &e), &e);
+	return p;
+}
+
+/* One gaussian: the textbook's regression. */
+static void gauss(void)
+{
+	struct rd_posterior *p = make("gauss,dim=3,mean=-0.7,std=0.4");
+	float x[3] = {0.3f, -1.2f, 2}, x0[3];
+	double a = 0.6, s = 0.8;
+
+	CHECK(rd_posterior_dim(p) == 3);
+	rd_posterior_mean(p, a, s, 1, x, x0);
+	for (int j = 0; j < 3; j++)
+		CHECK_NEAR(x0[j], -0.7 + a * 0.16 / (a * a * 0.16 + s * s) * ((double)x[j] + a * 0.7), 1e-6);
+	rd_posterior_mean(p, 0, 1, 1, x, x0);
+	CHECK_NEAR(x0[1], -0.7, 1e-6);
+	rd_posterior_mean(p, 0.5, 0, 1, x, x0);
+	CHECK_NEAR(x0[2], 4, 1e-6);
+	rd_posterior_free(p);
+}
+
+/* Bayes by summation over a grid of x0, where the density is known at every point. */
+static void mixture(void)
+{
+	struct rd_posterior *p = make("mixture,dim=1");
+	double a = 0.7, s = 0.5;
+
+	for (float x = -2; x < 2.1f; x += 0.5f) {
+		double num = 0, den = 0;
+		float x0;
+
+		for (double u = -5; u < 5; u += 1e-3) {
+			double w = exp(-pow((u - 1) / 0.3, 2) / 2) + 2 * exp(-pow((u + 1) / 0.3, 2) / 2);
+
+			w *= exp(-pow(((double)x - a * u) / s, 2) / 2);
+			num += w * u;
+			den += w;
+		}
+		rd_posterior_mean(p, a, s, 1, &x, &x0);
+		CHECK_NEAR(x0, num / den, 1e-6);
+	}
+	rd_posterior_free(p);
+}
+
+/* The 2-D densities: the mean over samples, each weighted by how likely it makes x. */
+static void densities(void)
+{
+	enum { N = 400000 };
+	float *xy = malloc(2 * N * sizeof *xy);
+
+	for (int k = 0; rd_density_names[k]; k++) {
+		struct rd_posterior *p = make(rd_density_names[k]);
+
+		rd_density_sample(rd_density_find(rd_density_names[k]), 5, 0, N, xy, NULL);
+		for (int i = 0; i < 12; i++) {
+			double a = 0.8, s = i % 2 ? 0.6 : 0.25, num[2] = {0, 0}, den = 0, sq = 0;
+			float x[2] = {(float)(a * (double)xy[2 * i] + 0.2 * s), (float)(a * (double)xy[2 * i + 1] - 0.3 * s)}, x0[2];
+
+			for (int n = 0; n < N; n++) {
+				double dx = (double)x[0] - a * (double)xy[2 * n], dy = (double)x[1] - a * (double)xy[2 * n + 1];
+				double w = exp(-(dx * dx + dy * dy) / (2 * s * s));
+
+				num[0] += w * (double)xy[2 * n];
+				num[1] += w * (double)xy[2 * n + 1];
+				den += w;
+				sq += w * w;
+			}
+			rd_posterior_mean(p, a, s, 1, x, x0);
+			for (int j = 0; j < 2; j++) /* five standard errors, a coordinate's deviation being below 1.5 */
+				CHECK_NEAR(x0[j], num[j] / den, 5 * fmin(1.5, 2 * s / a) * sqrt(sq) / den);
+		}
+		rd_posterior_free(p);
+	}
+	free(xy);
+}
+
+/* Far outside a board the nearest edge is what x0 can be; no NaN at any distance. */
+static void far_away(void)
+{
+	struct rd_posterior *p = make("checkerboard");
+	float x[2] = {1000, -1000}, x0[2];
+
+	for (double s = 1e-3; s < 2000; s *= 3) {
+		rd_posterior_mean(p, 1, s, 1, x, x0);
+		CHECK(fabs((double)x0[0]) <= 1.7320509 && fabs((double)x0[1]) <= 1.7320509);
+	}
+	rd_posterior_free(p);
+}
+
+static void refusals(void)
+{
+	static const char *const bad[] = {"", "gaus", "gauss,dim=0", "gauss,dim=1.5", "gauss,std=-1", "gauss,std=nan", "gauss,dim",
+	                                  "gauss,width=3", "gauss,dim=2x", "moons,dim=3", "mixture,mean=1e9"};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct rd_posterior *p;
+
+		CHECK(rd_posterior_new(&p, bad[i], &e) == RD_EUSAGE && !p && strstr(e.msg, "analytic:"));
+	}
+}
+
+int main(void)
+{
+	gauss();
+	mixture();
+	densities();
+	far_away();
+	refusals();
+	return check_report("posterior");
+}
