@@ -26,7 +26,8 @@ struct dropout_op {
 int rd_cuda_dropout(struct rd_dev *dev, struct rd_dims d, const struct rd_dropout_desc *p, const uint64_t *first,
                     const void *x, void *y, int acc, struct rd_err *e)
 {
-	dropout_op op = { p->seed, first, p->layer, (double)p->p * 4294967296.0, 1.0f / (1.0f - p->p), d.c, d.h * d.w };
+	dropout_op op = { p->seed, first, p->layer, (double)p->p * 4294967296.0, (float)(1.0 / (1.0 - (double)p->p)), d.c,
+			  d.h * d.w };
 
 	return rd_map_acts(dev, op, d.n, d.c * d.h * d.w, x, NULL, y, acc, e);
 }
