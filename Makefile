@@ -65,7 +65,7 @@ MAN := $(wildcard man/*.[157])
 .PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu
 all: ready $(TOOL_BIN) $(PLUGIN)
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
-objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $(BENCH_OBJ)
+objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 wanted = $(filter $1,$(MAKECMDGOALS))
@@ -75,7 +75,7 @@ ready:
 setup: ready
 
 compile = $(call say,CC  ,$@)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-link = $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+link = $(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 $B/librectdiff.a: $(LIB_OBJ)
 	@rm -f $@
@@ -90,6 +90,8 @@ $B/tests/bench_gpu: $B/tests/gpu/bench.o $B/librectdiff.a
 
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
+
+$B/tests/test_golden $B/tests/probe: $B/tests/netrun.o
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
 	$(link)

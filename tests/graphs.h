@@ -55,9 +55,24 @@ static inline rd_ref graphs_attention(struct rd_graph *g, rd_ref x, rd_ref h)
 	return rd_graph_linear(g, rd_graph_attention(g, q, k, v, 2), "o", c, x);
 }
 
+/* Of a time as sinusoids and as Fourier features of two layers, and of a label as a row and as a number. */
+static inline rd_ref graphs_embedding(struct rd_graph *g)
+{
+	rd_ref h;
+
+	g->t = rd_graph_number_input(g, true);
+	g->label = rd_graph_index_input(g, 4);
+	h = rd_graph_linear(g, rd_graph_timestep(g, g->t, 8, true, 1), "time", 16, RD_NONE);
+	h = rd_graph_linear(g, rd_graph_fourier(g, g->t, "frequencies", 6), "fourier", 16, h);
+	h = rd_graph_linear(g, rd_graph_fourier(g, g->t, "frequencies", 6), "fourier2", 16, h);
+	h = rd_graph_add(g, h, rd_graph_embed(g, g->label, "class", 16));
+	h = rd_graph_add(g, h, rd_graph_embed(g, g->label, "class", 16)); /* the same table */
+	return rd_graph_act(g, h, RD_ACT_SILU);
+}
+
 /* One of every operation in the ways it can be used: with and without residual, shift by channel or scale and shift,
- * operands that die and operands that live on, one value as both operands of a sum. */
-static inline struct rd_graph *graphs_every_op(int64_t batch)
+ * operands that die and operands that live on, one value as both operands of a sum, or beside itself. */
+static inline struct rd_graph *graphs_every_op(int64_t batch, float dropout)
 {
 	const struct rd_conv_opts c3 = {3, 1, 1, 1, RD_NONE}, c1 = {1, 1, 0, 0, RD_NONE}, half = {3, 2, 0, 1, RD_NONE};
 	struct rd_conv_opts onto = c3;
@@ -67,25 +82,26 @@ static inline struct rd_graph *graphs_every_op(int64_t batch)
 
 	CHECK_OK(rd_graph_new(&g, batch, &e), &e);
 	g->x = rd_graph_input(g, 3, 8, 8);
-	g->t = rd_graph_raw_input(g);
-	g->label = rd_graph_raw_input(g);
-	temb = rd_graph_linear(g, rd_graph_timestep(g, g->t, 8, true, 1), "time", 16, RD_NONE);
-	temb = rd_graph_act(g, rd_graph_add(g, temb, rd_graph_embed(g, g->label, "class", 4, 16)), RD_ACT_SILU);
+	temb = graphs_embedding(g);
 
-	first = h = rd_graph_conv(g, g->x, "in", 16, c3);
+	first = h = rd_graph_conv(g, rd_graph_affine(g, g->x, 2, -1), "in", 16, c3);
 	n = graphs_norm(g, h, "norm1", RD_ACT_SILU, RD_NONE, RD_NONE);
 	n = graphs_norm(g, rd_graph_conv(g, n, "conv1", 16, c3), "norm2", RD_ACT_SILU,
 	                rd_graph_linear(g, temb, "shift", 16, RD_NONE), RD_NONE);
+	n = rd_graph_dropout(g, n, dropout);
 	onto.residual = h;
 	h = rd_graph_scale(g, rd_graph_conv(g, n, "conv2", 16, onto), 0.7f);
 	n = graphs_norm(g, h, "norm3", RD_ACT_NONE, RD_NONE, rd_graph_linear(g, temb, "scale_shift", 32, RD_NONE));
 	h = graphs_attention(g, h, n);
 
 	low = rd_graph_concat(g, rd_graph_conv(g, h, "down", 8, half), rd_graph_avgpool2(g, h));
+	low = rd_graph_concat(g, rd_graph_concat(g, low, low), rd_graph_fir_down2(g, h));
 	low = rd_graph_act(g, rd_graph_add(g, low, low), RD_ACT_GELU);
+	first = rd_graph_add(g, first, rd_graph_fir_up2(g, rd_graph_linear(g, low, "narrow", 16, RD_NONE)));
 	h = rd_graph_concat(g, rd_graph_upsample2(g, rd_graph_conv(g, low, "mid", 16, c1)), first);
 	h = rd_graph_act(g, rd_graph_conv(g, h, "join", 16, c3), RD_ACT_MISH);
 	h = rd_graph_add(g, h, rd_graph_scale(g, first, -0.5f));
+	h = rd_graph_add(g, rd_graph_dropout(g, h, dropout), rd_graph_divide(g, h, g->t));
 	g->y = rd_graph_conv(g, h, "out", 2, c3);
 	CHECK_OK(rd_graph_check(g, &e), &e);
 	return g;
@@ -99,28 +115,30 @@ static inline int graphs_draw(unsigned seed, unsigned i, int k)
 
 /* One more value of 8 channels and 4x4 pixels from three that are there. Any of them may be the same one, but where the
  * operation wants different ones. */
-static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *name, rd_ref a, rd_ref b, rd_ref c)
+static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *name, rd_ref a, rd_ref b, rd_ref c,
+                                      float dropout)
 {
 	const struct rd_conv_opts onto = {3, 1, 1, 1, b}, half = {3, 2, 1, 1, RD_NONE};
 
-	if ((op == 6 && (a == b || a == c || b == c)) || (op == 7 && a == b))
+	if (op == 6 && (a == b || a == c || b == c))
 		op -= 3;
 	switch (op) {
 	case 0: return rd_graph_act(g, a, RD_ACT_GELU);
 	case 1: return rd_graph_add(g, a, b);
-	case 2: return rd_graph_scale(g, a, 0.6f);
+	case 2: return rd_graph_affine(g, rd_graph_dropout(g, a, dropout), 0.6f, 0.1f);
 	case 3: return rd_graph_linear(g, a, name, 8, b);
 	case 4: return rd_graph_conv(g, a, name, 8, onto);
 	case 5: return graphs_norm(g, a, name, RD_ACT_SILU, RD_NONE, RD_NONE);
 	case 6: return rd_graph_attention(g, a, b, c, 2);
 	case 7: return rd_graph_linear(g, rd_graph_concat(g, a, b), name, 8, c);
 	case 8: return rd_graph_upsample2(g, rd_graph_avgpool2(g, a));
+	case 9: return rd_graph_fir_up2(g, rd_graph_fir_down2(g, a));
 	default: return rd_graph_add(g, rd_graph_upsample2(g, rd_graph_conv(g, a, name, 8, half)), b);
 	}
 }
 
 /* Operations drawn by seed over values drawn by seed, mostly recent ones. */
-static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch)
+static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch, float dropout)
 {
 	struct rd_graph *g;
 	struct rd_err e;
@@ -141,7 +159,7 @@ static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch)
 			in[k] = v[n - 1 - back];
 		}
 		snprintf(name, sizeof name, "n%d", n);
-		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 10), name, in[0], in[1], in[2]);
+		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 11), name, in[0], in[1], in[2], dropout);
 	}
 	g->y = rd_graph_linear(g, v[n - 1], "out", 3, RD_NONE);
 	CHECK_OK(rd_graph_check(g, &e), &e);

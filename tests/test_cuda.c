@@ -57,7 +57,7 @@ static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *
 	p.y = floats(p.n_y, 0);
 	p.dx = floats(p.n_x, 0);
 	p.dw = floats(p.n_w, 0);
-	CHECK_OK(rd_exec_new(&ex, g, b, on, (struct rd_exec_opts){true, true, recompute}, &e), &e);
+	CHECK_OK(rd_exec_new(&ex, g, b, on, (struct rd_exec_opts){.training = true, .input_grad = true, .recompute = recompute, .seed = 5}, &e), &e);
 	CHECK_OK(b->alloc(on, (void **)&d_w, p.n_w * sizeof *d_w, &e), &e);
 	CHECK_OK(b->alloc(on, (void **)&d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(b->put(on, d_w, w, p.n_w * sizeof *d_w, &e), &e);
@@ -65,9 +65,9 @@ static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *
 	CHECK_OK(rd_exec_load(ex, d_w, &e), &e);
 	CHECK_OK(b->sample_import(on, dx, x, rd_exec_value(ex, g->x), &e), &e);
 	if (g->t != RD_NONE)
-		CHECK_OK(b->put(on, rd_exec_value(ex, g->t), t, sizeof t, &e), &e);
-	if (g->label != RD_NONE)
-		CHECK_OK(b->put(on, rd_exec_value(ex, g->label), classes, sizeof classes, &e), &e);
+		CHECK_OK(rd_exec_put_times(ex, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(ex, classes, &e), &e);
+	CHECK_OK(rd_exec_set_draw(ex, 1000, &e), &e);
 	CHECK_OK(rd_exec_forward(ex, &e), &e);
 	CHECK_OK(b->sample_export(on, dy, rd_exec_value(ex, g->y), p.y, &e), &e);
 	CHECK_OK(b->sample_import(on, dy, up, rd_exec_grad(ex, g->y), &e), &e);
@@ -285,7 +285,7 @@ static void all(struct kt *k)
 
 	copies(k);
 	recordings(k);
-	network(k, "every operation", graphs_every_op(3), p);
+	network(k, "every operation", graphs_every_op(3, 0.3f), p);
 	network(k, "mlp", graphs_build(graphs_mlp, 3), p);
 	network(k, "unet", graphs_build(graphs_unet, 3), p);
 	training(k, p);

@@ -7,10 +7,10 @@
 #include "formats/json.h"
 #include "formats/npy.h"
 #include "lib/base/size.h"
-#include "lib/graph/exec.h"
 #include "lib/model/model.h"
 #include "lib/sample/sampler.h"
 #include "tests/device.h"
+#include "tests/netrun.h"
 
 static const struct rd_backend *be;
 static struct rd_dev *dev;
@@ -98,63 +98,23 @@ static void check_param_grads(const struct rd_graph *g, const float *dw, const c
 
 static void check_network(const char *dir, const struct rd_model *m)
 {
-	struct rd_array x = load(path(dir, "x.npy")), y = load(path(dir, "y.npy")), gx = load(path(dir, "grad_x.npy")),
-	                t = load(path(dir, "t.npy"));
-	size_t n = 0, b = (size_t)x.shape.d[0], flat = m->params->n_flat * sizeof(float);
-	int32_t *label = load_labels(dir, b);
-	float *out, *times = calloc(b, sizeof *times), *host = malloc(flat);
-	void *w, *dw, *dy, *share;
-	struct rd_graph *g;
-	struct rd_exec *ex;
-	struct rd_dims d;
+	struct rd_array y = load(path(dir, "y.npy")), gx = load(path(dir, "grad_x.npy"));
+	struct netrun_out out;
+	struct netrun_in in;
+	struct stat st;
+	bool labels = !stat(path(dir, "label.npy"), &st);
 
-	CHECK_OK(rd_shape_elems(&x.shape, &n, &e), &e);
-	out = malloc(n * sizeof *out);
-	rd_to_f32(times, t.data, t.dtype, b);
-	CHECK_OK(rd_net_build(&m->net, (int64_t)b, &g, &e), &e);
-	CHECK_OK(rd_exec_new(&ex, g, be, dev, (struct rd_exec_opts){.training = true, .input_grad = true}, &e), &e);
-	CHECK_OK(be->alloc(dev, &w, flat, &e), &e);
-	CHECK_OK(be->alloc(dev, &dw, flat, &e), &e);
-	CHECK_OK(be->put(dev, w, m->w, flat, &e), &e);
-	CHECK_OK(be->zero(dev, dw, flat, &e), &e);
-	d = rd_graph_dims(g, g->x);
-	CHECK_OK(rd_exec_load(ex, w, &e), &e);
-	CHECK_OK(be->sample_import(dev, d, x.data, rd_exec_value(ex, g->x), &e), &e);
-	CHECK_OK(be->put(dev, rd_exec_value(ex, g->t), times, b * 4, &e), &e);
-	if (label)
-		CHECK_OK(be->put(dev, rd_exec_value(ex, g->label), label, b * 4, &e), &e);
-	CHECK_OK(rd_exec_forward(ex, &e), &e);
-	CHECK_OK(be->sample_export(dev, d, rd_exec_value(ex, g->y), out, &e), &e);
-	printf("  %s: forward: %.2g\n", dir, distance(out, y.data, n));
-	CHECK(distance(out, y.data, n) < test_bound(1e-5));
-
-	/* the gradient of mean(y^2)/2 is y/n */
-	dy = rd_exec_grad(ex, g->y);
-	for (size_t i = 0; i < b; i++)
-		times[i] = 1.0f / (float)n;
-	CHECK_OK(be->alloc(dev, &share, b * 4, &e), &e);
-	CHECK_OK(be->put(dev, share, times, b * 4, &e), &e);
-	CHECK_OK(be->combine(dev, d, share, rd_exec_value(ex, g->y), NULL, NULL, dy, &e), &e);
-	CHECK_OK(rd_exec_backward(ex, dw, &e), &e);
-	CHECK_OK(be->sample_export(dev, d, rd_exec_grad(ex, g->x), out, &e), &e);
-	printf("  %s: gradient by x: %.2g\n", dir, distance(out, gx.data, n));
-	CHECK(distance(out, gx.data, n) < test_bound(1e-4));
-	CHECK_OK(be->get(dev, host, dw, flat, &e), &e);
-	check_param_grads(g, host, dir);
-
-	be->release(dev, w);
-	be->release(dev, dw);
-	be->release(dev, share);
-	rd_exec_free(ex);
-	rd_graph_free(g);
-	rd_array_free(&x);
+	CHECK_OK(netrun_load(&in, path(dir, "x.npy"), path(dir, "t.npy"), labels ? path(dir, "label.npy") : NULL, &e), &e);
+	CHECK_OK(netrun(&out, m, be, dev, &in, &e), &e);
+	printf("  %s: forward: %.2g\n", dir, distance(out.y, y.data, out.n));
+	CHECK(distance(out.y, y.data, out.n) < test_bound(1e-5));
+	printf("  %s: gradient by x: %.2g\n", dir, distance(out.grad_x, gx.data, out.n));
+	CHECK(distance(out.grad_x, gx.data, out.n) < test_bound(1e-4));
+	check_param_grads(m->params, out.grads, dir);
+	netrun_out_free(&out);
+	netrun_in_free(&in);
 	rd_array_free(&y);
 	rd_array_free(&gx);
-	rd_array_free(&t);
-	free(label);
-	free(out);
-	free(times);
-	free(host);
 }
 
 /* One sampling run of cases.json. */
@@ -216,6 +176,8 @@ static void check_cases(const char *dir, struct rd_model *m, double bound)
 
 int main(void)
 {
+	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
+	                                    "tests/golden/unet-identity"};
 	struct rd_model m;
 
 	CHECK_OK(test_open(&be, &dev, 0, &e), &e);
@@ -227,6 +189,11 @@ int main(void)
 	check_network("tests/golden/class-scale-shift", &m);
 	check_cases("tests/golden/class-scale-shift", &m, 1e-5);
 	rd_model_free(&m);
+	for (size_t i = 0; i < sizeof unets / sizeof *unets; i++) {
+		CHECK_OK(rd_model_load(&m, path(unets[i], "model"), &e), &e);
+		check_network(unets[i], &m);
+		rd_model_free(&m);
+	}
 	CHECK_OK(rd_model_load(&m, "models/fashion-ddpm", &e), &e);
 	check_cases("tests/golden/fashion-ddpm", &m, 2e-4);
 	rd_model_free(&m);

@@ -1,5 +1,5 @@
 /* Graphs run by the executor: gradients against finite differences, the memory-saving executor against the one for
- * training, what a graph refuses. */
+ * training. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +85,7 @@ static void bench_free(struct bench *b)
 /* Forward with the host's parameters and inputs; the loss. */
 static double forward(struct bench *b)
 {
-	static const float t[BATCH] = {0, 17.5f, 999};
+	static const float t[BATCH] = {0.25f, 17.5f, 999};
 	static const int32_t label[BATCH] = {3, 0, 3};
 	double loss = 0;
 
@@ -93,14 +93,28 @@ static double forward(struct bench *b)
 	CHECK_OK(rd_exec_load(b->x, b->d_params, &e), &e);
 	CHECK_OK(be->sample_import(dev, rd_graph_dims(b->g, b->g->x), b->in, rd_exec_value(b->x, b->g->x), &e), &e);
 	if (b->g->t != RD_NONE)
-		CHECK_OK(be->put(dev, rd_exec_value(b->x, b->g->t), t, sizeof t, &e), &e);
-	if (b->g->label != RD_NONE)
-		CHECK_OK(be->put(dev, rd_exec_value(b->x, b->g->label), label, sizeof label, &e), &e);
+		CHECK_OK(rd_exec_put_times(b->x, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(b->x, label, &e), &e);
 	CHECK_OK(rd_exec_forward(b->x, &e), &e);
 	CHECK_OK(be->sample_export(dev, rd_graph_dims(b->g, b->g->y), rd_exec_value(b->x, b->g->y), b->out, &e), &e);
 	for (size_t i = 0; i < b->n_y; i++)
 		loss += b->r[i] * (double)b->out[i];
 	return loss;
+}
+
+/* Forward of images number first, first + 1, ... that all are image 0, at one time and with one label. */
+static void forward_alike(struct bench *b, uint64_t first)
+{
+	static const float t[BATCH] = {3, 3, 3};
+	static const int32_t label[BATCH] = {1, 1, 1};
+
+	CHECK_OK(rd_exec_set_draw(b->x, first, &e), &e);
+	forward(b);
+	CHECK_OK(rd_exec_put_times(b->x, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(b->x, label, &e), &e);
+	CHECK_OK(be->sample_import(dev, rd_graph_dims(b->g, b->g->x), b->in, rd_exec_value(b->x, b->g->x), &e), &e);
+	CHECK_OK(rd_exec_forward(b->x, &e), &e);
+	CHECK_OK(be->sample_export(dev, rd_graph_dims(b->g, b->g->y), rd_exec_value(b->x, b->g->y), b->out, &e), &e);
 }
 
 /* Gradients of the last forward: by the parameters, added to what d_grads holds, and by x where dx is not NULL. */
@@ -197,7 +211,7 @@ static double worst_of(struct bench *b, float *p, const float *grad, size_t n, d
 
 static void gradients(const char *name, struct rd_graph *g)
 {
-	struct bench b = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true});
+	struct bench b = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true, .seed = 7});
 	float *dw = calloc(g->n_flat, sizeof *dw), *dx = calloc(b.n_x, sizeof *dx);
 	double worst, worst_param = 0, floor;
 
@@ -208,6 +222,10 @@ static void gradients(const char *name, struct rd_graph *g)
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
+		if (p->frozen) {
+			CHECK(dot(dw + p->offset, dw + p->offset, p->n_elems) == 0);
+			continue;
+		}
 		worst = worst_of(&b, b.params + p->offset, dw + p->offset, p->n_elems, floor);
 		if (!(worst < 2e-3))
 			fprintf(stderr, "%s: gradient by %s: error %.2g of its norm\n", name, p->name, worst);
@@ -228,9 +246,9 @@ static void gradients(const char *name, struct rd_graph *g)
 static bool padding_is_zero(const struct rd_graph *g, const float *dw)
 {
 	for (int i = 0; i < g->n_params; i++) {
-		size_t end = i + 1 < g->n_params ? g->param[i + 1].offset : g->n_flat;
+		size_t end = g->param[i].offset + g->param[i].n_elems;
 
-		for (size_t k = g->param[i].offset + g->param[i].n_elems; k < end; k++)
+		for (size_t k = end; k % RD_PARAM_ALIGN; k++)
 			if (dw[k] != 0)
 				return false;
 	}
@@ -306,23 +324,24 @@ static void recomputed(struct rd_graph *g)
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
-/* One after another at aligned places, the same for every batch; new weights are a function of the seed. */
+/* One after another at aligned places, those that are not trained at the end, the same for every batch; new weights are a
+ * function of the seed. */
 static void parameters(void)
 {
-	struct rd_graph *g = graphs_every_op(BATCH), *one = graphs_every_op(1);
+	struct rd_graph *g = graphs_every_op(BATCH, 0.3f), *one = graphs_every_op(1, 0.3f);
 	float *a = calloc(g->n_flat, sizeof *a), *b = calloc(g->n_flat, sizeof *b);
-	size_t at = 0, count = 0;
+	size_t at = 0, count = 0, frozen = g->n_trained;
 
 	CHECK(one->n_params == g->n_params && one->n_flat == g->n_flat);
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
-		CHECK(p->offset >= at && p->offset % RD_PARAM_ALIGN == 0);
+		CHECK(p->offset == (p->frozen ? frozen : at) && p->frozen == !strcmp(p->name, "frequencies.weight"));
 		CHECK(!strcmp(p->name, one->param[i].name) && p->offset == one->param[i].offset);
-		at = p->offset + p->n_elems;
+		*(p->frozen ? &frozen : &at) += (p->n_elems + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
 		count += p->n_elems;
 	}
-	CHECK(at <= g->n_flat && rd_graph_param_count(g) == (int64_t)count);
+	CHECK(at == g->n_trained && frozen == g->n_flat && at < frozen && rd_graph_param_count(g) == (int64_t)count);
 	CHECK(!strcmp(g->param[0].name, "time.weight") && !strcmp(g->param[1].name, "time.bias"));
 	CHECK(g->param[0].shape.nd == 2 && g->param[0].shape.d[0] == 16 && g->param[0].shape.d[1] == 8);
 
@@ -339,6 +358,8 @@ static void parameters(void)
 			CHECK_NEAR(mean_sq * p->fan_in, 1 / 3.0, 0.05);
 		else if (p->init == RD_INIT_ONE || p->init == RD_INIT_ZERO)
 			CHECK(mean_sq == (p->init == RD_INIT_ONE));
+		else if (p->init == RD_INIT_FREQUENCY)
+			CHECK(mean_sq > 16 && mean_sq < 1024);
 	}
 	free(a);
 	free(b);
@@ -346,167 +367,65 @@ static void parameters(void)
 	rd_graph_free(one);
 }
 
-/* --- what a graph refuses ----------------------------------------------------------------------------------------- */
+/* --- dropout ------------------------------------------------------------------------------------------------------ */
 
-static const struct rd_conv_opts c3 = {3, 1, 1, 1, RD_NONE};
-
-/* x has 6 channels of 4x4 pixels, v is a vector of 6. */
-static void too_large_a_kernel(struct rd_graph *g, rd_ref x, rd_ref v)
+/* Image i of a batch whose draw is `first` has the masks of image first + i, alone in a batch or not; another draw or seed
+ * has others; and inference has none: the graph without dropout gives the same. */
+static void masks(struct rd_graph *noisy, struct rd_graph *every)
 {
-	(void)x;
-	rd_graph_conv(g, v, "c", 4, (struct rd_conv_opts){3, 1, 0, 0, RD_NONE});
-}
+	const struct rd_exec_opts train = {.training = true, .seed = 7}, other = {.training = true, .seed = 8}, infer = {0};
+	struct bench b = bench_new(noisy, train), c = bench_new(noisy, other), i = bench_new(noisy, infer),
+	             p = bench_new(every, infer);
+	float *was = calloc(b.n_y, sizeof *was);
+	size_t image = b.n_y / BATCH, in = b.n_x / BATCH, same;
 
-static void conv_residual(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_conv(g, x, "c", 4, (struct rd_conv_opts){3, 1, 1, 1, x});
-}
+	CHECK_OK(rd_exec_set_draw(b.x, 1000, &e), &e);
+	forward(&b);
+	memcpy(was, b.out, b.n_y * sizeof *was);
+	forward(&b);
+	CHECK(!memcmp(was, b.out, b.n_y * sizeof *was));
+	CHECK_OK(rd_exec_set_draw(b.x, 1001, &e), &e);
+	forward(&b);
+	CHECK(distance(b.out, was, b.n_y) > 1e-3);
+	/* with all images (and their times and labels) alike, a draw of one more is the batch moved on by one */
+	same = BATCH - 1;
+	for (size_t k = 1; k < BATCH; k++)
+		memcpy(b.in + k * in, b.in, in * sizeof *b.in);
+	forward_alike(&b, 1000);
+	memcpy(was, b.out, b.n_y * sizeof *was);
+	forward_alike(&b, 1001);
+	CHECK(!memcmp(was + image, b.out, same * image * sizeof *was) && memcmp(was, b.out, image * sizeof *was) != 0);
+	forward_alike(&c, 1000);
+	CHECK(distance(c.out, was, image) > 1e-3);
 
-static void linear_residual(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_linear(g, v, "l", 6, x);
-}
-
-static void groups(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_groupnorm(g, x, "n", (struct rd_norm_opts){4, 1e-5f, RD_ACT_NONE, RD_NONE, RD_NONE});
-}
-
-static void shift_of_an_image(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_groupnorm(g, x, "n", (struct rd_norm_opts){3, 1e-5f, RD_ACT_NONE, x, RD_NONE});
-}
-
-static void half_a_scale_shift(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_groupnorm(g, x, "n", (struct rd_norm_opts){3, 1e-5f, RD_ACT_NONE, RD_NONE, v});
-}
-
-static void heads(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_attention(g, x, x, x, 4);
-}
-
-static void attention_to_itself(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_attention(g, v, rd_graph_act(g, v, RD_ACT_SILU), v, 2);
-	(void)x;
-}
-
-static void concat_of_one(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_concat(g, x, x);
-}
-
-static void attention_shapes(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_attention(g, x, v, x, 2);
-}
-
-static void sum(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_add(g, x, v);
-}
-
-static void concat(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	rd_graph_concat(g, x, v);
-}
-
-static void odd_embedding(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)x;
-	(void)v;
-	rd_graph_timestep(g, rd_graph_raw_input(g), 7, false, 0);
-}
-
-static void pool_of_a_pixel(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)x;
-	rd_graph_avgpool2(g, v);
-}
-
-static void no_channels(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	(void)v;
-	rd_graph_conv(g, x, "c", 0, c3);
-}
-
-static void long_name(struct rd_graph *g, rd_ref x, rd_ref v)
-{
-	char name[200];
-
-	(void)v;
-	memset(name, 'n', sizeof name - 1);
-	name[sizeof name - 1] = '\0';
-	rd_graph_conv(g, x, name, 4, c3);
-}
-
-static void refusals(void)
-{
-	static const struct {
-		void (*make)(struct rd_graph *g, rd_ref x, rd_ref v);
-		const char *says;
-	} bad[] = {
-		{too_large_a_kernel, "c: a 3x3 convolution does not fit 1x1"}, {conv_residual, "c: the residual"},
-		{linear_residual, "l: the residual"}, {groups, "n: 6 channels do not divide into 4 groups"},
-		{shift_of_an_image, "n: the time embedding"}, {half_a_scale_shift, "n: the time embedding"},
-		{heads, "6 channels do not divide into 4 heads"}, {attention_shapes, "q, k and v of different shapes"},
-		{attention_to_itself, "three values"}, {concat_of_one, "with itself"}, {sum, "a sum of two shapes"},
-		{concat, "4x4 and 1x1"}, {odd_embedding, "time embedding of 7"}, {pool_of_a_pixel, "[1, 6, 0, 0]"},
-		{no_channels, "c:"}, {long_name, "too long"},
-	};
-	struct rd_graph *g;
-	struct rd_exec *x;
-
-	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		rd_ref image, vector;
-		char first[512];
-
-		CHECK_OK(rd_graph_new(&g, 1, &e), &e);
-		image = rd_graph_input(g, 6, 4, 4);
-		vector = rd_graph_input(g, 6, 1, 1);
-		bad[i].make(g, image, vector);
-		CHECK(rd_graph_check(g, &e) == RD_ESHAPE);
-		if (!strstr(e.msg, bad[i].says))
-			fprintf(stderr, "'%s' does not say '%s'\n", e.msg, bad[i].says);
-		CHECK(strstr(e.msg, bad[i].says));
-		/* it stays the first error, whatever follows, and nothing runs */
-		snprintf(first, sizeof first, "%s", e.msg);
-		CHECK(rd_graph_act(g, image, RD_ACT_SILU) == RD_NONE && rd_graph_conv(g, image, "d", 0, c3) == RD_NONE);
-		CHECK(rd_exec_new(&x, g, be, dev, (struct rd_exec_opts){0}, &e) == RD_ESHAPE && !x && !strcmp(e.msg, first));
-		rd_graph_free(g);
-	}
-	CHECK_OK(rd_graph_new(&g, 0, &e), &e);
-	CHECK(rd_graph_input(g, 1, 1, 1) == RD_NONE && rd_graph_check(g, &e) == RD_ESHAPE);
-	rd_graph_free(g);
-	CHECK_OK(rd_graph_new(&g, 1, &e), &e);
-	CHECK(rd_graph_scale(g, rd_graph_input(g, 1, 1, 1), 1) == 0 && g->n_nodes == 1); /* a scale of 1 is no operation */
-	rd_graph_free(g);
+	forward(&i);
+	forward(&p);
+	CHECK(!memcmp(i.out, p.out, p.n_y * sizeof *was));
+	free(was);
+	bench_free(&b);
+	bench_free(&c);
+	bench_free(&i);
+	bench_free(&p);
 }
 
 int main(void)
 {
-	struct rd_graph *every = graphs_every_op(BATCH), *mlp = graphs_build(graphs_mlp, BATCH),
+	struct rd_graph *every = graphs_every_op(BATCH, 0), *noisy = graphs_every_op(BATCH, 0.3f), *mlp = graphs_build(graphs_mlp, BATCH),
 	                *unet = graphs_build(graphs_unet, BATCH);
 
 	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
-	gradients("every operation", every);
+	gradients("every operation", noisy);
 	gradients("mlp", mlp);
 	for (unsigned seed = 0; seed < 12; seed++) {
-		struct rd_graph *g = graphs_random(seed, BATCH);
+		struct rd_graph *g = graphs_random(seed, BATCH, 0), *n = graphs_random(seed, BATCH, 0.3f);
 		char name[32];
 
 		snprintf(name, sizeof name, "drawn by seed %u", seed);
-		gradients(name, g);
+		gradients(name, n);
 		executors(name, g);
 		recomputed(g);
 		rd_graph_free(g);
+		rd_graph_free(n);
 	}
 	executors("every operation", every);
 	executors("mlp", mlp);
@@ -514,9 +433,11 @@ int main(void)
 	recomputed(every);
 	recomputed(mlp);
 	recomputed(unet);
+	recomputed(noisy);
 	parameters();
-	refusals();
+	masks(noisy, every);
 	rd_graph_free(every);
+	rd_graph_free(noisy);
 	rd_graph_free(mlp);
 	rd_graph_free(unet);
 	be->close(dev);

@@ -43,7 +43,7 @@ static struct range value(const struct shadow *s, rd_ref v)
 {
 	const struct rd_value *q = &s->g->value[v];
 
-	return range_of(s, s->x->val[v], q->raw ? (size_t)q->d.n * 4 : be->act_bytes(q->d), v);
+	return range_of(s, s->x->val[v], q->kind != RD_VALUE_ACT ? (size_t)q->d.n * 4 : be->act_bytes(q->d), v);
 }
 
 static struct range grad(const struct shadow *s, rd_ref v)
@@ -97,7 +97,9 @@ static bool may_be_y(enum rd_op op, int k)
 {
 	switch (op) {
 	case RD_OP_ACT:
-	case RD_OP_SCALE: return k == 0;
+	case RD_OP_DROPOUT:
+	case RD_OP_AFFINE:
+	case RD_OP_DIVIDE: return k == 0;
 	case RD_OP_ADD: return true;
 	case RD_OP_CONV:
 	case RD_OP_LINEAR: return k == 1;
@@ -147,6 +149,7 @@ static bool read_again(enum rd_op op, int k)
 	case RD_OP_LINEAR:
 	case RD_OP_ACT:
 	case RD_OP_EMBED: return k == 0;
+	case RD_OP_DIVIDE: return k == 1;
 	default: return false;
 	}
 }
@@ -344,7 +347,7 @@ int main(void)
 	struct rd_graph *g;
 
 	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
-	g = graphs_every_op(3);
+	g = graphs_every_op(3, 0.3f);
 	check_graph("every operation", g, true);
 	rd_graph_free(g);
 	g = graphs_build(graphs_mlp, 3);
@@ -357,7 +360,7 @@ int main(void)
 		char name[32];
 
 		snprintf(name, sizeof name, "drawn by seed %u", seed);
-		g = graphs_random(seed, 1 + (int)seed % 3);
+		g = graphs_random(seed, 1 + (int)seed % 3, 0.3f);
 		check_graph(name, g, false);
 		rd_graph_free(g);
 	}

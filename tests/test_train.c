@@ -231,8 +231,8 @@ static double reference_gradient(struct reference *r, int s)
 	CHECK_OK(be->zero(dev, r->d_g, bytes, &e), &e);
 	CHECK_OK(rd_exec_load(r->x, r->d_w, &e), &e);
 	CHECK_OK(be->sample_import(dev, d, x, rd_exec_value(r->x, r->g->x), &e), &e);
-	CHECK_OK(be->put(dev, rd_exec_value(r->x, r->g->t), t, (size_t)batch * sizeof *t, &e), &e);
-	CHECK_OK(be->put(dev, rd_exec_value(r->x, r->g->label), lab, (size_t)batch * sizeof *lab, &e), &e);
+	CHECK_OK(rd_exec_put_times(r->x, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(r->x, lab, &e), &e);
 	CHECK_OK(rd_exec_forward(r->x, &e), &e);
 	CHECK_OK(be->sample_export(dev, d, rd_exec_value(r->x, r->g->y), y, &e), &e);
 	for (int i = 0; i < batch * DIM; i++) {

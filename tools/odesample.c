@@ -102,7 +102,7 @@ static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct
 		drawn = classes - 1;
 	snprintf(uniform, sizeof uniform, "uniform:%lld", (long long)drawn);
 	return rd_noise_generate(in, &s->model.net.sample, s->batch, o->seed, o->first, o->count,
-	                         o->labels ? o->labels : drawn > 0 ? uniform : NULL, classes, e);
+	                         o->labels ? o->labels : drawn > 0 && s->model.net.cond == RD_COND_CLASS ? uniform : NULL, classes, e);
 }
 
 static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s,

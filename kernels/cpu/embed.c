@@ -10,13 +10,13 @@ int RD_SYM(timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const
 {
 	int64_t half = p->dim / 2;
 	int64_t sin_at = p->flip_sin_to_cos ? half : 0, cos_at = p->flip_sin_to_cos ? 0 : half;
-	double step = -log((double)p->max_period) / ((double)half - (double)p->freq_shift);
+	float span = -(float)log((double)p->max_period), steps = (float)half - p->freq_shift;
 	float *out = y;
 
 	(void)dev;
 	(void)e;
 	for (int64_t k = 0; k < half; k++) {
-		float freq = (float)exp((double)(float)(step * (double)k));
+		float freq = (float)exp((double)(span * (float)k / steps));
 
 		for (int64_t i = 0; i < p->n; i++) {
 			double arg = (double)(t[i] * freq);
@@ -28,6 +28,27 @@ int RD_SYM(timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const
 	if (p->dim % 2)
 		for (int64_t i = 0; i < p->n; i++)
 			out[i * p->dim + p->dim - 1] = 0.0f;
+	return RD_OK;
+}
+
+/* As above, the argument is rounded to f32 at every step. */
+int RD_SYM(fourier)(struct rd_dev *dev, int64_t n, int64_t dim, int log_t, const float *w, const float *t, void *y,
+                    struct rd_err *e)
+{
+	float *out = y;
+
+	(void)dev;
+	(void)e;
+	for (int64_t i = 0; i < n; i++) {
+		float from = log_t ? (float)log((double)t[i]) : t[i];
+
+		for (int64_t k = 0; k < dim; k++) {
+			double arg = (double)(from * w[k] * 2.0f * (float)M_PI);
+
+			out[2 * i * dim + k] = (float)sin(arg);
+			out[(2 * i + 1) * dim + k] = (float)cos(arg);
+		}
+	}
 	return RD_OK;
 }
 

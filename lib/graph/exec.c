@@ -27,6 +27,7 @@ static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 		{(void **)&x->again, nn, sizeof *x->again},
 		{(void **)&x->conv, nn, sizeof *x->conv},
 		{(void **)&x->packed, nn, sizeof *x->packed},
+		{(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
 	};
 	int rc = 0;
 
@@ -82,6 +83,16 @@ static int make_samples(struct rd_exec *x, struct rd_err *e)
 	return rc;
 }
 
+static int alloc_draw(struct rd_exec *x, struct rd_err *e)
+{
+	int rc;
+
+	if (!x->opts.training || !x->g->n_dropouts)
+		return RD_OK;
+	rc = device_alloc(x, (void **)&x->draw, sizeof *x->draw, e);
+	return rc ? rc : rd_exec_set_draw(x, 0, e);
+}
+
 static void *rebase(const struct rd_exec *x, void *relative)
 {
 	return relative ? (char *)x->arena + ((uintptr_t)relative - ALIGN) : NULL;
@@ -134,6 +145,8 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 		rc = device_alloc(x, &x->arena, arena, e);
 	if (!rc)
 		rc = make_samples(x, e);
+	if (!rc)
+		rc = alloc_draw(x, e);
 	if (rc) {
 		rd_exec_free(x);
 		return rc;
@@ -162,6 +175,7 @@ void rd_exec_free(struct rd_exec *x)
 	}
 	release(x, x->arena);
 	release(x, x->ws);
+	release(x, x->draw);
 	release(x, x->x_sample);
 	release(x, x->y_sample);
 	release(x, x->dx_sample);
@@ -178,6 +192,7 @@ void rd_exec_free(struct rd_exec *x)
 	free(x->again);
 	free(x->conv);
 	free(x->packed);
+	free(x->words);
 	free(x);
 }
 

@@ -11,6 +11,7 @@ struct rd_exec_opts {
 	bool training;
 	bool input_grad; /* training: the gradient by x as well */
 	bool recompute;  /* training: hold the ends of blocks alone, and compute what lies between once more on the way back */
+	uint64_t seed;   /* training: of dropout's masks */
 };
 
 /* g is borrowed and must outlive the executor. */
@@ -28,6 +29,21 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MU
  * backward) or by x (there after it). These are samples, see kernels.h; raw values are n 32-bit words. */
 void *rd_exec_value(struct rd_exec *x, rd_ref v);
 void *rd_exec_grad(struct rd_exec *x, rd_ref v);
+
+/* The graph's times t, [batch] on the host, as its input wants them: numbers, numbers above 0, or whole numbers below a
+ * bound. RD_EDOMAIN where a time is none of these. */
+int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e) RD_MUST;
+
+/* What a conditional graph is given in `label`; nothing is done where a graph has none. Labels [batch] become an index
+ * (RD_EINPUT beyond its rows) or a number; vectors [batch, c] are for a graph whose label is no raw value. RD_EUSAGE for
+ * one where the other is wanted. */
+int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e) RD_MUST;
+/* The words that put_labels would give the input, into another array [batch] of the device, to be copied from there. */
+int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e) RD_MUST;
+int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e) RD_MUST;
+
+/* Dropout in training draws the masks of images number first, first + 1, ... until told otherwise; 0 at the beginning. */
+int rd_exec_set_draw(struct rd_exec *x, uint64_t first, struct rd_err *e) RD_MUST;
 
 int rd_exec_forward(struct rd_exec *x, struct rd_err *e) RD_MUST;
 

@@ -37,6 +37,8 @@ struct rd_exec {
 	void **packed;          /* [n_nodes] */
 	void *arena, *ws;
 	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
+	uint64_t *draw;          /* device: the number of the batch's first image, for dropout; NULL where there is none */
+	uint32_t *words;         /* host: [batch], a raw input on its way */
 	size_t bytes;
 };
 

@@ -57,8 +57,7 @@ int64_t rd_graph_param_count(const struct rd_graph *g)
 	return (int64_t)n;
 }
 
-static rd_ref bad(struct rd_graph *g, const char *fmt, ...) RD_PRINTF(2, 3);
-static rd_ref bad(struct rd_graph *g, const char *fmt, ...)
+rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -80,12 +79,12 @@ static bool grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
 	if (n < *cap)
 		return true;
 	if (n >= MAX_NODES) {
-		bad(g, "a network of more than %d operations", MAX_NODES);
+		rd_graph_refuse(g, "a network of more than %d operations", MAX_NODES);
 		return false;
 	}
 	p = realloc(*array, (size_t)want * size);
 	if (!p) {
-		bad(g, "no memory for the graph");
+		rd_graph_refuse(g, "no memory for the graph");
 		return false;
 	}
 	*array = p;
@@ -93,7 +92,7 @@ static bool grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
 	return true;
 }
 
-static rd_ref add_value(struct rd_graph *g, struct rd_dims d, bool raw)
+static rd_ref add_value(struct rd_graph *g, struct rd_dims d)
 {
 	void *p = g->value;
 	bool ok;
@@ -101,18 +100,18 @@ static rd_ref add_value(struct rd_graph *g, struct rd_dims d, bool raw)
 	if (g->err.code)
 		return RD_NONE;
 	if (d.n < 1 || d.c < 1 || d.h < 1 || d.w < 1 || d.c > 1 << 20 || d.h > 1 << 16 || d.w > 1 << 16 || d.n > 1 << 20)
-		return bad(g, "a value of shape [%lld, %lld, %lld, %lld]", (long long)d.n, (long long)d.c, (long long)d.h,
-		           (long long)d.w);
+		return rd_graph_refuse(g, "a value of shape [%lld, %lld, %lld, %lld]", (long long)d.n, (long long)d.c, (long long)d.h,
+		                       (long long)d.w);
 	ok = grow(g, &p, g->n_values, &g->cap_values, sizeof *g->value);
 	g->value = p;
 	if (!ok)
 		return RD_NONE;
-	g->value[g->n_values] = (struct rd_value){.d = d, .raw = raw, .producer = g->n_nodes};
+	g->value[g->n_values] = (struct rd_value){.d = d, .kind = RD_VALUE_ACT, .producer = g->n_nodes};
 	return g->n_values++;
 }
 
 /* Appends op with its output; the output's reference. */
-static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims out, bool raw)
+static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims out)
 {
 	void *p = g->node;
 	bool ok;
@@ -123,11 +122,30 @@ static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims 
 	g->node = p;
 	if (!ok)
 		return RD_NONE;
-	op.out = add_value(g, out, raw);
+	op.out = add_value(g, out);
 	if (op.out == RD_NONE)
 		return RD_NONE;
 	g->node[g->n_nodes++] = op;
 	return op.out;
+}
+
+static size_t padded(size_t n)
+{
+	return (n + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
+}
+
+/* A place in the flat array; frozen parameters make room for one that is trained. */
+static void place(struct rd_graph *g, struct rd_param *q)
+{
+	size_t size = padded(q->n_elems);
+
+	q->offset = q->frozen ? g->n_flat : g->n_trained;
+	for (int i = 0; i < g->n_params && !q->frozen; i++)
+		if (g->param[i].frozen)
+			g->param[i].offset += size;
+	g->n_flat += size;
+	if (!q->frozen)
+		g->n_trained += size;
 }
 
 static rd_pref add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
@@ -145,17 +163,28 @@ static rd_pref add_param(struct rd_graph *g, const char *name, const char *leaf,
 		return RD_NONE;
 	q = &g->param[g->n_params];
 	if (snprintf(q->name, sizeof q->name, "%s.%s", name, leaf) >= (int)sizeof q->name)
-		return bad(g, "parameter name %.40s... is too long", name);
+		return rd_graph_refuse(g, "parameter name %.40s... is too long", name);
 	q->shape = shape;
 	q->init = init;
 	q->fan_in = fan_in;
-	q->offset = g->n_flat;
+	q->frozen = init == RD_INIT_FREQUENCY;
 	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
 		return RD_NONE;
 	if (q->n_elems > MAX_FLAT || g->n_flat > MAX_FLAT - q->n_elems)
-		return bad(g, "%s: more parameters than a model may have", q->name);
-	g->n_flat += (q->n_elems + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
+		return rd_graph_refuse(g, "%s: more parameters than a model may have", q->name);
+	place(g, q);
 	return g->n_params++;
+}
+
+static rd_pref find_param(const struct rd_graph *g, const char *name, const char *leaf)
+{
+	char full[RD_PARAM_NAME];
+
+	snprintf(full, sizeof full, "%s.%s", name, leaf);
+	for (int i = 0; i < g->n_params; i++)
+		if (!strcmp(g->param[i].name, full))
+			return i;
+	return RD_NONE;
 }
 
 static struct rd_node_op op_of(enum rd_op op, rd_ref a, rd_ref b, rd_ref c)
@@ -170,12 +199,28 @@ static bool same_dims(struct rd_dims a, struct rd_dims b)
 
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w)
 {
-	return add_node(g, op_of(RD_OP_INPUT, RD_NONE, RD_NONE, RD_NONE), (struct rd_dims){g->batch, c, h, w}, false);
+	return add_node(g, op_of(RD_OP_INPUT, RD_NONE, RD_NONE, RD_NONE), (struct rd_dims){g->batch, c, h, w});
 }
 
-rd_ref rd_graph_raw_input(struct rd_graph *g)
+static rd_ref raw_input(struct rd_graph *g, enum rd_value_kind kind, int64_t rows)
 {
-	return add_node(g, op_of(RD_OP_INPUT, RD_NONE, RD_NONE, RD_NONE), (struct rd_dims){g->batch, 1, 1, 1}, true);
+	rd_ref v = rd_graph_input(g, 1, 1, 1);
+
+	if (v == RD_NONE)
+		return v;
+	g->value[v].kind = kind;
+	g->value[v].rows = rows;
+	return v;
+}
+
+rd_ref rd_graph_number_input(struct rd_graph *g, bool positive)
+{
+	return raw_input(g, positive ? RD_VALUE_POSITIVE : RD_VALUE_NUMBER, 0);
+}
+
+rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows)
+{
+	return raw_input(g, RD_VALUE_INDEX, rows);
 }
 
 rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o)
@@ -188,15 +233,15 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 		return RD_NONE;
 	op.u.conv = (struct rd_conv2d_desc){d, out_c, o.kernel, o.stride, o.pad_lo, o.pad_hi};
 	if (out_c < 1 || d.h + o.pad_lo + o.pad_hi < o.kernel || d.w + o.pad_lo + o.pad_hi < o.kernel)
-		return bad(g, "%s: a %dx%d convolution does not fit %lldx%lld", name, o.kernel, o.kernel, (long long)d.h,
+		return rd_graph_refuse(g, "%s: a %dx%d convolution does not fit %lldx%lld", name, o.kernel, o.kernel, (long long)d.h,
 		           (long long)d.w);
 	y = rd_conv2d_out(&op.u.conv);
 	if (o.residual != RD_NONE && !same_dims(y, rd_graph_dims(g, o.residual)))
-		return bad(g, "%s: the residual has another shape", name);
+		return rd_graph_refuse(g, "%s: the residual has another shape", name);
 	op.param[0] = add_param(g, name, "weight", rd_shape_make(4, (int64_t[]){out_c, d.c, o.kernel, o.kernel}),
 	                        RD_INIT_FAN_IN, fan_in);
 	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, fan_in);
-	return add_node(g, op, y, false);
+	return add_node(g, op, y);
 }
 
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
@@ -207,10 +252,10 @@ rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t o
 	if (g->err.code)
 		return RD_NONE;
 	if (out_c < 1 || (residual != RD_NONE && !same_dims(y, rd_graph_dims(g, residual))))
-		return bad(g, "%s: the residual has another shape", name);
+		return rd_graph_refuse(g, "%s: the residual has another shape", name);
 	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), RD_INIT_FAN_IN, (double)d.c);
 	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, (double)d.c);
-	return add_node(g, op, y, false);
+	return add_node(g, op, y);
 }
 
 rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o)
@@ -221,14 +266,14 @@ rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct
 	if (g->err.code)
 		return RD_NONE;
 	if (o.groups < 1 || d.c % o.groups)
-		return bad(g, "%s: %lld channels do not divide into %lld groups", name, (long long)d.c, (long long)o.groups);
+		return rd_graph_refuse(g, "%s: %lld channels do not divide into %lld groups", name, (long long)d.c, (long long)o.groups);
 	if ((o.chan != RD_NONE && !same_dims(c, rd_graph_dims(g, o.chan))) ||
 	    (o.scale_shift != RD_NONE && !same_dims(ss, rd_graph_dims(g, o.scale_shift))))
-		return bad(g, "%s: the time embedding has another shape", name);
+		return rd_graph_refuse(g, "%s: the time embedding has another shape", name);
 	op.u.groupnorm = (struct rd_groupnorm_desc){d, o.groups, o.eps, o.act};
 	op.param[0] = add_param(g, name, "weight", rd_shape_make(1, &d.c), RD_INIT_ONE, 1);
 	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, &d.c), RD_INIT_ZERO, 1);
-	return add_node(g, op, d, false);
+	return add_node(g, op, d);
 }
 
 rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads)
@@ -239,13 +284,13 @@ rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int6
 	if (g->err.code)
 		return RD_NONE;
 	if (!same_dims(d, rd_graph_dims(g, k)) || !same_dims(d, rd_graph_dims(g, v)))
-		return bad(g, "attention: q, k and v of different shapes");
+		return rd_graph_refuse(g, "attention: q, k and v of different shapes");
 	if (heads < 1 || d.c % heads)
-		return bad(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
+		return rd_graph_refuse(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
 	if (q == k || q == v || k == v) /* their gradients are written side by side */
-		return bad(g, "attention: q, k and v must be three values");
+		return rd_graph_refuse(g, "attention: q, k and v must be three values");
 	op.u.attention = (struct rd_attention_desc){d, heads, (float)(1 / sqrt((double)(d.c / heads)))};
-	return add_node(g, op, d, false);
+	return add_node(g, op, d);
 }
 
 rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act)
@@ -253,22 +298,45 @@ rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act)
 	struct rd_node_op op = op_of(RD_OP_ACT, x, RD_NONE, RD_NONE);
 
 	op.u.act = act;
-	return add_node(g, op, rd_graph_dims(g, x), false);
+	return add_node(g, op, rd_graph_dims(g, x));
 }
 
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b)
 {
 	if (!g->err.code && !same_dims(rd_graph_dims(g, a), rd_graph_dims(g, b)))
-		return bad(g, "a sum of two shapes");
-	return add_node(g, op_of(RD_OP_ADD, a, b, RD_NONE), rd_graph_dims(g, a), false);
+		return rd_graph_refuse(g, "a sum of two shapes");
+	return add_node(g, op_of(RD_OP_ADD, a, b, RD_NONE), rd_graph_dims(g, a));
+}
+
+rd_ref rd_graph_affine(struct rd_graph *g, rd_ref x, float s, float shift)
+{
+	struct rd_node_op op = op_of(RD_OP_AFFINE, x, RD_NONE, RD_NONE);
+
+	op.u.affine.scale = s;
+	op.u.affine.shift = shift;
+	return add_node(g, op, rd_graph_dims(g, x));
 }
 
 rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s)
 {
-	struct rd_node_op op = op_of(RD_OP_SCALE, x, RD_NONE, RD_NONE);
+	return s == 1 ? x : rd_graph_affine(g, x, s, 0);
+}
 
-	op.u.scale = s;
-	return s == 1 ? x : add_node(g, op, rd_graph_dims(g, x), false);
+rd_ref rd_graph_divide(struct rd_graph *g, rd_ref x, rd_ref t)
+{
+	return add_node(g, op_of(RD_OP_DIVIDE, x, t, RD_NONE), rd_graph_dims(g, x));
+}
+
+rd_ref rd_graph_dropout(struct rd_graph *g, rd_ref x, float p)
+{
+	struct rd_node_op op = op_of(RD_OP_DROPOUT, x, RD_NONE, RD_NONE);
+
+	if (g->err.code || p == 0)
+		return g->err.code ? RD_NONE : x;
+	if (!(p > 0 && p < 1) || g->n_dropouts > UINT16_MAX)
+		return rd_graph_refuse(g, "dropout of %g: a number of at least 0 and below 1 expected", (double)p);
+	op.u.dropout = (struct rd_dropout_desc){.p = p, .layer = (uint32_t)g->n_dropouts++};
+	return add_node(g, op, rd_graph_dims(g, x));
 }
 
 rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b)
@@ -276,12 +344,12 @@ rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b)
 	struct rd_dims da = rd_graph_dims(g, a), db = rd_graph_dims(g, b);
 
 	if (!g->err.code && (da.n != db.n || da.h != db.h || da.w != db.w))
-		return bad(g, "concatenation of %lldx%lld and %lldx%lld images", (long long)da.h, (long long)da.w,
+		return rd_graph_refuse(g, "concatenation of %lldx%lld and %lldx%lld images", (long long)da.h, (long long)da.w,
 		           (long long)db.h, (long long)db.w);
-	if (!g->err.code && a == b) /* their gradients are written side by side */
-		return bad(g, "concatenation of a value with itself");
+	if (a == b) /* their gradients are written side by side */
+		b = rd_graph_affine(g, b, 1, 0);
 	da.c += db.c;
-	return add_node(g, op_of(RD_OP_CONCAT, a, b, RD_NONE), da, false);
+	return add_node(g, op_of(RD_OP_CONCAT, a, b, RD_NONE), da);
 }
 
 rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x)
@@ -290,7 +358,7 @@ rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x)
 
 	d.h *= 2;
 	d.w *= 2;
-	return add_node(g, op_of(RD_OP_UPSAMPLE2, x, RD_NONE, RD_NONE), d, false);
+	return add_node(g, op_of(RD_OP_UPSAMPLE2, x, RD_NONE, RD_NONE), d);
 }
 
 rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x)
@@ -299,25 +367,60 @@ rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x)
 
 	d.h /= 2;
 	d.w /= 2;
-	return add_node(g, op_of(RD_OP_AVGPOOL2, x, RD_NONE, RD_NONE), d, false);
+	return add_node(g, op_of(RD_OP_AVGPOOL2, x, RD_NONE, RD_NONE), d);
+}
+
+rd_ref rd_graph_fir_down2(struct rd_graph *g, rd_ref x)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+
+	if (!g->err.code && (d.h % 2 || d.w % 2))
+		return rd_graph_refuse(g, "filtered downsampling of %lldx%lld: even sizes expected", (long long)d.h,
+		                       (long long)d.w);
+	d.h /= 2;
+	d.w /= 2;
+	return add_node(g, op_of(RD_OP_FIR_DOWN2, x, RD_NONE, RD_NONE), d);
+}
+
+rd_ref rd_graph_fir_up2(struct rd_graph *g, rd_ref x)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+
+	d.h *= 2;
+	d.w *= 2;
+	return add_node(g, op_of(RD_OP_FIR_UP2, x, RD_NONE, RD_NONE), d);
 }
 
 rd_ref rd_graph_timestep(struct rd_graph *g, rd_ref t, int64_t dim, bool flip_sin_to_cos, double freq_shift)
 {
 	struct rd_node_op op = op_of(RD_OP_TIMESTEP, t, RD_NONE, RD_NONE);
 
-	if (!g->err.code && (dim < 4 || dim % 2))
-		return bad(g, "time embedding of %lld: an even width of at least 4 expected", (long long)dim);
 	op.u.timestep = (struct rd_timestep_desc){g->batch, dim, flip_sin_to_cos, (float)freq_shift, 10000};
-	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1}, false);
+	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1});
 }
 
-rd_ref rd_graph_embed(struct rd_graph *g, rd_ref label, const char *name, int64_t rows, int64_t dim)
+rd_ref rd_graph_fourier(struct rd_graph *g, rd_ref t, const char *name, int64_t dim)
 {
-	struct rd_node_op op = op_of(RD_OP_EMBED, label, RD_NONE, RD_NONE);
+	struct rd_node_op op = op_of(RD_OP_FOURIER, t, RD_NONE, RD_NONE);
 
-	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){rows, dim}), RD_INIT_NORMAL, 1);
-	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1}, false);
+	op.param[0] = find_param(g, name, "weight");
+	if (op.param[0] == RD_NONE)
+		op.param[0] = add_param(g, name, "weight", rd_shape_make(1, &dim), RD_INIT_FREQUENCY, 1);
+	return add_node(g, op, (struct rd_dims){g->batch, 2 * dim, 1, 1});
+}
+
+rd_ref rd_graph_embed(struct rd_graph *g, rd_ref index, const char *name, int64_t dim)
+{
+	struct rd_node_op op = op_of(RD_OP_EMBED, index, RD_NONE, RD_NONE);
+	struct rd_shape table;
+
+	if (g->err.code)
+		return RD_NONE;
+	table = rd_shape_make(2, (int64_t[]){g->value[index].rows, dim});
+	op.param[0] = find_param(g, name, "weight");
+	if (op.param[0] == RD_NONE)
+		op.param[0] = add_param(g, name, "weight", table, RD_INIT_NORMAL, 1);
+	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1});
 }
 
 void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
@@ -334,7 +437,12 @@ void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
 			for (size_t k = 0; k < p->n_elems; k++)
 				w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
 			break;
-		case RD_INIT_NORMAL: rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems); break;
+		case RD_INIT_NORMAL:
+		case RD_INIT_FREQUENCY:
+			rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems);
+			for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
+				w[k] *= 16;
+			break;
 		case RD_INIT_ONE:
 			for (size_t k = 0; k < p->n_elems; k++)
 				w[k] = 1;

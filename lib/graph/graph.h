@@ -18,19 +18,22 @@
 typedef int rd_ref;   /* a value of the graph */
 typedef int rd_pref;  /* a parameter of the graph */
 
-enum rd_init { RD_INIT_FAN_IN /* uniform in +-1/sqrt(fan_in) */, RD_INIT_ZERO, RD_INIT_ONE, RD_INIT_NORMAL };
+enum rd_init { RD_INIT_FAN_IN /* uniform in +-1/sqrt(fan_in) */, RD_INIT_ZERO, RD_INIT_ONE, RD_INIT_NORMAL,
+               RD_INIT_FREQUENCY /* normal, 16 wide */ };
 
 struct rd_param {
 	char name[RD_PARAM_NAME];
 	struct rd_shape shape;
 	size_t offset, n_elems; /* in the flat array of all parameters */
+	bool frozen;            /* stored, but no gradient and no optimiser touches it */
 	enum rd_init init;
 	double fan_in;
 };
 
 enum rd_op {
-	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_EMBED, RD_OP_CONV, RD_OP_LINEAR, RD_OP_GROUPNORM, RD_OP_ATTENTION, RD_OP_ACT, RD_OP_ADD,
-	RD_OP_SCALE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2, RD_N_OPS
+	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_LINEAR, RD_OP_GROUPNORM, RD_OP_ATTENTION,
+	RD_OP_ACT, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2,
+	RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
 };
 
 struct rd_node_op {
@@ -43,14 +46,21 @@ struct rd_node_op {
 		struct rd_groupnorm_desc groupnorm;
 		struct rd_attention_desc attention;
 		struct rd_timestep_desc timestep;
+		struct rd_dropout_desc dropout; /* the seed is the executor's */
 		enum rd_act act;
-		float scale;
+		struct {
+			float scale, shift;
+		} affine;
 	} u;
 };
 
+/* A raw value is not an activation but n 32-bit words, one an image: times, labels. */
+enum rd_value_kind { RD_VALUE_ACT, RD_VALUE_NUMBER /* raw f32 */, RD_VALUE_POSITIVE /* raw f32 > 0 */, RD_VALUE_INDEX /* raw i32 */ };
+
 struct rd_value {
 	struct rd_dims d;
-	bool raw; /* n 32-bit words, not an activation: times, labels */
+	enum rd_value_kind kind;
+	int64_t rows; /* an index is in [0, rows) */
 	int producer;
 };
 
@@ -61,6 +71,8 @@ struct rd_graph {
 	struct rd_value *value;
 	struct rd_param *param;
 	size_t n_flat;                 /* floats of the flat parameter array, padding (zero) included */
+	size_t n_trained;              /* its first floats; what is frozen comes after them */
+	int n_dropouts;
 	rd_ref x, t, label, y;         /* the network's inputs (label may be RD_NONE) and its output */
 	struct rd_err err;
 	int cap_nodes, cap_values, cap_params;
@@ -72,9 +84,13 @@ int rd_graph_check(const struct rd_graph *g, struct rd_err *e) RD_MUST;
 struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v);
 int64_t rd_graph_param_count(const struct rd_graph *g); /* elements without padding */
 
-/* inputs: x (batch, c, h, w); t one f32 an image; label one i32 an image */
+/* Inputs: x (batch, c, h, w); raw ones for times and labels (lib/graph/exec.h puts them there). */
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
-rd_ref rd_graph_raw_input(struct rd_graph *g);
+rd_ref rd_graph_number_input(struct rd_graph *g, bool positive);
+rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows);
+
+/* For what a description finds out for itself: the graph's error, if it is the first. */
+rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...) RD_PRINTF(2, 3);
 
 /* Parameters are declared by the layers below as `name.weight` and `name.bias`. */
 struct rd_conv_opts {
@@ -96,11 +112,19 @@ rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int6
 rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act);
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b);
 rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s); /* s = 1 gives x itself */
+rd_ref rd_graph_affine(struct rd_graph *g, rd_ref x, float s, float shift);
+rd_ref rd_graph_divide(struct rd_graph *g, rd_ref x, rd_ref t); /* image i over number i */
+rd_ref rd_graph_dropout(struct rd_graph *g, rd_ref x, float p); /* in training only; p = 0 gives x itself */
 rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b);
 rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x);
 rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x);
+rd_ref rd_graph_fir_down2(struct rd_graph *g, rd_ref x); /* even sizes only */
+rd_ref rd_graph_fir_up2(struct rd_graph *g, rd_ref x);
 rd_ref rd_graph_timestep(struct rd_graph *g, rd_ref t, int64_t dim, bool flip_sin_to_cos, double freq_shift);
-rd_ref rd_graph_embed(struct rd_graph *g, rd_ref label, const char *name, int64_t rows, int64_t dim);
+/* (batch, 2 dim, 1, 1) of ln t; the frequencies name.weight [dim] are frozen. A name that is there already is the same
+ * parameter, for embed as well. */
+rd_ref rd_graph_fourier(struct rd_graph *g, rd_ref t, const char *name, int64_t dim);
+rd_ref rd_graph_embed(struct rd_graph *g, rd_ref index, const char *name, int64_t dim); /* of the index's rows */
 
 /* The flat array of new weights: a function of seed and the parameters' order alone. */
 void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat);

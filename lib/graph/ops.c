@@ -2,9 +2,12 @@
  *   conv, linear   x, residual (added; may be absent)     params weight, bias
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
  *   attention      q, k, v                                aux: probabilities
- *   act, scale, upsample2, avgpool2   x
+ *   act, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
  *   add, concat    a, b
- *   timestep       times (raw); embed: labels (raw)       param table */
+ *   divide         x, divisors (raw)
+ *   timestep       times (raw)
+ *   fourier        times (raw)                            param frequencies
+ *   embed          indices (raw)                          param table */
 #include "lib/graph/exec_impl.h"
 
 #define NODE const struct rd_node_op *n = &x->g->node[i]
@@ -79,6 +82,14 @@ static int timestep_fwd(struct rd_exec *x, int i, struct rd_err *e)
 	NODE;
 
 	return x->be->timestep(x->dev, &n->u.timestep, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int fourier_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	struct rd_dims d = dims(x, n->out);
+
+	return x->be->fourier(x->dev, d.n, d.c / 2, 1, par(x, n->param[0]), val(x, n->in[0]), val(x, n->out), e);
 }
 
 static int embed_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -225,18 +236,57 @@ static int add_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	return rc ? rc : pass_grad(x, i, 1, e);
 }
 
-static int scale_fwd(struct rd_exec *x, int i, struct rd_err *e)
+static int affine_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->affine(x->dev, dims(x, n->out), n->u.scale, 0, val(x, n->in[0]), val(x, n->out), 0, e);
+	return x->be->affine(x->dev, dims(x, n->out), n->u.affine.scale, n->u.affine.shift, val(x, n->in[0]), val(x, n->out), 0,
+	                     e);
 }
 
-static int scale_bwd(struct rd_exec *x, int i, struct rd_err *e)
+static int affine_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->affine(x->dev, dims(x, n->out), n->u.scale, 0, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+	return x->be->affine(x->dev, dims(x, n->out), n->u.affine.scale, 0, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int divide_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->divide(x->dev, dims(x, n->out), val(x, n->in[1]), val(x, n->in[0]), val(x, n->out), 0, e);
+}
+
+static int divide_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->divide(x->dev, dims(x, n->out), val(x, n->in[1]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int drop(struct rd_exec *x, int i, const void *from, void *to, int accumulate, struct rd_err *e)
+{
+	NODE;
+	struct rd_dropout_desc p = n->u.dropout;
+
+	p.seed = x->opts.seed;
+	return x->be->dropout(x->dev, dims(x, n->out), &p, x->draw, from, to, accumulate, e);
+}
+
+/* Outside training there is nothing to do but to hand x on. */
+static int dropout_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	if (x->opts.training)
+		return drop(x, i, val(x, n->in[0]), val(x, n->out), 0, e);
+	return x->in_place[i] ? 0 : x->be->affine(x->dev, dims(x, n->out), 1, 0, val(x, n->in[0]), val(x, n->out), 0, e);
+}
+
+static int dropout_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	return drop(x, i, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 
 static int concat_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -283,9 +333,38 @@ static int avgpool2_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	return x->be->avgpool2_bwd(x->dev, dims(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 
+static int fir_down2_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->fir2_down(x->dev, dims(x, n->in[0]), 1, val(x, n->in[0]), val(x, n->out), 0, e);
+}
+
+static int fir_down2_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->fir2_up(x->dev, dims(x, n->out), 0.25f, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int fir_up2_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->fir2_up(x->dev, dims(x, n->in[0]), 1, val(x, n->in[0]), val(x, n->out), 0, e);
+}
+
+static int fir_up2_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->fir2_down(x->dev, dims(x, n->out), 4, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
 const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	[RD_OP_INPUT] = {.name = "input", .shares = -1, .passes = -1, .fwd = no_fwd},
 	[RD_OP_TIMESTEP] = {.name = "timestep", .shares = -1, .passes = -1, .fwd = timestep_fwd},
+	[RD_OP_FOURIER] = {.name = "fourier", .shares = -1, .passes = -1, .fwd = fourier_fwd},
 	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
 	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .shares = 1, .passes = 1, .ws_bytes = conv_ws, .fwd = conv_fwd,
 	                .bwd = conv_bwd},
@@ -296,8 +375,13 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	                     .aux_bytes = attention_aux, .ws_bytes = attention_ws, .fwd = attention_fwd, .bwd = attention_bwd},
 	[RD_OP_ACT] = {.name = "act", .keeps = {true}, .shares = 0, .passes = -1, .fwd = act_fwd, .bwd = act_bwd},
 	[RD_OP_ADD] = {.name = "add", .shares = 0, .passes = 0, .fwd = add_fwd, .bwd = add_bwd},
-	[RD_OP_SCALE] = {.name = "scale", .shares = 0, .passes = -1, .fwd = scale_fwd, .bwd = scale_bwd},
+	[RD_OP_DROPOUT] = {.name = "dropout", .shares = 0, .passes = -1, .fwd = dropout_fwd, .bwd = dropout_bwd},
+	[RD_OP_AFFINE] = {.name = "affine", .shares = 0, .passes = -1, .fwd = affine_fwd, .bwd = affine_bwd},
+	[RD_OP_DIVIDE] = {.name = "divide", .keeps = {false, true}, .shares = 0, .passes = -1, .fwd = divide_fwd,
+	                  .bwd = divide_bwd},
 	[RD_OP_CONCAT] = {.name = "concat", .shares = -1, .passes = -1, .fwd = concat_fwd, .bwd = concat_bwd},
 	[RD_OP_UPSAMPLE2] = {.name = "upsample2", .shares = -1, .passes = -1, .fwd = upsample2_fwd, .bwd = upsample2_bwd},
 	[RD_OP_AVGPOOL2] = {.name = "avgpool2", .shares = -1, .passes = -1, .fwd = avgpool2_fwd, .bwd = avgpool2_bwd},
+	[RD_OP_FIR_DOWN2] = {.name = "fir_down2", .shares = -1, .passes = -1, .fwd = fir_down2_fwd, .bwd = fir_down2_bwd},
+	[RD_OP_FIR_UP2] = {.name = "fir_up2", .shares = -1, .passes = -1, .fwd = fir_up2_fwd, .bwd = fir_up2_bwd},
 };

@@ -36,7 +36,7 @@ size_t rd_value_bytes(const struct rd_exec *x, rd_ref v)
 {
 	const struct rd_value *val = &x->g->value[v];
 
-	return val->raw ? (size_t)val->d.n * 4 : x->be->act_bytes(val->d);
+	return val->kind != RD_VALUE_ACT ? (size_t)val->d.n * 4 : x->be->act_bytes(val->d);
 }
 
 static size_t value_bytes(const struct plan *p, rd_ref v)

@@ -70,6 +70,8 @@ static int finish_configs(struct rd_model *m, const json_t *net, const char *net
 		rc = rd_scheduler_parse(&m->scheduler, sched, sched_file, e);
 	if (!rc) {
 		rc = rd_net_build(&m->net, 1, &m->params, e);
+		if (rc == RD_ESHAPE) /* sizes that do not fit one another come from the file */
+			rc = e->code = RD_EINPUT;
 		if (rc)
 			rd_context(e, "%s", net_file);
 	}

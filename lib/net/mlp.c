@@ -50,6 +50,7 @@ static int parse(struct rd_net *net, const json_t *config, const char *file, str
 		return rc;
 	net->sample = m->sample;
 	net->classes = m->num_class_embeds;
+	net->cond = net->classes ? RD_COND_CLASS : RD_COND_NONE;
 	return RD_OK;
 }
 
@@ -60,7 +61,13 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	char name[64];
 
 	g->x = rd_graph_input(g, m->dim, 1, 1);
-	temb = rd_net_time_embedding(g, m->time_embedding_dim, m->hidden_dim, false, 0, m->num_class_embeds);
+	g->t = rd_graph_number_input(g, false);
+	temb = rd_graph_timestep(g, g->t, m->time_embedding_dim, false, 0);
+	temb = rd_net_embedding(g, temb, "time_embedding", m->hidden_dim);
+	if (m->num_class_embeds) {
+		g->label = rd_graph_index_input(g, m->num_class_embeds);
+		temb = rd_graph_add(g, temb, rd_graph_embed(g, g->label, "class_embedding", m->hidden_dim));
+	}
 	temb = rd_graph_act(g, temb, m->act);
 	h = rd_graph_linear(g, g->x, "in", m->hidden_dim, RD_NONE);
 	for (int64_t i = 0; i < m->num_layers; i++) {

@@ -1,6 +1,8 @@
 #include "lib/net/net.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "formats/json.h"
 
@@ -54,29 +56,41 @@ int rd_net_check_keys(const json_t *config, const char *file, const char *const 
 	return RD_OK;
 }
 
-int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e)
+int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e)
 {
-	static const char *const names[] = {"silu", "swish", "relu", "gelu", "mish", NULL};
-	static const enum rd_act acts[] = {RD_ACT_SILU, RD_ACT_SILU, RD_ACT_RELU, RD_ACT_GELU, RD_ACT_MISH};
-	int i, rc = rd_json_choice(config, file, "act_fn", "silu", names, &i, e);
-
-	if (!rc)
-		*out = acts[i];
-	return rc;
+	if (net->cond != RD_COND_VECTOR)
+		return RD_OK;
+	return rd_fail(e, RD_EUSAGE, "class_embed_type identity: the network's condition is a vector of %lld numbers, not a label",
+	               (long long)net->cond_dim);
 }
 
-rd_ref rd_net_time_embedding(struct rd_graph *g, int64_t sinusoids, int64_t dim, bool flip_sin_to_cos, double freq_shift,
-                             int64_t classes)
+/* diffusers looks a name up in lower case. */
+int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e)
 {
-	rd_ref h;
+	static const struct {
+		const char *name;
+		enum rd_act act;
+	} acts[] = {{"silu", RD_ACT_SILU}, {"swish", RD_ACT_SILU}, {"relu", RD_ACT_RELU}, {"gelu", RD_ACT_GELU},
+	            {"mish", RD_ACT_MISH}};
+	char name[32];
+	int rc = rd_json_str(config, file, "act_fn", "silu", name, sizeof name, e);
 
-	g->t = rd_graph_raw_input(g);
-	h = rd_graph_timestep(g, g->t, sinusoids, flip_sin_to_cos, freq_shift);
-	h = rd_graph_linear(g, h, "time_embedding.linear_1", dim, RD_NONE);
-	h = rd_graph_act(g, h, RD_ACT_SILU);
-	h = rd_graph_linear(g, h, "time_embedding.linear_2", dim, RD_NONE);
-	if (!classes)
-		return h;
-	g->label = rd_graph_raw_input(g);
-	return rd_graph_add(g, h, rd_graph_embed(g, g->label, "class_embedding", classes, dim));
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+		if (!strcasecmp(acts[i].name, name)) {
+			*out = acts[i].act;
+			return RD_OK;
+		}
+	return rd_fail(e, RD_EINPUT, "%s: act_fn: '%s' is not one of silu, swish, relu, gelu, mish", file, name);
+}
+
+rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim)
+{
+	char full[64];
+
+	snprintf(full, sizeof full, "%s.linear_1", name);
+	x = rd_graph_act(g, rd_graph_linear(g, x, full, dim, RD_NONE), RD_ACT_SILU);
+	snprintf(full, sizeof full, "%s.linear_2", name);
+	return rd_graph_linear(g, x, full, dim, RD_NONE);
 }

@@ -8,18 +8,52 @@
 
 #define RD_UNET_MAX_BLOCKS 12
 
+/* Blocks of a UNet2DModel; each has a form for the way down and one for the way up. */
+enum rd_unet_block {
+	RD_UNET_PLAIN,     /* DownBlock2D, UpBlock2D */
+	RD_UNET_ATTN,      /* AttnDownBlock2D, AttnUpBlock2D */
+	RD_UNET_RESNET,    /* ResnetDownsampleBlock2D, ResnetUpsampleBlock2D */
+	RD_UNET_SKIP,      /* SkipDownBlock2D, SkipUpBlock2D: filtered resampling, and a picture beside the features */
+	RD_UNET_ATTN_SKIP  /* AttnSkipDownBlock2D, AttnSkipUpBlock2D */
+};
+
+static inline bool rd_unet_is_skip(enum rd_unet_block k)
+{
+	return k == RD_UNET_SKIP || k == RD_UNET_ATTN_SKIP;
+}
+
+static inline bool rd_unet_has_attention(enum rd_unet_block k)
+{
+	return k == RD_UNET_ATTN || k == RD_UNET_ATTN_SKIP;
+}
+
+enum rd_time_embedding { RD_TIME_POSITIONAL, RD_TIME_FOURIER, RD_TIME_LEARNED };
+
+/* What a network is conditioned on beside the time. */
+enum rd_cond {
+	RD_COND_NONE,
+	RD_COND_CLASS,  /* the label is a row of a table */
+	RD_COND_NUMBER, /* the label goes where the time goes */
+	RD_COND_VECTOR  /* cond_dim numbers: no label at all */
+};
+
 /* diffusers' UNet2DModel, by its config's names. */
 struct rd_unet2d {
 	int64_t in_channels, out_channels, height, width;
 	int n_blocks;
 	int64_t block_out_channels[RD_UNET_MAX_BLOCKS];
-	bool down_attn[RD_UNET_MAX_BLOCKS], up_attn[RD_UNET_MAX_BLOCKS];
-	int64_t layers_per_block, norm_num_groups, attn_norm_num_groups /* 0: none given */;
-	int64_t attention_head_dim;      /* 0: one head as wide as the layer */
+	enum rd_unet_block down[RD_UNET_MAX_BLOCKS], up[RD_UNET_MAX_BLOCKS];
+	int64_t layers_per_block;
+	int64_t norm_num_groups;         /* 0: null, as many as diffusers then takes */
+	int64_t attn_norm_num_groups;    /* 0: null */
+	int64_t attention_head_dim;      /* 0: null, one head as wide as the layer */
 	int64_t time_embedding_dim;
-	int64_t num_class_embeds;        /* 0: no classes */
-	double norm_eps, freq_shift, mid_block_scale_factor;
-	bool flip_sin_to_cos, center_input_sample, add_attention, scale_shift;
+	int64_t num_class_embeds;        /* 0: null */
+	int64_t num_train_timesteps;     /* 0: null */
+	enum rd_time_embedding time_embedding;
+	double norm_eps, freq_shift, mid_block_scale_factor, dropout;
+	bool flip_sin_to_cos, center_input_sample, mid_block, add_attention, scale_shift;
+	bool downsample_resnet, upsample_resnet; /* how blocks of kind RD_UNET_ATTN resample */
 	int downsample_padding;
 	enum rd_act act;
 };
@@ -46,7 +80,9 @@ struct rd_net {
 		struct rd_mlp mlp;
 	} u;
 	struct rd_shape sample;   /* of one sample: [c, h, w], or what an MLP's config says */
-	int64_t classes;          /* rows of the class embedding; 0: unconditional */
+	enum rd_cond cond;
+	int64_t classes;          /* labels are below it; 0: the network takes none */
+	int64_t cond_dim;         /* of RD_COND_VECTOR */
 	double time_scale;        /* the network is fed this times the schedule's net_time */
 };
 
@@ -57,14 +93,16 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 /* The graph of a batch. Its parameters' names, shapes and offsets do not depend on the batch. */
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e) RD_MUST;
 
+/* RD_EUSAGE for a network whose condition is no label: the tools have nothing to feed it with. */
+int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e) RD_MUST;
+
 extern const struct rd_net_kind rd_net_unet2d, rd_net_mlp;
 
 /* For the parsers: a key that is not among `known` (NULL-terminated) and does not start with '_' is refused; act_fn's names. */
 int rd_net_check_keys(const json_t *config, const char *file, const char *const *known, struct rd_err *e) RD_MUST;
 int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e) RD_MUST;
 
-/* For the descriptions: linear_2(act(linear_1(sinusoids(t)))), plus the class's row where there are classes. */
-rd_ref rd_net_time_embedding(struct rd_graph *g, int64_t sinusoids, int64_t dim, bool flip_sin_to_cos, double freq_shift,
-                             int64_t classes);
+/* For the descriptions: name.linear_2(silu(name.linear_1(x))). */
+rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim);
 
 #endif

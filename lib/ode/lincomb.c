@@ -30,7 +30,8 @@ void rd_lincomb_free(struct rd_lincomb *l)
 	memset(l, 0, sizeof *l);
 }
 
-int rd_lincomb_fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e)
+/* v into all n numbers of a device array. */
+static int fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e)
 {
 	for (int64_t i = 0; i < l->d.n; i++)
 		l->host[i] = (float)v;
@@ -39,9 +40,9 @@ int rd_lincomb_fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e)
 
 int rd_lincomb(struct rd_lincomb *l, double a, const void *x, double b, const void *y, void *out, struct rd_err *e)
 {
-	int rc = rd_lincomb_fill(l, l->coef[0], a, e);
+	int rc = fill(l, l->coef[0], a, e);
 
 	if (!rc && y)
-		rc = rd_lincomb_fill(l, l->coef[1], b, e);
+		rc = fill(l, l->coef[1], b, e);
 	return rc ? rc : l->be->combine(l->dev, l->d, l->coef[0], x, l->coef[1], y, out, e);
 }

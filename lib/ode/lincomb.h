@@ -20,7 +20,4 @@ void rd_lincomb_free(struct rd_lincomb *l); /* a zeroed struct is fine */
 /* out = a x + b y; y may be NULL (then b is not used); out may be x or y. Device samples of dims d. */
 int rd_lincomb(struct rd_lincomb *l, double a, const void *x, double b, const void *y, void *out, struct rd_err *e) RD_MUST;
 
-/* v into all n numbers of a device array of f32. */
-int rd_lincomb_fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e) RD_MUST;
-
 #endif

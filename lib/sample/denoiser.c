@@ -22,10 +22,15 @@ struct rd_denoiser {
 	int32_t *label, *null;    /* device [n] */
 	int32_t *null_host;       /* [n] null classes */
 	float *host;              /* analytic models: [n, dim] */
+	float *time;              /* host [n] */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
 {
+	int rc = rd_net_takes_labels(&d->m->net, e);
+
+	if (rc)
+		return rd_context(e, "%s", d->m->dir);
 	if (d->o.null_class < 0)
 		d->o.null_class = d->m->null_class;
 	if (d->o.null_class >= d->m->net.classes)
@@ -70,17 +75,17 @@ static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
 	if (!rc)
-		rc = rd_alloc(&p, n, sizeof *d->null_host, "denoiser", e);
+		rc = rd_alloc(&p, 2 * n, sizeof *d->null_host, "denoiser", e);
 	if (!rc) {
 		d->null_host = p;
+		d->time = (float *)p + n;
 		for (size_t i = 0; i < n; i++)
 			d->null_host[i] = (int32_t)d->o.null_class;
 	}
-	for (int i = 0; i < 2 && !rc; i++) {
+	for (int i = 0; i < 2 && !rc; i++)
 		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->null_host, e);
-		if (!rc)
-			rc = d->be->put(d->dev, *label[i], d->null_host, n * sizeof *d->null_host, e);
-	}
+	if (!rc && d->o.null_class >= 0)
+		rc = rd_exec_label_words(d->x, d->null_host, d->null, e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -154,7 +159,7 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
 			               d->m->dir, (long long)d->m->net.classes - 1);
-	return d->be->put(d->dev, d->label, label ? label : d->null_host, (size_t)d->d.n * sizeof *label, e);
+	return rd_exec_label_words(d->x, label ? label : d->null_host, d->label, e);
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
@@ -162,8 +167,10 @@ static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *
 {
 	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
 
+	for (int64_t i = 0; i < d->d.n; i++)
+		d->time[i] = (float)q->net_t;
 	if (!rc)
-		rc = rd_lincomb_fill(&d->lin, rd_exec_value(d->x, d->g->t), q->net_t, e);
+		rc = rd_exec_put_times(d->x, d->time, e);
 	if (!rc && d->g->label != RD_NONE)
 		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);

@@ -97,6 +97,8 @@ static int check_options(const struct rd_trainer *t, struct rd_err *e)
 {
 	const struct rd_train_opts *o = &t->o;
 
+	if (rd_net_takes_labels(&t->model->net, e))
+		return rd_context(e, "%s", t->model->dir);
 	if (o->null_class >= t->model->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has %lld classes", (long long)o->null_class,
 		               (long long)t->model->net.classes);
@@ -161,7 +163,8 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = rd_net_build(&m->net, o->batch, &t->g, e);
 	if (!rc)
-		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true, .recompute = o->recompute}, e);
+		rc = rd_exec_new(&t->x, t->g, be, dev,
+		                 (struct rd_exec_opts){.training = true, .seed = o->seed, .recompute = o->recompute}, e);
 	if (!rc) {
 		t->d = rd_graph_dims(t->g, t->g->x);
 		t->n_flat = t->g->n_flat;
@@ -301,16 +304,18 @@ static int upload(struct rd_trainer *t, struct rd_err *e)
 		size_t bytes;
 	} put[] = {{t->in_x0, t->h_in_x0, per}, {t->in_eps, t->h_in_eps, per}, {t->target_x0, t->h_target_x0, per},
 	           {t->target_eps, t->h_target_eps, per}, {t->k, t->h_k, per}, {t->weight, t->h_w, per},
-	           {t->adamw, &a, sizeof a}, {rd_exec_value(t->x, t->g->t), t->h_t, per},
-	           {t->g->label != RD_NONE ? rd_exec_value(t->x, t->g->label) : NULL, t->h_label, per}};
+	           {t->adamw, &a, sizeof a}};
 	int rc = t->be->sample_import(t->dev, t->d, t->h_x0, t->x0, e);
 
 	if (!rc)
 		rc = t->be->sample_import(t->dev, t->d, t->h_eps, t->eps, e);
 	for (size_t i = 0; i < sizeof put / sizeof *put && !rc; i++)
-		if (put[i].to)
-			rc = t->be->put(t->dev, put[i].to, put[i].from, put[i].bytes, e);
-	return rc;
+		rc = t->be->put(t->dev, put[i].to, put[i].from, put[i].bytes, e);
+	if (!rc)
+		rc = rd_exec_put_times(t->x, t->h_t, e);
+	if (!rc)
+		rc = rd_exec_put_labels(t->x, t->h_label, e);
+	return rc ? rc : rd_exec_set_draw(t->x, (uint64_t)t->step * (uint64_t)t->d.n, e);
 }
 
 /* Losses and gradient of the batch that was uploaded. */
@@ -341,7 +346,7 @@ static int update(void *ctx, struct rd_err *e)
 
 	if (!rc)
 		rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, t->sq, t->norm_ws, e);
-	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->n_flat, t->w, t->dw, t->m, t->v, t->ema, e);
+	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
 }
 
 static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)

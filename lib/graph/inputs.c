@@ -1,0 +1,82 @@
+/* What a graph is fed with beside x: times, labels, the number of a draw. */
+#include <math.h>
+#include <string.h>
+
+#include "lib/graph/exec_impl.h"
+
+static int put_words(struct rd_exec *x, void *to, struct rd_err *e)
+{
+	return x->be->put(x->dev, to, x->words, (size_t)x->g->batch * sizeof *x->words, e);
+}
+
+static void number_word(struct rd_exec *x, int64_t i, float f)
+{
+	memcpy(&x->words[i], &f, sizeof f);
+}
+
+static int time_word(struct rd_exec *x, const struct rd_value *v, int64_t i, float t, struct rd_err *e)
+{
+	double d = (double)t;
+
+	if (v->kind == RD_VALUE_INDEX) {
+		if (!(d >= 0 && d < (double)v->rows && d == floor(d)))
+			return rd_fail(e, RD_EDOMAIN, "time %g: the network has learned the whole numbers from 0 to %lld, no others",
+			               d, (long long)v->rows - 1);
+		x->words[i] = (uint32_t)t;
+		return RD_OK;
+	}
+	if (!isfinite(d) || (v->kind == RD_VALUE_POSITIVE && !(d > 0)))
+		return rd_fail(e, RD_EDOMAIN, "time %g: the network takes the logarithm of times, they must be above 0", d);
+	number_word(x, i, t);
+	return RD_OK;
+}
+
+int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e)
+{
+	for (int64_t i = 0; i < x->g->batch; i++)
+		if (time_word(x, &x->g->value[x->g->t], i, t[i], e))
+			return e->code;
+	return put_words(x, x->val[x->g->t], e);
+}
+
+int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+{
+	const struct rd_value *v;
+
+	if (x->g->label == RD_NONE)
+		return RD_OK;
+	v = &x->g->value[x->g->label];
+	if (v->kind == RD_VALUE_ACT)
+		return rd_fail(e, RD_EUSAGE, "the network's condition is a vector of %lld numbers, not a label", (long long)v->d.c);
+	for (int64_t i = 0; i < x->g->batch; i++) {
+		if (v->kind == RD_VALUE_INDEX && (label[i] < 0 || label[i] >= v->rows))
+			return rd_fail(e, RD_EINPUT, "label %d: the network has 0 to %lld", label[i], (long long)v->rows - 1);
+		if (v->kind == RD_VALUE_POSITIVE && label[i] <= 0)
+			return rd_fail(e, RD_EINPUT, "label %d: the network takes the logarithm of labels, they must be above 0",
+			               label[i]);
+		if (v->kind == RD_VALUE_INDEX)
+			x->words[i] = (uint32_t)label[i];
+		else
+			number_word(x, i, (float)label[i]);
+	}
+	return put_words(x, to, e);
+}
+
+int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e)
+{
+	return x->g->label == RD_NONE ? RD_OK : rd_exec_label_words(x, label, x->val[x->g->label], e);
+}
+
+int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e)
+{
+	if (x->g->label == RD_NONE)
+		return RD_OK;
+	if (x->g->value[x->g->label].kind != RD_VALUE_ACT)
+		return rd_fail(e, RD_EUSAGE, "the network's condition is a label, not a vector");
+	return x->be->act_import(x->dev, rd_graph_dims(x->g, x->g->label), v, x->val[x->g->label], e);
+}
+
+int rd_exec_set_draw(struct rd_exec *x, uint64_t first, struct rd_err *e)
+{
+	return x->draw ? x->be->put(x->dev, x->draw, &first, sizeof first, e) : RD_OK;
+}
