@@ -64,6 +64,8 @@ MAN := $(wildcard man/*.[157])
 
 .PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu
 all: ready $(TOOL_BIN) $(PLUGIN)
+	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
+		echo "no nvcc here: the CUDA plug-in is left out")
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 
@@ -154,7 +156,7 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 # --- what is run ----------------------------------------------------------------------------------------------------
 # The bats files and the C programs find the tools first in PATH.
 check: ready all tests
-	@$(if $(PLUGIN),,echo "no nvcc here: the CUDA plug-in is not built; its kernels are tested on the CPU";)
+	@$(if $(CUDA_HOST),,echo "no $(CXX) here: the CUDA kernels are not tested on the CPU")
 	tests/run $B
 
 # On a machine with a GPU; both leave a record in tests/gpu-record/.

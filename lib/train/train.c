@@ -33,6 +33,8 @@ struct rd_trainer {
 	struct rd_routine update; /* what a step does on the device once its batch is there */
 	/* host: a batch */
 	float *h_x0, *h_eps, *h_t, *h_k, *h_w, *h_loss;
+	float *h_done_w;                   /* weights of the batch that the device has */
+	int64_t assembled;                 /* the step whose batch it is; -1: none */
 	float *h_in_x0, *h_in_eps;         /* the network's input is these times x0 and eps */
 	float *h_target_x0, *h_target_eps; /* and its target these */
 	struct rd_timedist times;
@@ -69,7 +71,7 @@ static int alloc_host(struct rd_trainer *t, struct rd_err *e)
 		void **p;
 		size_t n;
 	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_k, b},
-	         {(void **)&t->h_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
+	         {(void **)&t->h_w, b}, {(void **)&t->h_done_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
 	         {(void **)&t->h_target_x0, b}, {(void **)&t->h_target_eps, b},
 	         {(void **)&t->h_label, b}, {(void **)&t->order, (size_t)t->data->n}};
 	int rc = 0;
@@ -155,7 +157,7 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	t->be = be;
 	t->dev = dev;
 	t->o = *o;
-	t->epoch = -1;
+	t->epoch = t->assembled = -1;
 	t->update = (struct rd_routine){.be = be, .dev = dev};
 	rc = check_options(t, e);
 	if (!rc)
@@ -190,7 +192,7 @@ void rd_trainer_free(struct rd_trainer *t)
 		return;
 	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->in_x0, t->in_eps, t->target_x0,
 	               t->target_eps, t->k, t->weight, t->per_image, t->adamw, t->sq, t->norm_ws};
-	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
+	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_done_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
 	                t->h_target_eps, t->h_label, t->order};
 
 	rd_routine_free(&t->update);
@@ -230,10 +232,10 @@ static int32_t pick_label(const struct rd_trainer *t, uint64_t i, size_t row)
 
 /* Time, weight and coefficients of image j of the batch. The draws of a batch are one uniform number and its B - 1
  * translates by 1/B: each is uniform, and together they cover the schedule evenly. */
-static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
+static int set_time(struct rd_trainer *t, int64_t step, int64_t j, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)t->step) + (double)j / (double)t->d.n, weight, time, alpha,
+	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)step) + (double)j / (double)t->d.n, weight, time, alpha,
 	       sigma, in, on_x0, on_eps, k;
 
 	time = s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight));
@@ -253,11 +255,16 @@ static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
 	return RD_OK;
 }
 
-static int assemble(struct rd_trainer *t, struct rd_err *e)
+/* The batch of a step in the host's arrays. */
+static int assemble(struct rd_trainer *t, int64_t step, struct rd_err *e)
 {
 	size_t dim = t->data->dim, bytes = dim * sizeof(float);
-	uint64_t first = (uint64_t)t->step * (uint64_t)t->d.n;
+	uint64_t first = (uint64_t)step * (uint64_t)t->d.n;
 	int rc = 0;
+
+	if (t->assembled == step)
+		return RD_OK;
+	t->assembled = -1;
 
 	for (int64_t j = 0; j < t->d.n && !rc; j++) {
 		size_t row = pick(t, first + (uint64_t)j), at = (size_t)j * dim;
@@ -266,10 +273,12 @@ static int assemble(struct rd_trainer *t, struct rd_err *e)
 		if (t->data->eps)
 			memcpy(t->h_eps + at, t->data->eps + row * dim, bytes);
 		t->h_label[j] = pick_label(t, first + (uint64_t)j, row);
-		rc = set_time(t, j, e);
+		rc = set_time(t, step, j, e);
 	}
 	if (!rc && !t->data->eps)
 		rd_rng_normal_batch(t->o.seed, RD_RNG_COUPLE, first, t->h_eps, (size_t)t->d.n, dim);
+	if (!rc)
+		t->assembled = step;
 	return rc;
 }
 
@@ -307,6 +316,7 @@ static int upload(struct rd_trainer *t, struct rd_err *e)
 	           {t->adamw, &a, sizeof a}};
 	int rc = t->be->sample_import(t->dev, t->d, t->h_x0, t->x0, e);
 
+	memcpy(t->h_done_w, t->h_w, per);
 	if (!rc)
 		rc = t->be->sample_import(t->dev, t->d, t->h_eps, t->eps, e);
 	for (size_t i = 0; i < sizeof put / sizeof *put && !rc; i++)
@@ -358,20 +368,31 @@ static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *
 		rc = t->be->get(t->dev, &sq, t->sq, sizeof sq, e);
 	*r = (struct rd_step_report){.grad_norm = sqrt(sq), .lr = rate(&t->o, t->step)};
 	for (int64_t j = 0; j < t->d.n && !rc; j++)
-		r->loss += (double)t->h_w[j] * (double)t->h_loss[j] / (double)t->d.n;
+		r->loss += (double)t->h_done_w[j] * (double)t->h_loss[j] / (double)t->d.n;
 	return rc;
+}
+
+/* The coming batch, while a device that runs beside the host computes. What is wrong with it is said when its turn comes. */
+static void look_ahead(struct rd_trainer *t)
+{
+	struct rd_err later;
+
+	if (t->be->record_begin && t->step + 1 < t->o.steps && assemble(t, t->step + 1, &later))
+		t->assembled = -1;
 }
 
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
 {
-	int rc = assemble(t, e);
+	int rc = assemble(t, t->step, e);
 
 	if (!rc)
 		rc = upload(t, e);
 	if (!rc)
 		rc = rd_routine_run(&t->update, update, t, e);
-	if (!rc)
+	if (!rc) {
+		look_ahead(t);
 		rc = fetch(t, r, e);
+	}
 	if (!rc && (!isfinite(r->loss) || !isfinite(r->grad_norm)))
 		rc = rd_fail(e, RD_EFAIL, "step %lld: the loss is %g and its gradient's norm %g; a smaller --lr or --clip may help",
 		             (long long)t->step + 1, r->loss, r->grad_norm);
@@ -382,7 +403,7 @@ int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_er
 
 int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e)
 {
-	int rc = assemble(t, e);
+	int rc = assemble(t, t->step, e);
 
 	if (!rc)
 		rc = upload(t, e);
