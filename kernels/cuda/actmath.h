@@ -40,6 +40,16 @@ static __device__ __forceinline__ float rd_act_value(enum rd_act a, float x)
 	}
 }
 
+/* SiLU where bf16 is all that comes of it: the hardware's own exponential and division, some 1e-6 off. */
+static __device__ __forceinline__ float rd_fast_sigmoid(float x)
+{
+#ifdef RD_CUDA_HOST
+	return rd_sigmoid(x);
+#else
+	return __fdividef(1.0f, 1.0f + __expf(x < -80.0f ? 80.0f : -x));
+#endif
+}
+
 static __device__ __forceinline__ float rd_act_slope(enum rd_act a, float x)
 {
 	rd_mish m;
@@ -57,6 +67,24 @@ static __device__ __forceinline__ float rd_act_slope(enum rd_act a, float x)
 		return m.num * s + x * (4.0f * m.e * (x < 0.0f ? 1.0f : m.e) * (1.0f + m.e)) * (s * s);
 	default: return 1.0f;
 	}
+}
+
+/* The activation of an element of type T, and its derivative; SILU: known to be that one. */
+template <class T, int SILU> static __device__ __forceinline__ float rd_act_value_of(enum rd_act a, float x)
+{
+	if (SILU && sizeof(T) == 2)
+		return x * rd_fast_sigmoid(x);
+	return rd_act_value(SILU ? RD_ACT_SILU : a, x);
+}
+
+template <class T, int SILU> static __device__ __forceinline__ float rd_act_slope_of(enum rd_act a, float x)
+{
+	if (SILU && sizeof(T) == 2) {
+		float s = rd_fast_sigmoid(x);
+
+		return s * (1.0f + x * (1.0f - s));
+	}
+	return rd_act_slope(SILU ? RD_ACT_SILU : a, x);
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 struct mean_of_four {
 	template <class T, int V>
-	__device__ void at(float *sum, const T *x, int64_t h, int64_t w, int64_t c, int64_t oy, int64_t ox) const
+	__device__ void at(float *sum, const T *x, int h, int w, int64_t c, int oy, int ox) const
 	{
 		for (int k = 0; k < 4; k++)
 			rd_tap<T, V>(sum, x, h, w, c, 2 * oy + k / 2, 2 * ox + k % 2, 0.25f);
@@ -13,7 +13,7 @@ struct mean_of_four {
 /* The odd last row and column find no gradient over them. */
 struct quarter {
 	template <class T, int V>
-	__device__ void at(float *sum, const T *dy, int64_t h, int64_t w, int64_t c, int64_t y, int64_t x) const
+	__device__ void at(float *sum, const T *dy, int h, int w, int64_t c, int y, int x) const
 	{
 		rd_tap<T, V>(sum, dy, h, w, c, y / 2, x / 2, 0.25f);
 	}

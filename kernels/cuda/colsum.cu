@@ -4,23 +4,31 @@
 
 enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
 
-/* part[chunk][cols]: threads x along columns, y along rows. */
-template <class T> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
+/* part[chunk][cols]: threads x along packs of V columns, y along rows. */
+template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
 {
 	RD_SHARED(float, shared);
-	int64_t j = (int64_t)blockIdx.y * blockDim.x + threadIdx.x, lo = (int64_t)blockIdx.x * ROWS;
+	int64_t j = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * V, lo = (int64_t)blockIdx.x * ROWS;
 	int64_t hi = lo + ROWS < rows ? lo + ROWS : rows;
-	float sum = 0.0f;
+	float *mine = shared + (threadIdx.y * blockDim.x + threadIdx.x) * V, sum[V], v[V];
 
-	for (int64_t r = lo + threadIdx.y; r < hi && j < cols; r += blockDim.y)
-		sum += rd_to_float(x[r * cols + j]);
-	shared[threadIdx.y * blockDim.x + threadIdx.x] = sum;
+	for (int i = 0; i < V; i++)
+		sum[i] = 0.0f;
+	for (int64_t r = lo + threadIdx.y; r < hi && j < cols; r += blockDim.y) {
+		rd_load<T, V>(v, x + r * cols + j);
+		for (int i = 0; i < V; i++)
+			sum[i] += v[i];
+	}
+	for (int i = 0; i < V; i++)
+		mine[i] = sum[i];
 	__syncthreads();
 	if (threadIdx.y || j >= cols)
 		return;
-	for (unsigned y = 1; y < blockDim.y; y++)
-		sum += shared[y * blockDim.x + threadIdx.x];
-	part[blockIdx.x * cols + j] = sum;
+	for (int i = 0; i < V; i++) {
+		for (unsigned y = 1; y < blockDim.y; y++)
+			sum[i] += shared[(y * blockDim.x + threadIdx.x) * V + i];
+		part[blockIdx.x * cols + j + i] = sum[i];
+	}
 }
 
 static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *part, float *out)
@@ -34,12 +42,22 @@ static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *p
 		out[j] += (float)sum;
 }
 
+template <class T, int V>
+static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+{
+	unsigned w = 1;
+
+	while (w < cols / V && w < 32)
+		w *= 2;
+	return RD_LAUNCH(dev, e, (part_kernel<T, V>),
+	                 dim3((unsigned)((rows + ROWS - 1) / ROWS), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
+	                 RD_THREADS * V * sizeof(float), rows, cols, (const T *)x, part);
+}
+
 template <class T>
 static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
 {
-	dim3 grid((unsigned)((rows + ROWS - 1) / ROWS), (unsigned)((cols + 31) / 32));
-
-	return RD_LAUNCH(dev, e, part_kernel<T>, grid, dim3(32, 8), 256 * sizeof(float), rows, cols, (const T *)x, part);
+	return RD_BY_WIDTH(T, cols, parts_v, dev, rows, cols, x, part, e);
 }
 
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e)

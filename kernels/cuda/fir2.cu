@@ -6,7 +6,7 @@ struct fir_down {
 	float gain;
 
 	template <class T, int V>
-	__device__ void at(float *sum, const T *x, int64_t h, int64_t w, int64_t c, int64_t oy, int64_t ox) const
+	__device__ void at(float *sum, const T *x, int h, int w, int64_t c, int oy, int ox) const
 	{
 		const float f[4] = { 0.125f, 0.375f, 0.375f, 0.125f };
 
@@ -20,10 +20,10 @@ struct fir_up {
 	float gain;
 
 	template <class T, int V>
-	__device__ void at(float *sum, const T *x, int64_t h, int64_t w, int64_t c, int64_t oy, int64_t ox) const
+	__device__ void at(float *sum, const T *x, int h, int w, int64_t c, int oy, int ox) const
 	{
 		const float f[2] = { 0.375f, 0.125f };
-		int64_t y = oy / 2, x0 = ox / 2, dy = oy % 2 ? 1 : -1, dx = ox % 2 ? 1 : -1;
+		int y = oy / 2, x0 = ox / 2, dy = oy % 2 ? 1 : -1, dx = ox % 2 ? 1 : -1;
 
 		for (int k = 0; k < 4; k++)
 			rd_tap<T, V>(sum, x, h, w, c, y + k / 2 * dy, x0 + k % 2 * dx, gain * f[k / 2] * f[k % 2]);

@@ -77,21 +77,24 @@ static __global__ void stats_kernel(rd_gn g, const T *x, const T *chan, const fl
 
 template <class T, int V, int SILU> static __global__ void apply_kernel(rd_gn g, const T *x, T *y)
 {
-	enum rd_act act = SILU ? RD_ACT_SILU : g.act;
-
-	for (int64_t r = rd_row_first(); r < g.n * g.rows; r += rd_row_step()) {
-		const float *a = g.coef + r / g.rows * RD_GN_COEFS * g.c, *b = a + g.c;
-
+	for (int64_t image = blockIdx.y; image < g.n; image += gridDim.y)
 		for (int64_t l = threadIdx.x * V; l < g.c; l += blockDim.x * V) {
-			float v[V];
+			const float *coef = g.coef + image * RD_GN_COEFS * g.c + l;
+			int64_t at = image * g.rows * g.c + l;
+			float a[V], b[V], v[V];
 
-			rd_load<T, V>(v, x + r * g.c + l);
-			RD_UNROLL
-			for (int i = 0; i < V; i++)
-				v[i] = rd_act_value(act, v[i] * a[l + i] + b[l + i]);
-			rd_store<T, V>(y + r * g.c + l, v);
+			for (int i = 0; i < V; i++) {
+				a[i] = coef[i];
+				b[i] = coef[g.c + i];
+			}
+			for (int64_t r = rd_row_first(); r < g.rows; r += rd_row_step()) {
+				rd_load<T, V>(v, x + at + r * g.c);
+				RD_UNROLL
+				for (int i = 0; i < V; i++)
+					v[i] = rd_act_value_of<T, SILU>(g.act, v[i] * a[i] + b[i]);
+				rd_store<T, V>(y + at + r * g.c, v);
+			}
 		}
-	}
 }
 
 template <class T, int V>
@@ -99,7 +102,7 @@ static int run(struct rd_dev *dev, const rd_gn &g, const T *x, const T *chan, co
                const T *ss, T *y, float *stats, struct rd_err *e)
 {
 	rd_gn_launch s = rd_gn_sums(g, V, 2);
-	rd_tiles t = rd_tile(g.n * g.rows, g.c / V);
+	rd_tiles t = rd_tile_images(g.n, g.rows, g.c / V, 4);
 	dim3 groups((unsigned)g.groups, rd_blocks_y(g.n));
 	int rc = RD_LAUNCH(dev, e, (sums_kernel<T, V>), s.grid, s.block, s.shared, g, x);
 

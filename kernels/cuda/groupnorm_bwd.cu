@@ -37,7 +37,6 @@ template <class T, int V, int SILU> static __global__ void sums_kernel(job<T> j)
 {
 	RD_SHARED(float, shared);
 	const rd_gn &g = j.g;
-	enum rd_act act = SILU ? RD_ACT_SILU : g.act;
 	int64_t first = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * V, lo = (int64_t)blockIdx.x * RD_GN_ROWS;
 	int64_t hi = lo + RD_GN_ROWS < g.rows ? lo + RD_GN_ROWS : g.rows;
 	bool inside = first < g.c;
@@ -45,17 +44,21 @@ template <class T, int V, int SILU> static __global__ void sums_kernel(job<T> j)
 	for (int64_t image = blockIdx.z; image < g.n; image += gridDim.z) {
 		const float *coef = g.coef + image * RD_GN_COEFS * g.c + first;
 		int64_t at = image * g.rows * g.c + first;
-		float x[V], dy[V], sum[RD_GN_SUMS * V];
+		float x[V], dy[V], ca[V], cb[V], ck[V], sum[RD_GN_SUMS * V];
 
 		for (int i = 0; i < RD_GN_SUMS * V; i++)
 			sum[i] = 0.0f;
+		for (int i = 0; i < V; i++) {
+			ca[i] = inside ? coef[CA * g.c + i] : 0.0f;
+			cb[i] = inside ? coef[CB * g.c + i] : 0.0f;
+			ck[i] = inside ? coef[CK * g.c + i] : 0.0f;
+		}
 		for (int64_t r = lo + threadIdx.y; r < hi && inside; r += blockDim.y) {
 			rd_load<T, V>(x, j.x + at + r * g.c);
 			rd_load<T, V>(dy, j.dy + at + r * g.c);
 			RD_UNROLL
 			for (int i = 0; i < V; i++) {
-				float v = dy[i] * rd_act_slope(act, x[i] * coef[CA * g.c + i] + coef[CB * g.c + i]);
-				float d = x[i] - coef[CK * g.c + i];
+				float v = dy[i] * rd_act_slope_of<T, SILU>(g.act, x[i] * ca[i] + cb[i]), d = x[i] - ck[i];
 
 				sum[A * V + i] += v;
 				sum[B * V + i] += v * d;
@@ -125,25 +128,30 @@ template <class T> static __global__ void finish_kernel(job<T> j)
 template <class T, int V, int SILU> static __global__ void apply_kernel(job<T> j)
 {
 	const rd_gn &g = j.g;
-	enum rd_act act = SILU ? RD_ACT_SILU : g.act;
 
-	for (int64_t r = rd_row_first(); r < g.n * g.rows; r += rd_row_step())
+	for (int64_t image = blockIdx.y; image < g.n; image += gridDim.y)
 		for (int64_t l = threadIdx.x * V; l < g.c; l += blockDim.x * V) {
-			const float *coef = g.coef + r / g.rows * RD_GN_COEFS * g.c + l;
-			float x[V], dy[V], dx[V];
+			const float *coef = g.coef + image * RD_GN_COEFS * g.c + l;
+			int64_t at = image * g.rows * g.c + l;
+			float c[RD_GN_COEFS][V], x[V], dy[V], dx[V];
 
-			rd_load<T, V>(x, j.x + r * g.c + l);
-			rd_load<T, V>(dy, j.dy + r * g.c + l);
-			if (j.acc_dx)
-				rd_load<T, V>(dx, j.dx + r * g.c + l);
-			RD_UNROLL
-			for (int i = 0; i < V; i++) {
-				float v = dy[i] * rd_act_slope(act, x[i] * coef[CA * g.c + i] + coef[CB * g.c + i]);
+			for (int k = 0; k < RD_GN_COEFS; k++)
+				for (int i = 0; i < V; i++)
+					c[k][i] = coef[k * g.c + i];
+			for (int64_t r = rd_row_first(); r < g.rows; r += rd_row_step()) {
+				rd_load<T, V>(x, j.x + at + r * g.c);
+				rd_load<T, V>(dy, j.dy + at + r * g.c);
+				if (j.acc_dx)
+					rd_load<T, V>(dx, j.dx + at + r * g.c);
+				RD_UNROLL
+				for (int i = 0; i < V; i++) {
+					float v = dy[i] * rd_act_slope_of<T, SILU>(g.act, x[i] * c[CA][i] + c[CB][i]);
 
-				v = coef[C1 * g.c + i] * v + (coef[C2 * g.c + i] * (x[i] - coef[CK * g.c + i]) + coef[C3 * g.c + i]);
-				dx[i] = j.acc_dx ? dx[i] + v : v;
+					v = c[C1][i] * v + (c[C2][i] * (x[i] - c[CK][i]) + c[C3][i]);
+					dx[i] = j.acc_dx ? dx[i] + v : v;
+				}
+				rd_store<T, V>(j.dx + at + r * g.c, dx);
 			}
-			rd_store<T, V>(j.dx + r * g.c + l, dx);
 		}
 }
 
@@ -168,7 +176,7 @@ template <class T, int V, int SILU> static int passes(struct rd_dev *dev, const 
 {
 	const rd_gn &g = j.g;
 	rd_gn_launch s = rd_gn_sums(g, V, RD_GN_SUMS);
-	rd_tiles images = rd_tile(g.n, g.c), t = rd_tile(g.n * g.rows, g.c / V);
+	rd_tiles images = rd_tile(g.n, g.c), t = rd_tile_images(g.n, g.rows, g.c / V, 4);
 	dim3 groups((unsigned)g.groups, rd_blocks_y(g.n));
 	int rc = RD_LAUNCH(dev, e, prepare_kernel<T>, images.grid, images.block, 0, j);
 

@@ -6,14 +6,14 @@
 
 /* Adds f times the V channels of pixel (iy, ix) of an image to sum; nothing where it lies outside. */
 template <class T, int V>
-static __device__ __forceinline__ void rd_tap(float *sum, const T *image, int64_t h, int64_t w, int64_t c, int64_t iy,
-                                              int64_t ix, float f)
+static __device__ __forceinline__ void rd_tap(float *sum, const T *image, int h, int w, int64_t c, int iy,
+                                              int ix, float f)
 {
 	float v[V];
 
 	if (iy < 0 || iy >= h || ix < 0 || ix >= w)
 		return;
-	rd_load<T, V>(v, image + (iy * w + ix) * c);
+	rd_load<T, V>(v, image + ((int64_t)iy * w + ix) * c);
 	RD_UNROLL
 	for (int k = 0; k < V; k++)
 		sum[k] += f * v[k];
@@ -24,31 +24,31 @@ template <class T, int V, class Op>
 static __global__ void rd_resample_kernel(Op op, int64_t images, int h, int w, int oh, int ow, int64_t c, const T *x, T *y,
                                           int acc)
 {
-	int64_t rows = images * oh * ow;
+	for (int64_t image = blockIdx.y; image < images; image += gridDim.y)
+		for (int64_t r = rd_row_first(); r < (int64_t)oh * ow; r += rd_row_step()) {
+			unsigned oy = (unsigned)r / (unsigned)ow, ox = (unsigned)r % (unsigned)ow; /* at most 2^32 pixels */
+			const T *from = x + image * h * w * c;
+			T *to = y + (image * oh * ow + r) * c;
 
-	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		int64_t image = r / ((int64_t)oh * ow), pixel = r % ((int64_t)oh * ow), oy = pixel / ow, ox = pixel % ow;
-		const T *from = x + image * h * w * c;
+			for (int64_t j = threadIdx.x * V; j < c; j += blockDim.x * V) {
+				float sum[V];
 
-		for (int64_t j = threadIdx.x * V; j < c; j += blockDim.x * V) {
-			float sum[V];
-
-			if (acc)
-				rd_load<T, V>(sum, y + r * c + j);
-			else
-				for (int k = 0; k < V; k++)
-					sum[k] = 0.0f;
-			op.template at<T, V>(sum, from + j, h, w, c, oy, ox);
-			rd_store<T, V>(y + r * c + j, sum);
+				if (acc)
+					rd_load<T, V>(sum, to + j);
+				else
+					for (int k = 0; k < V; k++)
+						sum[k] = 0.0f;
+				op.template at<T, V>(sum, from + j, h, w, c, (int)oy, (int)ox);
+				rd_store<T, V>(to + j, sum);
+			}
 		}
-	}
 }
 
 template <class T, int V, class Op>
 static int rd_resample_v(struct rd_dev *dev, Op op, struct rd_dims x, int64_t oh, int64_t ow, const void *from, void *to,
                          int acc, struct rd_err *e)
 {
-	rd_tiles t = rd_tile(x.n * oh * ow, x.c / V);
+	rd_tiles t = rd_tile_images(x.n, oh * ow, x.c / V, 1);
 
 	if (!oh || !ow)
 		return RD_OK;

@@ -143,6 +143,16 @@ static inline rd_tiles rd_tile(int64_t rows, int64_t cols)
 	return { dim3(rd_blocks(blocks)), dim3(x, RD_THREADS / x) };
 }
 
+/* The same for each of many images, which are the grid's second dimension: a thread takes `each` rows of an image or more, so
+ * that what belongs to its columns is read once for them all. */
+static inline rd_tiles rd_tile_images(int64_t images, int64_t rows, int64_t cols, int64_t each)
+{
+	rd_tiles t = rd_tile((rows + each - 1) / each, cols);
+
+	t.grid.y = rd_blocks_y(images);
+	return t;
+}
+
 /* This thread's rows are first, first + step, ...; its columns threadIdx.x, threadIdx.x + blockDim.x, ... */
 static __device__ __forceinline__ int64_t rd_row_first()
 {

@@ -3,7 +3,7 @@
 
 struct nearest {
 	template <class T, int V>
-	__device__ void at(float *sum, const T *x, int64_t h, int64_t w, int64_t c, int64_t oy, int64_t ox) const
+	__device__ void at(float *sum, const T *x, int h, int w, int64_t c, int oy, int ox) const
 	{
 		rd_tap<T, V>(sum, x, h, w, c, oy / 2, ox / 2, 1.0f);
 	}
@@ -11,7 +11,7 @@ struct nearest {
 
 struct sum_of_four {
 	template <class T, int V>
-	__device__ void at(float *sum, const T *dy, int64_t h, int64_t w, int64_t c, int64_t y, int64_t x) const
+	__device__ void at(float *sum, const T *dy, int h, int w, int64_t c, int y, int x) const
 	{
 		for (int k = 0; k < 4; k++)
 			rd_tap<T, V>(sum, dy, h, w, c, 2 * y + k / 2, 2 * x + k % 2, 1.0f);
