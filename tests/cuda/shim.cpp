@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <unordered_map>
 #include <vector>
 
 #include <setjmp.h>
@@ -313,17 +314,34 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 	return cudaSuccess;
 }
 
+/* A buffer is poisoned, and so is what lies beyond its end, where nothing may have been written when it is released. */
+static std::unordered_map<void *, size_t> buffers;
+enum { BEYOND = 256 };
+
 cudaError_t cudaMalloc(void **p, size_t n)
 {
-	*p = n > SIZE_MAX / 2 ? nullptr : aligned_alloc(256, (n + 255) / 256 * 256);
-	if (*p)
-		memset(*p, 0xff, n);
-	return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+	*p = n > SIZE_MAX / 2 ? nullptr : aligned_alloc(256, (n + BEYOND + 255) / 256 * 256);
+	if (!*p)
+		return cudaErrorMemoryAllocation;
+	memset(*p, 0xff, n + BEYOND);
+	buffers[*p] = n;
+	return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *p)
 {
+	const unsigned char *end;
+
 	drain_all();
+	if (!p)
+		return cudaSuccess;
+	if (!buffers.count(p))
+		die("cudaFree of what is no buffer");
+	end = (const unsigned char *)p + buffers[p];
+	for (int i = 0; i < BEYOND; i++)
+		if (end[i] != 0xff)
+			die("written beyond the end of a buffer");
+	buffers.erase(p);
 	free(p);
 	return cudaSuccess;
 }
