@@ -1,5 +1,5 @@
-# make, make check, make demo, make bench, make lint, make install, make uninstall, make setup, make clean;
-# where there is a GPU, make check-gpu and make bench-gpu. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
+# make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean; where there
+# is a GPU, make check-gpu and make bench-gpu. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
 # `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -72,8 +72,9 @@ objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.
 # --- what is needed -------------------------------------------------------------------------------------------------
 wanted = $(filter $1,$(MAKECMDGOALS))
 ready:
-	@CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' scripts/setup $(if $(call wanted,check demo setup),install,check) \
-		build $(if $(call wanted,check lint setup),test) $(if $(call wanted,demo setup),demo)
+	@CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' FUZZ_CC='$(FUZZ_CC)' \
+		scripts/setup $(if $(call wanted,check fuzz demo setup),install,check) build \
+		$(if $(call wanted,check lint setup),test) $(if $(call wanted,demo setup),demo) $(if $(call wanted,fuzz),fuzz)
 setup: ready
 
 compile = $(call say,CC  ,$@)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -183,6 +184,40 @@ lint: ready
 		else echo "lint: no $$cc here: not compiled with it"; fi; \
 	done
 	tests/lint
+
+# --- fuzzing --------------------------------------------------------------------------------------------------------
+# RUNS executions of each target, or of those that FUZZ names, under libFuzzer, ASan and UBSan: tests/fuzz/README.md.
+# Objects of their own, of which the linker takes what the readers need: no threads, no oneDNN.
+RUNS ?= 1000000
+FUZZ_TARGETS := safetensors config scheduler model index frame npy idx idxgz pairs
+FUZZ ?= $(FUZZ_TARGETS)
+FUZZ_CC ?= clang
+FUZZ_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fopenmp-simd -I. \
+	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+FUZZ_SRC := $(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c))
+FUZZ_LIB := $(filter-out kernels/rng.c,$(wildcard formats/*.c lib/*/*.c kernels/*.c))
+
+.PHONY: fuzz
+objects: $(FUZZ_SRC:%.c=$B/%.o)
+
+# The targets without a fuzzer: one of the tests.
+$B/tests/test_fuzz_replay: $B/tests/test_fuzz_replay.o $(FUZZ_SRC:%.c=$B/%.o) $B/librectdiff.a
+	$(link)
+
+$B/fuzz/%.o: %.c | ready
+	@mkdir -p $(@D)
+	$(call say,CC  ,$@)$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$B/fuzz/readers.a: $(FUZZ_SRC:%.c=$B/fuzz/%.o) $(FUZZ_LIB:%.c=$B/fuzz/%.o)
+	@rm -f $@
+	$(call say,AR  ,$@)$(AR) rcs $@ $^
+
+$B/fuzz/bin/%: tests/fuzz/main.c $B/fuzz/readers.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(FUZZ_CC) $(FUZZ_CFLAGS) -DTARGET=fuzz_$* -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS) -lm
+
+fuzz: ready $(FUZZ:%=$B/fuzz/bin/%)
+	tests/fuzz/run $B $(RUNS) $(FUZZ)
 
 # --- installing -----------------------------------------------------------------------------------------------------
 MODEL_FILES := $(shell cd models 2>/dev/null && find . -type f | sort)

@@ -116,7 +116,11 @@ int rd_wire_to_json(const msgpack_object *o, json_t **out, struct rd_err *e)
 		break;
 	case MSGPACK_OBJECT_FLOAT32:
 	case MSGPACK_OBJECT_FLOAT64: *out = json_real(o->via.f64); break;
-	case MSGPACK_OBJECT_STR: *out = json_stringn(o->via.str.ptr, o->via.str.size); break;
+	case MSGPACK_OBJECT_STR:
+		if (memchr(o->via.str.ptr, '\0', o->via.str.size)) /* JSON text with one is not read again */
+			return rd_fail(e, RD_EINPUT, "meta: a string with a zero character");
+		*out = json_stringn(o->via.str.ptr, o->via.str.size);
+		break;
 	case MSGPACK_OBJECT_ARRAY: return array_to_json(&o->via.array, out, e);
 	case MSGPACK_OBJECT_MAP: return map_to_json(&o->via.map, out, e);
 	default: break;

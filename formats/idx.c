@@ -3,6 +3,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "lib/base/size.h"
+
 #define IDX_MAX ((size_t)1 << 30)
 #define IDX_UBYTE 8
 
@@ -141,21 +143,40 @@ static int read_header(struct bytes *b, struct rd_shape *s, struct rd_err *e)
 	return rc;
 }
 
+static int read_data(struct bytes *b, size_t n, void **data, struct rd_err *e)
+{
+	size_t room = 0, have = 0;
+	int rc;
+
+	if (!b->gz)
+		return rd_in_new(b->in, n, data, e);
+	do {
+		rc = rd_grow(data, &room, n, "idx", e);
+		if (!rc)
+			rc = bytes_exact(b, (uint8_t *)*data + have, room - have, e);
+		have = room;
+	} while (!rc && have < n);
+	return rc;
+}
+
 int rd_idx_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
 {
-	struct rd_shape s = {0};
 	struct bytes b;
+	size_t n = 0;
 	int rc;
 
 	memset(a, 0, sizeof *a);
 	rc = bytes_open(&b, in, e);
 	if (rc)
 		return rc;
-	rc = read_header(&b, &s, e);
-	if (!rc && rd_array_init(a, RD_U8, &s, IDX_MAX, e))
+	a->dtype = RD_U8;
+	rc = read_header(&b, &a->shape, e);
+	if (!rc && rd_shape_elems(&a->shape, &n, e))
 		rc = rd_context(e, "%s: idx", rd_in_name(in));
+	if (!rc && n > IDX_MAX)
+		rc = rd_fail(e, RD_EINPUT, "%s: idx: %zu elements: at most %zu are read", rd_in_name(in), n, IDX_MAX);
 	if (!rc)
-		rc = bytes_exact(&b, a->data, rd_array_bytes(a), e);
+		rc = read_data(&b, n, &a->data, e);
 	if (!rc)
 		rc = bytes_at_end(&b, e);
 	bytes_close(&b);

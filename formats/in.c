@@ -11,7 +11,7 @@
 #include "lib/base/size.h"
 
 #define PEEK_MAX ((size_t)64 << 10)
-#define BUF_BYTES (2 * PEEK_MAX)
+#define BUF_BYTES (PEEK_MAX + PEEK_MAX / 2) /* less than malloc gets from the system one by one */
 #define PIPE_BYTES (1 << 20)
 
 struct rd_in {
@@ -141,6 +141,34 @@ int rd_in_exact(struct rd_in *in, void *dst, size_t n, struct rd_err *e)
 
 	if (!rc && got < n)
 		return rd_fail(e, RD_EINPUT, "%s: truncated at byte %llu", in->name, (unsigned long long)in->offset);
+	return rc;
+}
+
+/* True where the input is a file with n more bytes. */
+static bool has_ahead(const struct rd_in *in, size_t n)
+{
+	struct stat st;
+
+	return !fstat(in->fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= in->offset &&
+	       (uint64_t)st.st_size - in->offset >= n;
+}
+
+int rd_in_new(struct rd_in *in, size_t n, void **out, struct rd_err *e)
+{
+	size_t room = 0, have = 0;
+	int rc;
+
+	*out = NULL;
+	if (has_ahead(in, n)) {
+		rc = rd_alloc(out, n, 1, in->name, e);
+		return rc ? rc : rd_in_exact(in, *out, n, e);
+	}
+	do {
+		rc = rd_grow(out, &room, n, in->name, e);
+		if (!rc)
+			rc = rd_in_exact(in, (uint8_t *)*out + have, room - have, e);
+		have = room;
+	} while (!rc && have < n);
 	return rc;
 }
 

@@ -21,6 +21,10 @@ int rd_in_read(struct rd_in *in, void *dst, size_t n, size_t *got, struct rd_err
 /* Exactly n bytes, else RD_EINPUT "NAME: truncated at byte OFFSET". */
 int rd_in_exact(struct rd_in *in, void *dst, size_t n, struct rd_err *e) RD_MUST;
 
+/* Exactly n bytes to new memory at *out, which free() releases, also after an error. Memory is asked for as the bytes come,
+ * unless the input is a file that has them: n may be a lie. */
+int rd_in_new(struct rd_in *in, size_t n, void **out, struct rd_err *e) RD_MUST;
+
 /* Makes up to n (<= 64 KiB) of the next bytes visible at *view without consuming them; *got fewer only at the end.
  * Valid until the next call on in. */
 int rd_in_peek(struct rd_in *in, size_t n, const uint8_t **view, size_t *got, struct rd_err *e) RD_MUST;

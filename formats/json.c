@@ -27,6 +27,37 @@ static void replace_infinities(char *text)
 	}
 }
 
+/* The last key that stands before byte n of a text: the one whose value a parser stumbled over. *len 0: there is none. */
+static const char *last_key(const char *text, size_t n, int *len)
+{
+	const char *start = NULL, *key = text;
+	size_t i = 0, string_len = 0;
+
+	*len = 0;
+	while (i < n) {
+		if (text[i] == '"') {
+			start = text + ++i;
+			while (i < n && text[i] != '"')
+				i += text[i] == '\\' ? 2 : 1;
+			string_len = i < n ? (size_t)(text + i - start) : 0;
+		} else if (text[i] == ':' && string_len) {
+			key = start;
+			*len = string_len < 60 ? (int)string_len : 60;
+		}
+		i++;
+	}
+	return key;
+}
+
+static int parse_error(const char *path, const char *text, size_t n, const json_error_t *je, struct rd_err *e)
+{
+	size_t at = je->position > 0 && (size_t)je->position < n ? (size_t)je->position : n;
+	int len;
+	const char *key = last_key(text, at, &len);
+
+	return rd_fail(e, RD_EINPUT, "%s: line %d%s%.*s: %s", path, je->line, len ? ", at " : "", len, key, je->text);
+}
+
 int rd_json_load(const char *path, json_t **out, struct rd_err *e)
 {
 	json_error_t je;
@@ -40,9 +71,10 @@ int rd_json_load(const char *path, json_t **out, struct rd_err *e)
 		return rc;
 	replace_infinities(text);
 	*out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
+	rc = *out ? RD_OK : parse_error(path, text, n, &je, e);
 	free(text);
-	if (!*out)
-		return rd_fail(e, RD_EINPUT, "%s: line %d: %s", path, je.line, je.text);
+	if (rc)
+		return rc;
 	if (!json_is_object(*out)) {
 		json_decref(*out);
 		*out = NULL;

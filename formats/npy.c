@@ -4,14 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/base/size.h"
 
 /* What rd_in_peek can show at once, so the longest header we take; numpy's own limit is 10,000 bytes. */
 #define HEADER_MAX ((size_t)64 << 10)
-/* An array from a pipe gets at most this much before its data has come. */
-#define FIRST_ALLOC ((size_t)64 << 20)
 
 static const char magic[6] = "\x93NUMPY";
 
@@ -228,40 +225,6 @@ static int read_header(struct rd_in *in, enum rd_dtype *t, struct rd_shape *s, s
 	return rc;
 }
 
-/* bytes of in to a new *data: first of them are asked for at once, more memory as the bytes come, so that a header that
- * lies costs little. */
-static int read_growing(struct rd_in *in, size_t bytes, size_t first, void **data, struct rd_err *e)
-{
-	size_t have = 0, room = first;
-	void *bigger;
-	int rc;
-
-	rc = rd_alloc(data, room, 1, "npy", e);
-	while (!rc) {
-		rc = rd_in_exact(in, (char *)*data + have, room - have, e);
-		have = room;
-		if (rc || have == bytes)
-			break;
-		room = bytes / 2 < have ? bytes : have * 2;
-		rc = rd_alloc(&bigger, room, 1, "npy", e);
-		if (rc)
-			break;
-		memcpy(bigger, *data, have);
-		free(*data);
-		*data = bigger;
-	}
-	return rc;
-}
-
-/* How much to ask for at once: all of it where the input is a file that large. */
-static size_t first_alloc(const struct rd_in *in, size_t bytes)
-{
-	struct stat st;
-	bool there = !stat(rd_in_name(in), &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > bytes;
-
-	return there || bytes < FIRST_ALLOC ? bytes : FIRST_ALLOC;
-}
-
 int rd_npy_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
 {
 	size_t n, bytes, got;
@@ -276,7 +239,7 @@ int rd_npy_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
 		return rd_context(e, "%s", rd_in_name(in));
 	if (!rd_mul(n, rd_dtype_bytes(a->dtype), &bytes))
 		return rd_fail(e, RD_EINPUT, "%s: npy: the array's size overflows", rd_in_name(in));
-	rc = read_growing(in, bytes, first_alloc(in, bytes), &a->data, e);
+	rc = rd_in_new(in, bytes, &a->data, e);
 	if (!rc)
 		rc = rd_in_peek(in, 1, &view, &got, e);
 	if (!rc && got)

@@ -42,9 +42,7 @@ static int read_json(struct rd_pairs_reader *r, json_t **out, struct rd_err *e)
 	*out = NULL;
 	if (m->size > PAIRS_JSON_MAX)
 		return rd_fail(e, RD_EINPUT, "%s: %s: longer than %zu bytes", rd_in_name(r->in), m->name, PAIRS_JSON_MAX);
-	rc = rd_alloc(&text, m->size, 1, m->name, e);
-	if (!rc)
-		rc = rd_in_exact(r->in, text, m->size, e);
+	rc = rd_in_new(r->in, m->size, &text, e);
 	if (!rc)
 		rc = rd_tar_pad(r->in, m, e);
 	if (rc)
@@ -102,9 +100,9 @@ static int read_npy(struct rd_pairs_reader *r, struct rd_array *a, struct rd_err
 	if (rd_shape_elems(&s, &elems, e) || !rd_mul(elems, rd_dtype_bytes(t), &bytes) || bytes != data_bytes)
 		return rd_fail(e, RD_EINPUT, "%s: %s: %zu bytes of data are not what its header says", rd_in_name(r->in),
 		               m->name, data_bytes);
-	rc = rd_array_init(a, t, &s, PAIRS_MEMBER_MAX, e);
-	if (!rc)
-		rc = rd_in_exact(r->in, a->data, bytes, e);
+	a->dtype = t;
+	a->shape = s;
+	rc = rd_in_new(r->in, bytes, &a->data, e);
 	if (!rc)
 		rc = rd_tar_pad(r->in, m, e);
 	if (!rc)

@@ -18,10 +18,19 @@
 #define HEADER_MAX ((size_t)100 << 20)
 #define METADATA "__metadata__"
 
-static const char *const st_dtypes[RD_N_DTYPES] = {
-	[RD_F32] = "F32", [RD_F64] = "F64", [RD_F16] = "F16", [RD_BF16] = "BF16",
-	[RD_U8] = "U8",   [RD_I32] = "I32", [RD_I64] = "I64",
+/* Types of elements; those that are only listed have no rd_dtype, and some are narrower than a byte. */
+static const struct st_type {
+	const char *name;
+	unsigned bits;
+	enum rd_dtype dtype;
+} st_types[] = {
+	{"F32", 32, RD_F32}, {"F16", 16, RD_F16}, {"BF16", 16, RD_BF16}, {"F64", 64, RD_F64}, {"U8", 8, RD_U8},
+	{"I32", 32, RD_I32}, {"I64", 64, RD_I64}, {"BOOL", 8, RD_N_DTYPES}, {"I8", 8, RD_N_DTYPES},
+	{"I16", 16, RD_N_DTYPES}, {"U16", 16, RD_N_DTYPES}, {"U32", 32, RD_N_DTYPES}, {"U64", 64, RD_N_DTYPES},
+	{"C64", 64, RD_N_DTYPES}, {"F8_E4M3", 8, RD_N_DTYPES}, {"F8_E5M2", 8, RD_N_DTYPES},
+	{"F8_E8M0", 8, RD_N_DTYPES}, {"F6_E2M3", 6, RD_N_DTYPES}, {"F6_E3M2", 6, RD_N_DTYPES}, {"F4", 4, RD_N_DTYPES},
 };
+#define N_TYPES (sizeof st_types / sizeof *st_types)
 
 struct rd_safetensors {
 	const char *path; /* valid while the file is being opened */
@@ -125,35 +134,38 @@ static int parse_shape(struct rd_safetensors *s, const char *name, const json_t 
 	return rd_shape_elems(out, &n, e) ? rd_context(e, "%s: %.60s", s->path, name) : RD_OK;
 }
 
-static int parse_dtype(struct rd_safetensors *s, const char *name, const json_t *j, enum rd_dtype *out,
-                       struct rd_err *e)
+/* NULL, and the reason in e, for one that is not known. */
+static const struct st_type *parse_type(struct rd_safetensors *s, const char *name, const json_t *j, struct rd_err *e)
 {
 	const char *text = json_string_value(j);
 
-	if (!text)
-		return rd_fail(e, RD_EINPUT, "%s: %.60s: dtype is not a string", s->path, name);
-	for (int t = 0; t < RD_N_DTYPES; t++)
-		if (!strcmp(text, st_dtypes[t])) {
-			*out = (enum rd_dtype)t;
-			return RD_OK;
-		}
-	return rd_fail(e, RD_EINPUT, "%s: %.60s: dtype %.20s is not read", s->path, name, text);
+	if (!text) {
+		rd_fail(e, RD_EINPUT, "%s: %.60s: dtype is not a string", s->path, name);
+		return NULL;
+	}
+	for (size_t t = 0; t < N_TYPES; t++)
+		if (!strcmp(text, st_types[t].name))
+			return &st_types[t];
+	rd_fail(e, RD_EINPUT, "%s: %.60s: dtype %.20s is not known", s->path, name, text);
+	return NULL;
 }
 
 static int parse_tensor(struct rd_safetensors *s, const char *name, const json_t *o, const uint8_t *data,
                         size_t data_bytes, struct rd_st_view *v, struct rd_err *e)
 {
 	const json_t *off = json_object_get(o, "data_offsets"), *lo, *hi;
-	size_t bytes = 0, elems;
+	const struct st_type *type;
+	size_t bits;
 	char shape[200];
 	int rc;
 
 	v->name = name;
 	if (!json_is_object(o))
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: not an object", s->path, name);
-	rc = parse_dtype(s, name, json_object_get(o, "dtype"), &v->dtype, e);
-	if (!rc)
-		rc = parse_shape(s, name, json_object_get(o, "shape"), &v->shape, e);
+	type = parse_type(s, name, json_object_get(o, "dtype"), e);
+	if (!type)
+		return e->code;
+	rc = parse_shape(s, name, json_object_get(o, "shape"), &v->shape, e);
 	if (rc)
 		return rc;
 	lo = json_array_get(off, 0);
@@ -166,9 +178,11 @@ static int parse_tensor(struct rd_safetensors *s, const char *name, const json_t
 		               (long long)json_integer_value(lo), (long long)json_integer_value(hi), data_bytes);
 	v->data = data + json_integer_value(lo);
 	v->bytes = (size_t)(json_integer_value(hi) - json_integer_value(lo));
-	if (rd_shape_elems(&v->shape, &elems, e) || !rd_mul(elems, rd_dtype_bytes(v->dtype), &bytes) ||
-	    bytes != v->bytes)
-		return rd_fail(e, RD_EINPUT, "%s: %.60s: %s %s does not fill %zu bytes", s->path, name, st_dtypes[v->dtype],
+	v->dtype = type->dtype;
+	v->type = type->name;
+	if (rd_shape_elems(&v->shape, &v->elems, e) || !rd_mul(v->elems, type->bits, &bits) || bits % 8 ||
+	    bits / 8 != v->bytes)
+		return rd_fail(e, RD_EINPUT, "%s: %.60s: %s %s does not fill %zu bytes", s->path, name, type->name,
 		               rd_shape_str(&v->shape, shape, sizeof shape), v->bytes);
 	return RD_OK;
 }
@@ -314,8 +328,11 @@ static int describe(json_t *header, const struct rd_st_view *t, size_t *offset, 
 {
 	size_t elems, bytes, end;
 	json_t *shape, *o;
+	unsigned type = 0;
 	int rc;
 
+	while (st_types[type].dtype != t->dtype)
+		type++;
 	if (!strcmp(t->name, METADATA) || json_object_get(header, t->name))
 		return rd_fail(e, RD_EFAIL, "safetensors: %.60s: a name that is taken", t->name);
 	rc = rd_shape_elems(&t->shape, &elems, e);
@@ -327,7 +344,7 @@ static int describe(json_t *header, const struct rd_st_view *t, size_t *offset, 
 	for (int i = 0; i < t->shape.nd; i++)
 		if (json_array_append_new(shape, json_integer(t->shape.d[i])))
 			rc = -1;
-	o = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_dtypes[t->dtype], "shape", shape, "data_offsets",
+	o = json_pack("{s:s, s:o, s:[I, I]}", "dtype", st_types[type].name, "shape", shape, "data_offsets",
 	              (json_int_t)*offset, (json_int_t)end);
 	if (rc || !o || json_object_set_new(header, t->name, o))
 		return rd_fail(e, RD_ENOMEM, "safetensors: %.60s: no memory, or a name that is not UTF-8", t->name);

@@ -16,10 +16,12 @@ void rd_safetensors_close(struct rd_safetensors *s);
 
 struct rd_st_view {
 	const char *name;
-	enum rd_dtype dtype;
+	enum rd_dtype dtype; /* RD_N_DTYPES: a type that can be listed and not read */
 	struct rd_shape shape;
 	const void *data; /* into the mapping; may be unaligned for its type: read through rd_to_f32 or memcpy */
 	size_t bytes;
+	size_t elems;     /* elems and type are told, and not needed for writing */
+	const char *type; /* as safetensors spells it */
 };
 
 size_t rd_safetensors_count(const struct rd_safetensors *s);

@@ -19,16 +19,29 @@ struct rd_svg {
 			(s)->rc = rd_out_printf((s)->o, &(s)->e, __VA_ARGS__); \
 	} while (0)
 
-/* Text as XML: markup escaped, control characters (not allowed there at all) as spaces. */
+/* Bytes of the character at text; 0 where it is no UTF-8. */
+static int utf8(const char *text)
+{
+	const unsigned char c = (unsigned char)*text;
+	const int n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+
+	for (int i = 1; i < n; i++)
+		if (((unsigned char)text[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/* Text as XML: markup escaped, control characters (not allowed there at all) as spaces, what is no UTF-8 as ?. */
 static void put_text(struct rd_svg *s, const char *text)
 {
-	for (; *text && !s->rc; text++) {
+	for (int n; *text && !s->rc; text += n ? n : 1) {
+		n = utf8(text);
 		switch (*text) {
 		case '<': PUT(s, "&lt;"); break;
 		case '>': PUT(s, "&gt;"); break;
 		case '&': PUT(s, "&amp;"); break;
 		case '"': PUT(s, "&quot;"); break;
-		default: PUT(s, "%c", (unsigned char)*text < ' ' ? ' ' : *text);
+		default: PUT(s, "%.*s", n ? n : 1, !n ? "?" : (unsigned char)*text < ' ' ? " " : text);
 		}
 	}
 }
@@ -117,13 +130,23 @@ void rd_svg_circle(struct rd_svg *s, double x, double y, double r, const char *a
 	put_attrs(s, attrs, "/>\n");
 }
 
-void rd_svg_polyline(struct rd_svg *s, const double (*xy)[2], size_t n, const char *attrs)
+static void put_points(struct rd_svg *s, const char *tag, const double (*xy)[2], size_t n, const char *attrs)
 {
-	PUT(s, "<polyline points=\"");
+	PUT(s, "<%s points=\"", tag);
 	for (size_t i = 0; i < n; i++)
 		PUT(s, "%s%.2f,%.2f", i ? " " : "", coordinate(xy[i][0]), coordinate(xy[i][1]));
 	PUT(s, "\"");
 	put_attrs(s, attrs, "/>\n");
+}
+
+void rd_svg_polyline(struct rd_svg *s, const double (*xy)[2], size_t n, const char *attrs)
+{
+	put_points(s, "polyline", xy, n, attrs);
+}
+
+void rd_svg_polygon(struct rd_svg *s, const double (*xy)[2], size_t n, const char *attrs)
+{
+	put_points(s, "polygon", xy, n, attrs);
 }
 
 void rd_svg_text(struct rd_svg *s, double x, double y, const char *text, const char *attrs)

@@ -26,6 +26,7 @@ void rd_svg_line(struct rd_svg *s, double x1, double y1, double x2, double y2, c
 void rd_svg_rect(struct rd_svg *s, double x, double y, double w, double h, const char *attrs);
 void rd_svg_circle(struct rd_svg *s, double x, double y, double r, const char *attrs);
 void rd_svg_polyline(struct rd_svg *s, const double (*xy)[2], size_t n, const char *attrs);
+void rd_svg_polygon(struct rd_svg *s, const double (*xy)[2], size_t n, const char *attrs);
 void rd_svg_text(struct rd_svg *s, double x, double y, const char *text, const char *attrs);
 
 /* "#rrggbb" of viridis at v in [0, 1] (clamped). */

@@ -107,6 +107,24 @@ assert h['meta']['clip']"
 	frames half 'assert abs(f["sample"]).max() == 0.5'
 }
 
+@test "in reverse a gaussian's samples come from where its flow began" {
+	local form
+	for form in ddpm vp ve fm; do
+		noisegen -n 40 -s 3 -m "analytic:gauss,form=$form" -o noise
+		odesample -f -m "analytic:gauss,form=$form" --solver rk4 --steps 80 -o there noise
+		denoise -f --reverse -m "analytic:gauss,form=$form" --solver rk4 --steps 80 -o back there
+		frames back '
+close(f["sample"], read("there")[1]["sample"], 0)
+close(f["noise"], read("noise")[1]["noise"], 0.02)
+assert h["role"] == "pairs" and h["meta"]["reverse"] is True and h["meta"]["start"]["sigma"] > 0.9'
+	done
+	tensorcat --to npy -n sample -o sample.npy there
+	denoise --reverse -m "analytic:gauss,form=fm" --solver rk4 --steps 80 -o again sample.npy
+	frames again 'close(f["noise"], read("back")[1]["noise"], 0)'
+	run -3 denoise --reverse -m "analytic:gauss" -o out noise
+	assert_output --partial 'no field'
+}
+
 @test "guidance needs a null class" {
 	noisegen -n 1 -m "$no_null" -l 3 -o y
 	run -2 denoise -m "$no_null" --steps 1 --guidance 3 -o out y
@@ -223,7 +241,7 @@ refused()
 	refused unknown unknown/unet/config.json flux_capacitor
 	fault class 'c["_class_name"] = "UNet3DModel"'
 	refused class class/unet/config.json UNet3DModel
-	fault drop 'c["dropout"] = 0.1'
+	fault drop 'c["dropout"] = 1.5'
 	refused drop drop/unet/config.json dropout
 	fault odd 'c["block_out_channels"] = [-32, 64]'
 	refused odd odd/unet/config.json block_out_channels

@@ -38,14 +38,58 @@ col() { awk -v n="$1" '{ print $n }'; }
 }
 
 @test "the same numbers again, whatever the threads; another seed, others" {
-	samplecmp --max 100 a other >one
-	samplecmp --max 100 -j 1 a other >two
-	samplecmp --max 100 -j 3 -s 0 a other >three
+	samplecmp --metric all --components 1 --max 100 a other >one
+	samplecmp --metric all --components 1 --max 100 -j 1 a other >two
+	samplecmp --metric all --components 1 --max 100 -j 3 -s 0 a other >three
 	cmp one two
 	cmp one three
-	samplecmp --max 100 -s 1 a other >four
+	samplecmp --metric all --components 1 --max 100 -s 1 a other >four
 	run cmp -s one four
 	assert_failure
+}
+
+@test "--metric all: the four, and those that are printed by name only" {
+	run samplecmp --metric all a same
+	assert_success
+	assert_equal "$(col 1 <<<"$output" | xargs)" \
+		"sliced energy mmd paired frechet kid precision recall density coverage"
+	run samplecmp --metric all a other
+	assert_success
+	refute_output --partial paired
+	run samplecmp --metric coverage,frechet a same
+	assert_equal "$(col 1 <<<"$output" | xargs)" "frechet coverage"
+}
+
+@test "a set and itself by neighbours: all of it, as dense as itself" {
+	run samplecmp --metric precision,recall,density,coverage a a
+	assert_line --index 0 "precision 1 0"
+	assert_line --index 1 "recall 1 0"
+	assert_line --index 2 --regexp '^density 1 '
+	assert_line --index 3 "coverage 1 0"
+	run samplecmp --metric frechet a a
+	assert_output --regexp '^frechet ([0-9.]+e-1[0-9]|0) '
+}
+
+@test "--components: frechet on principal components of the second set" {
+	"$PYTHON" -c 'import numpy as np; x = np.arange(200)[:, None] * [[.1, 1, .01]]
+np.save("x.npy", x.astype("f4")); np.save("y.npy", (x + [[0, 2, 100]]).astype("f4"))'
+	run samplecmp --json --metric frechet --components 1 x.npy y.npy
+	assert_output --partial '"dimensions":1'
+	samplecmp --metric frechet --components 1 x.npy y.npy | awk '$2 < 8.7 || $2 > 9.3 { exit 1 }' # 9: 2 y and 100 z along x
+	run samplecmp --json --metric frechet x.npy y.npy
+	assert_output --partial '"dimensions":3,"variance":1.0'
+	samplecmp --metric frechet x.npy y.npy | awk '$2 < 10003.9 || $2 > 10004.1 { exit 1 }'
+}
+
+@test "--neighbours: larger balls hold more; as many neighbours as samples are refused" {
+	samplecmp --metric coverage --neighbours 1 a other >one
+	samplecmp --metric coverage --neighbours 50 a other >fifty
+	paste one fifty | awk '!($5 > $2) { exit 1 }'
+	run samplecmp --json --metric density --neighbours 3 a other
+	assert_output --partial '"neighbours":3'
+	run samplecmp --metric recall --neighbours 200 a other
+	assert_failure 3
+	assert_output "samplecmp: a, other: 200 samples: none has 200 neighbours"
 }
 
 @test "paired asks for equal counts" {
@@ -122,7 +166,8 @@ x[7, 1] = np.nan; np.save("nan.npy", x); np.save("one.npy", x[:1])'
 
 @test "usage errors" {
 	for args in "" "a" "a same other" "- -" "--json --tsv a same" "--metric foo a same" "--metric sliced, a same" \
-		"--max 1 a same" "--bootstrap 1 a same" "--projections 0 a same" "--nonsense a same"; do
+		"--max 1 a same" "--bootstrap 1 a same" "--projections 0 a same" "--nonsense a same" \
+		"--components 0 a same" "--neighbours 0 a same" "--metric all,mmd a same"; do
 		# shellcheck disable=SC2086
 		run samplecmp $args
 		assert_failure 2

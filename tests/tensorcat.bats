@@ -44,8 +44,11 @@ a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'
 @test "text: safetensors and model folders" {
 	run tensorcat "$fashion"
 	assert_success
-	assert_line --index 0 --regexp "unet/diffusion_pytorch_model.safetensors: safetensors, [0-9]+ tensors, [0-9]+ numbers$"
-	assert_line --regexp '^  conv_in.weight +<f4 \[32, 1, 3, 3\]  mean '
+	assert_line --index 0 "$fashion: model"
+	run tensorcat "$fashion/unet"
+	assert_success
+	assert_line --index 0 --regexp "unet/diffusion_pytorch_model.safetensors: safetensors, 183 tensors, 1114209 numbers$"
+	assert_line --regexp '^  conv_in.weight +F32 \[32, 1, 3, 3\]  mean '
 	run tensorcat -n conv_in.bias "$fashion/unet/diffusion_pytorch_model.safetensors"
 	assert_success
 	assert_output --partial "conv_in.bias"
@@ -56,7 +59,7 @@ a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'
 	mkdir empty
 	run tensorcat empty
 	assert_failure 3
-	assert_output --partial "empty: no safetensors"
+	assert_output --partial "empty: no model, and no safetensors"
 }
 
 @test "npy: a field of a stream, of an archive, of arrays" {
@@ -173,7 +176,8 @@ np.save("flat.npy", np.zeros((4, 3), "f4"))'
 }
 
 @test "usage errors exit 2" {
-	for args in "" "--to jpeg a" "-r nonsense a" "-c 0 a" "-c 3 a" "-r noise a" "--scale 0 --to png a" "--nonsense"; do
+	for args in "" "--to jpeg a" "-r nonsense a" "-c 0 a" "-c 3 a" "-r noise a" "--scale 0 --to png a" "--nonsense" \
+		"--tensors --to npy a"; do
 		# shellcheck disable=SC2086
 		run tensorcat $args
 		assert_failure 2

@@ -39,7 +39,9 @@ static void test_load(void)
 	refused("{\"a\":1,}", "line 1");
 	refused("{\n\n\"a\":tru}", "line 3");
 	refused("{\"a\":1e999}", "real");
-	refused("{\"a\":NaN}", "line 1");
+	refused("{\"a\":NaN}", "line 1, at a");
+	refused("{\"a\": \"b\",\n\"c\\\"d\": [1, 1e400]}", "line 2, at c\\\"d: ");
+	refused("{\"a\": {\"b\": 99999999999999999999}}", "at b: too big");
 	refused("{\"a\":\"\xff\"}", "decode");
 	CHECK(load("{}\0{}", 5, &o) == RD_EINPUT);
 	CHECK(rd_json_load("/nonexistent/x.json", &o, &e) == RD_EIO);

@@ -8,8 +8,18 @@
 #include "tests/check.h"
 
 static const struct rd_metrics_opts all = {
-	.want = {true, true, true, true}, .projections = 64, .bootstrap = 60, .seed = 5,
+	.want = {true, true, true, true, true, true, true, true, true, true}, .projections = 64, .bootstrap = 60,
+	.components = 64, .neighbours = 1, .seed = 5,
 };
+static const struct rd_metrics_opts first_four = {
+	.want = {true, true, true, true}, .projections = 64, .bootstrap = 60, .components = 1, .neighbours = 1, .seed = 5,
+};
+
+/* Those that are not a mean over one set's samples. */
+static const enum rd_metric between[] = {
+	RD_METRIC_SLICED, RD_METRIC_ENERGY, RD_METRIC_MMD, RD_METRIC_FRECHET, RD_METRIC_KID,
+};
+#define N_BETWEEN (sizeof between / sizeof *between)
 
 /* n points of N(mean, sd^2 I) in d dimensions. */
 static struct rd_points gauss(uint64_t seed, int64_t n, size_t d, double mean, double sd)
@@ -43,7 +53,7 @@ static void test_line(void)
 {
 	const double u = 1.5;
 	struct rd_points a = gauss(1, 2000, 1, 0, 1), b = gauss(2, 1700, 1, u, 1);
-	struct rd_metrics m = measure(&a, &b, &all);
+	struct rd_metrics m = measure(&a, &b, &first_four);
 	const struct rd_metric_value *v = m.m;
 	double k = m.bandwidth * m.bandwidth, mmd = 2 * sqrt(k / (k + 2)) * (1 - exp(-u * u / (2 * (k + 2))));
 
@@ -67,7 +77,7 @@ static void test_sliced(void)
 {
 	enum { D = 24 };
 	struct rd_points a = gauss(3, 4000, D, 0, 1), b = gauss(4, 3000, D, 0.7, 1.4);
-	struct rd_metrics_opts o = all;
+	struct rd_metrics_opts o = first_four;
 	struct rd_metric_value v;
 
 	o.want[RD_METRIC_ENERGY] = o.want[RD_METRIC_MMD] = false;
@@ -113,13 +123,13 @@ static void test_paired(void)
 
 	for (size_t i = 0; i < 500 * 20; i++)
 		b.x[i] += 0.5f;
-	v = measure(&a, &b, &all).m[RD_METRIC_PAIRED];
+	v = measure(&a, &b, &first_four).m[RD_METRIC_PAIRED];
 	CHECK_NEAR(v.value, 0.25, 1e-6);
 	CHECK_NEAR(v.se, 0, 1e-5);
-	v = measure(&a, &c, &all).m[RD_METRIC_PAIRED]; /* 2 chi^2/20 of 20 degrees: mean 2, variance 0.4 */
+	v = measure(&a, &c, &first_four).m[RD_METRIC_PAIRED]; /* 2 chi^2/20 of 20 degrees: mean 2, variance 0.4 */
 	CHECK_NEAR(v.value, 2, 4 * sqrt(0.4 / 500));
 	CHECK_NEAR(v.se, sqrt(0.4 / 500), 0.01);
-	v = measure(&a, &a, &all).m[RD_METRIC_PAIRED];
+	v = measure(&a, &a, &first_four).m[RD_METRIC_PAIRED];
 	CHECK(v.there && v.value == 0 && v.se == 0);
 	free(a.x);
 	free(b.x);
@@ -137,7 +147,9 @@ static void test_errors(void)
 		struct rd_points a = gauss(100 + r, 300, 3, 0, 1), b = gauss(200 + r, 200, 3, 0.8, 1);
 		struct rd_metrics m = measure(&a, &b, &all);
 
-		for (int k = 0; k < RD_METRIC_PAIRED; k++) {
+		for (size_t i = 0; i < N_BETWEEN; i++) {
+			const enum rd_metric k = between[i];
+
 			sum[k] += m.m[k].value / REPEATS;
 			sq[k] += m.m[k].value * m.m[k].value / REPEATS;
 			se[k] += m.m[k].se / REPEATS;
@@ -145,8 +157,9 @@ static void test_errors(void)
 		free(a.x);
 		free(b.x);
 	}
-	for (int k = 0; k < RD_METRIC_PAIRED; k++) {
-		double ratio = se[k] / sqrt(sq[k] - sum[k] * sum[k]);
+	for (size_t i = 0; i < N_BETWEEN; i++) {
+		const enum rd_metric k = between[i];
+		const double ratio = se[k] / sqrt(sq[k] - sum[k] * sum[k]);
 
 		CHECK(ratio > 0.6 && ratio < 1.7);
 		if (!(ratio > 0.6 && ratio < 1.7))
@@ -157,7 +170,7 @@ static void test_errors(void)
 static void test_null(void)
 {
 	struct rd_points a = gauss(11, 1500, 50, 0, 1), b = gauss(12, 1500, 50, 0, 1);
-	struct rd_metrics m = measure(&a, &b, &all);
+	struct rd_metrics m = measure(&a, &b, &first_four);
 
 	CHECK_NEAR(m.m[RD_METRIC_ENERGY].value, 0, 0.01);
 	CHECK_NEAR(m.m[RD_METRIC_MMD].value, 0, 0.001);
@@ -173,7 +186,8 @@ static void test_deterministic(void)
 	struct rd_metrics one, two, other;
 	const int threads = omp_get_max_threads();
 
-	o.max = 250; /* subsets are drawn too */
+	o.max = 250;      /* subsets are drawn too */
+	o.components = 5; /* and principal components iterated */
 	omp_set_num_threads(1);
 	one = measure(&a, &b, &o);
 	omp_set_num_threads(3);
@@ -183,8 +197,10 @@ static void test_deterministic(void)
 	CHECK(one.m[RD_METRIC_SLICED].n_a == 250 && one.m[RD_METRIC_MMD].n_b == 250);
 	o.seed++;
 	other = measure(&a, &b, &o);
-	for (int k = 0; k < RD_METRIC_PAIRED; k++)
-		CHECK(other.m[k].value != one.m[k].value && other.m[k].se != one.m[k].se);
+	CHECK(one.m[RD_METRIC_FRECHET].n_a == 250 && one.m[RD_METRIC_COVERAGE].n_b == 250 && one.dimensions == 5);
+	for (size_t i = 0; i < N_BETWEEN; i++)
+		CHECK(other.m[between[i]].value != one.m[between[i]].value && other.m[between[i]].se != one.m[between[i]].se);
+	CHECK(other.m[RD_METRIC_PRECISION].se != one.m[RD_METRIC_PRECISION].se);
 	free(a.x);
 	free(b.x);
 }
@@ -201,10 +217,200 @@ static void test_refused(void)
 	CHECK(rd_metrics_compute(&two, &other, &o, &m, &e) == RD_ESHAPE);
 	o.bootstrap = 1;
 	CHECK(rd_metrics_compute(&two, &two, &o, &m, &e) == RD_EUSAGE);
-	/* all samples the same: distances 0, and no division by the bandwidth */
+	o = all;
+	o.components = 0;
+	CHECK(rd_metrics_compute(&two, &two, &o, &m, &e) == RD_EUSAGE);
+	o = all;
+	o.neighbours = 2;
+	CHECK(rd_metrics_compute(&two, &two, &o, &m, &e) == RD_EINPUT);
+	/* all samples the same: distances 0, no division by the bandwidth, and each lies where the others do */
 	m = measure(&two, &two, &all);
-	for (int k = 0; k < RD_N_METRICS; k++)
+	for (int k = 0; k < RD_METRIC_PRECISION; k++)
 		CHECK(m.m[k].there && m.m[k].value == 0 && m.m[k].se == 0);
+	CHECK(m.m[RD_METRIC_PRECISION].value == 1 && m.m[RD_METRIC_RECALL].value == 1);
+	CHECK(m.m[RD_METRIC_COVERAGE].value == 1);
+}
+
+/* 2 d points mean +- c_i e_i, whose covariance is diagonal, of deviations sd_i, exactly. */
+static struct rd_points cross(size_t d, const double *mean, const double *sd)
+{
+	struct rd_points p = {.n = (int64_t)(2 * d), .d = d, .sample = {1, {(int64_t)d}}};
+
+	p.x = malloc(2 * d * d * sizeof *p.x);
+	for (size_t i = 0; i < 2 * d; i++)
+		for (size_t j = 0; j < d; j++) {
+			const double c = i / 2 == j ? sd[j] * sqrt((double)(2 * d - 1) / 2) : 0;
+
+			p.x[i * d + j] = (float)(mean[j] + (i % 2 ? -c : c));
+		}
+	return p;
+}
+
+/* x - 2 v v'x of all points, v a fixed unit vector with no zeros: all axes mix. */
+static void reflect(struct rd_points *p)
+{
+	double norm = 0;
+
+	for (size_t j = 0; j < p->d; j++)
+		norm += (double)((j + 1) * (j + 1));
+	for (int64_t i = 0; i < p->n; i++) {
+		float *x = p->x + (size_t)i * p->d;
+		double along = 0;
+
+		for (size_t j = 0; j < p->d; j++)
+			along += (double)(j + 1) * (double)x[j] / norm;
+		for (size_t j = 0; j < p->d; j++)
+			x[j] = (float)((double)x[j] - 2 * along * (double)(j + 1));
+	}
+}
+
+static struct rd_metrics frechet(const struct rd_points *a, const struct rd_points *b, int components)
+{
+	struct rd_metrics_opts o = {.projections = 1, .bootstrap = 20, .neighbours = 1, .components = components};
+
+	o.want[RD_METRIC_FRECHET] = true;
+	return measure(a, b, &o);
+}
+
+/* Covariances that commute: |shift|^2 + sum (s - t)^2, on the axes and off them, one of them singular. */
+static void test_frechet_diagonal(void)
+{
+	enum { D = 5 };
+	const double m[D] = {1, 2, 3, 0, 0}, u[D] = {1.5, 2, 3, 0, -1}, s[D] = {1, 2, 0.5, 3, 0}, t[D] = {2, 2, 1, 0.1, 1};
+	struct rd_points a = cross(D, m, s), b = cross(D, u, t);
+	double want = 0.25 + 1, got;
+
+	for (int i = 0; i < D; i++)
+		want += (s[i] - t[i]) * (s[i] - t[i]);
+	CHECK_NEAR(frechet(&a, &b, 64).m[RD_METRIC_FRECHET].value, want, 1e-5);
+	CHECK_NEAR(frechet(&b, &a, 64).m[RD_METRIC_FRECHET].value, want, 1e-5);
+	reflect(&a);
+	reflect(&b);
+	got = frechet(&a, &b, 64).m[RD_METRIC_FRECHET].value;
+	CHECK_NEAR(got, want, 1e-5);
+	CHECK(frechet(&a, &b, 64).dimensions == D && frechet(&a, &b, 64).variance == 1);
+	CHECK(frechet(&a, &a, 64).m[RD_METRIC_FRECHET].value < 1e-12);
+	CHECK(frechet(&a, &a, 64).m[RD_METRIC_FRECHET].se > 0);
+	free(a.x);
+	free(b.x);
+}
+
+/* Two ellipses at an angle do not commute: in two dimensions tr (S T)^1/2 = (tr S T + 2 (det S det T)^1/2)^1/2. */
+static void test_frechet_rotated(void)
+{
+	const double o[2] = {0, 0}, s[2] = {3, 1}, t[2] = {0.5, 2}, angle = 0.6, c = cos(angle), n = sin(angle);
+	struct rd_points a = cross(2, o, s), b = cross(2, o, t);
+	const double t00 = c * c * 0.25 + n * n * 4, t11 = n * n * 0.25 + c * c * 4;
+	const double want = 10 + 4.25 - 2 * sqrt(9 * t00 + t11 + 2 * 3 * 1);
+
+	for (int i = 0; i < 4; i++) {
+		const double x = (double)b.x[2 * i], y = (double)b.x[2 * i + 1];
+
+		b.x[2 * i] = (float)(c * x - n * y);
+		b.x[2 * i + 1] = (float)(n * x + c * y);
+	}
+	CHECK_NEAR(frechet(&a, &b, 2).m[RD_METRIC_FRECHET].value, want, 1e-5);
+	free(a.x);
+	free(b.x);
+}
+
+/* More numbers than components: what counts is along the axes where b varies most, wherever they lie. */
+static void test_frechet_components(void)
+{
+	enum { D = 150, K = 3 };
+	double m[D] = {0}, u[D] = {0.5, 0, 0, 7}, s[D], t[D], want = 0.25, all_of_b = 0;
+	struct rd_points a, b;
+	struct rd_metrics got;
+
+	for (int i = 0; i < D; i++) {
+		s[i] = 1;
+		t[i] = 4. / (1 + i);
+		want += i < K ? (s[i] - t[i]) * (s[i] - t[i]) : 0;
+		all_of_b += t[i] * t[i];
+	}
+	a = cross(D, m, s);
+	b = cross(D, u, t);
+	reflect(&a);
+	reflect(&b);
+	got = frechet(&a, &b, K);
+	CHECK_NEAR(got.m[RD_METRIC_FRECHET].value, want, 1e-4);
+	CHECK_NEAR(got.variance, (16 + 4 + 16. / 9) / all_of_b, 1e-6);
+	CHECK(got.dimensions == K);
+	free(a.x);
+	free(b.x);
+}
+
+/* Samples of Gaussians: what is expected but for their errors. */
+static void test_frechet_samples(void)
+{
+	struct rd_points a = gauss(31, 6000, 4, 0, 1), b = gauss(32, 5000, 4, 0.5, 2);
+	struct rd_metric_value v = frechet(&a, &b, 4).m[RD_METRIC_FRECHET];
+
+	CHECK_NEAR(v.value, 4 * 0.25 + 4 * 1, 4 * v.se);
+	CHECK(v.se > 0.02 && v.se < 0.2);
+	free(a.x);
+	free(b.x);
+}
+
+/* Two samples a set, 0 and 2: the Gaussian of a resample is that of both (mean 1, variance 2) as often as it is one or
+ * the other, of no variance. All of it by enumeration. */
+static void test_frechet_error(void)
+{
+	static const double mean[3] = {0, 1, 2}, sd[3] = {0, M_SQRT2, 0}, p[3] = {0.25, 0.5, 0.25};
+	struct rd_metrics_opts o = {.projections = 1, .bootstrap = 5000, .neighbours = 1, .components = 1};
+	float x[] = {0, 2};
+	struct rd_points a = {x, 2, 1, {1, {1}}};
+	double sum = 0, sq = 0;
+
+	for (int i = 0; i < 9; i++) {
+		const int s = i / 3, t = i % 3;
+		const double f = (mean[s] - mean[t]) * (mean[s] - mean[t]) + (sd[s] - sd[t]) * (sd[s] - sd[t]);
+
+		sum += p[s] * p[t] * f;
+		sq += p[s] * p[t] * f * f;
+	}
+	o.want[RD_METRIC_FRECHET] = true;
+	CHECK_NEAR(measure(&a, &a, &o).m[RD_METRIC_FRECHET].se, sqrt(sq - sum * sum), 0.05);
+}
+
+static double kernel_sum(const struct rd_points *a, const struct rd_points *b)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < a->n; i++)
+		for (int64_t j = 0; j < b->n; j++) {
+			double t = 0;
+
+			for (size_t k = 0; k < a->d; k++)
+				t += (double)a->x[(size_t)i * a->d + k] * (double)b->x[(size_t)j * b->d + k];
+			sum += a == b && i == j ? 0 : pow(t / (double)a->d + 1, 3);
+		}
+	return sum;
+}
+
+/* By the definition; and on a line, by the moments of N(0,1) and N(u,1). */
+static void test_kid(void)
+{
+	const double u = 0.5, m2 = 1 + u * u, m3 = u * u * u + 3 * u;
+	const double want = 4 + (1 + 3 * u * u + 3 * m2 * m2 + m3 * m3) - 2 * (1 + 3 * m2);
+	struct rd_points a = gauss(41, 90, 7, 0.3, 1), b = gauss(42, 60, 7, 1, 2), x = gauss(43, 2000, 1, 0, 1),
+	                 y = gauss(44, 2000, 1, u, 1);
+	struct rd_metrics_opts o = all;
+	struct rd_metric_value v;
+	double by_hand;
+
+	memset(o.want, 0, sizeof o.want);
+	o.want[RD_METRIC_KID] = true;
+	by_hand = kernel_sum(&a, &a) / (90 * 89) + kernel_sum(&b, &b) / (60 * 59) - 2 * kernel_sum(&a, &b) / (90 * 60);
+	CHECK_NEAR(measure(&a, &b, &o).m[RD_METRIC_KID].value, by_hand, 1e-6 * by_hand);
+	v = measure(&x, &y, &o).m[RD_METRIC_KID];
+	CHECK_NEAR(v.value, want, 4 * v.se);
+	CHECK(v.se > 0.1 && v.se < 1);
+	CHECK_NEAR(measure(&a, &b, &all).m[RD_METRIC_KID].value, by_hand, 1e-6 * by_hand); /* after the others */
+	free(a.x);
+	free(b.x);
+	free(x.x);
+	free(y.x);
 }
 
 int main(void)
@@ -218,5 +424,11 @@ int main(void)
 	test_null();
 	test_deterministic();
 	test_refused();
+	test_frechet_diagonal();
+	test_frechet_rotated();
+	test_frechet_components();
+	test_frechet_samples();
+	test_frechet_error();
+	test_kid();
 	return check_report("metrics");
 }

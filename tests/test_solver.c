@@ -410,7 +410,7 @@ static double local_error(const struct rd_solver *v, enum formula what, double l
 	struct rd_node t = at_lambda(lambda + h), node[RD_MAX_ORDER];
 	const struct rd_node *s[RD_MAX_ORDER];
 	int base = v->singlestep ? v->order - 1 : 0;
-	struct rd_weights w;
+	struct rd_step_weights w;
 	double z = 0.8, x;
 
 	for (int i = 0; i < RD_MAX_ORDER; i++) {

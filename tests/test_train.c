@@ -116,7 +116,7 @@ static struct reference reference_of(const struct rd_model *m, const struct rd_d
 	size_t n = m->params->n_flat;
 
 	CHECK_OK(rd_net_build(&m->net, o->batch, &r.g, &e), &e);
-	CHECK_OK(rd_exec_new(&r.x, r.g, be, dev, (struct rd_exec_opts){.training = true}, &e), &e);
+	CHECK_OK(rd_exec_new(&r.x, r.g, be, dev, (struct rd_exec_opts){.training = true, .seed = o->seed}, &e), &e);
 	CHECK_OK(be->alloc(dev, (void **)&r.d_w, n * sizeof(float), &e), &e);
 	CHECK_OK(be->alloc(dev, (void **)&r.d_g, n * sizeof(float), &e), &e);
 	r.grad = calloc(n, sizeof *r.grad);
@@ -233,6 +233,7 @@ static double reference_gradient(struct reference *r, int s)
 	CHECK_OK(be->sample_import(dev, d, x, rd_exec_value(r->x, r->g->x), &e), &e);
 	CHECK_OK(rd_exec_put_times(r->x, t, &e), &e);
 	CHECK_OK(rd_exec_put_labels(r->x, lab, &e), &e);
+	CHECK_OK(rd_exec_set_draw(r->x, (uint64_t)(s * batch), &e), &e);
 	CHECK_OK(rd_exec_forward(r->x, &e), &e);
 	CHECK_OK(be->sample_export(dev, d, rd_exec_value(r->x, r->g->y), y, &e), &e);
 	for (int i = 0; i < batch * DIM; i++) {
@@ -285,9 +286,8 @@ static double worst(const float *a, const double *b, size_t n)
 	return d / top;
 }
 
-static void against_reference(const char *form, const char *prediction, bool paired, struct rd_train_opts o)
+static void against_reference(struct rd_model m, bool paired, struct rd_train_opts o)
 {
-	struct rd_model m = model_of(form, prediction);
 	struct rd_dataset d = data_of(paired, true);
 	struct rd_trainer *t = trainer_of(&m, &d, &o);
 	struct reference r = reference_of(&m, &d, &o);
@@ -301,8 +301,8 @@ static void against_reference(const char *form, const char *prediction, bool pai
 		CHECK_NEAR(got.grad_norm, want.grad_norm, 1e-5 * want.grad_norm);
 	}
 	s = state_of(t, &m);
-	printf("  %s, %s: after 5 steps w %.1g, m %.1g, v %.1g, ema %.1g from the reference\n", form, prediction,
-	       worst(s.w, r.w, n), worst(s.m, r.mean, n), worst(s.v, r.var, n), worst(s.ema, r.ema, n));
+	printf("  %s, %s: after 5 steps w %.1g, m %.1g, v %.1g, ema %.1g from the reference\n", m.net.kind->class_name,
+	       m.scheduler.schedule.form->name, worst(s.w, r.w, n), worst(s.m, r.mean, n), worst(s.v, r.var, n), worst(s.ema, r.ema, n));
 	CHECK(s.step == 5 && rd_trainer_done(t) == 5);
 	CHECK(worst(s.w, r.w, n) < 1e-5 && worst(s.m, r.mean, n) < 2e-5);
 	CHECK(worst(s.v, r.var, n) < 2e-5 && worst(s.ema, r.ema, n) < 1e-5);
@@ -320,15 +320,16 @@ static void references(void)
 	o.loss = RD_LOSS_HUBER;
 	o.space = RD_SPACE_X0;
 	o.times = RD_TIMES_IMPORTANCE;
-	against_reference("ddpm", "epsilon", true, o);
+	against_reference(model_of("ddpm", "epsilon"), true, o);
 	o.loss = RD_LOSS_L2;
-	against_reference("ve", "v_prediction", true, o);
+	against_reference(model_of("ve", "v_prediction"), true, o);
 	o = opts_of(5, 3);
-	against_reference("fm", "flow_prediction", false, o);
+	against_reference(model_of("fm", "flow_prediction"), false, o);
 	o.clip = 0;
 	o.rate = RD_RATE_COSINE;
 	o.warmup = 2;
-	against_reference("vp", "v_prediction", true, o);
+	against_reference(model_of("vp", "v_prediction"), true, o);
+	against_reference(unet_of("vp", "epsilon", ", \"num_class_embeds\": 4, \"dropout\": 0.4"), true, o);
 }
 
 /* --- rates -------------------------------------------------------------------------------------------------------- */

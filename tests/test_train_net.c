@@ -3,21 +3,6 @@
 #include "lib/sample/denoiser.h"
 #include "tests/trainers.h"
 
-static struct rd_model unet_of(const char *keys)
-{
-	struct rd_model m;
-	char text[1024];
-
-	snprintf(text, sizeof text,
-	         "{\"unet\": {\"_class_name\": \"UNet2DModel\", \"sample_size\": 1, \"block_out_channels\": [8],"
-	         " \"down_block_types\": [\"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\"], \"norm_num_groups\": 2%s},"
-	         " \"scheduler\": {\"_class_name\": \"RectdiffScheduler\", \"form\": \"vp\"}}", keys);
-	CHECK_OK(rd_out_file(path("config.json"), text, strlen(text), &e), &e);
-	CHECK_OK(rd_model_from_config(&m, path("config.json"), &e), &e);
-	CHECK_OK(rd_model_init_weights(&m, 3, &e), &e);
-	return m;
-}
-
 static struct rd_train_opts unconditional(int64_t steps, int64_t batch)
 {
 	struct rd_train_opts o = opts_of(steps, batch);
@@ -51,7 +36,7 @@ static struct rd_train_state trained(const struct rd_model *m, const struct rd_t
 /* Masks are a function of the seed and the image's number: a run cut and taken up has the bits of one that was not. */
 static void dropout(void)
 {
-	struct rd_model with = unet_of(", \"dropout\": 0.4"), without = unet_of("");
+	struct rd_model with = unet_of("vp", "epsilon", ", \"dropout\": 0.4"), without = unet_of("vp", "epsilon", "");
 	struct rd_train_opts o = unconditional(6, 4), other = o;
 	struct rd_train_state a, b, c, d;
 
@@ -73,7 +58,7 @@ static void dropout(void)
 /* Fourier's frequencies stay what they are, to the bit, under weight decay and moving average; the rest moves. */
 static void frozen(void)
 {
-	struct rd_model m = unet_of(", \"time_embedding_type\": \"fourier\"");
+	struct rd_model m = unet_of("vp", "epsilon", ", \"time_embedding_type\": \"fourier\"");
 	struct rd_train_opts o = unconditional(4, 2);
 	struct rd_train_state s = trained(&m, &o, 4, 0);
 	size_t n = m.params->n_trained;
@@ -97,7 +82,7 @@ static void no_labels(void)
 {
 	const struct rd_denoiser_opts sampling = {.guidance = 1, .null_class = -1};
 	struct rd_denoiser *s;
-	struct rd_model m = unet_of(", \"class_embed_type\": \"identity\"");
+	struct rd_model m = unet_of("vp", "epsilon", ", \"class_embed_type\": \"identity\"");
 	struct rd_dataset d = data_of(true, false);
 	struct rd_train_opts o = unconditional(4, 2);
 	struct rd_trainer *t;

@@ -1,7 +1,8 @@
 /* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for
- * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2 and the
- * one-step error 4. */
-#include "lib/measure/trajectory.h"
+ * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2, at every
+ * node too, and the one-step error 4. */
+#include "lib/measure/trajsource.h"
+#include "lib/measure/trajstats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static const double pi = 3.14159265358979323846;
 struct fixture {
 	double t[STEPS + 1], alpha[STEPS + 1], sigma[STEPS + 1];
 	float x[(STEPS + 1) * DIM], x0[STEPS * DIM], eps[STEPS * DIM];
-	double out[RD_TRAJ_N];
+	double out[RD_TRAJ_N], node[STEPS];
 };
 
 static void measure(struct fixture *f, int steps, size_t dim)
@@ -25,7 +26,7 @@ static void measure(struct fixture *f, int steps, size_t dim)
 	struct rd_traj_grid g = { steps, f->t, f->alpha, f->sigma };
 	struct rd_traj p = { 0, dim, f->x, f->x0, f->eps };
 
-	rd_traj_measure(&g, &p, f->out);
+	rd_traj_measure(&g, &p, f->out, f->node);
 }
 
 /* A first-order trajectory: constant x0 and eps, x the forward form between them. */
@@ -103,6 +104,32 @@ static void defect_and_one_step(void)
 	measure(&f, STEPS, DIM);
 	CHECK(f.out[RD_TRAJ_DEFECT] == 1);
 	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 9.0 / DIM, 1e-6);
+	for (int k = 0; k < STEPS; k++)
+		CHECK_NEAR(f.node[k], 1, 1e-12);
+	/* one of them 4 off in one element of DIM: 4 (K-1)/K from the mean there, the others 4/K */
+	first_order(&f, STEPS);
+	f.eps[5 * DIM + 1] += 4;
+	measure(&f, STEPS, DIM);
+	for (int k = 0; k < STEPS; k++)
+		CHECK_NEAR(f.node[k], pow(k == 5 ? 4 - 4.0 / STEPS : 4.0 / STEPS, 2) / DIM, 1e-6);
+	CHECK_NEAR(f.out[RD_TRAJ_DEFECT], 16.0 * (STEPS - 1) / STEPS / STEPS / DIM, 1e-6);
+}
+
+/* A grid that ends with noise: one step is to end there too, not at x0. */
+static void one_step_to_noise(void)
+{
+	struct fixture f;
+
+	grid_of(&f, "ddpm", RD_SPACING_TRAILING);
+	f.alpha[STEPS] = f.alpha[STEPS - 1];
+	f.sigma[STEPS] = f.sigma[STEPS - 1];
+	first_order(&f, STEPS);
+	measure(&f, STEPS, DIM);
+	CHECK(f.sigma[STEPS] > 0.1);
+	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 0, 1e-12);
+	f.x[STEPS * DIM] += 2;
+	measure(&f, STEPS, DIM);
+	CHECK_NEAR(f.out[RD_TRAJ_ONE_STEP], 4.0 / DIM, 1e-6);
 }
 
 /* A quarter of the unit circle at constant speed: mean |v|^2 - |chord|^2 = (pi/2)^2 - 2 for the curve itself; for a
@@ -190,20 +217,37 @@ static double member(const json_t *o, const char *number, const char *key)
 	return json_number_value(json_object_get(json_object_get(o, number), key));
 }
 
+static void no_samples(const struct rd_traj_grid *g)
+{
+	struct rd_traj_stats s = { .nodes = 2 };
+	struct rd_traj_summary m;
+	struct rd_err e;
+	json_t *o;
+
+	CHECK_OK(rd_traj_stats_json(&s, g, &o, &e), &e);
+	CHECK(json_is_null(json_object_get(o, "curvature")));
+	CHECK(json_is_null(json_array_get(json_object_get(json_object_get(o, "defect_by_node"), "p50"), 1)));
+	json_decref(o);
+	CHECK_OK(rd_traj_stats_number(&s, RD_TRAJ_DEFECT, &m, &e), &e);
+	CHECK(isnan(m.mean) && isnan(m.q[0]));
+}
+
 static void stats(void)
 {
-	struct rd_traj_stats s = { 0 };
+	double t[] = { 1, 0.5, 0 }, alpha[] = { 0, 0.5, 1 }, sigma[] = { 1, 0.25, 0 };
+	const struct rd_traj_grid g = { 2, t, alpha, sigma };
+	struct rd_traj_stats s = { .nodes = 2 };
+	struct rd_traj_summary m;
 	struct rd_err e;
-	json_t *o = rd_traj_stats_json(&s);
+	json_t *o, *by;
 
-	CHECK(json_is_null(json_object_get(o, "curvature")));
-	json_decref(o);
+	no_samples(&g);
 	for (int i = 0; i <= 1000; i++) { /* 0 .. 1000 in another order */
-		double v[RD_TRAJ_N] = { i * 8 % 1001, 1, 2, -i };
+		double v[RD_TRAJ_N] = { i * 8 % 1001, 1, 2, -i }, node[2] = { 7, 2 * (i * 9 % 1001) };
 
-		CHECK_OK(rd_traj_stats_add(&s, (uint64_t)i, v, &e), &e);
+		CHECK_OK(rd_traj_stats_add(&s, (uint64_t)i, v, node, &e), &e);
 	}
-	o = rd_traj_stats_json(&s);
+	CHECK_OK(rd_traj_stats_json(&s, &g, &o, &e), &e);
 	CHECK_NEAR(member(o, "first_order_defect", "mean"), 500, 1e-9);
 	CHECK_NEAR(member(o, "first_order_defect", "sd"), sqrt(1001.0 * 1002 / 12), 1e-9);
 	CHECK_NEAR(member(o, "first_order_defect", "p05"), 50, 1e-9);
@@ -212,10 +256,53 @@ static void stats(void)
 	CHECK_NEAR(member(o, "curvature", "sd"), 0, 1e-9);
 	CHECK_NEAR(member(o, "straightness", "p50"), 1, 0);
 	CHECK_NEAR(member(o, "one_step_error", "p75"), -250, 1e-9);
+	by = json_object_get(o, "defect_by_node");
+	CHECK(json_array_size(json_object_get(by, "t")) == 2 && json_array_size(json_object_get(by, "p95")) == 2);
+	CHECK(json_is_null(json_array_get(json_object_get(by, "n"), 0)));
+	CHECK_NEAR(json_real_value(json_array_get(json_object_get(by, "n"), 1)), 0.5, 0);
+	CHECK_NEAR(json_real_value(json_array_get(json_object_get(by, "p95"), 0)), 7, 0);
+	CHECK_NEAR(json_real_value(json_array_get(json_object_get(by, "p95"), 1)), 1900, 1e-9);
+	CHECK_NEAR(json_real_value(json_array_get(json_object_get(by, "mean"), 1)), 1000, 1e-9);
 	json_decref(o);
-	CHECK(rd_traj_stats_add(&s, 17, (double[RD_TRAJ_N]){ 0, 0, NAN, 0 }, &e) == RD_EDOMAIN);
+	CHECK_OK(rd_traj_stats_node(&s, 1, &m, &e), &e);
+	CHECK_NEAR(m.q[1], 500, 1e-9);
+	CHECK(rd_traj_stats_add(&s, 17, (double[RD_TRAJ_N]){ 0, 0, NAN, 0 }, (double[]){ 0, 0 }, &e) == RD_EDOMAIN);
 	CHECK(strstr(e.msg, "17") && strstr(e.msg, "curvature"));
 	rd_traj_stats_free(&s);
+}
+
+/* The formula's trajectory: first-order under every form, of the numbers asked for, and over once it has been read. */
+static void exact(void)
+{
+	const struct rd_exact_opts o = { .dim = 3, .x0 = { 0, 1, -2 }, .eps = { 1, 1, 0.5f }, .steps = 40, .sigma_max = 10 };
+	struct rd_err e;
+
+	for (int i = 0; rd_form_names[i]; i++) {
+		char spec[64];
+		double v[RD_TRAJ_N];
+		struct rd_trajsource *s;
+		struct rd_traj t;
+		const struct rd_traj_grid *g;
+
+		snprintf(spec, sizeof spec, "a name=exact:%s", rd_form_names[i]);
+		CHECK_OK(rd_trajsource_open(&s, spec, &o, &e), &e);
+		CHECK(!strcmp(rd_trajsource_name(s), "a name") && rd_trajsource_is_exact(spec));
+		CHECK(rd_trajsource_next(s, &t, &e) == 1);
+		g = rd_trajsource_grid(s);
+		CHECK(t.dim == 3 && g->steps == 40 && g->alpha[40] == 1 && g->sigma[40] == 0);
+		for (int k = 0; k <= 40; k++)
+			CHECK_NEAR((double)t.x[3 * k + 2], g->sigma[k] / 2 - 2 * g->alpha[k], 1e-6);
+		rd_traj_measure(g, &t, v, NULL);
+		CHECK(v[RD_TRAJ_DEFECT] == 0);
+		CHECK_NEAR(v[RD_TRAJ_CURVATURE], 0, 1e-13);
+		if (!strcmp(rd_form_names[i], "ve"))
+			CHECK_NEAR(g->sigma[0], 10, 1e-9);
+		CHECK(rd_trajsource_next(s, &t, &e) == 0);
+		rd_trajsource_close(s);
+	}
+	CHECK(!rd_trajsource_is_exact("exact") && !rd_trajsource_is_exact("./a=exact:fm"));
+	struct rd_trajsource *none;
+	CHECK(rd_trajsource_open(&none, "exact:nothing", &o, &e) != RD_OK && strstr(e.msg, "nothing") && !none);
 }
 
 static void parse(const char *text, const char *complaint)
@@ -333,7 +420,9 @@ int main(int argc, char **argv)
 	bow(late, 0, 1e-3);
 	bow(late, 0.5, 1e-3);
 	one_step();
+	one_step_to_noise();
 	stats();
+	exact();
 	grids();
 	return check_report("test_trajectory");
 }

@@ -67,6 +67,23 @@ static inline struct rd_model model_of(const char *form, const char *prediction)
 	return model_with(form, prediction, "");
 }
 
+/* A U-Net whose images are DIM channels of one pixel; keys: more of its config, or "". */
+static inline struct rd_model unet_of(const char *form, const char *prediction, const char *keys)
+{
+	struct rd_model m;
+	char text[1024];
+
+	snprintf(text, sizeof text,
+	         "{\"unet\": {\"_class_name\": \"UNet2DModel\", \"sample_size\": 1, \"block_out_channels\": [8],"
+	         " \"down_block_types\": [\"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\"], \"norm_num_groups\": 2%s},"
+	         " \"scheduler\": {\"_class_name\": \"RectdiffScheduler\", \"form\": \"%s\", \"prediction_type\": \"%s\"}}",
+	         keys, form, prediction);
+	CHECK_OK(rd_out_file(path("config.json"), text, strlen(text), &e), &e);
+	CHECK_OK(rd_model_from_config(&m, path("config.json"), &e), &e);
+	CHECK_OK(rd_model_init_weights(&m, 3, &e), &e);
+	return m;
+}
+
 static float sample[N * DIM], eps[N * DIM];
 static int32_t label[N];
 

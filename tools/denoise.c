@@ -7,9 +7,10 @@
 static const char usage[] =
 	"usage: denoise -m MODEL [options] [FRAMES] >PAIRS\n"
 	"Reads noise frames (standard input by default) and integrates the model's ODE from each. Writes pairs: the noise as it\n"
-	"came (data or reference), its label, the sample.\n"
+	"came (data or reference), its label, the sample. With --reverse it reads data and integrates back to noise.\n"
 	"\n"
 	RD_SAMPLING_USAGE
+	"      --reverse        from data (field sample of frames, archives, .npy, idx) to noise; the pairs are as ever\n"
 	"      --clip[=R]       clamp x0 to +-R at every step (default R: the config's); off unless asked for, it changes the ODE\n"
 	"      --no-clip        do not; the default\n"
 	"  -b, --batch N        images computed at once, default 64\n"
@@ -24,15 +25,21 @@ struct opts {
 	struct rd_common c;
 	struct rd_sampling_args s;
 	const char *in;
+	bool reverse;
 };
+
+enum { OPT_REVERSE = RD_OPT_TOOL };
 
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
-	static const struct option longs[] = {RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG, {0, 0, 0, 0}};
+	static const struct option longs[] = {RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG,
+	                                      {"reverse", no_argument, 0, OPT_REVERSE}, {0, 0, 0, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT, longs, NULL)) != -1)
-		if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
+		if (opt == OPT_REVERSE)
+			o->s.reverse = o->reverse = true;
+		else if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
 			rd_usage_error(NULL);
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
@@ -54,24 +61,25 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	return rc ? rc : rd_stream_add(out, "sample", e);
 }
 
-/* The arrays of a batch borrow: nothing here is freed through it. */
-static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, float *sample)
+/* The arrays of a batch borrow: nothing here is freed through it. What was computed is the sample, or in reverse the noise. */
+static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, float *computed, bool reverse)
 {
+	void *given = (void *)(uintptr_t)b->noise;
 	struct rd_shape s = {.nd = in->sample.nd + 1, .d = {b->n}};
 	int k = 0;
 
 	for (int i = 0; i < in->sample.nd; i++)
 		s.d[i + 1] = in->sample.d[i];
 	*p = (struct rd_batch){.first = b->first, .n = b->n};
-	p->ref[k] = b->ref;
+	p->ref[k] = b->ref && !reverse;
 	p->ref_seed[k] = b->ref_seed;
-	p->f[k++] = (struct rd_array){RD_F32, s, (void *)(uintptr_t)b->noise};
+	p->f[k++] = (struct rd_array){RD_F32, s, reverse ? computed : given};
 	if (rd_noise_has_labels(in))
 		p->f[k++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
-	p->f[k] = (struct rd_array){RD_F32, s, sample};
+	p->f[k] = (struct rd_array){RD_F32, s, reverse ? given : computed};
 }
 
-static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, struct rd_err *e)
+static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, bool reverse, struct rd_err *e)
 {
 	float *sample = calloc((size_t)in->batch, in->dim * sizeof *sample);
 	struct rd_noise_batch b;
@@ -82,7 +90,7 @@ static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sin
 		return rd_fail(e, RD_ENOMEM, "no memory for a batch of %lld", (long long)in->batch);
 	while ((rc = rd_noise_next(in, &b, e)) > 0) {
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, sample, NULL, e);
-		fill(&p, in, &b, sample);
+		fill(&p, in, &b, sample, reverse);
 		if (!rc)
 			rc = rd_sink_write(out, &p, e);
 		if (rc)
@@ -107,11 +115,11 @@ int main(int argc, char **argv)
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
-	    rd_noise_stream(&in, o.in, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &s, &e) ||
+	    rd_noise_stream(&in, o.in, o.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &s, &e) ||
 	    rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
-	if (work_all(&s, &in, out, &e)) {
+	if (work_all(&s, &in, out, o.reverse, &e)) {
 		rd_sink_abort(out);
 		rd_die(&e);
 	}

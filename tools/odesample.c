@@ -97,7 +97,7 @@ static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct
 	char uniform[40];
 
 	if (o->in)
-		return rd_noise_stream(in, o->in, &s->model.net.sample, s->batch, classes, e);
+		return rd_noise_stream(in, o->in, false, &s->model.net.sample, s->batch, classes, e);
 	if (o->s.null_class == classes - 1 && s->model.null_class < 0)
 		drawn = classes - 1;
 	snprintf(uniform, sizeof uniform, "uniform:%lld", (long long)drawn);

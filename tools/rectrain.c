@@ -267,8 +267,9 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 {
 	if (o->c.quiet && !o->dry)
 		return;
-	fprintf(stderr, "rectrain: %s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
-	        (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
+	fprintf(stderr, "rectrain: %s%s%s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
+	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
+	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, o->paired ? "pairs" : "samples, independent noise");
 	if (p->already) {
 		fprintf(stderr, "rectrain: %s is there already, of this very run: nothing to do\n", o->r.out);

@@ -13,48 +13,63 @@ static const char usage[] =
 	"Distances between the samples of A and of B (frames, archives, .npy, idx; one may be -), each with a bootstrap\n"
 	"standard error: a line \"metric value error\" each.\n"
 	"\n"
-	"      --metric LIST    of sliced, energy, mmd, paired, with commas; default all that are defined\n"
+	"      --metric LIST    names with commas, or all; default the first four, where they are defined\n"
 	"                       sliced: sliced Wasserstein distance of order 2\n"
 	"                       energy: energy distance, 2E|a-b| - E|a-a'| - E|b-b'|, unbiased\n"
 	"                       mmd:    squared maximum mean discrepancy, Gaussian kernel of median width, unbiased\n"
 	"                       paired: mean squared difference of sample i and sample i (per number), for equal counts\n"
+	"                       frechet: between Gaussians with the means and covariances of A and B (FID of features)\n"
+	"                       kid:    squared maximum mean discrepancy, kernel (x.y/d + 1)^3, unbiased\n"
+	"                       precision, recall: the share of A that lies among B; of B that lies among A\n"
+	"                       density, coverage: how densely A lies in B; the share of B that has an A near\n"
 	"      --json           one object\n"
 	"      --tsv            a row of names and a row of values, \"-\" where one is not defined\n"
 	"      --name LABEL     first column of the row, default A's name\n"
 	"  -n, --field FIELD    what is compared, default sample\n"
-	"      --max N          samples of each set at most, default 10000 for sliced, 2000 for energy and mmd\n"
+	"      --max N          samples of each set at most, default 10000 for sliced and frechet, else 2000\n"
 	"      --projections N  directions of sliced, default 128\n"
+	"      --components N   samples of more numbers: frechet is of that many principal components of B, default 64\n"
+	"      --neighbours K   of precision, recall, density and coverage, default 5\n"
 	"      --bootstrap N    resamples behind an error, default 100\n"
 	"  -s, --seed S         of directions, subsets and resamples, default 0\n"
 	"  -o, --output FILE    default standard output\n"
 	"  -j, --threads N      default all processors; the result does not depend on it\n"
 	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_METRIC = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_NAME, OPT_MAX, OPT_PROJECTIONS, OPT_BOOTSTRAP };
+enum {
+	OPT_METRIC = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_NAME, OPT_MAX, OPT_PROJECTIONS, OPT_COMPONENTS, OPT_NEIGHBOURS,
+	OPT_BOOTSTRAP
+};
 
 struct opts {
 	struct rd_common c;
 	struct rd_metrics_opts m;
-	bool chosen; /* --metric was given */
+	bool must_pair; /* paired was asked for by name */
 	bool json, tsv;
 	const char *name, *field, *a, *b;
 };
 
-/* "sliced,mmd" */
+/* "sliced,mmd", "all" */
 static void choose(struct opts *o, const char *list)
 {
 	char word[16];
 	size_t n;
+	int k;
 
-	o->chosen = true;
-	memset(o->m.want, 0, sizeof o->m.want);
+	o->must_pair = false;
+	for (k = 0; k < RD_N_METRICS; k++)
+		o->m.want[k] = !strcmp(list, "all");
+	if (!strcmp(list, "all"))
+		return;
 	for (;; list += n + 1) {
 		n = strcspn(list, ",");
 		if (n >= sizeof word)
 			rd_usage_error("--metric: no metric is called %s", list);
 		memcpy(word, list, n);
 		word[n] = '\0';
-		o->m.want[rd_opt_choice("--metric", word, rd_metric_names)] = true;
+		k = rd_opt_choice("--metric", word, rd_metric_names);
+		o->m.want[k] = true;
+		o->must_pair |= k == RD_METRIC_PAIRED;
 		if (!list[n])
 			break;
 	}
@@ -68,6 +83,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"tsv", no_argument, 0, OPT_TSV}, {"name", required_argument, 0, OPT_NAME},
 		{"field", required_argument, 0, 'n'}, {"max", required_argument, 0, OPT_MAX},
 		{"projections", required_argument, 0, OPT_PROJECTIONS}, {"bootstrap", required_argument, 0, OPT_BOOTSTRAP},
+		{"components", required_argument, 0, OPT_COMPONENTS}, {"neighbours", required_argument, 0, OPT_NEIGHBOURS},
 		{"seed", required_argument, 0, 's'}, {0, 0, 0, 0},
 	};
 	int opt;
@@ -81,6 +97,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case 'n': o->field = optarg; break;
 		case OPT_MAX: o->m.max = rd_opt_int("--max", optarg, 2, 1 << 24); break;
 		case OPT_PROJECTIONS: o->m.projections = (int)rd_opt_int("--projections", optarg, 1, 1 << 16); break;
+		case OPT_COMPONENTS: o->m.components = (int)rd_opt_int("--components", optarg, 1, 1 << 12); break;
+		case OPT_NEIGHBOURS: o->m.neighbours = (int)rd_opt_int("--neighbours", optarg, 1, 1 << 10); break;
 		case OPT_BOOTSTRAP: o->m.bootstrap = (int)rd_opt_int("--bootstrap", optarg, 2, 1 << 16); break;
 		case 's': o->m.seed = rd_opt_u64("--seed", optarg); break;
 		default:
@@ -132,6 +150,19 @@ static int write_tsv(struct rd_out *out, const struct opts *o, const struct rd_m
 	return rc ? rc : rd_out_printf(out, e, "\n");
 }
 
+/* What only that metric has to say. */
+static void add_particulars(json_t *one, int k, const struct opts *o, const struct rd_metrics *m)
+{
+	if (k == RD_METRIC_MMD)
+		json_object_set_new(one, "bandwidth", json_real(m->bandwidth));
+	if (k == RD_METRIC_FRECHET) {
+		json_object_set_new(one, "dimensions", json_integer((json_int_t)m->dimensions));
+		json_object_set_new(one, "variance", json_real(m->variance));
+	}
+	if (k >= RD_METRIC_PRECISION && k <= RD_METRIC_COVERAGE)
+		json_object_set_new(one, "neighbours", json_integer(o->m.neighbours));
+}
+
 static int write_json(struct rd_out *out, const struct opts *o, const struct rd_metrics *m, struct rd_err *e)
 {
 	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
@@ -146,8 +177,8 @@ static int write_json(struct rd_out *out, const struct opts *o, const struct rd_
 			continue;
 		one = v->there ? json_pack("{s:f, s:f, s:I, s:I}", "value", v->value, "se", v->se, "n_a", (json_int_t)v->n_a,
 		                           "n_b", (json_int_t)v->n_b) : json_null();
-		if (v->there && k == RD_METRIC_MMD)
-			json_object_set_new(one, "bandwidth", json_real(m->bandwidth));
+		if (v->there)
+			add_particulars(one, k, o, m);
 		json_object_set_new(all, rd_metric_names[k], one);
 	}
 	text = rd_json_text(all);
@@ -167,7 +198,7 @@ static int compare(const struct opts *o, struct rd_metrics *m, struct rd_err *e)
 		rc = rd_points_load(&b, o->b, o->field, e);
 	if (!rc && rd_metrics_compute(&a, &b, &o->m, m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
-	if (!rc && o->chosen && o->m.want[RD_METRIC_PAIRED] && a.n != b.n)
+	if (!rc && o->must_pair && a.n != b.n)
 		rc = rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a.n, o->b, b.n);
 	if (!rc)
 		rd_info("%" PRId64 " and %" PRId64 " samples of %zu numbers", a.n, b.n, a.d);
@@ -179,7 +210,10 @@ static int compare(const struct opts *o, struct rd_metrics *m, struct rd_err *e)
 int main(int argc, char **argv)
 {
 	struct opts o = {
-		.m = {.want = {true, true, true, true}, .projections = 128, .bootstrap = 100}, .field = "sample",
+		.m = {
+			.want = {true, true, true, true}, .projections = 128, .bootstrap = 100, .components = 64, .neighbours = 5,
+		},
+		.field = "sample",
 	};
 	struct rd_metrics m;
 	struct rd_out *out;

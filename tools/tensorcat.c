@@ -4,15 +4,16 @@
 #include "formats/out.h"
 #include "lib/data/export.h"
 #include "lib/data/show.h"
+#include "lib/model/describe.h"
 #include "tools/common/common.h"
 
 static const char usage[] =
 	"usage: tensorcat [--to text|frame|npy|csv|png] [-r ROLE] [-n FIELD] [NAME=]FILE...\n"
 	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not; as text\n"
-	"also safetensors files and model folders. Several files are one after another; NAME=FILE reads an array as the\n"
-	"field NAME, and several of these stand side by side.\n"
+	"also models: folders, safetensors files, config.json and scheduler_config.json. Several files are one after another;\n"
+	"NAME=FILE reads an array as the field NAME, and several of these stand side by side.\n"
 	"\n"
-	"      --to text    shapes, statistics, first values, provenance of each file (default)\n"
+	"      --to text    shapes, statistics, first values, provenance of each file (default); of a model what it is\n"
 	"      --to frame   a stream of frames\n"
 	"      --to npy     one field as one array; of a safetensors file one tensor\n"
 	"      --to csv     a line per sample, a column per number\n"
@@ -20,6 +21,7 @@ static const char usage[] =
 	"  -n, --name FIELD the field (tensor); default all, for npy and png `sample`, or the only one\n"
 	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was\n"
 	"  -c, --count N    the first N samples; default all, for png 64\n"
+	"      --tensors    of a model, a line for each of its tensors too\n"
 	"      --columns C  of the grid, default as many as rows; of a trajectory, its points\n"
 	"      --scale K    K-fold enlargement of the grid's images, default 2\n"
 	"  -o, --output FILE   default standard output\n"
@@ -27,13 +29,14 @@ static const char usage[] =
 	"  -j, --threads N  default all processors\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_TO = RD_OPT_TOOL, OPT_COLUMNS, OPT_SCALE };
+enum { OPT_TO = RD_OPT_TOOL, OPT_COLUMNS, OPT_SCALE, OPT_TENSORS };
 enum { TO_TEXT = 4 };
 
 struct opts {
 	struct rd_common c;
 	struct rd_export_opts x;
 	int to;
+	bool tensors;
 	const char *const *in;
 	int n_in;
 };
@@ -46,7 +49,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	static const struct option longs[] = {
 		RD_COMMON_LONG, {"to", required_argument, 0, OPT_TO}, {"name", required_argument, 0, 'n'},
 		{"role", required_argument, 0, 'r'}, {"count", required_argument, 0, 'c'},
-		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE}, {0, 0, 0, 0},
+		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE},
+		{"tensors", no_argument, 0, OPT_TENSORS}, {0, 0, 0, 0},
 	};
 	int opt;
 
@@ -60,6 +64,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case 'c': o->x.count = (uint64_t)rd_opt_int("--count", optarg, 1, INT64_MAX); break;
 		case OPT_COLUMNS: o->x.columns = rd_opt_int("--columns", optarg, 1, 1 << 14); break;
 		case OPT_SCALE: o->x.scale = (int)rd_opt_int("--scale", optarg, 1, 64); break;
+		case OPT_TENSORS: o->tensors = true; break;
 		default:
 			if (!rd_common_opt(&o->c, opt))
 				rd_usage_error(NULL);
@@ -68,6 +73,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("what? A FILE is missing (- is standard input)");
 	if (o->to == TO_TEXT && (o->x.role || o->x.count))
 		rd_usage_error("-r and -c are for --to frame, npy, csv and png");
+	if (o->to != TO_TEXT && o->tensors)
+		rd_usage_error("--tensors is for --to text");
 	if (!o->x.count)
 		o->x.count = o->to == RD_EXPORT_PNG ? 64 : UINT64_MAX;
 	o->x.out = o->c.out;
@@ -78,16 +85,17 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 
 static int show_all(const struct opts *o, struct rd_err *e)
 {
+	const struct rd_describe_opts x = {.tensors = o->tensors, .tensor = o->x.field};
 	struct rd_out *out;
-	bool tensors;
+	bool model;
 	int rc = rd_out_open(&out, o->c.out, 0, e);
 
 	if (rc)
 		return rc;
 	for (int i = 0; i < o->n_in && !rc; i++) {
-		rc = rd_show_is_tensors(o->in[i], &tensors, e);
+		rc = rd_describe_knows(o->in[i], &model, e);
 		if (!rc)
-			rc = tensors ? rd_show_tensors(o->in[i], o->x.field, out, e) : rd_show_samples(o->in[i], o->x.field, out, e);
+			rc = model ? rd_describe(o->in[i], &x, out, e) : rd_show_samples(o->in[i], o->x.field, out, e);
 	}
 	if (!rc)
 		return rd_out_finish(out, e);
@@ -105,12 +113,12 @@ static int convert_tensor(const struct opts *o, struct rd_err *e)
 static int convert(struct opts *o, struct rd_err *e)
 {
 	struct rd_source *src;
-	bool tensors;
-	int rc = rd_show_is_tensors(o->in[0], &tensors, e);
+	bool model;
+	int rc = rd_describe_knows(o->in[0], &model, e);
 
 	if (rc)
 		return rc;
-	if (tensors)
+	if (model)
 		return convert_tensor(o, e);
 	rc = rd_source_open(&src, o->in, o->n_in, NULL, e);
 	if (rc)

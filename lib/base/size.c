@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GROW_FIRST ((size_t)16 << 20) /* as much as an array usually has, and as little as a lie may cost */
+
 bool rd_mul(size_t a, size_t b, size_t *out)
 {
 	size_t r;
@@ -44,4 +46,22 @@ int rd_alloc0(void **out, size_t n, size_t size, const char *what, struct rd_err
 	if (!rc)
 		memset(*out, 0, n * size);
 	return rc;
+}
+
+int rd_grow(void **p, size_t *room, size_t n, const char *what, struct rd_err *e)
+{
+	size_t want = *room ? *room : GROW_FIRST / 2;
+	void *bigger;
+	int rc;
+
+	want = want < n / 2 ? 2 * want : n;
+	rc = rd_alloc(&bigger, want, 1, what, e);
+	if (rc)
+		return rc;
+	if (*room)
+		memcpy(bigger, *p, *room);
+	free(*p);
+	*p = bigger;
+	*room = want;
+	return RD_OK;
 }

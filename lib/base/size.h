@@ -18,4 +18,8 @@ int rd_alloc(void **out, size_t n, size_t size, const char *what, struct rd_err 
 /* The same, zeroed. */
 int rd_alloc0(void **out, size_t n, size_t size, const char *what, struct rd_err *e) RD_MUST;
 
+/* Memory for n bytes that arrive piece by piece, from a header that may lie about n: *room bytes at *p (at first NULL and
+ * 0) become more, n in the end, with their contents kept. free() releases *p, also after an error. */
+int rd_grow(void **p, size_t *room, size_t n, const char *what, struct rd_err *e) RD_MUST;
+
 #endif

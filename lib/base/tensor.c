@@ -146,21 +146,35 @@ static float bf16_to_f32(uint16_t h)
 	return f;
 }
 
+/* Element i at src, which need not be aligned for its type. */
+#define DEFINE_LOAD(name, type) \
+	static inline type name(const void *src, size_t i) \
+	{ \
+		type v; \
+\
+		memcpy(&v, (const uint8_t *)src + i * sizeof v, sizeof v); \
+		return v; \
+	}
+DEFINE_LOAD(load_f64, double)
+DEFINE_LOAD(load_u16, uint16_t)
+DEFINE_LOAD(load_i32, int32_t)
+DEFINE_LOAD(load_i64, int64_t)
+
 void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n)
 {
 	switch (t) {
 	case RD_F32: memcpy(dst, src, n * 4); break;
 	case RD_F64:
 		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const double *)src)[i];
+			dst[i] = (float)load_f64(src, i);
 		break;
 	case RD_F16:
 		for (size_t i = 0; i < n; i++)
-			dst[i] = f16_to_f32(((const uint16_t *)src)[i]);
+			dst[i] = f16_to_f32(load_u16(src, i));
 		break;
 	case RD_BF16:
 		for (size_t i = 0; i < n; i++)
-			dst[i] = bf16_to_f32(((const uint16_t *)src)[i]);
+			dst[i] = bf16_to_f32(load_u16(src, i));
 		break;
 	case RD_U8:
 		for (size_t i = 0; i < n; i++)
@@ -168,11 +182,11 @@ void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n)
 		break;
 	case RD_I32:
 		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const int32_t *)src)[i];
+			dst[i] = (float)load_i32(src, i);
 		break;
 	default:
 		for (size_t i = 0; i < n; i++)
-			dst[i] = (float)((const int64_t *)src)[i];
+			dst[i] = (float)load_i64(src, i);
 		break;
 	}
 }
@@ -184,8 +198,8 @@ int rd_to_i32(int32_t *dst, const void *src, enum rd_dtype t, size_t n, struct r
 
 		switch (t) {
 		case RD_U8: v = ((const uint8_t *)src)[i]; break;
-		case RD_I32: v = ((const int32_t *)src)[i]; break;
-		case RD_I64: v = ((const int64_t *)src)[i]; break;
+		case RD_I32: v = load_i32(src, i); break;
+		case RD_I64: v = load_i64(src, i); break;
 		default: return rd_fail(e, RD_EINPUT, "integers expected, %s found", rd_dtype_name(t));
 		}
 		if (v < INT32_MIN || v > INT32_MAX)

@@ -51,7 +51,7 @@ int rd_array_init(struct rd_array *a, enum rd_dtype t, const struct rd_shape *s,
 void rd_array_free(struct rd_array *a); /* NULL-safe; leaves a zeroed struct */
 size_t rd_array_bytes(const struct rd_array *a);
 
-/* n elements of type t at src, as f32 at dst (bf16 and f16 exactly; f64 and integers rounded). */
+/* n elements of type t at src (of any alignment), as f32 at dst (bf16 and f16 exactly; f64 and integers rounded). */
 void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n);
 
 /* n integers of type u8, i32 or i64 at src as int32; RD_EINPUT for another type or a value out of range. */

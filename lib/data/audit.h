@@ -5,7 +5,7 @@
 
 #include "formats/out.h"
 #include "lib/data/batch.h"
-#include "lib/data/moments.h"
+#include "lib/base/moments.h"
 
 #define RD_AUDIT_LIMIT 5.0 /* standard scores beyond this are no chance */
 #define RD_AUDIT_MAX 16    /* findings */

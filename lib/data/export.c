@@ -228,18 +228,19 @@ int rd_export(struct rd_source *src, const struct rd_export_opts *o, struct rd_e
 
 static int write_tensor(const struct rd_st_view *t, struct rd_out *out, struct rd_err *e)
 {
-	size_t n = t->bytes / rd_dtype_bytes(t->dtype);
 	float *wide;
 	void *p;
 	int rc;
 
+	if (t->dtype == RD_N_DTYPES)
+		return rd_fail(e, RD_EINPUT, "tensor %s has type %s, which is listed and not read", t->name, t->type);
 	if (t->dtype != RD_BF16)
 		return rd_npy_write(out, t->dtype, &t->shape, t->data, e);
-	rc = rd_alloc(&p, n, sizeof *wide, t->name, e);
+	rc = rd_alloc(&p, t->elems, sizeof *wide, t->name, e);
 	if (rc)
 		return rc;
 	wide = p;
-	rd_to_f32(wide, t->data, t->dtype, n);
+	rd_to_f32(wide, t->data, t->dtype, t->elems);
 	rc = rd_npy_write(out, RD_F32, &t->shape, wide, e);
 	free(wide);
 	return rc;

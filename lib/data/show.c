@@ -1,16 +1,12 @@
 #include "lib/data/show.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "formats/in.h"
 #include "formats/json.h"
-#include "formats/safetensors.h"
 #include "lib/data/batch.h"
-#include "lib/data/moments.h"
+#include "lib/base/moments.h"
 
 #define HEAD 6 /* so many first values are shown */
 
@@ -35,16 +31,12 @@ static void add(struct column *c, enum rd_dtype t, const void *x, size_t n)
 /* "  noise  <f4 [1000, 3, 32, 32]  mean 0.0001 std 0.9999 min -4.9 max 5.1 : 0.3 -1.2 ..." */
 static int print_column(const char *name, int width, const struct column *c, struct rd_out *o, struct rd_err *e)
 {
-	char shape[160];
+	char shape[160], moments[160];
 	int rc;
 
-	rc = rd_out_printf(o, e, "  %-*s  %s %s", width, name, rd_dtype_name(c->dtype),
-	                   rd_shape_str(&c->shape, shape, sizeof shape));
-	if (!rc && c->m.n)
-		rc = rd_out_printf(o, e, "  mean %.6g std %.6g min %.6g max %.6g", rd_moments_mean(&c->m), rd_moments_std(&c->m),
-		                   c->m.min, c->m.max);
-	if (!rc && c->m.bad)
-		rc = rd_out_printf(o, e, "  %llu NaN or infinite", (unsigned long long)c->m.bad);
+	rc = rd_out_printf(o, e, "  %-*s  %s %s%s%s", width, name, rd_dtype_name(c->dtype),
+	                   rd_shape_str(&c->shape, shape, sizeof shape), c->m.n || c->m.bad ? "  " : "",
+	                   rd_moments_text(&c->m, moments, sizeof moments));
 	for (size_t i = 0; i < c->n_head && !rc; i++)
 		rc = rd_out_printf(o, e, "%s%.6g", i ? " " : " : ", (double)c->head[i]);
 	if (!rc && c->m.n + c->m.bad > c->n_head)
@@ -64,8 +56,6 @@ static int print_meta(const json_t *meta, struct rd_out *o, struct rd_err *e)
 	free(text);
 	return rc;
 }
-
-/* --- samples ------------------------------------------------------------------------------------------------------ */
 
 static void add_batch(struct column *c, const struct rd_stream *s, const struct rd_batch *b)
 {
@@ -118,105 +108,5 @@ int rd_show_samples(const char *path, const char *name, struct rd_out *o, struct
 	if (!rc)
 		rc = print_source(c, src, name, first, n, o, e);
 	rd_source_close(src);
-	return rc;
-}
-
-/* --- tensors ------------------------------------------------------------------------------------------------------ */
-
-static int show_safetensors(const char *path, const char *name, struct rd_out *o, struct rd_err *e)
-{
-	struct rd_safetensors *s;
-	size_t total = 0, width = 0;
-	int rc = rd_safetensors_open(&s, path, e);
-
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < rd_safetensors_count(s); i++) {
-		const struct rd_st_view *t = rd_safetensors_at(s, i);
-
-		total += t->bytes / rd_dtype_bytes(t->dtype);
-		if (strlen(t->name) > width)
-			width = strlen(t->name);
-	}
-	if (name && !rd_safetensors_find(s, name))
-		rc = rd_fail(e, RD_EINPUT, "%s: has no tensor '%s'", path, name);
-	if (!rc)
-		rc = rd_out_printf(o, e, "%s: safetensors, %zu tensors, %zu numbers\n", path, rd_safetensors_count(s), total);
-	for (size_t i = 0; i < rd_safetensors_count(s) && !rc; i++) {
-		const struct rd_st_view *t = rd_safetensors_at(s, i);
-		struct column c = {.shape = t->shape};
-
-		if (name && strcmp(name, t->name))
-			continue;
-		add(&c, t->dtype, t->data, t->bytes / rd_dtype_bytes(t->dtype));
-		rc = print_column(t->name, width < 60 ? (int)width : 60, &c, o, e);
-	}
-	if (!rc)
-		rc = print_meta(rd_safetensors_metadata(s), o, e);
-	rd_safetensors_close(s);
-	return rc;
-}
-
-static int is_safetensors(const struct dirent *d)
-{
-	size_t n = strlen(d->d_name), k = strlen(".safetensors");
-
-	return d->d_name[0] != '.' && n > k && !strcmp(d->d_name + n - k, ".safetensors");
-}
-
-/* The safetensors files of one folder, by name; *n counts them. A folder that is not there holds none. */
-static int show_folder(const char *dir, const char *name, int *n, struct rd_out *o, struct rd_err *e)
-{
-	struct dirent **list;
-	int rc = RD_OK, found = scandir(dir, &list, is_safetensors, alphasort);
-	char path[4096];
-
-	for (int i = 0; i < found; i++) {
-		snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name);
-		if (!rc)
-			rc = show_safetensors(path, name, o, e);
-		free(list[i]);
-	}
-	if (found >= 0)
-		free(list);
-	*n += found > 0 ? found : 0;
-	return rc;
-}
-
-int rd_show_is_tensors(const char *path, bool *yes, struct rd_err *e)
-{
-	struct stat st;
-	struct rd_in *in;
-	const uint8_t *v;
-	size_t got;
-	int rc;
-
-	*yes = !stat(path, &st) && S_ISDIR(st.st_mode);
-	if (*yes || stat(path, &st) || !S_ISREG(st.st_mode)) /* a pipe is read once; safetensors are mapped */
-		return RD_OK;
-	rc = rd_in_open(&in, path, e);
-	if (rc)
-		return rc;
-	rc = rd_in_peek(in, 9, &v, &got, e);
-	*yes = !rc && got == 9 && v[8] == '{' && !v[4] && !v[5] && !v[6] && !v[7]; /* the length of a header, the header */
-	rd_in_close(in);
-	return rc;
-}
-
-int rd_show_tensors(const char *path, const char *name, struct rd_out *o, struct rd_err *e)
-{
-	char unet[4096];
-	struct stat st;
-	int n = 0, rc;
-
-	if (stat(path, &st) || !S_ISDIR(st.st_mode))
-		return show_safetensors(path, name, o, e);
-	if (snprintf(unet, sizeof unet, "%s/unet", path) >= (int)sizeof unet - NAME_MAX)
-		return rd_fail(e, RD_EUSAGE, "%s: the path is too long", path);
-	rc = show_folder(path, name, &n, o, e);
-	if (!rc)
-		rc = show_folder(unet, name, &n, o, e);
-	if (!rc && !n)
-		rc = rd_fail(e, RD_EINPUT, "%s: no safetensors in it, nor in its unet folder", path);
 	return rc;
 }

@@ -9,7 +9,9 @@
 #include "lib/base/size.h"
 #include "lib/measure/metrics_impl.h"
 
-const char *const rd_metric_names[RD_N_METRICS + 1] = {"sliced", "energy", "mmd", "paired", NULL};
+const char *const rd_metric_names[RD_N_METRICS + 1] = {
+	"sliced", "energy", "mmd", "paired", "frechet", "kid", "precision", "recall", "density", "coverage", NULL,
+};
 
 int rd_boot_new(struct rd_boot *b, int64_t n, int side, const struct rd_metrics_opts *o, struct rd_err *e)
 {
@@ -53,6 +55,35 @@ double rd_boot_se(const double *v, int n)
 	for (int i = 0; i < n; i++)
 		sq += (v[i] - mean) * (v[i] - mean);
 	return sqrt(sq / (n - 1));
+}
+
+int rd_boot_mean(const double *v, int64_t n, int side, const struct rd_metrics_opts *o, struct rd_metric_value *out,
+                 struct rd_err *e)
+{
+	double *boot, mean = 0;
+	struct rd_boot draw;
+	void *p;
+	int rc;
+
+	rc = rd_boot_new(&draw, n, side, o, e);
+	if (rc)
+		return rc;
+	rc = rd_alloc0(&p, (size_t)o->bootstrap, sizeof *boot, "resamples", e);
+	if (rc)
+		goto out;
+	boot = p;
+	for (int64_t i = 0; i < n; i++)
+		mean += v[i];
+	mean /= (double)n;
+#pragma omp parallel for schedule(static)
+	for (int r = 0; r < o->bootstrap; r++)
+		for (int64_t i = 0; i < n; i++)
+			boot[r] += draw.count[r * n + i] * (v[i] - mean) / (double)n;
+	*out = (struct rd_metric_value){true, mean, rd_boot_se(boot, o->bootstrap), n, n};
+	free(boot);
+out:
+	free(draw.count);
+	return rc;
 }
 
 /* At most max of the points, drawn without replacement; all of them, in order, where they are not more. */
@@ -106,34 +137,20 @@ static int paired(const struct rd_points *a, const struct rd_points *b, const st
                   struct rd_metric_value *m, struct rd_err *e)
 {
 	const size_t n = (size_t)a->n;
-	double *dist, *boot, mean = 0;
-	struct rd_boot draw = {0};
-	void *p = NULL, *q = NULL;
+	double *dist;
+	void *p;
 	int rc;
 
-	rc = rd_boot_new(&draw, a->n, 0, o, e);
-	if (!rc)
-		rc = rd_alloc(&p, n, sizeof *dist, "distances", e);
-	if (!rc)
-		rc = rd_alloc0(&q, (size_t)o->bootstrap, sizeof *boot, "resamples", e);
+	rc = rd_alloc(&p, n, sizeof *dist, "distances", e);
 	if (rc)
-		goto out;
+		return rc;
 	dist = p;
-	boot = q;
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < n; i++)
 		dist[i] = rd_sqdist(a->x + i * a->d, b->x + i * a->d, a->d) / (double)a->d;
-	for (size_t i = 0; i < n; i++)
-		mean += dist[i] / (double)n;
-#pragma omp parallel for schedule(static)
-	for (int r = 0; r < o->bootstrap; r++)
-		for (size_t i = 0; i < n; i++)
-			boot[r] += draw.count[(size_t)r * n + i] * (dist[i] - mean) / (double)n;
-	*m = (struct rd_metric_value){true, mean, rd_boot_se(boot, o->bootstrap), a->n, b->n};
-out:
-	free(draw.count);
-	free(p);
-	free(q);
+	rc = rd_boot_mean(dist, a->n, 0, o, m, e);
+	m->n_b = b->n;
+	free(dist);
 	return rc;
 }
 
@@ -156,14 +173,20 @@ int rd_metrics_compute(const struct rd_points *a, const struct rd_points *b, con
 	int rc;
 
 	memset(out, 0, sizeof *out);
-	if (o->bootstrap < 2 || o->projections < 1 || (o->max && o->max < 2))
-		return rd_fail(e, RD_EUSAGE, "metrics: at least 2 resamples, 1 projection and 2 samples are needed");
+	if (o->bootstrap < 2 || o->projections < 1 || o->components < 1 || o->neighbours < 1 || (o->max && o->max < 2))
+		return rd_fail(e, RD_EUSAGE, "metrics: at least 2 resamples, 2 samples and 1 projection, component and "
+		               "neighbour are needed");
 	rc = check(a, b, e);
 	if (!rc && o->want[RD_METRIC_SLICED])
 		rc = over_subsets(rd_metrics_sliced, RD_METRICS_MAX_LINEAR, a, b, o, out, e);
-	if (!rc && (o->want[RD_METRIC_ENERGY] || o->want[RD_METRIC_MMD]))
+	if (!rc && (o->want[RD_METRIC_ENERGY] || o->want[RD_METRIC_MMD] || o->want[RD_METRIC_KID]))
 		rc = over_subsets(rd_metrics_pairwise, RD_METRICS_MAX_SQUARE, a, b, o, out, e);
 	if (!rc && o->want[RD_METRIC_PAIRED] && a->n == b->n)
 		rc = paired(a, b, o, &out->m[RD_METRIC_PAIRED], e);
+	if (!rc && o->want[RD_METRIC_FRECHET])
+		rc = over_subsets(rd_metrics_frechet, RD_METRICS_MAX_LINEAR, a, b, o, out, e);
+	if (!rc && (o->want[RD_METRIC_PRECISION] || o->want[RD_METRIC_RECALL] || o->want[RD_METRIC_DENSITY] ||
+	            o->want[RD_METRIC_COVERAGE]))
+		rc = over_subsets(rd_metrics_manifold, RD_METRICS_MAX_SQUARE, a, b, o, out, e);
 	return rc;
 }

@@ -29,10 +29,19 @@ int rd_boot_new(struct rd_boot *b, int64_t n, int side, const struct rd_metrics_
 /* Standard deviation of v[0 .. n-1]. */
 double rd_boot_se(const double *v, int n);
 
+/* The mean of one number per sample and its error, by resamples of the set on that side (0: a, 1: b). */
+int rd_boot_mean(const double *v, int64_t n, int side, const struct rd_metrics_opts *o, struct rd_metric_value *out,
+                 struct rd_err *e) RD_MUST;
+
 int rd_metrics_sliced(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
                       struct rd_metrics *out, struct rd_err *e) RD_MUST;
-/* energy and mmd, which share the matrices of distances */
+/* energy, mmd and kid, which share the matrices over pairs */
 int rd_metrics_pairwise(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
+                        struct rd_metrics *out, struct rd_err *e) RD_MUST;
+int rd_metrics_frechet(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
+                       struct rd_metrics *out, struct rd_err *e) RD_MUST;
+/* precision, recall, density and coverage: those wanted */
+int rd_metrics_manifold(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
                         struct rd_metrics *out, struct rd_err *e) RD_MUST;
 
 /* Sums in a fixed order over lanes that the compiler can keep in vector registers. */

@@ -1,5 +1,5 @@
-/* Energy distance and MMD: both are sums over the pairs within and between the two sets. The distances of all pairs are
- * kept, so that a resample is three products of a matrix with vectors of counts. */
+/* Energy distance, MMD and KID: sums over the pairs within and between the two sets. What each pair gives is kept, so
+ * that a resample is three products of a matrix with vectors of counts. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,32 +11,47 @@
 
 struct pairwise {
 	int64_t n, m;
-	float *aa, *bb, *ab;      /* [n, n], [m, m], [n, m]: distances, later values of the kernel */
+	float *aa, *bb, *ab;      /* [n, n], [m, m], [n, m]: distances, or values of a kernel */
 	float *count_a, *count_b; /* [1 + replicates, n or m]; all ones, then the resamples */
 };
 
-/* Distances between blocks of rows; with mirror, the same set twice, of which the upper half is computed. */
-static void fill_block(const struct rd_rows *x, const struct rd_rows *y, int64_t i0, int64_t j0, bool mirror,
-                       float *out)
+typedef double of_pair(const float *x, const float *y, size_t d);
+
+static double distance(const float *x, const float *y, size_t d)
+{
+	return sqrt(rd_sqdist(x, y, d));
+}
+
+/* The kernel of KID. From the product itself: |x|^2 + |y|^2 - |x - y|^2 would lose its digits. */
+static double polynomial(const float *x, const float *y, size_t d)
+{
+	const double t = rd_dot(x, y, d) / (double)d + 1;
+
+	return t * t * t;
+}
+
+/* f of the pairs between blocks of rows; with mirror, the same set twice, of which the upper half is computed. */
+static void fill_block(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, int64_t i0, int64_t j0,
+                       bool mirror, float *out)
 {
 	for (int64_t i = i0; i < x->n && i < i0 + BLOCK; i++)
 		for (int64_t j = j0; j < y->n && j < j0 + BLOCK; j++) {
-			const float d = (float)sqrt(rd_sqdist(x->at[i], y->at[j], x->d));
+			const float v = (float)f(x->at[i], y->at[j], x->d);
 
-			out[i * y->n + j] = d;
+			out[i * y->n + j] = v;
 			if (mirror)
-				out[j * y->n + i] = d;
+				out[j * y->n + i] = v;
 		}
 }
 
-static void fill(const struct rd_rows *x, const struct rd_rows *y, float *out)
+static void fill(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, float *out)
 {
 	const bool mirror = x == y;
 
 #pragma omp parallel for schedule(dynamic)
 	for (int64_t i = 0; i < x->n; i += BLOCK)
 		for (int64_t j = mirror ? i : 0; j < y->n; j += BLOCK)
-			fill_block(x, y, i, j, mirror, out);
+			fill_block(x, y, f, i, j, mirror, out);
 }
 
 /* The k-th smallest (from 0) of n values, which it moves about: quickselect with the middle as pivot. */
@@ -123,20 +138,28 @@ static double form(const float *m, const float *u, int64_t n, const float *v, in
 	return sum;
 }
 
-/* Means over pairs of different draws, of resample r (0: the samples themselves): between the sets, less the two
- * within. diagonal: what a sample gives with itself. */
-static double contrast(const struct pairwise *w, int r, double diagonal)
+/* sum over the pairs of different draws of one set */
+static double within(const float *m, const float *u, int64_t n)
+{
+	double same = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		same += (double)u[i] * (double)m[i * n + i];
+	return form(m, u, n, u, n) - same;
+}
+
+/* Means over pairs of resample r (0: the samples themselves): between the sets, less the two within. */
+static double contrast(const struct pairwise *w, int r)
 {
 	const float *u = w->count_a + r * w->n, *v = w->count_b + r * w->m;
 	const double n = (double)w->n, m = (double)w->m;
-	const double aa = (form(w->aa, u, w->n, u, w->n) - n * diagonal) / (n * (n - 1));
-	const double bb = (form(w->bb, v, w->m, v, w->m) - m * diagonal) / (m * (m - 1));
 
-	return 2 * form(w->ab, u, w->n, v, w->m) / (n * m) - aa - bb;
+	return 2 * form(w->ab, u, w->n, v, w->m) / (n * m) - within(w->aa, u, w->n) / (n * (n - 1)) -
+	       within(w->bb, v, w->m) / (m * (m - 1));
 }
 
 /* sign * contrast, and its error. */
-static int evaluate(const struct pairwise *w, double sign, double diagonal, int replicates, struct rd_metric_value *out,
+static int evaluate(const struct pairwise *w, double sign, int replicates, struct rd_metric_value *out,
                     struct rd_err *e)
 {
 	double *v;
@@ -149,7 +172,7 @@ static int evaluate(const struct pairwise *w, double sign, double diagonal, int 
 	v = p;
 #pragma omp parallel for schedule(dynamic)
 	for (int r = 0; r <= replicates; r++)
-		v[r] = sign * contrast(w, r, diagonal);
+		v[r] = sign * contrast(w, r);
 	*out = (struct rd_metric_value){true, v[0], rd_boot_se(v + 1, replicates), w->n, w->m};
 	free(v);
 	return RD_OK;
@@ -187,37 +210,59 @@ static int counts(float **out, int64_t n, int side, const struct rd_metrics_opts
 	return RD_OK;
 }
 
+static int pairwise_new(struct pairwise *w, const struct rd_metrics_opts *o, struct rd_err *e)
+{
+	int rc;
+
+	rc = matrix(&w->aa, w->n, w->n, e);
+	if (!rc)
+		rc = matrix(&w->bb, w->m, w->m, e);
+	if (!rc)
+		rc = matrix(&w->ab, w->n, w->m, e);
+	if (!rc)
+		rc = counts(&w->count_a, w->n, 0, o, e);
+	return rc ? rc : counts(&w->count_b, w->m, 1, o, e);
+}
+
+static void fill_all(struct pairwise *w, const struct rd_rows *a, const struct rd_rows *b, of_pair *f)
+{
+	fill(a, a, f, w->aa);
+	fill(b, b, f, w->bb);
+	fill(a, b, f, w->ab);
+}
+
+/* From the distances, which it overwrites. */
+static int mmd(struct pairwise *w, int replicates, struct rd_metrics *out, struct rd_err *e)
+{
+	int rc = median(w, &out->bandwidth, e);
+
+	if (rc)
+		return rc;
+	to_kernel(w->aa, w->n * w->n, out->bandwidth);
+	to_kernel(w->bb, w->m * w->m, out->bandwidth);
+	to_kernel(w->ab, w->n * w->m, out->bandwidth);
+	return evaluate(w, -1, replicates, &out->m[RD_METRIC_MMD], e);
+}
+
 int rd_metrics_pairwise(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
                         struct rd_metrics *out, struct rd_err *e)
 {
 	struct pairwise w = {.n = a->n, .m = b->n};
 	int rc;
 
-	rc = matrix(&w.aa, a->n, a->n, e);
-	if (!rc)
-		rc = matrix(&w.bb, b->n, b->n, e);
-	if (!rc)
-		rc = matrix(&w.ab, a->n, b->n, e);
-	if (!rc)
-		rc = counts(&w.count_a, a->n, 0, o, e);
-	if (!rc)
-		rc = counts(&w.count_b, b->n, 1, o, e);
+	rc = pairwise_new(&w, o, e);
 	if (rc)
 		goto out;
-	fill(a, a, w.aa);
-	fill(b, b, w.bb);
-	fill(a, b, w.ab);
+	if (o->want[RD_METRIC_ENERGY] || o->want[RD_METRIC_MMD])
+		fill_all(&w, a, b, distance);
 	if (o->want[RD_METRIC_ENERGY])
-		rc = evaluate(&w, 1, 0, o->bootstrap, &out->m[RD_METRIC_ENERGY], e);
-	if (rc || !o->want[RD_METRIC_MMD])
-		goto out;
-	rc = median(&w, &out->bandwidth, e);
-	if (rc)
-		goto out;
-	to_kernel(w.aa, w.n * w.n, out->bandwidth);
-	to_kernel(w.bb, w.m * w.m, out->bandwidth);
-	to_kernel(w.ab, w.n * w.m, out->bandwidth);
-	rc = evaluate(&w, -1, 1, o->bootstrap, &out->m[RD_METRIC_MMD], e);
+		rc = evaluate(&w, 1, o->bootstrap, &out->m[RD_METRIC_ENERGY], e);
+	if (!rc && o->want[RD_METRIC_MMD])
+		rc = mmd(&w, o->bootstrap, out, e);
+	if (!rc && o->want[RD_METRIC_KID]) {
+		fill_all(&w, a, b, polynomial);
+		rc = evaluate(&w, -1, o->bootstrap, &out->m[RD_METRIC_KID], e);
+	}
 out:
 	free(w.aa);
 	free(w.bb);

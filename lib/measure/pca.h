@@ -1,4 +1,4 @@
-/* The first two principal directions of a set of vectors. */
+/* Principal components of a set of vectors: vector i is row[i] [dim]. The same bits whatever the threads. */
 #ifndef RD_LIB_MEASURE_PCA_H
 #define RD_LIB_MEASURE_PCA_H
 
@@ -6,9 +6,15 @@
 
 #include "lib/base/err.h"
 
-/* dir[0..dim-1] and dir[dim..2dim-1]: orthonormal, the centred vectors' directions of most variance, found by 100
- * rounds of subspace iteration. Vector i is row[i] [dim]. Each direction's element of largest size is positive. A
- * direction along which nothing varies is all 0. */
-int rd_pca2(double *dir, const float *const *row, size_t n, size_t dim, struct rd_err *e) RD_MUST;
+void rd_pca_mean(double *mean, const float *const *row, size_t n, size_t dim);
+
+/* dir [k, dim]: orthonormal, the centred vectors' directions of most variance in falling order, found by subspace
+ * iteration from a fixed start. Each one's element of largest size is positive. A direction along which nothing varies
+ * is all 0, and so are those past dim. */
+int rd_pca(double *dir, size_t k, const float *const *row, size_t n, size_t dim, struct rd_err *e) RD_MUST;
+
+/* to[i, q] = (row[i] - centre) . dir[q], for k directions; a NULL dir is that of the axes (k = dim). */
+void rd_pca_project(double *to, const double *dir, size_t k, const float *const *row, size_t n, size_t dim,
+                    const double *centre);
 
 #endif

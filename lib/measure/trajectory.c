@@ -1,7 +1,6 @@
 #include "lib/measure/trajectory.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,10 +75,13 @@ void rd_traj_grid_free(struct rd_traj_grid *g)
 	memset(g, 0, sizeof *g);
 }
 
-static double first_order_defect(const struct rd_traj_grid *g, const struct rd_traj *p)
+/* node (NULL: not wanted): what each prediction adds. */
+static double first_order_defect(const struct rd_traj_grid *g, const struct rd_traj *p, double *node)
 {
 	double sum = 0;
 
+	for (int k = 0; node && k < g->steps; k++)
+		node[k] = 0;
 	for (size_t j = 0; j < p->dim; j++) {
 		double mean = 0;
 
@@ -87,9 +89,11 @@ static double first_order_defect(const struct rd_traj_grid *g, const struct rd_t
 			mean += (double)p->eps[(size_t)k * p->dim + j];
 		mean /= g->steps;
 		for (int k = 0; k < g->steps; k++) {
-			double r = (double)p->eps[(size_t)k * p->dim + j] - mean;
+			const double r = (double)p->eps[(size_t)k * p->dim + j] - mean;
 
 			sum += r * r;
+			if (node)
+				node[k] += r * r / (double)p->dim;
 		}
 	}
 	return sum / g->steps / (double)p->dim;
@@ -161,105 +165,21 @@ static double curvature(const struct rd_traj_grid *g, const struct rd_traj *p)
 static double one_step_error(const struct rd_traj_grid *g, const struct rd_traj *p)
 {
 	const float *last = p->x + (size_t)g->steps * p->dim;
+	const double alpha = g->alpha[g->steps], sigma = g->sigma[g->steps];
 	double sum = 0;
 
 	for (size_t j = 0; j < p->dim; j++) {
-		double r = (double)p->x0[j] - (double)last[j];
+		double r = alpha * (double)p->x0[j] + sigma * (double)p->eps[j] - (double)last[j];
 
 		sum += r * r;
 	}
 	return sum / (double)p->dim;
 }
 
-void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N])
+void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N], double *node)
 {
-	out[RD_TRAJ_DEFECT] = first_order_defect(g, p);
+	out[RD_TRAJ_DEFECT] = first_order_defect(g, p, node);
 	out[RD_TRAJ_STRAIGHTNESS] = straightness(g, p);
 	out[RD_TRAJ_CURVATURE] = curvature(g, p);
 	out[RD_TRAJ_ONE_STEP] = one_step_error(g, p);
-}
-
-int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], struct rd_err *e)
-{
-	for (int q = 0; q < RD_TRAJ_N; q++)
-		if (!isfinite(v[q]))
-			return rd_fail(e, RD_EDOMAIN, "sample %llu: %s is not finite", (unsigned long long)index,
-			               rd_traj_names[q]);
-	if (s->n == s->capacity) {
-		size_t more = s->capacity ? 2 * s->capacity : 256, bytes;
-		double *p = rd_mul(more, sizeof(double[RD_TRAJ_N]), &bytes) ? realloc(s->v, bytes) : NULL;
-
-		if (!p)
-			return rd_fail(e, RD_ENOMEM, "no memory for the numbers of %zu samples", more);
-		s->v = p;
-		s->capacity = more;
-	}
-	memcpy(s->v + RD_TRAJ_N * s->n++, v, sizeof(double[RD_TRAJ_N]));
-	return RD_OK;
-}
-
-void rd_traj_stats_free(struct rd_traj_stats *s)
-{
-	free(s->v);
-	memset(s, 0, sizeof *s);
-}
-
-double rd_traj_stats_mean(const struct rd_traj_stats *s, enum rd_traj_number q)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		sum += s->v[RD_TRAJ_N * i + q];
-	return sum / (double)s->n;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* v sorted. */
-static double quantile(const double *v, size_t n, double q)
-{
-	double at = q * (double)(n - 1);
-	size_t i = (size_t)at;
-
-	return i + 1 < n ? v[i] + (at - (double)i) * (v[i + 1] - v[i]) : v[n - 1];
-}
-
-/* Sorts v. */
-static json_t *summary(double *v, size_t n, double mean)
-{
-	double square = 0;
-
-	if (!n)
-		return json_null();
-	for (size_t i = 0; i < n; i++)
-		square += (v[i] - mean) * (v[i] - mean);
-	qsort(v, n, sizeof *v, by_value);
-	return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "mean", mean,
-	                 "sd", n > 1 ? sqrt(square / (double)(n - 1)) : 0.0, "p05", quantile(v, n, 0.05), "p25", quantile(v, n, 0.25), "p50", quantile(v, n, 0.5),
-	                 "p75", quantile(v, n, 0.75), "p95", quantile(v, n, 0.95));
-}
-
-json_t *rd_traj_stats_json(const struct rd_traj_stats *s)
-{
-	json_t *o = json_object();
-	double *column = malloc((s->n ? s->n : 1) * sizeof *column);
-	bool whole = column != NULL;
-
-	for (int q = 0; whole && q < RD_TRAJ_N; q++) {
-		for (size_t i = 0; i < s->n; i++)
-			column[i] = s->v[RD_TRAJ_N * i + (size_t)q];
-		whole = !json_object_set_new(o, rd_traj_names[q],
-		                             summary(column, s->n, rd_traj_stats_mean(s, (enum rd_traj_number)q)));
-	}
-	free(column);
-	if (!whole) {
-		json_decref(o);
-		return NULL;
-	}
-	return o;
 }

@@ -21,7 +21,10 @@
  *                        sigma/alpha (and x/sigma one in alpha/sigma): u - c is y's departure from its chord, over
  *                        sqrt(1 + n^2). That keeps it finite where alpha or sigma are 0, and the same under every form.
  *
- *   one_step_error       |x0_0 - x_K|^2 / d: what one step from the first node would give, against the last node. */
+ *   one_step_error       |alpha_K x0_0 + sigma_K eps_0 - x_K|^2 / d: where one step from the first node leads, against
+ *                        where all of them did. At a last node without noise that is |x0(1 step) - x0(K steps)|^2 / d.
+ *
+ * And at each node 0 .. K-1 the defect |eps_k - eps_mean|^2 / d, of which the first number is the mean. */
 #ifndef RD_LIB_MEASURE_TRAJECTORY_H
 #define RD_LIB_MEASURE_TRAJECTORY_H
 
@@ -53,24 +56,7 @@ struct rd_traj {
 enum rd_traj_number { RD_TRAJ_DEFECT, RD_TRAJ_STRAIGHTNESS, RD_TRAJ_CURVATURE, RD_TRAJ_ONE_STEP, RD_TRAJ_N };
 extern const char *const rd_traj_names[RD_TRAJ_N]; /* as above */
 
-void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N]);
-
-/* The numbers of many trajectories: RD_TRAJ_N doubles of each are kept. */
-struct rd_traj_stats {
-	size_t n, capacity;
-	double *v; /* [n][RD_TRAJ_N] */
-};
-
-/* RD_EDOMAIN where a number is not finite. Start from a zeroed struct. */
-int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], struct rd_err *e) RD_MUST;
-void rd_traj_stats_free(struct rd_traj_stats *s);
-
-/* NaN without samples. */
-double rd_traj_stats_mean(const struct rd_traj_stats *s, enum rd_traj_number q);
-
-/* {"first_order_defect":{"mean":..,"sd":..,"p05":..,"p25":..,"p50":..,"p75":..,"p95":..}, ...} over the samples; sd has
- * n-1 in its denominator (0 for one sample), quantiles are linear between order statistics. Values are null without
- * samples; NULL only without memory. */
-json_t *rd_traj_stats_json(const struct rd_traj_stats *s);
+/* node: [K], the defect at each node; NULL: not wanted. */
+void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N], double *node);
 
 #endif

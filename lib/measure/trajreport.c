@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "formats/json.h"
 
@@ -9,7 +10,7 @@ static const char *const names[] = { "x", "x0", "eps" };
 
 int rd_traj_csv_header(struct rd_out *o, size_t dim, struct rd_err *e)
 {
-	int rc = rd_out_printf(o, e, "i,k,t,alpha,sigma");
+	int rc = rd_out_printf(o, e, "i,k,t,alpha,sigma,defect");
 
 	for (int f = 0; f < 3; f++) {
 		if (!rc && dim > RD_TRAJ_CSV_MAX_DIM)
@@ -41,7 +42,8 @@ static int cells(struct rd_out *o, const float *v, size_t dim, struct rd_err *e)
 	return rc;
 }
 
-int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj *p, struct rd_err *e)
+int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj *p, const double *node,
+                     struct rd_err *e)
 {
 	int rc = RD_OK;
 
@@ -50,6 +52,8 @@ int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struc
 
 		rc = rd_out_printf(o, e, "%llu,%d,%.17g,%.17g,%.17g", (unsigned long long)p->index, k, g->t[k], g->alpha[k],
 		                   g->sigma[k]);
+		if (!rc)
+			rc = k < g->steps ? rd_out_printf(o, e, ",%.9g", node[k]) : rd_out_printf(o, e, ",");
 		if (!rc)
 			rc = cells(o, p->x + at, p->dim, e);
 		if (!rc)
@@ -62,18 +66,54 @@ int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struc
 	return rc;
 }
 
-int rd_traj_report_json(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj_stats *s, size_t dim,
-                        const json_t *meta, struct rd_err *e)
+int rd_traj_samples_header(struct rd_out *o, struct rd_err *e)
 {
-	json_t *all = json_pack("{s:I, s:i, s:I}", "samples", (json_int_t)s->n, "steps", g->steps, "dim", (json_int_t)dim);
-	json_t *numbers = rd_traj_stats_json(s), *rest = json_copy((json_t *)(uintptr_t)meta);
-	char *text = NULL;
+	int rc = rd_out_printf(o, e, "name,i");
+
+	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
+		rc = rd_out_printf(o, e, ",%s", rd_traj_names[q]);
+	return rc ? rc : rd_out_printf(o, e, "\n");
+}
+
+/* A cell of CSV (RFC 4180): in quotes where it has to be, quotes in it doubled. */
+static int quoted(struct rd_out *o, const char *text, struct rd_err *e)
+{
 	int rc;
 
+	if (!strpbrk(text, ",\"\r\n"))
+		return rd_out_printf(o, e, "%s", text);
+	rc = rd_out_printf(o, e, "\"");
+	for (; !rc && *text; text++)
+		rc = rd_out_printf(o, e, "%s%c", *text == '"' ? "\"" : "", *text);
+	return rc ? rc : rd_out_printf(o, e, "\"");
+}
+
+int rd_traj_samples_row(struct rd_out *o, const char *name, uint64_t index, const double v[RD_TRAJ_N], struct rd_err *e)
+{
+	int rc = quoted(o, name, e);
+
+	if (!rc)
+		rc = rd_out_printf(o, e, ",%llu", (unsigned long long)index);
+	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
+		rc = rd_out_printf(o, e, ",%.9g", v[q]);
+	return rc ? rc : rd_out_printf(o, e, "\n");
+}
+
+int rd_traj_report_json(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e)
+{
+	json_t *all = json_pack("{s:s, s:I, s:i, s:I}", "name", t->name, "samples", (json_int_t)t->stats->n, "steps",
+	                        t->grid->steps, "dim", (json_int_t)t->dim);
+	json_t *numbers, *rest = json_copy((json_t *)(uintptr_t)t->meta);
+	char *text = NULL;
+	int rc = rd_traj_stats_json(t->stats, t->grid, &numbers, e);
+
 	json_object_del(rest, "grid");
-	if (!json_object_update(all, numbers) && !json_object_set(all, "meta", rest))
+	if (!all && !rc)
+		rc = rd_fail(e, RD_EUSAGE, "%s: a name that is no UTF-8; NAME=FILE gives another", t->name);
+	if (!rc && !json_object_update(all, numbers) && !json_object_set(all, "meta", rest))
 		text = rd_json_text(all);
-	rc = text ? rd_out_printf(o, e, "%s\n", text) : rd_fail(e, RD_ENOMEM, "no memory for the JSON");
+	if (!rc)
+		rc = text ? rd_out_printf(o, e, "%s\n", text) : rd_fail(e, RD_ENOMEM, "no memory for the JSON");
 	free(text);
 	json_decref(rest);
 	json_decref(numbers);
@@ -81,16 +121,47 @@ int rd_traj_report_json(struct rd_out *o, const struct rd_traj_grid *g, const st
 	return rc;
 }
 
-int rd_traj_report_tsv(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj_stats *s, const char *name,
-                       struct rd_err *e)
+int rd_traj_tsv_header(struct rd_out *o, struct rd_err *e)
 {
 	int rc = rd_out_printf(o, e, "name\tsamples\tsteps");
 
 	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
 		rc = rd_out_printf(o, e, "\t%s", rd_traj_names[q]);
-	if (!rc)
-		rc = rd_out_printf(o, e, "\n%s\t%zu\t%d", name, s->n, g->steps);
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
-		rc = rd_out_printf(o, e, "\t%.6g", rd_traj_stats_mean(s, (enum rd_traj_number)q));
 	return rc ? rc : rd_out_printf(o, e, "\n");
+}
+
+int rd_traj_tsv_row(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e)
+{
+	int rc = rd_out_printf(o, e, "%s\t%zu\t%d", t->name, t->stats->n, t->grid->steps);
+
+	for (int q = 0; !rc && q < RD_TRAJ_N; q++) {
+		struct rd_traj_summary m;
+
+		rc = rd_traj_stats_number(t->stats, (enum rd_traj_number)q, &m, e);
+		if (!rc)
+			rc = rd_out_printf(o, e, "\t%.6g", m.mean);
+	}
+	return rc ? rc : rd_out_printf(o, e, "\n");
+}
+
+int rd_traj_report_text(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e)
+{
+	int rc = rd_out_printf(o, e, "%s: %zu sample%s of %zu number%s, %d step%s\n", t->name, t->stats->n,
+	                       t->stats->n == 1 ? "" : "s", t->dim, t->dim == 1 ? "" : "s", t->grid->steps,
+	                       t->grid->steps == 1 ? "" : "s");
+
+	if (!rc)
+		rc = rd_out_printf(o, e, "  %-20s%11s%11s%11s%11s%11s%11s\n", "", "mean", "5 %", "25 %", "50 %", "75 %", "95 %");
+	for (int q = 0; !rc && q < RD_TRAJ_N; q++) {
+		struct rd_traj_summary m;
+
+		rc = rd_traj_stats_number(t->stats, (enum rd_traj_number)q, &m, e);
+		if (!rc)
+			rc = rd_out_printf(o, e, "  %-20s%11.4g", rd_traj_names[q], m.mean);
+		for (int i = 0; !rc && i < RD_TRAJ_QUANTILES; i++)
+			rc = rd_out_printf(o, e, "%11.4g", m.q[i]);
+		if (!rc)
+			rc = rd_out_printf(o, e, "\n");
+	}
+	return rc;
 }

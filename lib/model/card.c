@@ -1,64 +1,222 @@
 #include "lib/model/card.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "formats/in.h"
+
+#define README_MAX ((size_t)1 << 20)
+#define VALUE_MAX 200
+
+/* --- what the source says of itself ------------------------------------------------------------------------------- */
+
+/* Copies a plain scalar without its quotes; false where it is empty, long, or has a character with a meaning in YAML. */
+static bool take_scalar(const char *s, size_t n, char buf[VALUE_MAX])
+{
+	while (n && isspace((unsigned char)*s))
+		s++, n--;
+	while (n && isspace((unsigned char)s[n - 1]))
+		n--;
+	if (n > 1 && (*s == '"' || *s == '\'') && s[n - 1] == *s)
+		s++, n -= 2;
+	if (!n || n >= VALUE_MAX || !isalnum((unsigned char)*s))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr("._-/:+~%", s[i]))
+			return false;
+	memcpy(buf, s, n);
+	buf[n] = '\0';
+	return true;
+}
+
+/* The value of a key in the YAML between the lines --- at the top of a README; the first one of a list. */
+static bool front_matter(const char *readme, const char *key, char buf[VALUE_MAX])
+{
+	const char *line = readme;
+	bool in_list = false;
+
+	if (!readme || strncmp(readme, "---", 3))
+		return false;
+	while ((line = strchr(line, '\n')) && strncmp(++line, "---", 3)) {
+		size_t n = strcspn(line, "\n"), k = strlen(key), blank = strspn(line, " ");
+
+		if (in_list)
+			return line[blank] == '-' && take_scalar(line + blank + 1, n - blank - 1, buf);
+		if (n <= k || strncmp(line, key, k) || line[k] != ':')
+			continue;
+		if (take_scalar(line + k + 1, n - k - 1, buf))
+			return true;
+		in_list = strspn(line + k + 1, " \r") == n - k - 1;
+		if (!in_list)
+			return false;
+	}
+	return false;
+}
+
+/* OWNER/NAME, as a hub's models are called, and no path of this machine. */
+static bool is_hub_id(const char *s)
+{
+	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	size_t owner = s ? strspn(s, chars) : 0;
+
+	return owner && s[owner] == '/' && s[owner + 1] && !s[owner + 1 + strspn(s + owner + 1, chars)] &&
+	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[owner + 1]) && strlen(s) < VALUE_MAX && access(s, F_OK);
+}
+
+/* The hub's name of the source: what its README calls its base, or what its configs were loaded from. */
+static bool base_model(const struct rd_model *m, const char *readme, char buf[VALUE_MAX])
+{
+	json_t *index = m->index_text ? json_loads(m->index_text, 0, NULL) : NULL;
+	const char *from[] = {json_string_value(json_object_get(index, "_name_or_path")),
+	                      json_string_value(json_object_get(m->config, "_name_or_path"))};
+	bool found = front_matter(readme, "base_model", buf);
+
+	for (int i = 0; i < 2 && !found; i++) {
+		found = is_hub_id(from[i]);
+		if (found)
+			strcpy(buf, from[i]);
+	}
+	json_decref(index);
+	return found;
+}
+
+static char *source_readme(const struct rd_model *m)
+{
+	char path[4200], *text = NULL;
+	struct rd_err e;
+	size_t n;
+
+	snprintf(path, sizeof path, "%.4000s/README.md", m->dir);
+	return access(path, R_OK) || rd_in_file(path, README_MAX, &text, &n, &e) ? NULL : text;
+}
+
+/* --- the card ----------------------------------------------------------------------------------------------------- */
+
+static bool is_image(const struct rd_model *m)
+{
+	return m->net.kind == &rd_net_unet2d;
+}
+
+static bool is_own_scheduler(const struct rd_model *m)
+{
+	return !strcmp(m->scheduler.class_name, "RectdiffScheduler");
+}
+
+/* For the readers of model hubs. A licence, and the model that this one came from, where the source names them. */
+static void header(FILE *f, const struct rd_model *m, bool paired)
+{
+	static const char *const kept[] = {"license", "license_name", "license_link"};
+	char value[VALUE_MAX], *readme = source_readme(m);
+
+	fprintf(f, "---\nlibrary_name: %s\n", is_image(m) && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
+	if (is_image(m))
+		fprintf(f, "pipeline_tag: unconditional-image-generation\n");
+	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+		if (front_matter(readme, kept[i], value))
+			fprintf(f, "%s: %s\n", kept[i], value);
+	if (base_model(m, readme, value))
+		fprintf(f, "base_model: %s\n", value);
+	fprintf(f, "tags:\n- rectdiff\n%s%s---\n\n", paired ? "- rectified-diffusion\n" : "",
+	        is_image(m) ? "- unconditional-image-generation\n" : "");
+	free(readme);
+}
+
+static const char *diffusers_scheduler(const struct rd_model *m)
+{
+	if (!is_image(m) || is_own_scheduler(m))
+		return NULL;
+	if (!strcmp(m->scheduler.schedule.form->name, "fm"))
+		return "FlowMatchEulerDiscreteScheduler";
+	if (!strcmp(m->scheduler.schedule.form->name, "ddpm") && m->scheduler.pred.type <= RD_PRED_V)
+		return "DDIMScheduler";
+	return NULL;
+}
+
+static void usage(FILE *f, const struct rd_model *m, int steps)
+{
+	const char *class = diffusers_scheduler(m), *keys = "";
+	const int64_t *d = m->net.sample.d;
+
+	if (class && !strcmp(class, "DDIMScheduler"))
+		keys = ", timestep_spacing=\"trailing\", clip_sample=False";
+	fprintf(f, "## Use\n\n");
+	if (class)
+		fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
+		           "import torch\nfrom diffusers import %s, UNet2DModel\n\nfolder = \".\"\n"
+		           "unet = UNet2DModel.from_pretrained(folder, subfolder=\"unet\")\n"
+		           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n"
+		           "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
+		           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
+		           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
+		        class, class, keys, steps,
+		        (long long)d[0], (long long)d[1], (long long)d[2],
+		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
+	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
+	        is_image(m) ? " --png grid.png >samples" : " >samples");
+	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
+	           "the raw ones are variant `raw`.\n\n");
+}
+
+/* Text of others in a table's cell: a bar would end it, and a backquote what stands between backquotes. */
+static void cell(FILE *f, const char *s)
+{
+	for (; *s; s++)
+		fprintf(f, *s == '|' ? "\\|" : *s == '`' ? "'" : "%c", *s);
+}
 
 /* One row of a two-column table for each member, values as JSON. */
-static void rows(FILE *f, const json_t *object)
+static void rows(FILE *f, const char *title, const json_t *object)
 {
 	const char *key;
 	json_t *v;
 
+	fprintf(f, "| %s | |\n|---|---|\n", title);
 	json_object_foreach((json_t *)(uintptr_t)object, key, v) {
 		char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
 
-		fprintf(f, "| %s | `%s` |\n", key, text ? text : "");
+		fprintf(f, "| ");
+		cell(f, key);
+		fprintf(f, " | `");
+		cell(f, text ? text : "");
+		fprintf(f, "` |\n");
 		free(text);
 	}
+	fprintf(f, "\n");
 }
 
-static void usage(FILE *f, const struct rd_model *m)
+static const char *text_of(const json_t *o, const char *key)
 {
-	if (m->net.kind != &rd_net_unet2d || strcmp(m->scheduler.schedule.form->name, "ddpm"))
-		return;
-	fprintf(f, "## Use\n\nWith diffusers, in one step:\n\n```python\n"
-	           "from diffusers import DDIMScheduler, UNet2DModel\nimport torch\n\n"
-	           "unet = UNet2DModel.from_pretrained(\".\", subfolder=\"unet\")\n"
-	           "scheduler = DDIMScheduler.from_pretrained(\".\", subfolder=\"scheduler\", timestep_spacing=\"trailing\",\n"
-	           "                                          clip_sample=False)\n"
-	           "scheduler.set_timesteps(1)\n"
-	           "x = torch.randn(4, unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)\n"
-	           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
-	           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
-	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
-	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; the raw ones are variant `raw`.\n\n");
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "unknown";
 }
 
 char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *command)
 {
-	const char *coupling = json_string_value(json_object_get(run, "coupling"));
-	bool paired = coupling && !strcmp(coupling, "pairs");
+	bool paired = !strcmp(text_of(run, "coupling"), "pairs");
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 
 	if (!f)
 		return NULL;
+	header(f, m, paired);
 	fprintf(f, "# %s\n\n", paired ? "A rectified diffusion model" : "A diffusion model");
 	fprintf(f, "Trained by rectdiff %s%s. Form %s, %s-prediction.\n\n", RD_VERSION,
-	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and prediction type "
-	                 "are those of the model it came from"
+	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and "
+	                 "prediction type are those of the model it came from"
 	               : "",
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
-	usage(f, m);
+	usage(f, m, paired ? 1 : 50);
 	fprintf(f, "## How it was made\n\n");
 	if (command)
 		fprintf(f, "```\n%s\n```\n\n", command);
-	fprintf(f, "| training | |\n|---|---|\n");
-	rows(f, run);
-	fprintf(f, "\n| data | |\n|---|---|\n");
-	rows(f, data_meta);
+	fprintf(f, "It began with the weights whose hash is `%s`.\n\n", text_of(run, "model"));
+	rows(f, "training", run);
+	rows(f, "data", data_meta);
 	if (fclose(f)) {
 		free(text);
 		return NULL;

@@ -1,5 +1,6 @@
 #include "lib/model/model.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +9,9 @@
 
 #include "formats/in.h"
 #include "formats/json.h"
-#include "formats/safetensors.h"
 #include "lib/base/size.h"
+#include "lib/model/fit.h"
+#include "lib/model/weights.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
 
@@ -30,9 +32,57 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 	return exists(buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
 }
 
-int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
+static int parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
+{
+	int rc = rd_fit_net_types(c, e);
+
+	return rc ? rc : rd_net_parse(net, c.json, c.file, e);
+}
+
+/* A scheduler that fits the network of config net, which has none where the model is analytic. */
+static int parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
+{
+	int rc = rd_fit_scheduler_types(c, e);
+
+	if (!rc)
+		rc = rd_scheduler_parse(s, c.json, c.file, e);
+	if (!rc && net.json) {
+		rc = rd_fit_scheduler(net, c, s, e);
+		if (rc)
+			rd_scheduler_free(s);
+	}
+	return rc;
+}
+
+/* A config as text and parsed. */
+static int load_text(const char *path, char **text, json_t **json, struct rd_err *e)
+{
+	size_t n;
+	int rc = rd_in_file(path, CONFIG_MAX, text, &n, e);
+
+	return rc ? rc : rd_json_load(path, json, e);
+}
+
+/* model_index.json of a pipeline's folder, where there is one. */
+static int load_index(const char *dir, char **text, struct rd_err *e)
 {
 	char file[4096];
+	json_t *index = NULL;
+	int rc = RD_OK;
+
+	*text = NULL;
+	if (snprintf(file, sizeof file, "%s/model_index.json", dir) >= (int)sizeof file || !exists(file))
+		return RD_OK;
+	rc = load_text(file, text, &index, e);
+	if (!rc)
+		rc = rd_fit_index((struct rd_config){index, file}, e);
+	json_decref(index);
+	return rc;
+}
+
+int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
+{
+	char file[4096], *index;
 	json_t *config = NULL;
 	struct rd_model m;
 	int rc;
@@ -43,132 +93,68 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 		rd_model_free(&m);
 		return rc;
 	}
-	rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+	rc = load_index(dir, &index, e);
+	if (!rc)
+		rc = locate(file, sizeof file, dir, "unet", "config.json", e);
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
-		rc = rd_net_parse(net, config, file, e);
+		rc = parse_net(net, (struct rd_config){config, file}, e);
 	json_decref(config);
+	free(index);
 	return rc;
 }
 
-static int load_text(const char *path, char **text, json_t **json, struct rd_err *e)
+/* What m->config and m->scheduler_config say: a network with its table of parameters, and a scheduler that fits it. */
+static int parse_configs(struct rd_model *m, const char *net_file, const char *sched_file, struct rd_err *e)
 {
-	size_t n;
-	int rc = rd_in_file(path, CONFIG_MAX, text, &n, e);
+	const struct rd_config net = {m->config, net_file}, sched = {m->scheduler_config, sched_file};
+	int rc = parse_net(&m->net, net, e);
 
-	return rc ? rc : rd_json_load(path, json, e);
-}
-
-/* A finished network description: its parameter table, and what the scheduler and it must agree on. */
-static int finish_configs(struct rd_model *m, const json_t *net, const char *net_file, const json_t *sched,
-                          const char *sched_file, struct rd_err *e)
-{
-	int rc = rd_net_parse(&m->net, net, net_file, e);
-
+	m->config_file = strdup(net_file);
+	if (!rc && !m->config_file)
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
 	if (!rc)
-		rc = rd_scheduler_parse(&m->scheduler, sched, sched_file, e);
-	if (!rc) {
-		rc = rd_net_build(&m->net, 1, &m->params, e);
-		if (rc == RD_ESHAPE) /* sizes that do not fit one another come from the file */
-			rc = e->code = RD_EINPUT;
-		if (rc)
-			rd_context(e, "%s", net_file);
+		rc = parse_scheduler(&m->scheduler, net, sched, e);
+	if (!rc && rd_net_build(&m->net, 1, &m->params, e)) {
+		if (e->code == RD_ESHAPE) /* sizes that do not fit one another come from the file */
+			e->code = RD_EINPUT;
+		rc = rd_context(e, "%s", net_file);
 	}
 	return rc;
 }
 
 static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 {
-	char net_file[4096], sched_file[4096], index_file[4096];
-	json_t *net = NULL, *sched = NULL, *index = NULL;
-	int rc = locate(net_file, sizeof net_file, dir, "unet", "config.json", e);
+	char net_file[4096], sched_file[4096];
+	int rc = load_index(dir, &m->index_text, e);
 
+	if (!rc)
+		rc = locate(net_file, sizeof net_file, dir, "unet", "config.json", e);
 	if (!rc)
 		rc = locate(sched_file, sizeof sched_file, dir, "scheduler", "scheduler_config.json", e);
 	if (!rc)
-		rc = load_text(net_file, &m->config_text, &net, e);
+		rc = load_text(net_file, &m->config_text, &m->config, e);
 	if (!rc)
-		rc = load_text(sched_file, &m->scheduler_text, &sched, e);
-	snprintf(index_file, sizeof index_file, "%.4000s/model_index.json", dir);
-	if (!rc && exists(index_file))
-		rc = load_text(index_file, &m->index_text, &index, e);
-	if (!rc)
-		rc = finish_configs(m, net, net_file, sched, sched_file, e);
-	json_decref(net);
-	json_decref(sched);
-	json_decref(index);
-	return rc;
+		rc = load_text(sched_file, &m->scheduler_text, &m->scheduler_config, e);
+	return rc ? rc : parse_configs(m, net_file, sched_file, e);
 }
 
-/* diffusers renamed the parts of attention; older folders have query, key, value and proj_attn. */
-static const struct rd_st_view *find_old_name(const struct rd_safetensors *st, const char *name)
+static int read_null_class(struct rd_model *m, const char *file, struct rd_err *e)
 {
-	static const char *const map[][2] = {{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."},
-	                                     {".to_out.0.", ".proj_attn."}};
-	char old[RD_PARAM_NAME + 16];
-
-	for (size_t i = 0; i < sizeof map / sizeof *map; i++) {
-		const char *at = strstr(name, map[i][0]);
-
-		if (at) {
-			snprintf(old, sizeof old, "%.*s%s%s", (int)(at - name), name, map[i][1], at + strlen(map[i][0]));
-			return rd_safetensors_find(st, old);
-		}
-	}
-	return NULL;
-}
-
-static int load_param(struct rd_model *m, const struct rd_safetensors *st, const struct rd_param *p, const char *file,
-                      struct rd_err *e)
-{
-	const struct rd_st_view *v = rd_safetensors_find(st, p->name);
-	char want[128], have[128];
-
-	if (!v)
-		v = find_old_name(st, p->name);
-	if (!v)
-		return rd_fail(e, RD_EINPUT, "%s: tensor %s is missing", file, p->name);
-	if (!rd_shape_eq(&v->shape, &p->shape))
-		return rd_fail(e, RD_EINPUT, "%s: tensor %s has shape %s, the config asks for %s", file, p->name,
-		               rd_shape_str(&v->shape, have, sizeof have), rd_shape_str(&p->shape, want, sizeof want));
-	if (v->dtype != RD_F32 && v->dtype != RD_F16 && v->dtype != RD_BF16)
-		return rd_fail(e, RD_EINPUT, "%s: tensor %s has type %s; f32, f16 and bf16 are read", file, p->name,
-		               rd_dtype_name(v->dtype));
-	rd_to_f32(m->w + p->offset, v->data, v->dtype, p->n_elems);
-	return RD_OK;
-}
-
-/* Names the first tensor that the network has no use for. */
-static int find_extra(const struct rd_model *m, const struct rd_safetensors *st, const char *file, struct rd_err *e)
-{
-	for (size_t i = 0; i < rd_safetensors_count(st); i++) {
-		const struct rd_st_view *v = rd_safetensors_at(st, i);
-		bool used = false;
-
-		for (int k = 0; k < m->params->n_params && !used; k++) {
-			const char *name = m->params->param[k].name;
-
-			used = !strcmp(name, v->name) || (!rd_safetensors_find(st, name) && find_old_name(st, name) == v);
-		}
-		if (!used)
-			return rd_fail(e, RD_EINPUT, "%s: tensor %s is not part of this network", file, v->name);
-	}
-	return rd_fail(e, RD_EINPUT, "%s: more tensors than the network has", file);
-}
-
-static void read_meta(struct rd_model *m, const struct rd_safetensors *st)
-{
-	const char *s;
+	const char *s = json_string_value(json_object_get(m->meta, "null_class"));
 	char *end;
 	long long v;
 
-	m->meta = json_deep_copy(rd_safetensors_metadata(st));
-	if (!m->meta)
-		m->meta = json_object();
-	s = json_string_value(json_object_get(m->meta, "null_class"));
-	v = s ? strtoll(s, &end, 10) : -1;
-	m->null_class = s && !*end && v >= 0 && v < m->net.classes ? v : -1;
+	if (!s)
+		return RD_OK;
+	errno = 0;
+	v = strtoll(s, &end, 10);
+	if (errno || end == s || *end || v < 0 || v >= m->net.classes)
+		return rd_fail(e, RD_EINPUT, "%s/%s: metadata: null_class: '%.20s' is none of the network's %lld classes",
+		               m->folder, file, s, (long long)m->net.classes);
+	m->null_class = v;
+	return RD_OK;
 }
 
 static int alloc_weights(struct rd_model *m, struct rd_err *e)
@@ -181,23 +167,29 @@ static int alloc_weights(struct rd_model *m, struct rd_err *e)
 	return rc;
 }
 
-static int load_weights(struct rd_model *m, const char *dir, struct rd_err *e)
+/* The weights lie beside the network's config. */
+static int load_weights(struct rd_model *m, struct rd_err *e)
 {
-	struct rd_safetensors *st = NULL;
-	char file[4096];
-	int rc = locate(file, sizeof file, dir, "unet", "diffusion_pytorch_model.safetensors", e);
+	struct rd_weights *w;
+	const char *slash = strrchr(m->config_file, '/');
+	int rc;
 
-	if (!rc)
-		rc = rd_safetensors_open(&st, file, e);
+	m->folder = strndup(m->config_file, (size_t)(slash - m->config_file));
+	if (!m->folder)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+	rc = rd_weights_open(&w, m->folder, e);
+	if (!rc) /* memory for what a config asks is there once the files have it */
+		rc = rd_weights_read(w, m->params, NULL, e);
 	if (!rc)
 		rc = alloc_weights(m, e);
-	for (int i = 0; !rc && i < m->params->n_params; i++)
-		rc = load_param(m, st, &m->params->param[i], file, e);
-	if (!rc && rd_safetensors_count(st) != (size_t)m->params->n_params)
-		rc = find_extra(m, st, file, e);
 	if (!rc)
-		read_meta(m, st);
-	rd_safetensors_close(st);
+		rc = rd_weights_read(w, m->params, m->w, e);
+	if (!rc) {
+		snprintf(m->variant, sizeof m->variant, "%.63s", rd_weights_variant(w));
+		m->meta = json_deep_copy(rd_weights_metadata(w));
+		rc = m->meta ? read_null_class(m, rd_weights_file(w), e) : rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+	}
+	rd_weights_close(w);
 	return rc;
 }
 
@@ -222,12 +214,38 @@ int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e)
 	if (!rc)
 		rc = load_configs(m, dir, e);
 	if (!rc)
-		rc = load_weights(m, dir, e);
+		rc = load_weights(m, e);
 	if (rc)
 		rd_model_free(m);
 	else
 		rd_model_hash(m->w, m->params->n_flat, m->hash);
 	return rc;
+}
+
+int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *e)
+{
+	struct rd_scheduler s;
+	struct stat st;
+	char file[4096];
+	json_t *config = NULL;
+	int rc = RD_OK;
+
+	snprintf(file, sizeof file, "%s", path);
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		rc = locate(file, sizeof file, path, "scheduler", "scheduler_config.json", e);
+	if (!rc)
+		rc = rd_json_load(file, &config, e);
+	if (!rc)
+		rc = parse_scheduler(&s, (struct rd_config){m->config, m->config_file}, (struct rd_config){config, file}, e);
+	if (rc) {
+		json_decref(config);
+		return rc;
+	}
+	rd_scheduler_free(&m->scheduler);
+	m->scheduler = s;
+	json_decref(m->scheduler_config);
+	m->scheduler_config = config;
+	return RD_OK;
 }
 
 /* {"unet": CONFIG, "scheduler": CONFIG} in one file. */
@@ -243,9 +261,11 @@ static int load_config_file(struct rd_model *m, const char *path, struct rd_err 
 	if (!json_is_object(net) || !json_is_object(sched)) {
 		rc = rd_fail(e, RD_EINPUT, "%s: an object with \"unet\" and \"scheduler\" expected", path);
 	} else {
+		m->config = json_incref(net);
+		m->scheduler_config = json_incref(sched);
 		m->config_text = json_dumps(net, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 		m->scheduler_text = json_dumps(sched, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-		rc = m->config_text && m->scheduler_text ? finish_configs(m, net, path, sched, path, e)
+		rc = m->config_text && m->scheduler_text ? parse_configs(m, path, path, e)
 		                                         : rd_fail(e, RD_ENOMEM, "%s: no memory", path);
 	}
 	json_decref(all);
@@ -287,6 +307,10 @@ void rd_model_free(struct rd_model *m)
 	free(m->index_text);
 	free(m->config_text);
 	free(m->scheduler_text);
+	json_decref(m->config);
+	json_decref(m->scheduler_config);
+	free(m->config_file);
+	free(m->folder);
 	rd_scheduler_free(&m->scheduler);
 	rd_scheduler_free(m->network);
 	free(m->network);

@@ -9,6 +9,8 @@
 struct rd_model {
 	char *dir;
 	char *index_text, *config_text, *scheduler_text; /* the files as they were, to be written again to the byte */
+	json_t *config, *scheduler_config; /* the same, parsed */
+	char *config_file;        /* where config came from, for messages */
 	struct rd_net net;
 	struct rd_scheduler scheduler;
 	struct rd_scheduler *network; /* what the network was made for, where scheduler is another form (rd_model_convert); else NULL */
@@ -16,14 +18,19 @@ struct rd_model {
 	                                  are no params and no w); else NULL */
 	struct rd_graph *params;  /* of batch 1: the table of parameters */
 	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
+	char *folder;             /* of the weights: dir, or dir/unet; NULL for a folder without */
+	char variant[64];         /* of the weights, such as fp16, where there were no plain ones; else "" */
 	json_t *meta;             /* safetensors metadata, an object of strings */
 	char hash[17];            /* of the weights, 16 hex digits */
 	int64_t null_class;       /* class that stands for "no class"; -1: none recorded */
 };
 
-/* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors are RD_EINPUT. */
+/* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors, and parts that do
+ * not fit one another or are not all (a pipeline with a VAE), are RD_EINPUT. */
 int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
 
+/* Another scheduler for m: a file, or a folder as for rd_scheduler_load. It must fit the network. */
+int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;
 /* The exact denoiser of a known density in place of a trained network: SPEC as in lib/density/posterior.h, with ",form=F"
  * anywhere in it (ddpm by default). rd_model_load and rd_model_net take "analytic:SPEC" for a DIR. */
 bool rd_model_is_analytic(const char *dir);

@@ -68,7 +68,9 @@ static int write_weights(const struct rd_model *m, const char *path, const float
 static char *make_index(const struct rd_model *m)
 {
 	bool unet = m->net.kind == &rd_net_unet2d, own = !strcmp(m->scheduler.class_name, "RectdiffScheduler");
-	json_t *j = json_pack("{s:s, s:[s,s], s:[s,s]}", "_class_name", unet && !own ? "DDPMPipeline" : "RectdiffPipeline",
+	bool ddim = !strcmp(m->scheduler.class_name, "DDIMScheduler");
+	const char *pipeline = !unet || own ? "RectdiffPipeline" : ddim ? "DDIMPipeline" : "DDPMPipeline";
+	json_t *j = json_pack("{s:s, s:[s,s], s:[s,s]}", "_class_name", pipeline,
 	                      "scheduler", own ? "rectdiff" : "diffusers", m->scheduler.class_name, "unet",
 	                      unet ? "diffusers" : "rectdiff", m->net.kind->class_name);
 	char *s = j ? json_dumps(j, JSON_INDENT(2)) : NULL;

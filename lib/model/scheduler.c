@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "formats/json.h"
+#include "lib/model/fit.h"
 #include "lib/model/scheduler_impl.h"
 
 static const struct {
@@ -27,6 +28,16 @@ static const struct {
 	{"RectdiffScheduler", rd_sched_own},
 };
 
+static void find_unknown(struct rd_scheduler *s, const json_t *config)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)config, key, v)
+		if (key[0] != '_' && !rd_fit_scheduler_has(key))
+			snprintf(s->unknown, sizeof s->unknown, "%s", key);
+}
+
 int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char *file, struct rd_err *e)
 {
 	struct rd_sched_ctx x = {s, config, file, e};
@@ -43,6 +54,7 @@ int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char 
 			rc = classes[i].parse(&x);
 			if (rc)
 				rd_scheduler_free(s);
+			find_unknown(s, config);
 			return rc;
 		}
 	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: not a scheduler that is known here; rdmodel(5) lists them", file,

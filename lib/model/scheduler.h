@@ -17,6 +17,7 @@ struct rd_scheduler {
 	bool clip;                  /* clip_sample: x0 is clamped to +-clip_range at every step */
 	bool clip_eps;              /* and eps is that of the clamped x0 (Heun), not as predicted */
 	double clip_range;
+	char unknown[64];           /* a key that no class here has, which diffusers would pass over too; "" if none */
 	char ignored[96];           /* what the config asks for that an ODE has not, for a line to the user; "" if nothing */
 };
 

@@ -4,6 +4,8 @@
 #include "formats/json.h"
 #include "lib/model/scheduler_impl.h"
 
+#define RATIO_MAX 1e30 /* of a schedule's ends: powers of it stay finite in single precision */
+
 static const char *const three[] = {"epsilon", "sample", "v_prediction", NULL};
 
 /* DDPM and PNDM: ancestral sampling and PNDM's Runge-Kutta start are no ODE solvers of this suite; the form is taken, and
@@ -191,7 +193,7 @@ static int edm(const struct rd_sched_ctx *x)
 		rc = rd_sched_num(x, "sigma_min", c->t_lo, &c->t_lo);
 	if (!rc)
 		rc = rd_sched_num(x, "sigma_max", c->t_hi, &c->t_hi);
-	if (!rc && !(c->t_lo > 0 && c->t_hi > c->t_lo && c->t_hi < 1e6))
+	if (!rc && !(c->t_lo > 0 && c->t_hi > c->t_lo && c->t_hi < 1e6 && c->t_hi / c->t_lo < RATIO_MAX))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_min, sigma_max: 0 < sigma_min < sigma_max expected", x->file);
 	if (!rc)
 		rc = rd_sched_num(x, "sigma_data", 0.5, &c->sigma_data);
@@ -254,7 +256,7 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 			rc = rd_sched_num(x, ve ? "sigma_max" : "t_max", c->t_hi, &c->t_hi);
 	}
 	if (!rc && (!(c->t_lo >= 0) || !(c->t_hi > c->t_lo) || !(c->beta1 >= c->beta0) || !(c->beta0 >= 0) ||
-	            (!ddpm && !(c->t_lo > 0))))
+	            (!ddpm && !(c->t_lo > 0 && c->t_hi / c->t_lo < RATIO_MAX))))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: the ends of the schedule are not in order", x->file);
 	if (!rc && !ddpm && !ve && c->t_hi > 1)
 		rc = rd_fail(x->e, RD_EINPUT, "%s: t_max: at most 1 expected", x->file);

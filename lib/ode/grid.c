@@ -26,14 +26,22 @@ static double n_of(const struct rd_node *n)
 
 /* --- times ---------------------------------------------------------------------------------------------------------- */
 
-/* One past the last discrete time used. */
+/* One past the last discrete time used. The log-SNR falls with time, so where it gets too low is found by halves: a schedule
+ * may have a million times, and every node asks. */
 static int64_t last_time(const struct rd_schedule *s, const struct rd_grid_opts *o)
 {
-	int64_t last = s->n_train;
+	int64_t used = 1, cut = s->n_train + 1, mid;
 
-	while (o->cut && last > 1 && log(rd_alpha(s, (double)(last - 1)) / rd_sigma(s, (double)(last - 1))) < o->lambda_min)
-		last--;
-	return last;
+	if (!o->cut)
+		return s->n_train;
+	while (cut - used > 1) {
+		mid = used + (cut - used) / 2;
+		if (log(rd_alpha(s, (double)(mid - 1)) / rd_sigma(s, (double)(mid - 1))) < o->lambda_min)
+			cut = mid;
+		else
+			used = mid;
+	}
+	return used;
 }
 
 /* Discrete times as numpy computes them in diffusers: rint rounds half to even, like numpy's round. */
@@ -76,7 +84,8 @@ static double continuous_time(const struct rd_schedule *s, const struct rd_grid_
 
 static double shifted(double t, double shift)
 {
-	return shift > 0 ? shift * t / (1 + (shift - 1) * t) : t;
+	/* 1 stays 1, where a small shift would round beyond it, to a negative alpha */
+	return shift > 0 ? fmin((shift * t) / (1 + (shift - 1) * t), 1) : t;
 }
 
 /* --- nodes ---------------------------------------------------------------------------------------------------------- */
@@ -139,6 +148,10 @@ static void ends(const struct rd_schedule *s, const struct rd_grid_opts *o, doub
 		*hi = n_linear(s, ddpm_time(s, o, o->times, 0));
 		*lo = n_linear(s, ddpm_time(s, o, o->times, o->steps - 1));
 	}
+	if (o->rounding != RD_ROUND_NEAREST) { /* the ends of a table in single precision, as diffusers has it */
+		*hi = (double)(float)*hi;
+		*lo = (double)(float)*lo;
+	}
 	if (o->n_max > 0)
 		*hi = o->n_max;
 	if (o->n_min > 0)
@@ -176,22 +189,25 @@ static double flow_match_time(const struct rd_schedule *s, const struct rd_grid_
 	return shifted(o->steps > 1 ? hi - k * (hi - lo) / (o->steps - 1) : hi, o->shift);
 }
 
-/* use_flow_sigmas of the multistep classes: K + 1 points, the last left out; they differ in which end is exact. */
+/* use_flow_sigmas of the multistep classes: K + 1 points, the last left out; they differ in which end is exact. Each operation
+ * rounded as numpy does it, since times that would be whole numbers are rounded down. */
 static double flow_dpm_time(const struct rd_schedule *s, const struct rd_grid_opts *o, int k)
 {
-	double part = (1 - 1 / (double)s->n_train) / o->steps;
+	double part = (1 / (double)s->n_train - 1) / o->steps, t;
+	int j = o->flow == RD_FLOW_UNIPC ? k : o->steps - k;
 
-	return shifted(o->flow == RD_FLOW_UNIPC ? 1 - k * part : (o->steps - k) * part, o->shift);
+	t = j < o->steps ? 1 + j * part : 1 / (double)s->n_train;
+	return shifted(o->flow == RD_FLOW_UNIPC ? t : 1 - t, o->shift);
 }
 
 static double flow_base_time(const struct rd_schedule *s, const struct rd_grid_opts *o, int k)
 {
 	double (*at)(const struct rd_schedule *, const struct rd_grid_opts *, int) =
 		o->flow == RD_FLOW_MATCH ? flow_match_time : flow_dpm_time;
-	double t = at(s, o, k);
+	double t = at(s, o, k), last = at(s, o, o->steps - 1);
 
-	if (o->shift_terminal > 0) /* 1 - t is stretched so that its last value is 1 - shift_terminal */
-		t = 1 - (1 - t) * (1 - o->shift_terminal) / (1 - at(s, o, o->steps - 1));
+	if (o->shift_terminal > 0 && last < 1) /* 1 - t is stretched so that its last value is 1 - shift_terminal */
+		t = 1 - (1 - t) * (1 - o->shift_terminal) / (1 - last);
 	return t;
 }
 
@@ -274,6 +290,27 @@ static int count_nodes(const struct rd_schedule *s, const struct rd_grid_opts *o
 	return n < o->steps ? n : o->steps;
 }
 
+static bool is_sound(const struct rd_node *n)
+{
+	return isfinite(n->t) && isfinite(n->net_t) && isfinite(n->alpha) && isfinite(n->sigma) && n->alpha >= 0 && n->sigma >= 0 &&
+	       n->alpha + n->sigma > 0;
+}
+
+/* Numbers of a config that each look harmless can make a schedule that has no values in between. */
+static int check_nodes(const struct rd_grid *g, struct rd_err *e)
+{
+	for (int k = 0; k < g->steps; k++) {
+		const struct rd_node *n = is_sound(&g->from[k]) ? &g->to[k] : &g->from[k];
+
+		if (!is_sound(n))
+			return rd_fail(e, RD_EDOMAIN, "step %d: at time %g the schedule has alpha %g, sigma %g, and the network time %g", k,
+			               n->t, n->alpha, n->sigma, n->net_t);
+	}
+	if (!isfinite(g->start_scale))
+		return rd_fail(e, RD_EDOMAIN, "the schedule starts at %g times the noise", g->start_scale);
+	return RD_OK;
+}
+
 int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd_grid_opts *o, struct rd_err *e)
 {
 	int n, rc;
@@ -308,6 +345,37 @@ int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd
 
 			g->to[k] = prev >= 0 ? rd_node_at(s, prev) : final_node(s, o, &g->from[k]);
 		}
+	rc = check_nodes(g, e);
+	if (rc)
+		rd_grid_free(g);
+	return rc;
+}
+
+int rd_grid_reverse(struct rd_grid *g, struct rd_err *e)
+{
+	int n = g->steps;
+
+	if (!(g->to[n - 1].sigma > 0))
+		return rd_fail(e, RD_EUSAGE, "a grid that ends at the data cannot be walked from there");
+	for (int i = 0, j = n - 1; i < j; i++, j--) { /* the steps the other way about, */
+		struct rd_node from = g->from[i], to = g->to[i];
+
+		g->from[i] = g->from[j];
+		g->to[i] = g->to[j];
+		g->from[j] = from;
+		g->to[j] = to;
+	}
+	for (int i = 0; i < n; i++) { /* and each from its end to its start */
+		struct rd_node from = g->from[i];
+
+		g->from[i] = g->to[i];
+		g->to[i] = from;
+	}
+	if (n > 1 && n_of(&g->to[0]) < (1 + 1e-9) * n_of(&g->from[0])) { /* the last node was the least noise itself */
+		memmove(g->from, g->from + 1, (size_t)(n - 1) * sizeof *g->from);
+		memmove(g->to, g->to + 1, (size_t)(n - 1) * sizeof *g->to);
+		g->steps--;
+	}
 	return RD_OK;
 }
 

@@ -66,6 +66,10 @@ struct rd_grid_opts {
 int rd_grid_init(struct rd_grid *g, const struct rd_schedule *s, const struct rd_grid_opts *o, struct rd_err *e) RD_MUST;
 void rd_grid_free(struct rd_grid *g);
 
+/* The same nodes the other way, from the least noise to the first node; made with RD_FINAL_LEAST, so that there is a network's time at
+ * the start. RD_EUSAGE for a grid that ends at the data. */
+int rd_grid_reverse(struct rd_grid *g, struct rd_err *e) RD_MUST;
+
 /* x at a first node is this times the noise. */
 double rd_start_scale(const struct rd_schedule *s, const struct rd_grid_opts *o, const struct rd_node *n);
 

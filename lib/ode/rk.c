@@ -1,6 +1,6 @@
 /* Runge-Kutta: Heun's rule and the classic one of order 4, on coordinates (u, c) in which the ODE is du/dc = a prediction:
  *
- *   noise     u = x/alpha, c = sigma/alpha, slope eps        not from alpha = 0
+ *   noise     u = x/alpha, c = sigma/alpha, slope eps        not from or to alpha = 0
  *   data      u = x/sigma, c = alpha/sigma, slope x0         not to sigma = 0
  *   velocity  u = x, c = sigma, slope eps - x0               where alpha = 1 - sigma; heun */
 #include <math.h>
@@ -21,7 +21,9 @@ static double coordinate(enum rd_solver_type type, const struct rd_node *n)
 /* Whether the step's ends are within the coordinates; if not, it is ddim's. The network says nothing at sigma = 0. */
 static bool within(const struct rd_solver *s, const struct rd_node *from, const struct rd_node *to)
 {
-	return from->sigma > 0 && to->sigma > 0 && (s->type == RD_TYPE_DATA || s->type == RD_TYPE_VELOCITY || from->alpha > 0);
+	bool noise = s->type != RD_TYPE_DATA && s->type != RD_TYPE_VELOCITY;
+
+	return from->sigma > 0 && to->sigma > 0 && (!noise || (from->alpha > 0 && to->alpha > 0));
 }
 
 int rd_rk_evaluations(const struct rd_solver *s, const struct rd_node *from, const struct rd_node *to)
@@ -29,20 +31,28 @@ int rd_rk_evaluations(const struct rd_solver *s, const struct rd_node *from, con
 	return !within(s, from, to) ? 1 : s->family == RD_RK4 ? 4 : 2;
 }
 
-/* The slope from a prediction, in its buffer or in x0's. */
-static int slope(struct rd_walk *r, void *x0, void *eps, void **out, struct rd_err *e)
+/* The slope that a prediction gives: one of its buffers, or (velocity) `spare`. */
+static int slope(struct rd_walk *r, void *x0, void *eps, void *spare, void **out, struct rd_err *e)
 {
-	*out = r->s->type == RD_TYPE_DATA || r->s->type == RD_TYPE_VELOCITY ? x0 : eps;
-	return r->s->type == RD_TYPE_VELOCITY ? rd_lincomb(&r->o->lin, 1, eps, -1, x0, x0, e) : RD_OK;
+	if (r->s->type == RD_TYPE_VELOCITY) {
+		*out = spare;
+		return rd_lincomb(&r->o->lin, 1, eps, -1, x0, spare, e);
+	}
+	*out = r->s->type == RD_TYPE_DATA ? x0 : eps;
+	return RD_OK;
 }
 
-/* out = x at node n, with u = u_s + h k */
-static int move(struct rd_walk *r, const struct rd_node *s, const struct rd_node *n, double h, const void *k, void *out,
-                struct rd_err *e)
+/* out = x at node n with u = u_s + h k, where k1 is the slope at s. Along k1 itself that is alpha_n x0 + sigma_n eps in every coordinate,
+ * without the cancellation of large terms; the rest is a difference of slopes. */
+static int move(struct rd_walk *r, const struct rd_node *n, double h, const void *k, const void *k1, void *out, struct rd_err *e)
 {
-	double scale = per(r->s->type, n);
+	struct rd_ode *o = r->o;
+	double c = h * per(r->s->type, n);
+	int rc = rd_lincomb(&o->lin, n->alpha, o->x0, n->sigma, o->eps, out, e);
 
-	return rd_lincomb(&r->o->lin, scale / per(r->s->type, s), r->x, scale * h, k, out, e);
+	if (!rc && k != k1)
+		rc = rd_lincomb(&o->lin, 1, out, c, k, out, e);
+	return rc || k == k1 ? rc : rd_lincomb(&o->lin, 1, out, -c, k1, out, e);
 }
 
 /* The node half-way between two in the coordinate. */
@@ -63,27 +73,28 @@ int rd_rk_step(struct rd_walk *r, int k, struct rd_err *e)
 	struct rd_ode *o = r->o;
 	struct rd_node mid;
 	double h;
-	void *now, *sum = o->history[2];
+	void *k1, *now, *sum = o->history[2];
 	int rc;
 
 	if (!within(r->s, s, t))
 		return rd_ddim_step(r, k, e);
 	h = coordinate(r->s->type, t) - coordinate(r->s->type, s);
 	mid = rk4 ? middle(r, s, t) : *t;
-	rc = slope(r, o->x0, o->eps, &now, e);
+	rc = slope(r, o->x0, o->eps, o->history[3], &k1, e);
+	now = k1;
 	if (!rc)
-		rc = rd_lincomb(&o->lin, weight[0], now, 0, NULL, sum, e);
+		rc = rd_lincomb(&o->lin, weight[0], k1, 0, NULL, sum, e);
 	for (int i = 1; i < (rk4 ? 4 : 2) && !rc; i++) {
 		double part = rk4 ? half[i - 1] : 1;
 		const struct rd_node *n = part < 1 ? &mid : t;
 
-		rc = move(r, s, n, part * h, now, o->tmp, e);
+		rc = move(r, n, part * h, now, k1, o->tmp, e);
 		if (!rc)
 			rc = r->denoise(r->ctx, n, o->tmp, o->history[0], o->history[1], e);
 		if (!rc)
-			rc = slope(r, o->history[0], o->history[1], &now, e);
+			rc = slope(r, o->history[0], o->history[1], o->history[0], &now, e);
 		if (!rc)
 			rc = rd_lincomb(&o->lin, 1, sum, weight[i], now, sum, e);
 	}
-	return rc ? rc : move(r, s, t, h, sum, r->x, e);
+	return rc ? rc : move(r, t, h, sum, k1, r->x, e);
 }

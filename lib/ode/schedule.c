@@ -263,14 +263,19 @@ static double beta_at(const struct rd_betas_opts *o, int64_t i)
 	}
 }
 
-/* Shifts and scales sqrt(abar) so that its last value is 0 and its first is kept. */
+/* Shifts and scales sqrt(abar) so that its last value is 0 and its first is kept, by way of betas and in single precision as
+ * diffusers does it: near the end, where abar falls fast, that shows. */
 static void rescale_zero_snr(double *abar, int64_t n)
 {
-	double first = sqrt(abar[0]), last = sqrt(abar[n - 1]), v;
+	float first = sqrtf((float)abar[0]), last = sqrtf((float)abar[n - 1]), scale = first / (first - last), before = 1;
+	double prod = 1;
 
 	for (int64_t i = 0; i < n; i++) {
-		v = (sqrt(abar[i]) - last) * first / (first - last);
-		abar[i] = v * v;
+		float root = (sqrtf((float)abar[i]) - last) * scale, bar = root * root, beta = 1 - bar / before;
+
+		before = bar;
+		prod *= (double)(1 - beta);
+		abar[i] = (double)(float)prod;
 	}
 }
 
@@ -296,10 +301,16 @@ int rd_schedule_init_ddpm(struct rd_schedule *s, const struct rd_betas_opts *o, 
 		beta = o->trained ? o->trained[i] : beta_at(o, i);
 		if (!(beta > 0 && beta < 1)) {
 			rd_schedule_free(s);
-			return rd_fail(e, RD_EINPUT, "beta %lld is %g: between 0 and 1 expected", (long long)i, beta);
+			return rd_fail(e, RD_EINPUT, "%s: beta %lld is %g: between 0 and 1 expected",
+			               o->trained ? "trained_betas" : "beta_start, beta_end", (long long)i, beta);
 		}
 		prod *= (double)(1 - (float)beta);
 		s->abar[i] = (double)(float)prod;
+	}
+	prod = s->abar[o->n_train - 1];
+	if (!(s->abar[0] < 1 && prod < s->abar[0] && prod > 0)) {
+		rd_schedule_free(s);
+		return rd_fail(e, RD_EINPUT, "betas so small or so large that alpha is 1, does not change, or is 0 in single precision");
 	}
 	if (o->zero_snr) {
 		rescale_zero_snr(s->abar, o->n_train);

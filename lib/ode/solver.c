@@ -66,16 +66,6 @@ int rd_ddim_step(struct rd_walk *r, int k, struct rd_err *e)
 	return rd_lincomb(&r->o->lin, t->alpha, r->o->x0, t->sigma, r->o->eps, r->x, e);
 }
 
-/* y_t = y_s + (n_t - n_s) eps; where alpha_s is 0, y is not there and the step is ddim's. */
-static int euler_step(struct rd_walk *r, int k, struct rd_err *e)
-{
-	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
-
-	if (!(s->alpha > 0))
-		return rd_ddim_step(r, k, e);
-	return rd_lincomb(&r->o->lin, t->alpha / s->alpha, r->x, t->sigma - t->alpha * s->sigma / s->alpha, r->o->eps, r->x, e);
-}
-
 /* --- exponential integrators ---------------------------------------------------------------------------------------- */
 
 static bool finite_lambda(const struct rd_node *n)
@@ -101,7 +91,7 @@ static int at_most(int a, int b)
 }
 
 /* out = w.x x + sum of w.m[i] history[i] */
-static int apply(struct rd_walk *r, const struct rd_weights *w, const void *x, void *out, struct rd_err *e)
+static int apply(struct rd_walk *r, const struct rd_step_weights *w, const void *x, void *out, struct rd_err *e)
 {
 	struct rd_ode *o = r->o;
 	int rc = rd_lincomb(&o->lin, w->x, x, w->m[0], o->history[0], out, e);
@@ -117,10 +107,8 @@ static int first_order_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 
-	if (!finite_lambda(s))
+	if (!finite_lambda(s) || !r->s->data)
 		return rd_ddim_step(r, k, e);
-	if (!r->s->data)
-		return euler_step(r, k, e);
 	return rd_lincomb(&r->o->lin, t->sigma / s->sigma, r->x, t->alpha - s->alpha * t->sigma / s->sigma, r->o->x0, r->x, e);
 }
 
@@ -141,8 +129,9 @@ static int multistep_order(const struct rd_walk *r, int k, int behind)
 	const struct rd_solver *s = r->s;
 	int left = r->g->steps - k;
 	bool lowered = !s->high_order_final && r->g->steps < SHORT_RUN;
+	const struct rd_node *from = &r->g->from[k], *to = &r->g->to[k];
 
-	if (!finite_lambda(&r->g->to[k]) || (left == 1 && (lowered || s->euler_at_final)))
+	if (!finite_lambda(to) || (to->alpha == from->alpha && to->sigma == from->sigma) || (left == 1 && (lowered || s->euler_at_final)))
 		return 1;
 	return at_most(at_most(s->order, behind), left == 2 && lowered ? 2 : RD_MAX_ORDER);
 }
@@ -152,7 +141,7 @@ static int multistep_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int order = multistep_order(r, k, nodes_behind(r, k, s)), rc;
-	struct rd_weights w;
+	struct rd_step_weights w;
 
 	if (order <= 1) {
 		rc = first_order_step(r, k, e);
@@ -185,7 +174,7 @@ static int singlestep_step(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int behind = nodes_behind(r, k, s), order = at_most(singlestep_order(r, k), r->order + 1), rc;
-	struct rd_weights w;
+	struct rd_step_weights w;
 
 	if (order == 1 || !finite_lambda(&r->g->to[k])) {
 		rc = rd_lincomb(&r->o->lin, 1, r->x, 0, NULL, r->o->base, e);
@@ -214,7 +203,7 @@ static int correct(struct rd_walk *r, int k, struct rd_err *e)
 {
 	const struct rd_node *s[RD_MAX_ORDER];
 	int behind = nodes_behind(r, k - 1, s);
-	struct rd_weights w;
+	struct rd_step_weights w;
 
 	rd_unipc_correct(&w, r->s, at_most(r->order, behind), &r->g->from[k], s);
 	return apply(r, &w, r->o->base, r->x, e);
@@ -226,7 +215,7 @@ static int unipc_step(struct rd_walk *r, int k, struct rd_err *e)
 	const struct rd_node *s[RD_MAX_ORDER], *t = &r->g->to[k];
 	int behind = nodes_behind(r, k, s), left = r->g->steps - k, order, rc = 0;
 	void *x0 = o->x0, *eps = o->eps;
-	struct rd_weights w;
+	struct rd_step_weights w;
 
 	order = at_most(r->s->order, k + 1);
 	if (!r->s->high_order_final)
@@ -242,7 +231,7 @@ static int unipc_step(struct rd_walk *r, int k, struct rd_err *e)
 	if (order < 1) /* from alpha = 0: x is x0 and eps together, and the output not in the history's form alone */
 		return rd_lincomb(&o->lin, t->alpha, x0, t->sigma, eps, r->x, e);
 	if (!finite_lambda(t)) {
-		w = (struct rd_weights){.n = 1};
+		w = (struct rd_step_weights){.n = 1};
 		w.x = r->s->data ? t->sigma / s[0]->sigma : t->alpha / s[0]->alpha;
 		w.m[0] = r->s->data ? t->alpha - s[0]->alpha * w.x : t->sigma - s[0]->sigma * w.x;
 	} else {
@@ -258,8 +247,8 @@ typedef int (*step_fn)(struct rd_walk *r, int k, struct rd_err *e);
 static step_fn step_of(const struct rd_solver *s)
 {
 	switch (s->family) {
-	case RD_DDIM: return rd_ddim_step;
-	case RD_EULER: return euler_step;
+	case RD_DDIM:
+	case RD_EULER: return rd_ddim_step;
 	case RD_HEUN:
 	case RD_RK4: return rd_rk_step;
 	case RD_UNIPC: return unipc_step;

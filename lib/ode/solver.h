@@ -2,7 +2,7 @@
  * neither the form nor the prediction type. With lambda = ln(alpha/sigma), n = sigma/alpha, y = x/alpha:
  *
  *   ddim    x_t = alpha_t x0 + sigma_t eps: exact for a first-order ODE, order 1 (arXiv 2010.02502)
- *   euler   Euler's rule on y against n: the same step in exact arithmetic, computed from y
+ *   euler   Euler's rule on y against n, which is the same step
  *   heun    the trapezoidal rule, order 2, two evaluations a step but for a last one to sigma = 0; on y against n, or (data)
  *           on x/sigma against alpha/sigma, or (velocity) on x against sigma where alpha = 1 - sigma
  *   rk4     the classic Runge-Kutta rule, order 4, four evaluations a step; on the first two of these

@@ -37,7 +37,7 @@ static double on_second(const struct frame *f)
 }
 
 /* x_t = a x + b (e D0 + c1 D1 + c2 D2), with D1 and D2 as combinations of the outputs. */
-static void combine(struct rd_weights *w, const struct frame *f, int d0, double c1, const double *d1, double c2,
+static void combine(struct rd_step_weights *w, const struct frame *f, int d0, double c1, const double *d1, double c2,
                     const double *d2, int n)
 {
 	memset(w, 0, sizeof *w);
@@ -47,7 +47,7 @@ static void combine(struct rd_weights *w, const struct frame *f, int d0, double 
 		w->m[i] = f->b * ((i == d0 ? f->e : 0) + c1 * (d1 ? d1[i] : 0) + c2 * (d2 ? d2[i] : 0));
 }
 
-static void multistep(struct rd_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
+static void multistep(struct rd_step_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
                       const struct rd_node *const *s)
 {
 	struct frame f = frame_of(v->data, t, s[0]);
@@ -76,7 +76,7 @@ static void multistep(struct rd_weights *w, const struct rd_solver *v, int order
 	combine(w, &f, 0, on_first(&f), d1, on_second(&f), d2, 3);
 }
 
-static void singlestep(struct rd_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
+static void singlestep(struct rd_step_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
                        const struct rd_node *const *s)
 {
 	struct frame f = frame_of(v->data, t, s[order - 1]);
@@ -110,7 +110,7 @@ static void singlestep(struct rd_weights *w, const struct rd_solver *v, int orde
 	combine(w, &f, 2, on_first(&f), d1, on_second(&f), d2, 3);
 }
 
-void rd_dpm_weights(struct rd_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
+void rd_dpm_weights(struct rd_step_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
                     const struct rd_node *const *s)
 {
 	(v->singlestep ? singlestep : multistep)(w, v, order, t, s);
@@ -128,7 +128,7 @@ static double integral_2(double l, double p, double q)
 }
 
 /* y_t = y_s + sum of outputs times the integral over n of their Lagrange polynomials in ln n. */
-void rd_deis_weights(struct rd_weights *w, int order, const struct rd_node *t, const struct rd_node *const *s)
+void rd_deis_weights(struct rd_step_weights *w, int order, const struct rd_node *t, const struct rd_node *const *s)
 {
 	double lt = -lambda(t), l[RD_MAX_ORDER];
 
@@ -204,7 +204,7 @@ static double bh_of(const struct rd_solver *v, const struct frame *f)
 	return v->type == RD_TYPE_BH1 ? f->z : f->e;
 }
 
-void rd_unipc_predict(struct rd_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
+void rd_unipc_predict(struct rd_step_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
                       const struct rd_node *const *s)
 {
 	struct frame f = frame_of(v->data, t, s[0]);
@@ -224,7 +224,7 @@ void rd_unipc_predict(struct rd_weights *w, const struct rd_solver *v, int order
 	}
 }
 
-void rd_unipc_correct(struct rd_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
+void rd_unipc_correct(struct rd_step_weights *w, const struct rd_solver *v, int order, const struct rd_node *t,
                       const struct rd_node *const *s)
 {
 	struct frame f = frame_of(v->data, t, s[0]);

@@ -65,11 +65,18 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->dev = dev;
 	s->o = *o;
 	s->solve = (struct rd_routine){.be = be, .dev = dev};
-	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &o->grid, e);
-	if (!rc) {
-		s->grid.start_scale = rd_model_start_scale(m, &o->grid, &s->grid.from[0]);
-		rc = check_nodes(s, e);
+	if (o->reverse) {
+		s->o.grid.final = RD_FINAL_LEAST;
+		s->o.grid.final_sigma = 0;
+		s->o.grid.ddim_prev = s->o.grid.unscaled_end = s->o.grid.log_linear = false;
 	}
+	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &s->o.grid, e);
+	if (!rc)
+		s->grid.start_scale = rd_model_start_scale(m, &s->o.grid, &s->grid.from[0]);
+	if (!rc && o->reverse)
+		rc = rd_grid_reverse(&s->grid, e);
+	if (!rc)
+		rc = check_nodes(s, e);
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;
@@ -107,6 +114,11 @@ void rd_sampler_free(struct rd_sampler *s)
 const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s)
 {
 	return &s->grid;
+}
+
+bool rd_sampler_reversed(const struct rd_sampler *s)
+{
+	return s->o.reverse;
 }
 
 int rd_sampler_nfe(const struct rd_sampler *s)
@@ -201,6 +213,8 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
                    struct rd_record *rec, struct rd_err *e)
 {
 	struct rd_dims d;
+	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */
+	double scale = s->o.reverse ? s->grid.from[0].alpha : s->grid.start_scale;
 	size_t dim, used;
 	int rc = make_device_side(s, n, e);
 
@@ -210,7 +224,7 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	dim = (size_t)(d.c * d.h * d.w);
 	used = (size_t)n * dim;
 	for (size_t i = 0; i < used; i++)
-		s->host[i] = (float)s->grid.start_scale * noise[i];
+		s->host[i] = (float)scale * noise[i];
 	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
 	for (int64_t i = 0; i < s->n; i++)
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
@@ -221,27 +235,32 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 		rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
 	if (!rc)
 		rc = solve_batch(s, e);
-	return rc ? rc : fetch(s, s->x, sample, dim, e);
+	if (!rc)
+		rc = fetch(s, s->x, sample, dim, e);
+	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)
+		sample[i] = (float)((double)sample[i] / s->grid.start_scale);
+	return rc;
 }
 
 json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 {
 	const struct rd_grid *g = &s->grid;
-	json_t *t = json_array(), *alpha = json_array(), *sigma = json_array();
+	json_t *t = json_array(), *time = json_array(), *alpha = json_array(), *sigma = json_array();
 
 	for (int k = 0; k <= g->steps; k++) {
 		const struct rd_node *n = k < g->steps ? &g->from[k] : &g->to[k - 1];
 
 		json_array_append_new(t, json_real(n->t));
+		json_array_append_new(time, json_real(n->net_t));
 		json_array_append_new(alpha, json_real(n->alpha));
 		json_array_append_new(sigma, json_real(n->sigma));
 	}
-	return json_pack("{s:o, s:o, s:o}", "t", t, "alpha", alpha, "sigma", sigma);
+	return json_pack("{s:o, s:o, s:o, s:o}", "t", t, "time", time, "alpha", alpha, "sigma", sigma);
 }
 
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
-	const struct rd_node *start = &s->grid.from[0];
+	const struct rd_node *start = s->o.reverse ? &s->grid.to[s->grid.steps - 1] : &s->grid.from[0]; /* where the noise is */
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	if (rd_solver_type_name(&s->o.solver))
@@ -250,6 +269,8 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
 	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
+	if (s->o.reverse)
+		json_object_set_new(meta, "reverse", json_true());
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", s->grid.start_scale));

@@ -11,6 +11,7 @@ struct rd_sampler_opts {
 	struct rd_grid_opts grid;
 	struct rd_denoiser_opts denoise;
 	int64_t batch;       /* images computed at once */
+	bool reverse;        /* from data to noise: the nodes the other way, ending where the noise is */
 };
 
 /* The model's own way of sampling: its scheduler's solver and spacing, no guidance; clip as the config says where
@@ -22,6 +23,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
                    const struct rd_sampler_opts *o, struct rd_err *e) RD_MUST;
 void rd_sampler_free(struct rd_sampler *s);
 const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s);
+bool rd_sampler_reversed(const struct rd_sampler *s);
 int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted */
 
 /* Where every state of a run goes, host arrays or NULL: x [n, K+1, dim], x0 and eps [n, K, dim]. */
@@ -29,11 +31,11 @@ struct rd_record {
 	float *x, *x0, *eps;
 };
 
-/* n <= opts.batch images: noise [n, dim], label [n] or NULL, sample [n, dim]; all host, NCHW. rec may be NULL. */
+/* (With reverse, read data for noise and noise for sample.) n <= opts.batch images: noise [n, dim], label [n] or NULL, sample [n, dim]; all host, NCHW. rec may be NULL. */
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
-/* {"t":[K+1],"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing into meta. */
+/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing into meta. */
 json_t *rd_sampler_grid_json(const struct rd_sampler *s);
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
 

@@ -54,10 +54,19 @@ def model_of(config):
     return model
 
 
+def scheduler_of(config):
+    """One whose times the network can be fed: fourier's are above 0, learned ones have a row each."""
+    if config.get("time_embedding_type") == "fourier":
+        return {"_class_name": "RectdiffScheduler", "form": "vp"}
+    if config.get("time_embedding_type") == "learned":
+        return {"_class_name": "DDPMScheduler", "num_train_timesteps": config.get("num_train_timesteps")}
+    return {"_class_name": "DDPMScheduler"}
+
+
 def write_model(folder, config, model):
     os.makedirs(folder + "/unet", exist_ok=True)
     os.makedirs(folder + "/scheduler", exist_ok=True)
-    for file, value in (("unet", dict(config, _class_name="UNet2DModel")), ("scheduler/scheduler_", {"_class_name": "DDPMScheduler"})):
+    for file, value in (("unet", dict(config, _class_name="UNet2DModel")), ("scheduler/scheduler_", scheduler_of(config))):
         with open(f"{folder}/{file}{'/' if file == 'unet' else ''}config.json", "w", encoding="utf-8") as f:
             json.dump(value, f, indent=2)
             f.write("\n")

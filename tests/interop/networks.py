@@ -224,6 +224,15 @@ def theirs(config, inputs, seed, dtype):
         return model, None, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
 
 
+def scheduler_of(config):
+    """One whose times the network can be fed: fourier's are above 0, learned ones have a row each."""
+    if config.get("time_embedding_type") == "fourier":
+        return {"_class_name": "RectdiffScheduler", "form": "vp"}
+    if config.get("time_embedding_type") == "learned":
+        return {"_class_name": "DDPMScheduler", "num_train_timesteps": config.get("num_train_timesteps") or 1000}
+    return {"_class_name": "DDPMScheduler"}
+
+
 def save(folder, config, model, r, dtype):
     """As a pipeline is saved, or flat; attention by its old names at times."""
     flat = r.random() < 0.2
@@ -231,7 +240,7 @@ def save(folder, config, model, r, dtype):
     for d in {unet, scheduler}:
         os.makedirs(d, exist_ok=True)
     write = {os.path.join(unet, "config.json"): dict(config, _class_name="UNet2DModel"),
-             os.path.join(scheduler, "scheduler_config.json"): {"_class_name": "DDPMScheduler"}}
+             os.path.join(scheduler, "scheduler_config.json"): scheduler_of(config)}
     for path, value in write.items():
         with open(path, "w", encoding="utf-8") as f:
             json.dump(value, f)

@@ -39,20 +39,21 @@ int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int
 	return rc;
 }
 
-int rd_noise_stream(struct rd_noise_in *in, const char *path, const struct rd_shape *sample, int64_t batch, int64_t classes,
-                    struct rd_err *e)
+int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_shape *sample, int64_t batch,
+                    int64_t classes, struct rd_err *e)
 {
+	const char *field = data ? "sample" : "noise";
 	const struct rd_stream *s;
 	int rc;
 
 	*in = (struct rd_noise_in){.label = -1, .sample = *sample, .dim = elems(sample), .batch = batch};
-	rc = rd_source_open(&in->src, &path, 1, "noise", e);
+	rc = rd_source_open(&in->src, &path, 1, data ? NULL : "noise", e);
 	if (rc)
 		return rc;
 	s = rd_source_stream(in->src);
-	in->noise = rd_stream_field(s, "noise");
+	in->noise = rd_stream_field(s, field);
 	in->label = classes ? rd_stream_field(s, "label") : -1;
-	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `noise` in it", rd_source_name(in->src));
+	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `%s` in it", rd_source_name(in->src), field);
 }
 
 static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
@@ -69,8 +70,8 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 		return rc;
 	one = rd_shape_make(in->cur->f[in->noise].shape.nd - 1, in->cur->f[in->noise].shape.d + 1);
 	if (!rd_shape_eq(&one, &in->sample))
-		return rd_fail(e, RD_EINPUT, "%s: noise of shape %s, the model's samples are %s", rd_source_name(in->src),
-		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
+		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s", rd_source_name(in->src),
+		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
 	return 1;
 }
 

@@ -1,4 +1,5 @@
-/* Where a sampler's noise comes from: its own generator, or a noise stream; one way to ask for the next batch. */
+/* Where a sampler's noise comes from: its own generator, or a stream (of data, where the ODE is run back); one way to ask for the
+ * next batch. */
 #ifndef RD_TOOLS_NOISE_IN_H
 #define RD_TOOLS_NOISE_IN_H
 
@@ -25,9 +26,10 @@ struct rd_noise_in {
 /* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
                       uint64_t count, const char *labels, int64_t classes, struct rd_err *e) RD_MUST;
-/* A stream of role noise whose samples have the shape given; its labels are used where the model has classes. */
-int rd_noise_stream(struct rd_noise_in *in, const char *path, const struct rd_shape *sample, int64_t batch, int64_t classes,
-                    struct rd_err *e) RD_MUST;
+/* The field `noise` of a stream of role noise, or (data) the field `sample` of whatever has one; samples of the shape given. Its labels
+ * are used where the model has classes. */
+int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_shape *sample, int64_t batch,
+                    int64_t classes, struct rd_err *e) RD_MUST;
 
 /* Samples first .. first+n-1 (n <= batch): noise [n, dim], label [n] or NULL, both valid until the next call. ref: the noise is
  * that of ref_seed, and came or may go as a reference. */

@@ -42,6 +42,7 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
+	o.reverse = a->reverse;
 	o.denoise.guidance = a->guidance;
 	o.denoise.null_class = a->null_class;
 	if (a->clip >= 0)
@@ -57,7 +58,7 @@ static void warn_start(const struct rd_sampling *s)
 	const struct rd_schedule *c = &s->model.scheduler.schedule;
 	double t = rd_sampler_grid(s->sampler)->from[0].t;
 
-	if (t < 0.9 * c->t_hi)
+	if (!rd_sampler_reversed(s->sampler) && t < 0.9 * c->t_hi)
 		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
 		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
 }
@@ -67,6 +68,8 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 {
 	const struct rd_scheduler *c = &s->model.scheduler;
 
+	if (c->unknown[0])
+		rd_warn("warning: %s: key %s is not known and left out", c->class_name, c->unknown);
 	if (!c->ignored[0])
 		return;
 	if (!strcmp(c->class_name, "DDPMScheduler"))
@@ -77,16 +80,12 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	struct rd_scheduler other;
 	int rc = rd_model_load(&s->model, a->model, e);
 
-	if (!rc && a->scheduler) {
-		rc = rd_scheduler_load(&other, a->scheduler, e);
-		if (!rc) {
-			rd_scheduler_free(&s->model.scheduler);
-			s->model.scheduler = other;
-		}
-	}
+	if (!rc && s->model.variant[0])
+		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
+	if (!rc && a->scheduler)
+		rc = rd_model_set_scheduler(&s->model, a->scheduler, e);
 	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);
 }
 

@@ -1,6 +1,7 @@
-#include "lib/data/moments.h"
+#include "lib/base/moments.h"
 
 #include <math.h>
+#include <stdio.h>
 
 void rd_moments_add(struct rd_moments *m, const float *x, size_t n)
 {
@@ -69,6 +70,18 @@ double rd_moments_kurtosis(const struct rd_moments *m)
 		return 0;
 	m4 = (m->s4 - 4 * mu * m->s3 + 6 * mu * mu * m->s2) / n - 3 * mu * mu * mu * mu;
 	return m4 / (v * v);
+}
+
+const char *rd_moments_text(const struct rd_moments *m, char *buf, size_t cap)
+{
+	int n = 0;
+
+	buf[0] = '\0';
+	if (m->n)
+		n = snprintf(buf, cap, "mean %.6g std %.6g min %.6g max %.6g", rd_moments_mean(m), rd_moments_std(m), m->min, m->max);
+	if (m->bad && n < (int)cap)
+		snprintf(buf + n, cap - (size_t)n, "%s%llu NaN or infinite", n ? "  " : "", (unsigned long long)m->bad);
+	return buf;
 }
 
 /* n times the sample variance over the true one is chi-square with n - 1 degrees: Wilson and Hilferty's cube root. */

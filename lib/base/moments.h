@@ -1,6 +1,6 @@
 /* Statistics of a great many numbers in one pass, and how far they are from standard normal ones. */
-#ifndef RD_LIB_DATA_MOMENTS_H
-#define RD_LIB_DATA_MOMENTS_H
+#ifndef RD_BASE_MOMENTS_H
+#define RD_BASE_MOMENTS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +21,9 @@ void rd_moments_add_any(struct rd_moments *m, enum rd_dtype t, const void *x, si
 double rd_moments_mean(const struct rd_moments *m);
 double rd_moments_std(const struct rd_moments *m);
 double rd_moments_kurtosis(const struct rd_moments *m); /* a normal's is 3 */
+
+/* "mean 0.1 std 1 min -4 max 4", and how many are not finite, where there are any; returns buf. */
+const char *rd_moments_text(const struct rd_moments *m, char *buf, size_t cap);
 
 /* Standard scores under the hypothesis that the numbers are independent standard normal: of mean, variance and
  * kurtosis. 0 where there are too few for one (20 for the kurtosis). */

@@ -1,0 +1,190 @@
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/model/describe_impl.h"
+
+void rd_page_line(struct rd_page *p, int width, const char *label, const char *fmt, ...)
+{
+	char *text, *all;
+	va_list ap;
+	int n;
+
+	if (p->rc)
+		return;
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n >= 0) {
+		n = asprintf(&all, "%s%-*s%s%s", *label ? "  " : "", width, label, *label && *text ? "  " : "", text);
+		free(text);
+	}
+	if (n < 0) {
+		p->rc = rd_fail(p->e, RD_ENOMEM, "no memory for a line");
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		if (iscntrl((unsigned char)all[i]))
+			all[i] = '?';
+	p->rc = rd_out_printf(p->o, p->e, "%s\n", all);
+	free(all);
+}
+
+/* --- network ------------------------------------------------------------------------------------------------------ */
+
+/* Length of the part of a parameter's name that says its block: "mid_block" of mid_block.resnets.0.., "up_blocks.1". */
+static size_t block_len(const char *name)
+{
+	size_t n = strcspn(name, ".");
+
+	return name[n] && isdigit((unsigned char)name[n + 1]) ? n + 1 + strcspn(name + n + 1, ".") : n;
+}
+
+static bool same_block(const char *a, const char *b)
+{
+	return block_len(a) == block_len(b) && !strncmp(a, b, block_len(a));
+}
+
+/* How many "block.kind.0", "block.kind.1" .. there are. */
+static int count_layers(const struct rd_graph *g, const char *block, const char *kind)
+{
+	int last = -1;
+
+	for (int i = 0; i < g->n_params; i++) {
+		const char *rest = g->param[i].name + block_len(g->param[i].name), *dot;
+		size_t k = strlen(kind);
+
+		if (!same_block(g->param[i].name, block) || *rest != '.' || strncmp(rest + 1, kind, k) || rest[1 + k] != '.')
+			continue;
+		dot = rest + 1 + k;
+		if (atoi(dot + 1) > last)
+			last = atoi(dot + 1);
+	}
+	return last + 1;
+}
+
+/* Channels that the block's residual layers put out; 0 where it has none. */
+static int64_t block_width(const struct rd_graph *g, const char *block)
+{
+	for (int i = 0; i < g->n_params; i++)
+		if (same_block(g->param[i].name, block) && !strcmp(g->param[i].name + block_len(block), ".resnets.0.conv1.weight"))
+			return g->param[i].shape.d[0];
+	return 0;
+}
+
+static size_t block_numbers(const struct rd_graph *g, const char *block)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_params; i++)
+		if (same_block(g->param[i].name, block))
+			n += g->param[i].n_elems;
+	return n;
+}
+
+/* The config's name of a block's kind; "" where it says none. */
+static const char *block_type(const json_t *config, const char *block)
+{
+	const char *dot = strchr(block, '.');
+	const char *key = !strncmp(block, "down_blocks.", 12) ? "down_block_types" : "up_block_types";
+	const char *type = json_string_value(json_object_get(config, "mid_block_type"));
+
+	if (strncmp(block, "mid_block.", 10))
+		type = json_string_value(json_array_get(json_object_get(config, key), (size_t)atoi(dot + 1)));
+	return type ? type : "";
+}
+
+static void unet_block(struct rd_page *p, const json_t *config, const struct rd_graph *g, const char *block)
+{
+	const json_t *head = json_object_get(config, "attention_head_dim"); /* diffusers' default: 8 */
+	int64_t width = block_width(g, block), dim = json_is_number(head) ? (int64_t)json_number_value(head) : head ? width : 8;
+	int attentions = count_layers(g, block, "attentions"), layers = count_layers(g, block, "resnets");
+	const char *type = block_type(config, block);
+	char name[RD_PARAM_NAME], attention[64] = "";
+
+	snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
+	if (attentions)
+		snprintf(attention, sizeof attention, ", attention in %lld head%s", (long long)(width / dim), width == dim ? "" : "s");
+	SAY(p, name, "%s%s%lld channels, %d layer%s%s%s, %zu numbers", type, *type ? ", " : "",
+	    (long long)width, layers, layers > 1 ? "s" : "", attention,
+	    count_layers(g, block, "downsamplers") ? ", down" : count_layers(g, block, "upsamplers") ? ", up" : "",
+	    block_numbers(g, block));
+}
+
+/* One line per block, in the order of the parameters. */
+static void blocks(struct rd_page *p, const json_t *config, const struct rd_graph *g)
+{
+	char name[RD_PARAM_NAME], shape[160];
+
+	for (int i = 0; i < g->n_params; i++) {
+		const char *block = g->param[i].name;
+		int first = 0;
+
+		while (!same_block(g->param[first].name, block))
+			first++;
+		if (first < i)
+			continue;
+		if (block_width(g, block)) {
+			unet_block(p, config, g, block);
+			continue;
+		}
+		snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
+		SAY(p, name, "%s, %zu numbers", rd_shape_str(&g->param[i].shape, shape, sizeof shape), block_numbers(g, block));
+	}
+}
+
+void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g,
+                         int64_t null_class)
+{
+	char shape[160];
+
+	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g),
+	    g->n_params);
+	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
+	if (net->classes && null_class >= 0)
+		SAY(p, "classes", "%lld, of which %lld stands for none", (long long)net->classes, (long long)null_class);
+	else if (net->classes)
+		SAY(p, "classes", "%lld, null class not recorded", (long long)net->classes);
+	else
+		SAY(p, "classes", "none");
+	blocks(p, config, g);
+}
+
+/* --- scheduler ---------------------------------------------------------------------------------------------------- */
+
+static void schedule_numbers(struct rd_page *p, const struct rd_scheduler *s, const json_t *config)
+{
+	const struct rd_schedule *c = &s->schedule;
+	const char *form = c->form->name, *kind = json_string_value(json_object_get(config, "beta_schedule"));
+
+	if (!strcmp(form, "ddpm"))
+		SAY(p, "schedule", "ddpm, %lld times, %s%sbetas %.4g to %.4g", (long long)c->n_train, kind ? kind : "", kind ? " " : "",
+		    1 - c->abar[0], 1 - c->abar[c->n_train - 1] / c->abar[c->n_train - 2]);
+	else if (!strcmp(form, "vp") || !strcmp(form, "subvp"))
+		SAY(p, "schedule", "%s, beta %.6g to %.6g, t %.6g to %.6g", form, c->beta0, c->beta1, c->t_lo, c->t_hi);
+	else if (s->grid.shift > 0 && s->grid.shift != 1)
+		SAY(p, "schedule", "%s, t %.6g to %.6g, shift %.6g", form, c->t_lo, c->t_hi, s->grid.shift);
+	else
+		SAY(p, "schedule", "%s, %s %.6g to %.6g", form, strcmp(form, "ve") ? "t" : "sigma", c->t_lo, c->t_hi);
+}
+
+static void schedule_end(struct rd_page *p, const char *label, const struct rd_schedule *c, double t)
+{
+	SAY(p, label, "t %.6g: alpha %.5g, sigma %.5g, network's time %.6g", t, rd_alpha(c, t), rd_sigma(c, t),
+	    c->form->net_time(c, t));
+}
+
+void rd_describe_scheduler(struct rd_page *p, const struct rd_scheduler *s, const json_t *config)
+{
+	schedule_numbers(p, s, config);
+	schedule_end(p, "least noise", &s->schedule, s->schedule.t_lo);
+	schedule_end(p, "most noise", &s->schedule, s->schedule.t_hi);
+	SAY(p, "prediction", "%s", rd_pred_names[s->pred.type]);
+	SAY(p, "sampling", "%s, %s (%s)", rd_solver_name(&s->solver), rd_spacing_names[s->grid.spacing], s->class_name);
+	if (s->clip)
+		SAY(p, "clipping", "samples within -%.6g to %.6g at every step (odesample)", s->clip_range, s->clip_range);
+	else
+		SAY(p, "clipping", "none");
+}
