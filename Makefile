@@ -195,7 +195,8 @@ FUZZ_CC ?= clang
 FUZZ_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fopenmp-simd -I. \
 	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 FUZZ_SRC := $(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c))
-FUZZ_LIB := $(filter-out kernels/rng.c,$(wildcard formats/*.c lib/*/*.c kernels/*.c))
+FUZZ_LIB := $(filter-out kernels/rng.c,$(wildcard formats/*.c kernels/*.c) \
+	$(foreach r,base data density graph model net ode sample,$(wildcard lib/$r/*.c)))
 
 .PHONY: fuzz
 objects: $(FUZZ_SRC:%.c=$B/%.o)
