@@ -177,7 +177,8 @@ static void safetensors_write(void *ctx)
 
 	for (size_t i = 0; i < f->n_parts; i++) {
 		snprintf(name[i], sizeof name[i], "t%zu", i);
-		v[i] = (struct rd_st_view){name[i], RD_F32, part_shape, f->data + i * PART, PART * sizeof(float)};
+		v[i] = (struct rd_st_view){.name = name[i], .dtype = RD_F32, .shape = part_shape, .data = f->data + i * PART,
+		                           .bytes = PART * sizeof(float)};
 	}
 	BENCH_OK(rd_safetensors_write(o, v, f->n_parts, NULL, &e), &e);
 	BENCH_OK(rd_out_finish(o, &e), &e);
