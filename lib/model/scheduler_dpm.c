@@ -176,15 +176,12 @@ static int lu_lambdas(const struct rd_sched_ctx *x)
 	return RD_OK;
 }
 
-int rd_sched_dpm_multistep(const struct rd_sched_ctx *x)
+/* What DPMSolverMultistep and DPMSolverSinglestep have in common beyond their times. */
+static int dpm(const struct rd_sched_ctx *x, bool lower)
 {
-	int rc = discrete(x, true, true);
+	int rc = rd_sched_final(x);
 
 	x->s->solver.family = RD_DPM;
-	if (!rc)
-		rc = lu_lambdas(x);
-	if (!rc)
-		rc = rd_sched_final(x);
 	if (!rc)
 		rc = order(x);
 	if (!rc)
@@ -194,9 +191,7 @@ int rd_sched_dpm_multistep(const struct rd_sched_ctx *x)
 	if (!rc)
 		rc = dpm_type(x);
 	if (!rc)
-		rc = lower_order_final(x, true);
-	if (!rc)
-		rc = rd_sched_bool(x, "euler_at_final", false, &x->s->solver.euler_at_final);
+		rc = lower_order_final(x, lower);
 	if (!rc)
 		rc = lambda_min(x);
 	if (!rc)
@@ -204,29 +199,23 @@ int rd_sched_dpm_multistep(const struct rd_sched_ctx *x)
 	return rc ? rc : finish(x, RD_FLOW_DPM);
 }
 
+int rd_sched_dpm_multistep(const struct rd_sched_ctx *x)
+{
+	int rc = discrete(x, true, true);
+
+	if (!rc)
+		rc = lu_lambdas(x);
+	if (!rc)
+		rc = rd_sched_bool(x, "euler_at_final", false, &x->s->solver.euler_at_final);
+	return rc ? rc : dpm(x, true);
+}
+
 int rd_sched_dpm_singlestep(const struct rd_sched_ctx *x)
 {
 	int rc = discrete(x, false, false);
 
-	x->s->solver.family = RD_DPM;
 	x->s->solver.singlestep = true;
-	if (!rc)
-		rc = rd_sched_final(x);
-	if (!rc)
-		rc = order(x);
-	if (!rc)
-		rc = algorithm(x, true);
-	if (!rc)
-		rc = check_final(x, "algorithm_type dpmsolver");
-	if (!rc)
-		rc = dpm_type(x);
-	if (!rc)
-		rc = lower_order_final(x, false);
-	if (!rc)
-		rc = lambda_min(x);
-	if (!rc)
-		rc = learned_variance(x);
-	return rc ? rc : finish(x, RD_FLOW_DPM);
+	return rc ? rc : dpm(x, false);
 }
 
 static int uncorrected(const struct rd_sched_ctx *x)
