@@ -1,9 +1,12 @@
-# make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean.
+# make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean; where there
+# is a GPU, make check-gpu and make bench-gpu. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
 # `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
 bindir ?= $(PREFIX)/bin
+libdir ?= $(PREFIX)/lib
+plugindir = $(libdir)/rectdiff
 mandir ?= $(PREFIX)/share/man
 datadir ?= $(PREFIX)/share/rectdiff
 B ?= build
@@ -25,7 +28,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissin
 OPT ?= -O2 -g
 CFLAGS ?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -ffp-contract=off -fno-math-errno -fopenmp -pthread -I. \
-	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CFLAGS)
+	-DRD_VERSION='"$(VERSION)"' -DRD_PLUGIN_DIR='"$(plugindir)"' $(PKG_CFLAGS) $(CFLAGS)
 LDLIBS = $(PKG_LIBS) -ldnnl -ldl -lm
 
 # --- what is built --------------------------------------------------------------------------------------------------
@@ -42,6 +45,16 @@ endif
 ISA_FLAGS_avx2 := -march=x86-64-v3
 ISA_FLAGS_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
 
+# The CUDA backend is a plug-in of its own. Its kernels are also compiled for the CPU, for the tests.
+CUDA_SRC := $(wildcard kernels/cuda/*.cu)
+CXX ?= c++
+NVCC ?= $(firstword $(wildcard $(shell command -v nvcc) /usr/local/cuda/bin/nvcc /usr/lib/nvidia-cuda-toolkit/bin/nvcc))
+CUDA_ARCHS ?= 80 90 100
+CUDNN ?= $(if $(NVCC),$(wildcard $(dir $(NVCC))../include/cudnn_graph.h /usr/include/cudnn_graph.h))
+PLUGIN := $(if $(NVCC),$B/lib/rectdiff/rectdiff-cuda.so)
+CUDA_HOST := $(if $(shell command -v $(CXX)),$B/tests/cuda-host.so)
+PLUGIN_C := kernels/cuda/table kernels/shape lib/base/err
+
 LIB_OBJ := $(LIB_SRC:%.c=$B/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.c=$B/%.$i.o))
 TOOL_COMMON := $(patsubst %.c,$B/%.o,$(wildcard tools/common/*.c))
 TOOL_BIN := $(TOOLS:%=$B/bin/%)
@@ -49,9 +62,11 @@ TEST_BIN := $(TESTS:%=$B/tests/%)
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests objects setup ready check demo bench lint install uninstall clean
-all: ready $(TOOL_BIN)
-tests: $(TEST_BIN)
+.PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu
+all: ready $(TOOL_BIN) $(PLUGIN)
+	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
+		echo "no nvcc here: the CUDA plug-in is left out")
+tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
@@ -73,6 +88,9 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	@mkdir -p $(@D)
 	$(link)
 
+$B/tests/bench_gpu: $B/tests/gpu/bench.o $B/librectdiff.a
+	$(link)
+
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
 
@@ -89,6 +107,46 @@ $B/tests/bench_%.o: tests/bench/%.c | ready
 	@mkdir -p $(@D)
 	$(compile)
 
+# --- the CUDA plug-in -----------------------------------------------------------------------------------------------
+CXX_WARN := -Wall -Wextra -Werror -Wshadow
+comma := ,
+empty :=
+NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
+	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
+	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
+	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
+HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -Itests/cuda -I.
+nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
+
+$B/plugin/%.o: %.cu | ready
+	@mkdir -p $(@D)
+	$(call say,NVCC,$@)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+$B/plugin/%.o: %.c | ready
+	@mkdir -p $(@D)
+	$(call say,CC  ,$@)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c -o $@ $<
+
+$B/lib/rectdiff/rectdiff-cuda.so: $(CUDA_SRC:%.cu=$B/plugin/%.o) $(PLUGIN_C:%=$B/plugin/%.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(NVCC) -shared -o $@ $^ $(nvcc_libs) -Xlinker --no-undefined
+
+# What cuBLASLt and cuDNN say of descriptors, which they check without a device.
+$B/tests/cuda-libs: tests/cuda/try_libs.cu $B/lib/rectdiff/rectdiff-cuda.so
+	$(call say,LINK,$@)$(NVCC) $(NVCC_FLAGS) -o $@ $^ -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/rectdiff'
+
+$B/host/%.o: %.cu | ready
+	@mkdir -p $(@D)
+	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -x c++ -c -o $@ $<
+
+$B/host/%.o: %.cpp | ready
+	@mkdir -p $(@D)
+	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
+
+$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn.cu %/dnn_graph.cu,$(CUDA_SRC))) \
+		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined
+
 define isa_rule
 $B/kernels/cpu/%.$1.o: kernels/cpu/%.c | ready
 	@mkdir -p $$(@D)
@@ -99,7 +157,15 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 # --- what is run ----------------------------------------------------------------------------------------------------
 # The bats files and the C programs find the tools first in PATH.
 check: ready all tests
+	@$(if $(CUDA_HOST),,echo "no $(CXX) here: the CUDA kernels are not tested on the CPU")
 	tests/run $B
+
+# On a machine with a GPU; both leave a record in tests/gpu-record/.
+check-gpu: ready all tests
+	tests/gpu/check.sh $B
+
+bench-gpu: ready all $B/tests/bench_gpu
+	tests/gpu/bench.sh $B
 
 bench: all $B/tests/bench
 	$B/tests/bench
@@ -155,11 +221,12 @@ fuzz: ready $(FUZZ:%=$B/fuzz/bin/%)
 
 # --- installing -----------------------------------------------------------------------------------------------------
 MODEL_FILES := $(shell cd models 2>/dev/null && find . -type f | sort)
-INSTALLED = $(TOOLS:%=$(bindir)/%) $(foreach m,$(MAN),$(mandir)/man$(subst .,,$(suffix $m))/$(notdir $m))
+INSTALLED = $(TOOLS:%=$(bindir)/%) $(if $(PLUGIN),$(plugindir)/rectdiff-cuda.so) $(foreach m,$(MAN),$(mandir)/man$(subst .,,$(suffix $m))/$(notdir $m))
 
 install: all
 	install -d $(foreach d,$(bindir) $(mandir)/man1 $(mandir)/man5 $(mandir)/man7 $(datadir)/pipelines,'$(DESTDIR)$d')
 	install $(TOOL_BIN) '$(DESTDIR)$(bindir)'
+	$(if $(PLUGIN),install -D -m 755 $(PLUGIN) '$(DESTDIR)$(plugindir)/rectdiff-cuda.so')
 	for m in $(MAN); do install -m 644 $$m "$(DESTDIR)$(mandir)/man$${m##*.}"; done
 	install -m 644 $(wildcard pipelines/*) '$(DESTDIR)$(datadir)/pipelines'
 	for f in $(MODEL_FILES); do install -D -m 644 models/$$f "$(DESTDIR)$(datadir)/models/$$f"; done

@@ -1,16 +1,83 @@
 /* Which backend answers to a device's name. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/cpu/common/cpu.h"
 #include "kernels/kernels.h"
+#include "kernels/plugin.h"
 
-/* The CUDA backend is a plug-in, so that a tool starts where there is no driver: here it will be loaded with
- * dlopen and asked for its table. NULL, with *e set, where it is not there or no device answers. */
-static const struct rd_backend *cuda_backend(struct rd_err *e)
+const char *const rd_precision_names[] = { "f32", "tf32", "bf16", NULL };
+
+/* Where make install puts plug-ins. */
+#ifndef RD_PLUGIN_DIR
+#define RD_PLUGIN_DIR "/usr/local/lib/rectdiff"
+#endif
+
+int rd_plugin_load(const char *path, const struct rd_plugin **out, struct rd_err *e)
 {
-	rd_fail(e, RD_EDEVICE, "device cuda: this build has no CUDA backend");
-	return NULL;
+	const struct rd_plugin *p;
+	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+
+	*out = NULL;
+	if (!so)
+		return rd_fail(e, RD_EDEVICE, "%s", dlerror());
+	p = dlsym(so, RD_PLUGIN_SYMBOL);
+	if (!p || p->table_bytes != sizeof(struct rd_backend) || strcmp(p->version, RD_VERSION) != 0) {
+		dlclose(so);
+		return rd_fail(e, RD_EDEVICE, "%s: is not of rectdiff %s", path, RD_VERSION);
+	}
+	*out = p; /* stays loaded for good */
+	return RD_OK;
+}
+
+/* The plug-in beside the running program (bin/../lib/rectdiff), as in the build's folder and below any prefix; else the
+ * one that was installed. False where neither is there. */
+static int plugin_path(char *path, size_t size)
+{
+	char exe[4096];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	char *slash;
+
+	if (n > 0) {
+		exe[n] = '\0';
+		slash = strrchr(exe, '/');
+		if (slash)
+			*slash = '\0';
+		if (snprintf(path, size, "%s/../lib/rectdiff/" RD_PLUGIN_CUDA, exe) < (int)size && !access(path, R_OK))
+			return 1;
+	}
+	return snprintf(path, size, "%s/" RD_PLUGIN_CUDA, RD_PLUGIN_DIR) < (int)size && !access(path, R_OK);
+}
+
+static struct {
+	pthread_once_t once;
+	const struct rd_plugin *plugin;
+	struct rd_err e;
+} cuda = { .once = PTHREAD_ONCE_INIT };
+
+static void cuda_load(void)
+{
+	char path[4096 + 64];
+
+	if (!plugin_path(path, sizeof path))
+		(void)rd_fail(&cuda.e, RD_EDEVICE, "no plug-in " RD_PLUGIN_CUDA " is installed");
+	else if (rd_plugin_load(path, &cuda.plugin, &cuda.e))
+		cuda.plugin = NULL;
+}
+
+static int open_cuda(const struct rd_dev_opts *o, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e)
+{
+	pthread_once(&cuda.once, cuda_load);
+	if (!cuda.plugin) {
+		*e = cuda.e;
+		return rd_context(e, "device cuda");
+	}
+	*be = cuda.plugin->backend(o->precision);
+	return (*be)->open(dev, o, e);
 }
 
 /* "cuda" is device 0, "cuda:N" device N. False where name is neither. */
@@ -31,28 +98,37 @@ static int parse_cuda(const char *name, int *index)
 	return 1;
 }
 
-int rd_device_open(const char *name, int threads, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e)
+int rd_device_open_with(const char *name, struct rd_dev_opts o, const struct rd_backend **be, struct rd_dev **dev,
+                        struct rd_err *e)
 {
-	struct rd_dev_opts o = { .threads = threads };
 	int is_auto = strcmp(name, "auto") == 0;
 	const struct rd_backend *cpu;
-	struct rd_err none;
+	struct rd_err why = { .code = RD_OK };
 
 	*be = NULL;
 	*dev = NULL;
 	if (is_auto || parse_cuda(name, &o.index)) {
-		*be = cuda_backend(is_auto ? &none : e);
-		if (*be && (*be)->open(dev, &o, is_auto ? &none : e) == RD_OK)
+		if (open_cuda(&o, be, dev, &why) == RD_OK)
 			return RD_OK;
 		*be = NULL;
-		if (!is_auto)
+		*dev = NULL;
+		if (!is_auto) {
+			*e = why;
 			return e->code;
+		}
 	} else if (strcmp(name, "cpu") != 0) {
 		return rd_fail(e, RD_EUSAGE, "device %.40s: not one of cpu, cuda, cuda:N, auto", name);
 	}
 	cpu = rd_cpu_backend(rd_cpu_isa_best());
 	if (cpu->open(dev, &o, e))
-		return e->code;
+		return is_auto && o.precision ? rd_context(e, "%s", why.msg) : (int)e->code;
+	*e = why;
+	e->code = RD_OK;
 	*be = cpu;
 	return RD_OK;
+}
+
+int rd_device_open(const char *name, int threads, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e)
+{
+	return rd_device_open_with(name, (struct rd_dev_opts){ .threads = threads }, be, dev, e);
 }

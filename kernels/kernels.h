@@ -1,6 +1,7 @@
 /* The kernel API: one table of functions per backend. Above kernels/ an activation has a logical shape (n, c, h, w) and
  * its buffer is opaque: act_bytes says how large it is, act_import and act_export convert from and to host NCHW f32.
  * A feature vector is (n, c, 1, 1). Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]).
+ * A sample is what solvers and losses work on, outside of the network: opaque too, and f32 where activations are narrower.
  *
  * All functions but those of memory and sync are asynchronous on the device's stream, allocate nothing, and return 0 or a
  * negative code with *e set. Buffers are device buffers and must not alias unless a comment says so.
@@ -75,15 +76,23 @@ struct rd_loss_desc {
 
 struct rd_adamw {
 	float lr, beta1, beta2, eps, weight_decay;
-	int64_t step;     /* from 1, for the bias correction */
-	float grad_scale; /* multiplies the gradient first (clipping) */
-	float ema;        /* decay of the moving average; ema = ema*decay + p*(1-decay) after the update */
+	float ema;    /* decay of the moving average; ema = ema*decay + p*(1-decay) after the update */
+	int64_t step; /* from 1, for the bias correction */
+	double clip;  /* largest norm of the gradient, which is scaled down to it; 0: any */
 };
+
+/* f32: f32 throughout. tf32: matrix products and convolutions round their operands to tf32. bf16: activations and the
+ * operands of products are bf16; sums, statistics, parameters and their gradients are f32. The CPU has f32 alone. */
+enum rd_precision { RD_PRECISION_F32, RD_PRECISION_TF32, RD_PRECISION_BF16 };
+extern const char *const rd_precision_names[];
 
 struct rd_dev_opts {
 	int threads; /* CPU: 0 means all there are */
 	int index;   /* CUDA: which device */
+	enum rd_precision precision;
 };
+
+struct rd_replay; /* work of a device that was recorded */
 
 struct rd_backend {
 	const char *name; /* "cpu", "cuda" */
@@ -98,12 +107,28 @@ struct rd_backend {
 	int (*put)(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e);
 	int (*get)(struct rd_dev *dev, void *host, const void *src, size_t bytes, struct rd_err *e); /* waits */
 	int (*zero)(struct rd_dev *dev, void *dst, size_t bytes, struct rd_err *e);
+	int (*copy)(struct rd_dev *dev, void *dst, const void *src, size_t bytes, struct rd_err *e); /* on the device */
 	int (*sync)(struct rd_dev *dev, struct rd_err *e);
+
+	/* Recording, NULL where a device has none. Between begin and end calls are recorded in place of being carried out,
+	 * with the pointers that they are given and the bytes that put finds; replay carries them out again. What must
+	 * differ from one replay to the next is read from device memory. get, act_import, act_export and sync are refused
+	 * while recording; so is a call whose like was not made before, if it would have to allocate. */
+	int (*record_begin)(struct rd_dev *dev, struct rd_err *e);
+	int (*record_end)(struct rd_dev *dev, struct rd_replay **out, struct rd_err *e);
+	int (*replay)(struct rd_dev *dev, struct rd_replay *r, struct rd_err *e);
+	void (*replay_free)(struct rd_dev *dev, struct rd_replay *r); /* NULL is fine; ends a recording that failed */
 
 	/* activations */
 	size_t (*act_bytes)(struct rd_dims d);
 	int (*act_import)(struct rd_dev *dev, struct rd_dims d, const float *host_nchw, void *dst, struct rd_err *e);
 	int (*act_export)(struct rd_dev *dev, struct rd_dims d, const void *src, float *host_nchw, struct rd_err *e);
+	/* samples; narrow and widen are NULL where a sample is an activation */
+	size_t (*sample_bytes)(struct rd_dims d);
+	int (*sample_import)(struct rd_dev *dev, struct rd_dims d, const float *host_nchw, void *dst, struct rd_err *e);
+	int (*sample_export)(struct rd_dev *dev, struct rd_dims d, const void *src, float *host_nchw, struct rd_err *e);
+	int (*narrow)(struct rd_dev *dev, struct rd_dims d, const void *sample, void *act, struct rd_err *e);
+	int (*widen)(struct rd_dev *dev, struct rd_dims d, const void *act, void *sample, struct rd_err *e);
 
 	/* y = conv(x, w) + b, or y += that where accumulate is 1. The plan is made once (and may allocate); packed holds the
 	 * weights in the plan's own layouts (for training also those of backward) and is filled by conv2d_pack whenever w
@@ -187,24 +212,30 @@ struct rd_backend {
 	               void *out, struct rd_err *e);
 	int (*clamp)(struct rd_dev *dev, struct rd_dims d, float lo, float hi, void *x, struct rd_err *e);
 
-	/* losses: r = scale_i (pred - target) for image i; per_image[i] = mean of loss(r) over the image's elements (L2: r^2);
+	/* losses of samples: r = scale_i (pred - target) for image i; per_image[i] = mean of loss(r) over the image's elements (L2: r^2);
 	 * dpred = d( mean over images of weight_i per_image[i] ) / d pred. scale, weight [n] f32 on the device. */
 	int (*loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target, const float *scale,
 	            const float *weight, float *per_image, void *dpred, struct rd_err *e);
 
 	/* the optimiser, over flat f32 arrays of n elements */
-	int (*sqnorm)(struct rd_dev *dev, size_t n, const float *x, double *out, void *ws, struct rd_err *e); /* host out; waits; the order of the sum depends on n alone */
+	/* *out (on the device) = sum of squares; the order of the sum depends on n alone */
+	int (*sqnorm)(struct rd_dev *dev, size_t n, const float *x, double *out, void *ws, struct rd_err *e);
 	size_t (*sqnorm_ws_bytes)(size_t n);
-	/* decoupled weight decay: p -= lr (m_hat / (sqrt(v_hat) + eps) + wd p). ema may be NULL. */
-	int (*adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float *w, const float *g, float *m, float *v,
-	             float *ema, struct rd_err *e);
+	/* decoupled weight decay: w -= lr (m_hat / (sqrt(v_hat) + eps) + wd w). ema may be NULL. p and sq, the gradient's
+	 * squared norm, are on the device; where *sq is not finite nothing changes. */
+	int (*adamw)(struct rd_dev *dev, const struct rd_adamw *p, const double *sq, size_t n, float *w, const float *g,
+	             float *m, float *v, float *ema, struct rd_err *e);
 
-	/* standard normals of samples index .. index+d.n-1 in logical (c,h,w) order, with rd_rng_normal's bits */
+	/* a sample of standard normals: images index .. index+d.n-1 in logical (c,h,w) order, with rd_rng_normal's bits */
 	int (*normal)(struct rd_dev *dev, struct rd_dims d, uint64_t seed, enum rd_rng_stream s, uint64_t index, void *out, struct rd_err *e);
 };
 
 /* name: "cpu", "cuda", "cuda:N", "auto" (CUDA where a device answers, else the CPU). RD_EDEVICE where it is not there;
  * "cuda" never falls back. */
 int rd_device_open(const char *name, int threads, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e) RD_MUST;
+
+/* The same with options (o->index is set from the name). Where "auto" took the CPU, e->msg says why. */
+int rd_device_open_with(const char *name, struct rd_dev_opts o, const struct rd_backend **be, struct rd_dev **dev,
+                        struct rd_err *e) RD_MUST;
 
 #endif

@@ -5,10 +5,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/cpu/common/cpu.h"
-#include "kernels/kernels.h"
-#include "tests/check.h"
+#include "kernels/plugin.h"
+#include "tests/device.h"
 
 #define KT_MAX_BUFS 256
 
@@ -19,6 +20,8 @@ struct kt {
 	struct rd_err e;
 	int threads;   /* of the CPU; 0: another device */
 	double factor; /* widens the error bounds of a backend with narrower arithmetic */
+	int bf16;      /* activations are: inputs are numbers that it has */
+	int on_host;   /* CUDA's kernels on the CPU */
 	int n_bufs;
 	void *buf[KT_MAX_BUFS];
 	int n_host;
@@ -56,6 +59,18 @@ static inline void *kt_host(struct kt *k, size_t n, size_t size)
 	return k->host[k->n_host++] = p;
 }
 
+/* Inputs to the nearest bf16 where activations have no more; the reference then starts from the same numbers. */
+static inline void kt_round(const struct kt *k, float *p, int64_t n)
+{
+	for (int64_t i = 0; k->bf16 && i < n; i++) {
+		uint32_t u;
+
+		memcpy(&u, &p[i], sizeof u);
+		u = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u;
+		memcpy(&p[i], &u, sizeof u);
+	}
+}
+
 /* Numbers in [-1, 1) from a small congruential generator: n of them, the same for the same seed. */
 static inline float *kt_random(struct kt *k, int64_t n, unsigned seed)
 {
@@ -66,6 +81,7 @@ static inline float *kt_random(struct kt *k, int64_t n, unsigned seed)
 		s = s * 6364136223846793005u + 1442695040888963407u;
 		p[i] = (float)(int32_t)(s >> 32) / 2147483648.0f;
 	}
+	kt_round(k, p, n);
 	return p;
 }
 
@@ -135,6 +151,25 @@ static inline float *kt_get_act(struct kt *k, struct rd_dims d, const void *act)
 	return p;
 }
 
+/* The same for samples. */
+static inline void *kt_sample(struct kt *k, struct rd_dims d, const float *host)
+{
+	void *p = kt_alloc(k, k->be->sample_bytes(d));
+
+	if (k->be->sample_import(k->dev, d, host, p, &k->e))
+		kt_die(k, "sample_import");
+	return p;
+}
+
+static inline float *kt_get_sample(struct kt *k, struct rd_dims d, const void *sample)
+{
+	float *p = kt_host(k, (size_t)rd_dims_elems(d), sizeof *p);
+
+	if (k->be->sample_export(k->dev, d, sample, p, &k->e))
+		kt_die(k, "sample_export");
+	return p;
+}
+
 static inline double *kt_zeros(struct kt *k, int64_t n)
 {
 	return kt_host(k, (size_t)n, sizeof(double));
@@ -175,10 +210,10 @@ static inline void kt_acc(double *want, const float *start, int64_t n, int acc)
 }
 
 /* Case number i is left out: with several threads one in twelve is enough, as only the division of the work is new,
- * and a busy machine takes milliseconds to bring threads together. */
+ * and a busy machine takes milliseconds to bring threads together. One in three of CUDA's kernels on the CPU, which are slow. */
 static inline int kt_skip(const struct kt *k, int i)
 {
-	return k->threads > 1 && i % 12 != 0;
+	return (k->threads > 1 && i % 12 != 0) || (k->on_host && i % 3 != 0);
 }
 
 static inline void kt_cpu(void (*f)(struct kt *), int isa, int threads)
@@ -195,21 +230,57 @@ static inline void kt_cpu(void (*f)(struct kt *), int isa, int threads)
 	k.be->close(k.dev);
 }
 
-/* f for every instruction set of the CPU on one thread, for the best on three, and for CUDA where there is a
- * device. */
-static inline void kt_each(void (*f)(struct kt *))
-{
-	struct kt k = { .factor = 10.0 };
+/* How much wider the bounds of a device that is no CPU are: f32 with other functions; products of 11 bits; everything of 8. */
+static const double kt_factors[] = { 4.0, 1000.0, 8000.0 };
 
-	for (int i = 0; rd_cpu_isa_name(i); i++)
-		kt_cpu(f, i, 1);
-	kt_cpu(f, rd_cpu_isa_best(), 3);
-	if (rd_device_open("cuda", 0, &k.be, &k.dev, &k.e)) {
+/* A device of the CUDA backend, opened by open(). */
+static inline void kt_cuda(void (*f)(struct kt *), const struct rd_backend *be, enum rd_precision p)
+{
+	struct kt k = { .be = be, .factor = kt_factors[p], .bf16 = p == RD_PRECISION_BF16, .on_host = be != NULL };
+	const struct rd_dev_opts o = { .precision = p };
+
+	if (be ? be->open(&k.dev, &o, &k.e) : rd_device_open_with("cuda", o, &k.be, &k.dev, &k.e)) {
+		if (test_on_cuda())
+			kt_die(&k, "open");
 		printf("not tested: %s\n", k.e.msg);
 		return;
 	}
 	f(&k);
 	k.be->close(k.dev);
+}
+
+/* The CUDA backend's own kernels compiled for the CPU (tests/cuda), as a plug-in beside the test programs. */
+static inline const struct rd_plugin *kt_cuda_on_host(void)
+{
+	static const struct rd_plugin *p;
+	char path[4096];
+	struct rd_err e;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+
+	if (p || n < 0 || test_on_cuda())
+		return p;
+	path[n] = '\0';
+	strcpy(strrchr(path, '/'), "/cuda-host.so");
+	if (rd_plugin_load(path, &p, &e))
+		printf("skip: CUDA's kernels on the CPU: %s\n", e.msg);
+	return p;
+}
+
+/* f for every instruction set of the CPU on one thread, for the best on three, for CUDA's kernels on the CPU, and for
+ * CUDA where there is a device; with RD_TEST_DEVICE=cuda for that alone, which must then be there. */
+static inline void kt_each(void (*f)(struct kt *))
+{
+	const struct rd_plugin *host = kt_cuda_on_host();
+
+	for (int i = 0; rd_cpu_isa_name(i) && !test_on_cuda(); i++)
+		kt_cpu(f, i, 1);
+	if (!test_on_cuda())
+		kt_cpu(f, rd_cpu_isa_best(), 3);
+	for (int p = RD_PRECISION_F32; p <= RD_PRECISION_BF16; p++) {
+		if (host && p != RD_PRECISION_TF32)
+			kt_cuda(f, host->backend((enum rd_precision)p), (enum rd_precision)p);
+		kt_cuda(f, NULL, (enum rd_precision)p);
+	}
 }
 
 #endif

@@ -271,8 +271,8 @@ wrong_values()
 	        ("lambda_min_clipped", "large"), ("lambda_min_clipped", "very negative"), ("freq_shift", "negative"),
 	        *((k, "null") for k in ("sample_size", "time_embedding_dim", "mid_block_type", "attention_head_dim",
 	          "attn_norm_num_groups", "class_embed_type", "num_class_embeds", "num_train_timesteps", "variance_type",
-	          "base_shift", "max_shift", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
-	          "downsample_type", "upsample_type", "add_attention", "center_input_sample", "flip_sin_to_cos")
+	          "downsample_type", "upsample_type", "add_attention", "center_input_sample", "flip_sin_to_cos",
+	          "base_shift", "max_shift", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 	          if k != "num_train_timesteps" or "unet" in path)}
 	bad, tried = [], 0
 	for key, kind in ((k, kind) for kind, keys in kinds.items() for k in keys.split()):

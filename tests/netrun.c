@@ -133,7 +133,7 @@ static int start(struct run *r, const struct rd_model *m, const struct netrun_in
 static int forward(struct run *r, const struct netrun_in *in, float *y, struct rd_err *e)
 {
 	struct rd_dims d = rd_graph_dims(r->g, r->g->x);
-	int rc = r->be->act_import(r->dev, d, in->x, rd_exec_value(r->x, r->g->x), e);
+	int rc = r->be->sample_import(r->dev, d, in->x, rd_exec_value(r->x, r->g->x), e);
 
 	if (!rc)
 		rc = rd_exec_put_times(r->x, in->t, e);
@@ -143,20 +143,22 @@ static int forward(struct run *r, const struct netrun_in *in, float *y, struct r
 		rc = rd_exec_put_labels(r->x, in->label, e);
 	if (!rc)
 		rc = rd_exec_forward(r->x, e);
-	return rc ? rc : r->be->act_export(r->dev, d, rd_exec_value(r->x, r->g->y), y, e);
+	return rc ? rc : r->be->sample_export(r->dev, d, rd_exec_value(r->x, r->g->y), y, e);
 }
 
 /* The gradient of mean(y^2)/2 by y is y/n. */
 static int backward(struct run *r, struct netrun_out *out, struct rd_err *e)
 {
 	struct rd_dims d = rd_graph_dims(r->g, r->g->y);
-	int rc = r->be->affine(r->dev, d, 1.0f / (float)out->n, 0, rd_exec_value(r->x, r->g->y), rd_exec_grad(r->x, r->g->y),
-	                       0, e);
+	int rc;
 
+	for (size_t i = 0; i < out->n; i++)
+		out->grad_x[i] = 1.0f / (float)out->n * out->y[i];
+	rc = r->be->sample_import(r->dev, d, out->grad_x, rd_exec_grad(r->x, r->g->y), e);
 	if (!rc)
 		rc = rd_exec_backward(r->x, r->dw, e);
 	if (!rc)
-		rc = r->be->act_export(r->dev, d, rd_exec_grad(r->x, r->g->x), out->grad_x, e);
+		rc = r->be->sample_export(r->dev, d, rd_exec_grad(r->x, r->g->x), out->grad_x, e);
 	return rc ? rc : r->be->get(r->dev, out->grads, r->dw, r->bytes, e);
 }
 

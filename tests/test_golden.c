@@ -9,7 +9,7 @@
 #include "lib/base/size.h"
 #include "lib/model/model.h"
 #include "lib/sample/sampler.h"
-#include "tests/check.h"
+#include "tests/device.h"
 #include "tests/netrun.h"
 
 static const struct rd_backend *be;
@@ -92,7 +92,7 @@ static void check_param_grads(const struct rd_graph *g, const float *dw, const c
 		                            (fmax(norm, 1e-3 * top) * sqrt((double)p->n_elems)));
 	}
 	printf("  %s: gradients of parameters: worst %.2g\n", dir, worst);
-	CHECK(worst < 1e-4);
+	CHECK(worst < test_bound(1e-4) * (test_on_cuda() ? 10 : 1)); /* small sums of large terms */
 	json_decref(ref);
 }
 
@@ -107,9 +107,9 @@ static void check_network(const char *dir, const struct rd_model *m)
 	CHECK_OK(netrun_load(&in, path(dir, "x.npy"), path(dir, "t.npy"), labels ? path(dir, "label.npy") : NULL, &e), &e);
 	CHECK_OK(netrun(&out, m, be, dev, &in, &e), &e);
 	printf("  %s: forward: %.2g\n", dir, distance(out.y, y.data, out.n));
-	CHECK(distance(out.y, y.data, out.n) < 1e-5);
+	CHECK(distance(out.y, y.data, out.n) < test_bound(1e-5));
 	printf("  %s: gradient by x: %.2g\n", dir, distance(out.grad_x, gx.data, out.n));
-	CHECK(distance(out.grad_x, gx.data, out.n) < 1e-4);
+	CHECK(distance(out.grad_x, gx.data, out.n) < test_bound(1e-4));
 	check_param_grads(m->params, out.grads, dir);
 	netrun_out_free(&out);
 	netrun_in_free(&in);
@@ -148,7 +148,7 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
 	}
 	CHECK_OK(rd_sampler_run(s, n, x.data, label, out, NULL, &e), &e);
 	printf("  %s/%s: end point: %.2g\n", dir, name, distance(out, ref.data, elems));
-	CHECK(distance(out, ref.data, elems) < bound);
+	CHECK(distance(out, ref.data, elems) < test_bound(bound));
 	rd_sampler_free(s);
 	rd_scheduler_free(&m->scheduler);
 	m->scheduler = own;
@@ -163,14 +163,23 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
  * float64, ours 7e-5 to 1.3e-4 from diffusers', depending on the order of sums. */
 static const double clip_bound = 2e-4;
 
+/* What narrower arithmetic would show of this is nothing but that. */
+static bool hopeless(const char *name)
+{
+	return test_precision() != RD_PRECISION_F32 && !strcmp(name, "ddim_clip");
+}
+
 static void check_cases(const char *dir, struct rd_model *m, double bound)
 {
 	json_t *cases, *c;
 	const char *name;
 
 	CHECK_OK(rd_json_load(path(dir, "cases.json"), &cases, &e), &e);
-	json_object_foreach(cases, name, c)
+	json_object_foreach(cases, name, c) {
+		if (hopeless(name))
+			continue;
 		check_case(dir, m, name, c, !strcmp(name, "ddim_clip") ? clip_bound : bound);
+	}
 	json_decref(cases);
 }
 
@@ -180,7 +189,7 @@ int main(void)
 	                                    "tests/golden/unet-identity"};
 	struct rd_model m;
 
-	CHECK_OK(rd_device_open("cpu", 0, &be, &dev, &e), &e);
+	CHECK_OK(test_open(&be, &dev, 0, &e), &e);
 	CHECK_OK(rd_model_load(&m, "tests/golden/cifar-like/model", &e), &e);
 	check_network("tests/golden/cifar-like", &m);
 	check_cases("tests/golden/cifar-like", &m, 1e-5);

@@ -161,6 +161,7 @@ static void norm(struct kt *k, const struct rd_groupnorm_desc *p, int opts, floa
 
 	for (int64_t i = 0; i < n; i++)
 		x[i] = 1.5f * x[i] + offset;
+	kt_round(k, x, n);
 	reference(k, &r);
 	in.x = kt_act(k, d, r.x);
 	in.chan = r.chan ? kt_act(k, dc, r.chan) : NULL;

@@ -8,7 +8,7 @@ static void combine(struct kt *k, struct rd_dims d)
 	int64_t n = rd_dims_elems(d), image = n / d.n;
 	float *a = kt_random(k, d.n, 1), *b = kt_random(k, d.n, 2), *x = kt_random(k, n, 3), *y = kt_random(k, n, 4);
 	double *ax = kt_zeros(k, n), *both = kt_zeros(k, n);
-	void *dx = kt_act(k, d, x), *dy = kt_act(k, d, y), *out = kt_out(k, d, 0, NULL);
+	void *dx = kt_sample(k, d, x), *dy = kt_sample(k, d, y), *out = kt_poison(k, k->be->sample_bytes(d));
 	float *da = kt_flat(k, d.n, a), *db = kt_flat(k, d.n, b);
 
 	for (int64_t i = 0; i < n; i++) {
@@ -16,13 +16,13 @@ static void combine(struct kt *k, struct rd_dims d)
 		both[i] = ax[i] + (double)b[i / image] * (double)y[i];
 	}
 	CHECK_OK(k->be->combine(k->dev, d, da, dx, NULL, NULL, out, &k->e), &k->e);
-	kt_near(k, "combine of one", kt_get_act(k, d, out), ax, n, TOL);
+	kt_near(k, "combine of one", kt_get_sample(k, d, out), ax, n, TOL);
 	CHECK_OK(k->be->combine(k->dev, d, da, dx, db, dy, out, &k->e), &k->e);
-	kt_near(k, "combine", kt_get_act(k, d, out), both, n, TOL);
+	kt_near(k, "combine", kt_get_sample(k, d, out), both, n, TOL);
 	CHECK_OK(k->be->combine(k->dev, d, da, dx, db, dy, dy, &k->e), &k->e);
-	kt_near(k, "combine onto y", kt_get_act(k, d, dy), both, n, TOL);
+	kt_near(k, "combine onto y", kt_get_sample(k, d, dy), both, n, TOL);
 	CHECK_OK(k->be->combine(k->dev, d, da, dx, NULL, NULL, dx, &k->e), &k->e);
-	kt_near(k, "combine onto x", kt_get_act(k, d, dx), ax, n, TOL);
+	kt_near(k, "combine onto x", kt_get_sample(k, d, dx), ax, n, TOL);
 	kt_free(k);
 }
 
@@ -31,12 +31,12 @@ static void clamp(struct kt *k, struct rd_dims d)
 	int64_t n = rd_dims_elems(d);
 	float *x = kt_random(k, n, 1);
 	double *want = kt_zeros(k, n);
-	void *dx = kt_act(k, d, x);
+	void *dx = kt_sample(k, d, x);
 
 	for (int64_t i = 0; i < n; i++)
 		want[i] = fmin(fmax((double)x[i], -0.25), 0.5);
 	CHECK_OK(k->be->clamp(k->dev, d, -0.25f, 0.5f, dx, &k->e), &k->e);
-	kt_near(k, "clamp", kt_get_act(k, d, dx), want, n, TOL);
+	kt_near(k, "clamp", kt_get_sample(k, d, dx), want, n, TOL);
 	kt_free(k);
 }
 
@@ -48,7 +48,7 @@ static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, flo
 	float *scale = kt_random(k, d.n, 3), *weight = kt_random(k, d.n, 4);
 	float *per = kt_poison(k, (size_t)d.n * sizeof *per), *per2 = kt_poison(k, (size_t)d.n * sizeof *per2);
 	double *want = kt_zeros(k, d.n), *grad = kt_zeros(k, n);
-	void *dpred = kt_out(k, d, 0, NULL), *ap, *at;
+	void *dpred = kt_poison(k, k->be->sample_bytes(d)), *ap, *at;
 
 	for (int64_t i = 0; i < n; i++)
 		target[i] = pred[i] + closeness * target[i];
@@ -61,8 +61,8 @@ static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, flo
 		want[i / image] += (kind == RD_LOSS_L2 ? r * r : root - (double)c) / (double)image;
 		grad[i] = (double)weight[i / image] / (double)n * s * (kind == RD_LOSS_L2 ? 2.0 * r : r / root);
 	}
-	ap = kt_act(k, d, pred);
-	at = kt_act(k, d, target);
+	ap = kt_sample(k, d, pred);
+	at = kt_sample(k, d, target);
 	scale = kt_flat(k, d.n, scale);
 	CHECK_OK(k->be->loss(k->dev, &p, ap, at, scale, kt_flat(k, d.n, weight), per, dpred, &k->e), &k->e);
 	CHECK_OK(k->be->loss(k->dev, &p, ap, at, scale, NULL, per2, NULL, &k->e), &k->e);
@@ -70,7 +70,7 @@ static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, flo
 		CHECK_NEAR(kt_get(k, d.n, per)[i], want[i], 2e-6 * want[i] * k->factor);
 		CHECK_NEAR(kt_get(k, d.n, per2)[i], want[i], 2e-6 * want[i] * k->factor);
 	}
-	kt_near(k, "loss dpred", kt_get_act(k, d, dpred), grad, n, TOL);
+	kt_near(k, "loss dpred", kt_get_sample(k, d, dpred), grad, n, TOL);
 	kt_free(k);
 }
 
@@ -78,7 +78,7 @@ static void loss_refuses(struct kt *k)
 {
 	struct rd_loss_desc p = { .d = { 1, 1, 1, 1 }, .kind = RD_LOSS_HUBER };
 	float *one = kt_flat(k, 1, (float[]){ 1.0f }), *out = kt_flat(k, 1, (float[]){ 1.0f });
-	void *x = kt_act(k, p.d, (float[]){ 1.0f });
+	void *x = kt_sample(k, p.d, (float[]){ 1.0f });
 
 	CHECK(k->be->loss(k->dev, &p, x, x, one, one, out, NULL, &k->e) == RD_EDOMAIN);
 	kt_free(k);
@@ -87,7 +87,8 @@ static void loss_refuses(struct kt *k)
 /* Steps of torch.optim.AdamW's formula in double. */
 static void adamw(struct kt *k, int64_t n, int with_ema)
 {
-	struct rd_adamw p = { 1e-2f, 0.9f, 0.999f, 1e-8f, 1e-1f, 1, 0.5f, 0.9f };
+	struct rd_adamw p = { 1e-2f, 0.9f, 0.999f, 1e-8f, 1e-1f, 0.9f, 1, 2.0 }, *dp = kt_alloc(k, sizeof p);
+	double sq = 16.0, scale = 0.5, *dsq = kt_alloc(k, sizeof sq); /* norm 4, to be clipped to 2 */
 	float *w0 = kt_random(k, n, 1), *w = kt_flat(k, n, w0), *zero = kt_host(k, (size_t)n, sizeof *zero);
 	float *m = kt_flat(k, n, zero), *v = kt_flat(k, n, zero), *ema = with_ema ? kt_flat(k, n, w0) : NULL;
 	double *wd = kt_zeros(k, n), *md = kt_zeros(k, n), *vd = kt_zeros(k, n), *ed = kt_zeros(k, n);
@@ -98,9 +99,11 @@ static void adamw(struct kt *k, int64_t n, int with_ema)
 		float *g = kt_random(k, n, 10 + (unsigned)p.step);
 		double c1 = 1.0 - pow((double)p.beta1, (double)p.step), c2 = 1.0 - pow((double)p.beta2, (double)p.step);
 
-		CHECK_OK(k->be->adamw(k->dev, &p, (size_t)n, w, kt_flat(k, n, g), m, v, ema, &k->e), &k->e);
+		CHECK_OK(k->be->put(k->dev, dp, &p, sizeof p, &k->e), &k->e);
+		CHECK_OK(k->be->put(k->dev, dsq, &sq, sizeof sq, &k->e), &k->e);
+		CHECK_OK(k->be->adamw(k->dev, dp, dsq, (size_t)n, w, kt_flat(k, n, g), m, v, ema, &k->e), &k->e);
 		for (int64_t i = 0; i < n; i++) {
-			double gi = (double)p.grad_scale * (double)g[i], lr = (double)p.lr;
+			double gi = scale * (double)g[i], lr = (double)p.lr;
 
 			md[i] = (double)p.beta1 * md[i] + (1.0 - (double)p.beta1) * gi;
 			vd[i] = (double)p.beta2 * vd[i] + (1.0 - (double)p.beta2) * gi * gi;
@@ -108,6 +111,9 @@ static void adamw(struct kt *k, int64_t n, int with_ema)
 			ed[i] = ed[i] * (double)p.ema + wd[i] * (1.0 - (double)p.ema);
 		}
 	}
+	sq = NAN; /* changes nothing */
+	CHECK_OK(k->be->put(k->dev, dsq, &sq, sizeof sq, &k->e), &k->e);
+	CHECK_OK(k->be->adamw(k->dev, dp, dsq, (size_t)n, w, kt_flat(k, n, w0), m, v, ema, &k->e), &k->e);
 	kt_near(k, "adamw w", kt_get(k, n, w), wd, n, TOL);
 	kt_near(k, "adamw m", kt_get(k, n, m), md, n, TOL);
 	kt_near(k, "adamw v", kt_get(k, n, v), vd, n, TOL);
@@ -120,12 +126,13 @@ static void adamw(struct kt *k, int64_t n, int with_ema)
 static void sqnorm(struct kt *k, int64_t n, double *first)
 {
 	float *x = kt_random(k, n, 1), *dx = kt_flat(k, n ? n : 1, x);
-	double want = 0.0, got = NAN;
+	double want = 0.0, got = NAN, *out = kt_poison(k, sizeof got);
 	void *ws = kt_poison(k, k->be->sqnorm_ws_bytes((size_t)n) + 1);
 
 	for (int64_t i = 0; i < n; i++)
 		want += (double)x[i] * (double)x[i];
-	CHECK_OK(k->be->sqnorm(k->dev, (size_t)n, dx, &got, ws, &k->e), &k->e);
+	CHECK_OK(k->be->sqnorm(k->dev, (size_t)n, dx, out, ws, &k->e), &k->e);
+	CHECK_OK(k->be->get(k->dev, &got, out, sizeof got, &k->e), &k->e);
 	CHECK_NEAR(got, want, 1e-6 * want);
 	if (*first == 0.0)
 		*first = got;
@@ -138,12 +145,12 @@ static void normal(struct kt *k, struct rd_dims d)
 {
 	int64_t n = rd_dims_elems(d), image = n / d.n;
 	float *want = kt_host(k, (size_t)n, sizeof *want), *got;
-	void *x = kt_out(k, d, 0, NULL);
+	void *x = kt_poison(k, k->be->sample_bytes(d));
 
 	CHECK_OK(k->be->normal(k->dev, d, 7, RD_RNG_NOISE, 1000, x, &k->e), &k->e);
 	for (int64_t i = 0; i < d.n; i++)
 		rd_rng_normal(7, RD_RNG_NOISE, 1000 + (uint64_t)i, want + i * image, (size_t)image);
-	got = kt_get_act(k, d, x);
+	got = kt_get_sample(k, d, x);
 	CHECK(memcmp(want, got, (size_t)n * sizeof *want) == 0);
 	kt_free(k);
 }

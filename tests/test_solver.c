@@ -36,9 +36,9 @@ static double gaussian_x(const struct equation *q, const struct rd_node *n, doub
 
 static int give(const float *x0, const float *eps, void *d_x0, void *d_eps, struct rd_err *err)
 {
-	int rc = be->act_import(dev, dims, x0, d_x0, err);
+	int rc = be->sample_import(dev, dims, x0, d_x0, err);
 
-	return rc ? rc : be->act_import(dev, dims, eps, d_eps, err);
+	return rc ? rc : be->sample_import(dev, dims, eps, d_eps, err);
 }
 
 static int gaussian(void *ctx, const struct rd_node *n, const void *d_x, void *d_x0, void *d_eps, struct rd_err *err)
@@ -46,7 +46,7 @@ static int gaussian(void *ctx, const struct rd_node *n, const void *d_x, void *d
 	struct equation *q = ctx;
 	double s2 = q->s * q->s, var = n->alpha * n->alpha * s2 + n->sigma * n->sigma, guess;
 	float x[N_X], x0[N_X], eps[N_X];
-	int rc = be->act_export(dev, dims, d_x, x, err);
+	int rc = be->sample_export(dev, dims, d_x, x, err);
 
 	if (++q->calls == q->fail_at)
 		return rd_fail(err, RD_EFAIL, "asked to fail");
@@ -63,7 +63,7 @@ static int first_order(void *ctx, const struct rd_node *n, const void *d_x, void
 {
 	struct equation *q = ctx;
 	float x[N_X], x0[N_X], eps[N_X];
-	int rc = be->act_export(dev, dims, d_x, x, err);
+	int rc = be->sample_export(dev, dims, d_x, x, err);
 
 	q->calls++;
 	for (int i = 0; i < N_X; i++) {
@@ -138,12 +138,12 @@ static void solve(int solver, const struct rd_grid *g, rd_denoise_fn f, struct e
 	if (type)
 		CHECK_OK(rd_solver_set_type(&v, type, &e), &e);
 
-	CHECK_OK(be->alloc(dev, &d_x, be->act_bytes(dims), &e), &e);
-	CHECK_OK(be->act_import(dev, dims, x, d_x, &e), &e);
+	CHECK_OK(be->alloc(dev, &d_x, be->sample_bytes(dims), &e), &e);
+	CHECK_OK(be->sample_import(dev, dims, x, d_x, &e), &e);
 	q->calls = 0;
 	CHECK_OK(rd_ode_solve(ode, &v, g, d_x, f, NULL, q, &e), &e);
 	CHECK(q->calls == rd_solver_nfe(&v, g));
-	CHECK_OK(be->act_export(dev, dims, d_x, x, &e), &e);
+	CHECK_OK(be->sample_export(dev, dims, d_x, x, &e), &e);
 	be->release(dev, d_x);
 }
 
@@ -509,7 +509,7 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *d_x
 	struct watch *w = ctx;
 	bool end = k == w->g->steps;
 	float x[N_X];
-	int rc = be->act_export(dev, dims, d_x, x, err);
+	int rc = be->sample_export(dev, dims, d_x, x, err);
 
 	w->wrong += k != w->seen || node != (end ? &w->g->to[k - 1] : &w->g->from[k]) || !x0 != end || !eps != end;
 	if (k == 0)
@@ -529,7 +529,7 @@ static void observers_and_errors(void)
 	void *d_x;
 
 	CHECK_OK(rd_schedule_init(&s, "vp", &e), &e);
-	CHECK_OK(be->alloc(dev, &d_x, be->act_bytes(dims), &e), &e);
+	CHECK_OK(be->alloc(dev, &d_x, be->sample_bytes(dims), &e), &e);
 	g = even_in_t(&s, 1, 0.1, 6);
 	w.g = &g;
 	for (int v = 0; rd_solver_names[v]; v++) {
@@ -537,11 +537,11 @@ static void observers_and_errors(void)
 
 		for (int i = 0; i < N_X; i++)
 			x[i] = (float)(i + 1);
-		CHECK_OK(be->act_import(dev, dims, x, d_x, &e), &e);
+		CHECK_OK(be->sample_import(dev, dims, x, d_x, &e), &e);
 		w.seen = 0;
 		w.q.fail_at = 0;
 		CHECK_OK(rd_ode_solve(ode, &solver, &g, d_x, gaussian, observe, &w, &e), &e);
-		CHECK_OK(be->act_export(dev, dims, d_x, x, &e), &e);
+		CHECK_OK(be->sample_export(dev, dims, d_x, x, &e), &e);
 		CHECK(w.seen == 7 && !w.wrong && w.first == 1 && w.last == x[0]);
 		w.q.calls = 0;
 		w.q.fail_at = solver.family == RD_HEUN ? 6 : solver.family == RD_RK4 ? 10 : 3; /* heun: the second evaluation of step 3 */

@@ -230,12 +230,12 @@ static double reference_gradient(struct reference *r, int s)
 	CHECK_OK(be->put(dev, r->d_w, r->grad, bytes, &e), &e);
 	CHECK_OK(be->zero(dev, r->d_g, bytes, &e), &e);
 	CHECK_OK(rd_exec_load(r->x, r->d_w, &e), &e);
-	CHECK_OK(be->act_import(dev, d, x, rd_exec_value(r->x, r->g->x), &e), &e);
+	CHECK_OK(be->sample_import(dev, d, x, rd_exec_value(r->x, r->g->x), &e), &e);
 	CHECK_OK(rd_exec_put_times(r->x, t, &e), &e);
 	CHECK_OK(rd_exec_put_labels(r->x, lab, &e), &e);
 	CHECK_OK(rd_exec_set_draw(r->x, (uint64_t)(s * batch), &e), &e);
 	CHECK_OK(rd_exec_forward(r->x, &e), &e);
-	CHECK_OK(be->act_export(dev, d, rd_exec_value(r->x, r->g->y), y, &e), &e);
+	CHECK_OK(be->sample_export(dev, d, rd_exec_value(r->x, r->g->y), y, &e), &e);
 	for (int i = 0; i < batch * DIM; i++) {
 		const struct image *im = &q[i / DIM];
 		double err = im->k * ((double)y[i] - (double)im->target[i % DIM]), c = r->o.huber_c;
@@ -245,7 +245,7 @@ static double reference_gradient(struct reference *r, int s)
 		loss += im->weight * (l2 ? err * err : root - c) / (batch * DIM);
 		dy[i] = (float)(im->weight * im->k * (l2 ? 2 * err : err / root) / (batch * DIM));
 	}
-	CHECK_OK(be->act_import(dev, d, dy, rd_exec_grad(r->x, r->g->y), &e), &e);
+	CHECK_OK(be->sample_import(dev, d, dy, rd_exec_grad(r->x, r->g->y), &e), &e);
 	CHECK_OK(rd_exec_backward(r->x, r->d_g, &e), &e);
 	CHECK_OK(be->get(dev, r->grad, r->d_g, bytes, &e), &e);
 	return loss;

@@ -44,12 +44,14 @@ static const char usage[] =
 	"      --any-form              take pairs of a model of another form\n"
 	"  -f, --force                 replace an OUT of another run\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
+	"      --precision P           f32 (default), tf32 or bf16 (on CUDA alone)\n"
+	"      --recompute             hold less in memory: compute activations once more on the way back\n"
 	"  -j, --threads N             default all processors; the result's last bits depend on it\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
 enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
        OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
-       OPT_MACHINE, OPT_FORM, OPT_TIMES };
+       OPT_MACHINE, OPT_FORM, OPT_TIMES, OPT_RECOMPUTE };
 
 #define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT "m:s:"
 
@@ -183,6 +185,7 @@ static bool run_opt(struct opts *o, int opt)
 	case OPT_LOG_EVERY: o->r.log_every = rd_opt_int("--log-every", optarg, 1, INT32_MAX); break;
 	case OPT_DRY: o->dry = true; break;
 	case OPT_RESTART: o->r.restart = true; break;
+	case OPT_RECOMPUTE: o->t.recompute = true; break;
 	case OPT_MACHINE: o->r.any_machine = true; break;
 	case OPT_FORM: o->any_form = true; break;
 	default: return false;
@@ -204,7 +207,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"null-class", required_argument, 0, OPT_NULL}, {"checkpoint-every", required_argument, 0, OPT_EVERY},
 		{"log", required_argument, 0, OPT_LOG}, {"log-every", required_argument, 0, OPT_LOG_EVERY},
 		{"dry-run", no_argument, 0, OPT_DRY}, {"restart", no_argument, 0, OPT_RESTART},
-		{"any-machine", no_argument, 0, OPT_MACHINE}, {"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
+		{"any-machine", no_argument, 0, OPT_MACHINE}, {"any-form", no_argument, 0, OPT_FORM},
+		{"recompute", no_argument, 0, OPT_RECOMPUTE}, {0, 0, 0, 0},
 	};
 	static const char *const couplings[] = {"pairs", "independent", NULL};
 	int opt;
@@ -306,7 +310,7 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, co
 	else if (!rc)
 		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
 	if (!rc)
-		rc = rd_device_open(o->c.device, o->c.threads, be, dev, e);
+		rc = rd_common_device(&o->c, be, dev, e);
 	return rc ? rc : rd_dataset_load(d, data, n_data, o->paired, o->any_form, m, e);
 }
 

@@ -35,9 +35,10 @@ static void average(const struct coef *c, const float *w, float *ema, int64_t n)
 		ema[i] = ema[i] * keep + w[i] * take;
 }
 
-int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float *w, const float *g, float *m,
-                  float *v, float *ema, struct rd_err *e)
+int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, const double *sq, size_t n, float *w, const float *g,
+                  float *m, float *v, float *ema, struct rd_err *e)
 {
+	double norm = sqrt(*sq);
 	double b1t = pow((double)p->beta1, (double)p->step), b2t = pow((double)p->beta2, (double)p->step);
 	const struct coef c = {
 		.b1 = p->beta1,
@@ -45,7 +46,7 @@ int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float 
 		.one_b1 = (float)(1.0 - (double)p->beta1),
 		.one_b2 = (float)(1.0 - (double)p->beta2),
 		.eps = p->eps,
-		.grad_scale = p->grad_scale,
+		.grad_scale = p->clip > 0.0 && norm > p->clip ? (float)(p->clip / norm) : 1.0f,
 		.decay = (float)(1.0 - (double)p->lr * (double)p->weight_decay),
 		.step = (float)((double)p->lr / (1.0 - b1t)),
 		.root = (float)(1.0 / sqrt(1.0 - b2t)),
@@ -55,6 +56,8 @@ int RD_SYM(adamw)(struct rd_dev *dev, const struct rd_adamw *p, size_t n, float 
 	enum { BLOCK = 2048 }; /* small enough that the average finds the weights in the first cache */
 
 	(void)e;
+	if (!isfinite(*sq))
+		return RD_OK;
 #pragma omp parallel num_threads(dev->threads) if (n >= RD_PARALLEL_MIN)
 	{
 		struct rd_range r = rd_share((int64_t)n, BLOCK);

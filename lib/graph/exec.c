@@ -15,10 +15,19 @@ static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 		void **p;
 		size_t n, size;
 	} t[] = {
-		{(void **)&x->val, nv, sizeof *x->val},       {(void **)&x->grad, nv, sizeof *x->grad},
-		{(void **)&x->mode, nn, sizeof *x->mode},     {(void **)&x->in_place, nn, sizeof *x->in_place},
-		{(void **)&x->aux, nn, sizeof *x->aux},       {(void **)&x->conv, nn, sizeof *x->conv},
-		{(void **)&x->packed, nn, sizeof *x->packed}, {(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
+		{(void **)&x->fwd.val, nv, sizeof *x->fwd.val},
+		{(void **)&x->fwd.aux, nn, sizeof *x->fwd.aux},
+		{(void **)&x->fwd.in_place, nn, sizeof *x->fwd.in_place},
+		{(void **)&x->bwd.val, nv, sizeof *x->bwd.val},
+		{(void **)&x->bwd.aux, nn, sizeof *x->bwd.aux},
+		{(void **)&x->bwd.in_place, nn, sizeof *x->bwd.in_place},
+		{(void **)&x->grad, nv, sizeof *x->grad},
+		{(void **)&x->mode, nn, sizeof *x->mode},
+		{(void **)&x->segment, nn, sizeof *x->segment},
+		{(void **)&x->again, nn, sizeof *x->again},
+		{(void **)&x->conv, nn, sizeof *x->conv},
+		{(void **)&x->packed, nn, sizeof *x->packed},
+		{(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
 	};
 	int rc = 0;
 
@@ -54,6 +63,26 @@ static int make_plans(struct rd_exec *x, struct rd_err *e)
 	return rc ? rc : device_alloc(x, &x->ws, ws, e);
 }
 
+/* Samples beside the activations of x and y, where these are something else. */
+static int make_samples(struct rd_exec *x, struct rd_err *e)
+{
+	const struct rd_graph *g = x->g;
+	struct {
+		void **p;
+		rd_ref v;
+		bool wanted;
+	} s[] = {{&x->x_sample, g->x, true},
+	         {&x->y_sample, g->y, true},
+	         {&x->dy_sample, g->y, x->opts.training},
+	         {&x->dx_sample, g->x, x->opts.input_grad}};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof s / sizeof *s && x->be->narrow && !rc; i++)
+		if (s[i].wanted && s[i].v != RD_NONE)
+			rc = device_alloc(x, s[i].p, x->be->sample_bytes(rd_graph_dims(g, s[i].v)), e);
+	return rc;
+}
+
 static int alloc_draw(struct rd_exec *x, struct rd_err *e)
 {
 	int rc;
@@ -67,6 +96,26 @@ static int alloc_draw(struct rd_exec *x, struct rd_err *e)
 static void *rebase(const struct rd_exec *x, void *relative)
 {
 	return relative ? (char *)x->arena + ((uintptr_t)relative - ALIGN) : NULL;
+}
+
+static void enter(struct rd_exec *x, const struct rd_pass *p)
+{
+	x->val = p->val;
+	x->aux = p->aux;
+	x->in_place = p->in_place;
+}
+
+static void rebase_all(struct rd_exec *x)
+{
+	for (int v = 0; v < x->g->n_values; v++) {
+		x->fwd.val[v] = rebase(x, x->fwd.val[v]);
+		x->bwd.val[v] = rebase(x, x->bwd.val[v]);
+		x->grad[v] = rebase(x, x->grad[v]);
+	}
+	for (int i = 0; i < x->g->n_nodes; i++) {
+		x->fwd.aux[i] = rebase(x, x->fwd.aux[i]);
+		x->bwd.aux[i] = rebase(x, x->bwd.aux[i]);
+	}
 }
 
 int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_backend *be, struct rd_dev *dev,
@@ -95,17 +144,15 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 	if (!rc)
 		rc = device_alloc(x, &x->arena, arena, e);
 	if (!rc)
+		rc = make_samples(x, e);
+	if (!rc)
 		rc = alloc_draw(x, e);
 	if (rc) {
 		rd_exec_free(x);
 		return rc;
 	}
-	for (int v = 0; v < g->n_values; v++) {
-		x->val[v] = rebase(x, x->val[v]);
-		x->grad[v] = rebase(x, x->grad[v]);
-	}
-	for (int i = 0; i < g->n_nodes; i++)
-		x->aux[i] = rebase(x, x->aux[i]);
+	rebase_all(x);
+	enter(x, &x->fwd);
 	*out = x;
 	return RD_OK;
 }
@@ -129,11 +176,20 @@ void rd_exec_free(struct rd_exec *x)
 	release(x, x->arena);
 	release(x, x->ws);
 	release(x, x->draw);
-	free(x->val);
+	release(x, x->x_sample);
+	release(x, x->y_sample);
+	release(x, x->dx_sample);
+	release(x, x->dy_sample);
+	free(x->fwd.val);
+	free(x->fwd.aux);
+	free(x->fwd.in_place);
+	free(x->bwd.val);
+	free(x->bwd.aux);
+	free(x->bwd.in_place);
 	free(x->grad);
 	free(x->mode);
-	free(x->in_place);
-	free(x->aux);
+	free(x->segment);
+	free(x->again);
 	free(x->conv);
 	free(x->packed);
 	free(x->words);
@@ -159,33 +215,63 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e)
 
 void *rd_exec_value(struct rd_exec *x, rd_ref v)
 {
-	return x->val[v];
+	void *s = v == x->g->x ? x->x_sample : v == x->g->y ? x->y_sample : NULL;
+
+	return s ? s : x->val[v];
 }
 
 void *rd_exec_grad(struct rd_exec *x, rd_ref v)
 {
-	return x->grad[v];
+	void *s = v == x->g->x ? x->dx_sample : v == x->g->y ? x->dy_sample : NULL;
+
+	return s ? s : x->grad[v];
 }
 
 int rd_exec_forward(struct rd_exec *x, struct rd_err *e)
 {
+	const struct rd_graph *g = x->g;
 	int rc = 0;
 
-	for (int i = 0; i < x->g->n_nodes && !rc; i++)
-		rc = rd_ops[x->g->node[i].op].fwd(x, i, e);
+	if (x->x_sample)
+		rc = x->be->narrow(x->dev, rd_graph_dims(g, g->x), x->x_sample, x->val[g->x], e);
+	for (int i = 0; i < g->n_nodes && !rc; i++)
+		rc = rd_ops[g->node[i].op].fwd(x, i, e);
+	if (!rc && x->y_sample)
+		rc = x->be->widen(x->dev, rd_graph_dims(g, g->y), x->val[g->y], x->y_sample, e);
+	return rc;
+}
+
+/* What forward did not keep of nodes first..last, once more; then their gradients. */
+static int segment_backward(struct rd_exec *x, int first, int last, struct rd_err *e)
+{
+	const struct rd_graph *g = x->g;
+	int rc = 0;
+
+	for (int i = first; i <= last && !rc; i++)
+		if (x->again[i])
+			rc = rd_ops[g->node[i].op].fwd(x, i, e);
+	for (int i = last; i >= first && !rc; i--)
+		if (rd_ops[g->node[i].op].bwd && x->grad[g->node[i].out])
+			rc = rd_ops[g->node[i].op].bwd(x, i, e);
 	return rc;
 }
 
 int rd_exec_backward(struct rd_exec *x, float *grads, struct rd_err *e)
 {
+	const struct rd_graph *g = x->g;
 	int rc = 0;
 
 	x->dw = grads;
-	for (int i = x->g->n_nodes - 1; i >= 0 && !rc; i--) {
-		const struct rd_node_op *n = &x->g->node[i];
-
-		if (rd_ops[n->op].bwd && x->grad[n->out])
-			rc = rd_ops[n->op].bwd(x, i, e);
+	enter(x, &x->bwd);
+	if (x->dy_sample && x->grad[g->y])
+		rc = x->be->narrow(x->dev, rd_graph_dims(g, g->y), x->dy_sample, x->grad[g->y], e);
+	for (int first, last = g->n_nodes - 1; last >= 0 && !rc; last = first - 1) {
+		for (first = last; first > 0 && x->segment[first - 1] == x->segment[last];)
+			first--;
+		rc = segment_backward(x, first, last, e);
 	}
+	if (!rc && x->dx_sample && x->grad[g->x])
+		rc = x->be->widen(x->dev, rd_graph_dims(g, g->x), x->grad[g->x], x->dx_sample, e);
+	enter(x, &x->fwd);
 	return rc;
 }

@@ -10,6 +10,7 @@ struct rd_exec;
 struct rd_exec_opts {
 	bool training;
 	bool input_grad; /* training: the gradient by x as well */
+	bool recompute;  /* training: hold the ends of blocks alone, and compute what lies between once more on the way back */
 	uint64_t seed;   /* training: of dropout's masks */
 };
 
@@ -25,7 +26,7 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MU
 
 /* Device buffers: of an input (to be filled before every forward: inference may use its memory for something else once it
  * has been read) or the output; and the gradient by the output (filled before
- * backward) or by x (there after it). Opaque layout, see kernels.h; raw values are n 32-bit words. */
+ * backward) or by x (there after it). These are samples, see kernels.h; raw values are n 32-bit words. */
 void *rd_exec_value(struct rd_exec *x, rd_ref v);
 void *rd_exec_grad(struct rd_exec *x, rd_ref v);
 
@@ -37,6 +38,8 @@ int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e) RD_MU
  * (RD_EINPUT beyond its rows) or a number; vectors [batch, c] are for a graph whose label is no raw value. RD_EUSAGE for
  * one where the other is wanted. */
 int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e) RD_MUST;
+/* The words that put_labels would give the input, into another array [batch] of the device, to be copied from there. */
+int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e) RD_MUST;
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e) RD_MUST;
 
 /* Dropout in training draws the masks of images number first, first + 1, ... until told otherwise; 0 at the beginning. */

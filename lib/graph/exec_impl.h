@@ -12,6 +12,13 @@ enum rd_grad_mode {
 	RD_GRAD_ALIAS  /* the operand's gradient is the output's, in the same buffer: nothing to do */
 };
 
+/* Where a pass finds values: forward, or backward with what it recomputes. Without recomputation the two are the same. */
+struct rd_pass {
+	void **val;     /* [n_values] */
+	void **aux;     /* [n_nodes] */
+	bool *in_place; /* [n_nodes]: the output's buffer is that of the residual or operand */
+};
+
 struct rd_exec {
 	const struct rd_graph *g;
 	const struct rd_backend *be;
@@ -19,13 +26,17 @@ struct rd_exec {
 	struct rd_exec_opts opts;
 	const float *w;
 	float *dw;              /* during backward */
-	void **val, **grad;     /* [n_values] */
+	struct rd_pass fwd, bwd;
+	void **val, **aux;      /* of the pass under way */
+	bool *in_place;
+	void **grad;            /* [n_values] */
 	enum rd_grad_mode (*mode)[3]; /* [n_nodes] */
-	bool *in_place;         /* [n_nodes]: the output's buffer is that of the residual or operand */
-	void **aux;             /* [n_nodes] */
+	int *segment;           /* [n_nodes]: rising; a segment is recomputed, then run backward */
+	bool *again;            /* [n_nodes]: to be recomputed */
 	struct rd_conv2d **conv; /* [n_nodes] */
 	void **packed;          /* [n_nodes] */
 	void *arena, *ws;
+	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
 	uint64_t *draw;          /* device: the number of the batch's first image, for dropout; NULL where there is none */
 	uint32_t *words;         /* host: [batch], a raw input on its way */
 	size_t bytes;
@@ -44,7 +55,14 @@ struct rd_op_impl {
 };
 extern const struct rd_op_impl rd_ops[RD_N_OPS];
 
-/* Fills val, grad, mode, in_place, aux with addresses relative to NULL + 64 and returns the arena's size; exec.c adds the base. */
+/* Fills fwd, bwd, grad, mode, segment and again, with addresses relative to NULL + 64, and returns the arena's size; exec.c adds
+ * the base. */
 int rd_plan_memory(struct rd_exec *x, size_t *arena_bytes, struct rd_err *e) RD_MUST;
+
+/* Bytes of a value's buffer. */
+size_t rd_value_bytes(const struct rd_exec *x, rd_ref v);
+
+/* Cuts the nodes into about k segments of like size, where few bytes cross the cut. cross: [n_nodes] for its own use. */
+void rd_cut_segments(struct rd_exec *x, int k, size_t *cross);
 
 #endif

@@ -4,9 +4,9 @@
 
 #include "lib/graph/exec_impl.h"
 
-static int put_words(struct rd_exec *x, rd_ref v, struct rd_err *e)
+static int put_words(struct rd_exec *x, void *to, struct rd_err *e)
 {
-	return x->be->put(x->dev, x->val[v], x->words, (size_t)x->g->batch * sizeof *x->words, e);
+	return x->be->put(x->dev, to, x->words, (size_t)x->g->batch * sizeof *x->words, e);
 }
 
 static void number_word(struct rd_exec *x, int64_t i, float f)
@@ -36,10 +36,10 @@ int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e)
 	for (int64_t i = 0; i < x->g->batch; i++)
 		if (time_word(x, &x->g->value[x->g->t], i, t[i], e))
 			return e->code;
-	return put_words(x, x->g->t, e);
+	return put_words(x, x->val[x->g->t], e);
 }
 
-int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e)
+int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
 {
 	const struct rd_value *v;
 
@@ -59,7 +59,12 @@ int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e
 		else
 			number_word(x, i, (float)label[i]);
 	}
-	return put_words(x, x->g->label, e);
+	return put_words(x, to, e);
+}
+
+int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e)
+{
+	return x->g->label == RD_NONE ? RD_OK : rd_exec_label_words(x, label, x->val[x->g->label], e);
 }
 
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e)

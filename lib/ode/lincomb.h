@@ -17,7 +17,7 @@ int rd_lincomb_init(struct rd_lincomb *l, const struct rd_backend *be, struct rd
                     struct rd_err *e) RD_MUST;
 void rd_lincomb_free(struct rd_lincomb *l); /* a zeroed struct is fine */
 
-/* out = a x + b y; y may be NULL (then b is not used); out may be x or y. Device activations of dims d. */
+/* out = a x + b y; y may be NULL (then b is not used); out may be x or y. Device samples of dims d. */
 int rd_lincomb(struct rd_lincomb *l, double a, const void *x, double b, const void *y, void *out, struct rd_err *e) RD_MUST;
 
 #endif

@@ -38,7 +38,7 @@ int rd_ode_new(struct rd_ode **out, const struct rd_backend *be, struct rd_dev *
 	o = p;
 	rc = rd_lincomb_init(&o->lin, be, dev, d, e);
 	for (size_t i = 0; buffer(o, i) && !rc; i++)
-		rc = be->alloc(dev, buffer(o, i), be->act_bytes(d), e);
+		rc = be->alloc(dev, buffer(o, i), be->sample_bytes(d), e);
 	if (rc)
 		rd_ode_free(o);
 	else

@@ -17,11 +17,12 @@ struct rd_denoiser {
 	struct rd_exec *x;
 	struct rd_dims d;
 	float *w;                 /* device */
-	void *f_null;             /* device activation: the unconditional output */
+	void *f_null;             /* device sample: the unconditional output */
 	struct rd_lincomb lin;
+	int32_t *label, *null;    /* device [n] */
+	int32_t *null_host;       /* [n] null classes */
 	float *host;              /* analytic models: [n, dim] */
-	int32_t *label, *null;    /* host [n] */
-	float *time;
+	float *time;              /* host [n] */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -63,18 +64,28 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
 {
 	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
-	void **host[] = {(void **)&d->label, (void **)&d->null, (void **)&d->time};
+	void *p, **label[] = {(void **)&d->label, (void **)&d->null};
 	int rc;
 
 	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
 	if (!rc)
 		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
 	if (!rc && d->o.guidance != 1)
-		rc = d->be->alloc(d->dev, &d->f_null, d->be->act_bytes(d->d), e);
+		rc = d->be->alloc(d->dev, &d->f_null, d->be->sample_bytes(d->d), e);
 	if (!rc)
 		rc = rd_lincomb_init(&d->lin, d->be, d->dev, d->d, e);
-	for (int i = 0; i < 3 && !rc; i++)
-		rc = rd_alloc0(host[i], n, 4, "denoiser", e);
+	if (!rc)
+		rc = rd_alloc(&p, 2 * n, sizeof *d->null_host, "denoiser", e);
+	if (!rc) {
+		d->null_host = p;
+		d->time = (float *)p + n;
+		for (size_t i = 0; i < n; i++)
+			d->null_host[i] = (int32_t)d->o.null_class;
+	}
+	for (int i = 0; i < 2 && !rc; i++)
+		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->null_host, e);
+	if (!rc && d->o.null_class >= 0)
+		rc = rd_exec_label_words(d->x, d->null_host, d->null, e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -110,13 +121,10 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	}
 	if (!rc)
 		rc = alloc_all(d, e);
-	if (!rc) {
-		for (int64_t i = 0; i < batch; i++)
-			d->null[i] = (int32_t)d->o.null_class;
+	if (rc)
+		rd_denoiser_free(d);
+	else
 		*out = d;
-		return RD_OK;
-	}
-	rd_denoiser_free(d);
 	return rc;
 }
 
@@ -124,15 +132,13 @@ void rd_denoiser_free(struct rd_denoiser *d)
 {
 	if (!d)
 		return;
-	void *dev_bufs[] = {d->w, d->f_null};
+	void *dev_bufs[] = {d->w, d->f_null, d->label, d->null};
 	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
 		if (dev_bufs[i])
 			d->be->release(d->dev, dev_bufs[i]);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
-	free(d->label);
-	free(d->null);
-	free(d->time);
+	free(d->null_host);
 	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
@@ -153,8 +159,7 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
 			               d->m->dir, (long long)d->m->net.classes - 1);
-	memcpy(d->label, label ? label : d->null, (size_t)d->d.n * sizeof *d->label);
-	return RD_OK;
+	return rd_exec_label_words(d->x, label ? label : d->null_host, d->label, e);
 }
 
 /* The network's output at node for the given labels, in the executor's output buffer. */
@@ -166,8 +171,8 @@ static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *
 		d->time[i] = (float)q->net_t;
 	if (!rc)
 		rc = rd_exec_put_times(d->x, d->time, e);
-	if (!rc)
-		rc = rd_exec_put_labels(d->x, label, e);
+	if (!rc && d->g->label != RD_NONE)
+		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
@@ -180,18 +185,18 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	if (!(fabs(a) > 1))
 		return rd_lincomb(&d->lin, a, x, b, f, out, e);
 	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
-	return rc ? rc : d->be->affine(d->dev, d->d, (float)a, 0, out, out, 0, e);
+	return rc ? rc : rd_lincomb(&d->lin, a, out, 0, NULL, out, e);
 }
 
 /* x0 in closed form, in double precision on the host; eps from it. */
 static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const void *x, void *x0, void *eps, struct rd_err *e)
 {
-	int rc = d->be->act_export(d->dev, d->d, x, d->host, e);
+	int rc = d->be->sample_export(d->dev, d->d, x, d->host, e);
 
 	if (rc)
 		return rc;
 	rd_posterior_mean(d->m->analytic, n->alpha, n->sigma, (size_t)d->d.n, d->host, d->host);
-	rc = d->be->act_import(d->dev, d->d, d->host, x0, e);
+	rc = d->be->sample_import(d->dev, d->d, d->host, x0, e);
 	return rc ? rc : rd_lincomb(&d->lin, 1 / n->sigma, x, -n->alpha / n->sigma, x0, eps, e);
 }
 

@@ -25,7 +25,7 @@ struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
  * without a null class needs labels: RD_EUSAGE. */
 int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e) RD_MUST;
 
-/* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device activations. */
+/* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device samples. */
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
 
 #endif

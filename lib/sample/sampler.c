@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/graph/routine.h"
 #include "lib/model/query.h"
 
 struct rd_sampler {
@@ -15,7 +16,8 @@ struct rd_sampler {
 	int64_t n;                 /* images the device side below is made for; 0: not made yet */
 	struct rd_denoiser *denoiser;
 	struct rd_ode *ode;
-	void *x;                   /* device activation */
+	struct rd_routine solve;
+	void *x;                   /* device sample */
 	float *host;               /* [n, dim] */
 	int32_t *label;            /* [n] */
 	/* of the run under way */
@@ -62,6 +64,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->be = be;
 	s->dev = dev;
 	s->o = *o;
+	s->solve = (struct rd_routine){.be = be, .dev = dev};
 	if (o->reverse) {
 		s->o.grid.final = RD_FINAL_LEAST;
 		s->o.grid.final_sigma = 0;
@@ -84,6 +87,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 
 static void drop_device_side(struct rd_sampler *s)
 {
+	rd_routine_free(&s->solve);
 	rd_denoiser_free(s->denoiser);
 	rd_ode_free(s->ode);
 	if (s->x)
@@ -138,7 +142,7 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	d = rd_denoiser_dims(s->denoiser);
 	rc = rd_ode_new(&s->ode, s->be, s->dev, d, e);
 	if (!rc)
-		rc = s->be->alloc(s->dev, &s->x, s->be->act_bytes(d), e);
+		rc = s->be->alloc(s->dev, &s->x, s->be->sample_bytes(d), e);
 	if (!rc)
 		rc = rd_alloc(&p, (size_t)rd_dims_elems(d), sizeof(float), "samples", e);
 	if (!rc) {
@@ -157,7 +161,7 @@ static int fetch(struct rd_sampler *s, const void *src, float *dst, size_t strid
 {
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
 	size_t dim = (size_t)(d.c * d.h * d.w);
-	int rc = s->be->act_export(s->dev, d, src, s->host, e);
+	int rc = s->be->sample_export(s->dev, d, src, s->host, e);
 
 	for (int64_t i = 0; i < s->used && !rc; i++)
 		memcpy(dst + (size_t)i * stride, s->host + (size_t)i * dim, dim * sizeof *dst);
@@ -186,6 +190,25 @@ static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, 
 	return rd_denoiser_eval(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
 }
 
+static int solve(void *ctx, struct rd_err *e)
+{
+	struct rd_sampler *s = ctx;
+
+	return rd_ode_solve(s->ode, &s->o.solver, &s->grid, s->x, eval, s->rec ? observe : NULL, s, e);
+}
+
+/* Evaluations that are recorded together: a device keeps some hundred launches for each. */
+#define MAX_RECORDED 100
+
+/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, or somebody who looks
+ * at what lies between. */
+static int solve_batch(struct rd_sampler *s, struct rd_err *e)
+{
+	if (s->rec || s->m->analytic || rd_sampler_nfe(s) > MAX_RECORDED)
+		return solve(s, e);
+	return rd_routine_run(&s->solve, solve, s, e);
+}
+
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
@@ -209,9 +232,9 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	s->rec = rec;
 	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
 	if (!rc)
-		rc = s->be->act_import(s->dev, d, s->host, s->x, e);
+		rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
 	if (!rc)
-		rc = rd_ode_solve(s->ode, &s->o.solver, &s->grid, s->x, eval, rec ? observe : NULL, s, e);
+		rc = solve_batch(s, e);
 	if (!rc)
 		rc = fetch(s, s->x, sample, dim, e);
 	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)

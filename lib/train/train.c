@@ -6,6 +6,7 @@
 
 #include "lib/base/size.h"
 #include "lib/graph/exec.h"
+#include "lib/graph/routine.h"
 
 const char *const rd_loss_names[] = {"l2", "huber", NULL};
 const char *const rd_loss_space_names[] = {"eps", "x0", NULL};
@@ -25,10 +26,15 @@ struct rd_trainer {
 	/* device: parameters, gradients, moments, average; the batch; coefficients of images */
 	float *w, *dw, *m, *v, *ema;
 	void *x0, *eps, *target;
-	float *coef[2], *k, *weight, *per_image;
+	float *in_x0, *in_eps, *target_x0, *target_eps, *k, *weight, *per_image;
+	struct rd_adamw *adamw;
+	double *sq;
 	void *norm_ws;
+	struct rd_routine update; /* what a step does on the device once its batch is there */
 	/* host: a batch */
 	float *h_x0, *h_eps, *h_t, *h_k, *h_w, *h_loss;
+	float *h_done_w;                   /* weights of the batch that the device has */
+	int64_t assembled;                 /* the step whose batch it is; -1: none */
 	float *h_in_x0, *h_in_eps;         /* the network's input is these times x0 and eps */
 	float *h_target_x0, *h_target_eps; /* and its target these */
 	struct rd_timedist times;
@@ -39,13 +45,15 @@ struct rd_trainer {
 
 static int alloc_device(struct rd_trainer *t, struct rd_err *e)
 {
-	size_t act = t->be->act_bytes(t->d), per = (size_t)t->d.n * sizeof(float), flat = t->n_flat * sizeof(float);
+	size_t act = t->be->sample_bytes(t->d), per = (size_t)t->d.n * sizeof(float), flat = t->n_flat * sizeof(float);
 	struct {
 		void **p;
 		size_t bytes;
 	} a[] = {{(void **)&t->w, flat}, {(void **)&t->dw, flat}, {(void **)&t->m, flat}, {(void **)&t->v, flat},
-	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act}, {(void **)&t->coef[0], per},
-	         {(void **)&t->coef[1], per}, {(void **)&t->k, per}, {(void **)&t->weight, per}, {(void **)&t->per_image, per},
+	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act}, {(void **)&t->in_x0, per},
+	         {(void **)&t->in_eps, per}, {(void **)&t->target_x0, per}, {(void **)&t->target_eps, per},
+	         {(void **)&t->k, per}, {(void **)&t->weight, per}, {(void **)&t->per_image, per},
+	         {(void **)&t->adamw, sizeof *t->adamw}, {(void **)&t->sq, sizeof *t->sq},
 	         {&t->norm_ws, t->be->sqnorm_ws_bytes(t->n_flat)}};
 	int rc = 0;
 
@@ -63,7 +71,7 @@ static int alloc_host(struct rd_trainer *t, struct rd_err *e)
 		void **p;
 		size_t n;
 	} a[] = {{(void **)&t->h_x0, all}, {(void **)&t->h_eps, all}, {(void **)&t->h_t, b}, {(void **)&t->h_k, b},
-	         {(void **)&t->h_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
+	         {(void **)&t->h_w, b}, {(void **)&t->h_done_w, b}, {(void **)&t->h_loss, b}, {(void **)&t->h_in_x0, b}, {(void **)&t->h_in_eps, b},
 	         {(void **)&t->h_target_x0, b}, {(void **)&t->h_target_eps, b},
 	         {(void **)&t->h_label, b}, {(void **)&t->order, (size_t)t->data->n}};
 	int rc = 0;
@@ -149,14 +157,16 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	t->be = be;
 	t->dev = dev;
 	t->o = *o;
-	t->epoch = -1;
+	t->epoch = t->assembled = -1;
+	t->update = (struct rd_routine){.be = be, .dev = dev};
 	rc = check_options(t, e);
 	if (!rc)
 		rc = check_last_time(t, e);
 	if (!rc)
 		rc = rd_net_build(&m->net, o->batch, &t->g, e);
 	if (!rc)
-		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true, .seed = o->seed}, e);
+		rc = rd_exec_new(&t->x, t->g, be, dev,
+		                 (struct rd_exec_opts){.training = true, .seed = o->seed, .recompute = o->recompute}, e);
 	if (!rc) {
 		t->d = rd_graph_dims(t->g, t->g->x);
 		t->n_flat = t->g->n_flat;
@@ -180,11 +190,12 @@ void rd_trainer_free(struct rd_trainer *t)
 {
 	if (!t)
 		return;
-	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->coef[0], t->coef[1], t->k, t->weight,
-	               t->per_image, t->norm_ws};
-	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
+	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->in_x0, t->in_eps, t->target_x0,
+	               t->target_eps, t->k, t->weight, t->per_image, t->adamw, t->sq, t->norm_ws};
+	void *host[] = {t->h_x0, t->h_eps, t->h_t, t->h_k, t->h_w, t->h_done_w, t->h_loss, t->h_in_x0, t->h_in_eps, t->h_target_x0,
 	                t->h_target_eps, t->h_label, t->order};
 
+	rd_routine_free(&t->update);
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
 			t->be->release(t->dev, dev[i]);
@@ -221,10 +232,10 @@ static int32_t pick_label(const struct rd_trainer *t, uint64_t i, size_t row)
 
 /* Time, weight and coefficients of image j of the batch. The draws of a batch are one uniform number and its B - 1
  * translates by 1/B: each is uniform, and together they cover the schedule evenly. */
-static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
+static int set_time(struct rd_trainer *t, int64_t step, int64_t j, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)t->step) + (double)j / (double)t->d.n, weight, time, alpha,
+	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)step) + (double)j / (double)t->d.n, weight, time, alpha,
 	       sigma, in, on_x0, on_eps, k;
 
 	time = s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight));
@@ -244,11 +255,16 @@ static int set_time(struct rd_trainer *t, int64_t j, struct rd_err *e)
 	return RD_OK;
 }
 
-static int assemble(struct rd_trainer *t, struct rd_err *e)
+/* The batch of a step in the host's arrays. */
+static int assemble(struct rd_trainer *t, int64_t step, struct rd_err *e)
 {
 	size_t dim = t->data->dim, bytes = dim * sizeof(float);
-	uint64_t first = (uint64_t)t->step * (uint64_t)t->d.n;
+	uint64_t first = (uint64_t)step * (uint64_t)t->d.n;
 	int rc = 0;
+
+	if (t->assembled == step)
+		return RD_OK;
+	t->assembled = -1;
 
 	for (int64_t j = 0; j < t->d.n && !rc; j++) {
 		size_t row = pick(t, first + (uint64_t)j), at = (size_t)j * dim;
@@ -257,72 +273,12 @@ static int assemble(struct rd_trainer *t, struct rd_err *e)
 		if (t->data->eps)
 			memcpy(t->h_eps + at, t->data->eps + row * dim, bytes);
 		t->h_label[j] = pick_label(t, first + (uint64_t)j, row);
-		rc = set_time(t, j, e);
+		rc = set_time(t, step, j, e);
 	}
 	if (!rc && !t->data->eps)
 		rd_rng_normal_batch(t->o.seed, RD_RNG_COUPLE, first, t->h_eps, (size_t)t->d.n, dim);
-	return rc;
-}
-
-static int put_coef(struct rd_trainer *t, const float *a, const float *b, struct rd_err *e)
-{
-	size_t bytes = (size_t)t->d.n * sizeof(float);
-	int rc = t->be->put(t->dev, t->coef[0], a, bytes, e);
-
-	return rc ? rc : t->be->put(t->dev, t->coef[1], b, bytes, e);
-}
-
-/* The batch, noised, in the network's inputs, and the target beside it. */
-static int upload(struct rd_trainer *t, struct rd_err *e)
-{
-	size_t bytes = (size_t)t->d.n * sizeof(float);
-	int rc = t->be->act_import(t->dev, t->d, t->h_x0, t->x0, e);
-
 	if (!rc)
-		rc = t->be->act_import(t->dev, t->d, t->h_eps, t->eps, e);
-	if (!rc)
-		rc = put_coef(t, t->h_in_x0, t->h_in_eps, e);
-	if (!rc)
-		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, rd_exec_value(t->x, t->g->x), e);
-	if (!rc)
-		rc = put_coef(t, t->h_target_x0, t->h_target_eps, e);
-	if (!rc)
-		rc = t->be->combine(t->dev, t->d, t->coef[0], t->x0, t->coef[1], t->eps, t->target, e);
-	if (!rc)
-		rc = t->be->put(t->dev, t->k, t->h_k, bytes, e);
-	if (!rc)
-		rc = t->be->put(t->dev, t->weight, t->h_w, bytes, e);
-	if (!rc)
-		rc = rd_exec_put_times(t->x, t->h_t, e);
-	if (!rc)
-		rc = rd_exec_put_labels(t->x, t->h_label, e);
-	return rc ? rc : rd_exec_set_draw(t->x, (uint64_t)t->step * (uint64_t)t->d.n, e);
-}
-
-/* Loss and gradient of the coming step's batch. */
-static int gradient(struct rd_trainer *t, double *loss, struct rd_err *e)
-{
-	struct rd_loss_desc l = {t->d, t->o.loss, (float)t->o.huber_c};
-	int rc = assemble(t, e);
-
-	if (!rc)
-		rc = upload(t, e);
-	if (!rc)
-		rc = rd_exec_load(t->x, t->w, e);
-	if (!rc)
-		rc = t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
-	if (!rc)
-		rc = rd_exec_forward(t->x, e);
-	if (!rc)
-		rc = t->be->loss(t->dev, &l, rd_exec_value(t->x, t->g->y), t->target, t->k, t->weight, t->per_image,
-		                 rd_exec_grad(t->x, t->g->y), e);
-	if (!rc)
-		rc = rd_exec_backward(t->x, t->dw, e);
-	if (!rc)
-		rc = t->be->get(t->dev, t->h_loss, t->per_image, (size_t)t->d.n * sizeof(float), e);
-	*loss = 0;
-	for (int64_t j = 0; j < t->d.n && !rc; j++)
-		*loss += (double)t->h_w[j] * (double)t->h_loss[j] / (double)t->d.n;
+		t->assembled = step;
 	return rc;
 }
 
@@ -336,28 +292,110 @@ static double rate(const struct rd_train_opts *o, int64_t s)
 	return o->rate == RD_RATE_COSINE ? o->lr * 0.5 * (1 + cos(M_PI * f)) : o->lr;
 }
 
-int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
+static struct rd_adamw adamw_of(const struct rd_trainer *t)
 {
-	struct rd_adamw a;
-	double sq;
-	int rc = gradient(t, &r->loss, e);
+	const struct rd_train_opts *o = &t->o;
+
+	return (struct rd_adamw){
+		.lr = (float)rate(o, t->step), .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->adam_eps,
+		.weight_decay = (float)o->weight_decay, .ema = (float)o->ema, .step = t->step + 1, .clip = o->clip,
+	};
+}
+
+/* The batch, and all that differs from step to step. */
+static int upload(struct rd_trainer *t, struct rd_err *e)
+{
+	const struct rd_adamw a = adamw_of(t);
+	size_t per = (size_t)t->d.n * sizeof(float);
+	struct {
+		void *to;
+		const void *from;
+		size_t bytes;
+	} put[] = {{t->in_x0, t->h_in_x0, per}, {t->in_eps, t->h_in_eps, per}, {t->target_x0, t->h_target_x0, per},
+	           {t->target_eps, t->h_target_eps, per}, {t->k, t->h_k, per}, {t->weight, t->h_w, per},
+	           {t->adamw, &a, sizeof a}};
+	int rc = t->be->sample_import(t->dev, t->d, t->h_x0, t->x0, e);
+
+	memcpy(t->h_done_w, t->h_w, per);
+	if (!rc)
+		rc = t->be->sample_import(t->dev, t->d, t->h_eps, t->eps, e);
+	for (size_t i = 0; i < sizeof put / sizeof *put && !rc; i++)
+		rc = t->be->put(t->dev, put[i].to, put[i].from, put[i].bytes, e);
+	if (!rc)
+		rc = rd_exec_put_times(t->x, t->h_t, e);
+	if (!rc)
+		rc = rd_exec_put_labels(t->x, t->h_label, e);
+	return rc ? rc : rd_exec_set_draw(t->x, (uint64_t)t->step * (uint64_t)t->d.n, e);
+}
+
+/* Losses and gradient of the batch that was uploaded. */
+static int gradient(struct rd_trainer *t, struct rd_err *e)
+{
+	struct rd_loss_desc l = {t->d, t->o.loss, (float)t->o.huber_c};
+	int rc = t->be->combine(t->dev, t->d, t->in_x0, t->x0, t->in_eps, t->eps, rd_exec_value(t->x, t->g->x), e);
 
 	if (!rc)
-		rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, &sq, t->norm_ws, e);
-	if (rc)
-		return rc;
-	r->grad_norm = sqrt(sq);
-	r->lr = rate(&t->o, t->step);
-	if (!isfinite(r->loss) || !isfinite(r->grad_norm))
-		return rd_fail(e, RD_EFAIL, "step %lld: the loss is %g and its gradient's norm %g; a smaller --lr or --clip may help",
-		               (long long)t->step + 1, r->loss, r->grad_norm);
-	a = (struct rd_adamw){
-		.lr = (float)r->lr, .beta1 = (float)t->o.beta1, .beta2 = (float)t->o.beta2, .eps = (float)t->o.adam_eps,
-		.weight_decay = (float)t->o.weight_decay, .step = t->step + 1, .grad_scale = 1, .ema = (float)t->o.ema,
-	};
-	if (t->o.clip > 0 && r->grad_norm > t->o.clip)
-		a.grad_scale = (float)(t->o.clip / r->grad_norm);
-	rc = t->be->adamw(t->dev, &a, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
+		rc = t->be->combine(t->dev, t->d, t->target_x0, t->x0, t->target_eps, t->eps, t->target, e);
+	if (!rc)
+		rc = rd_exec_load(t->x, t->w, e);
+	if (!rc)
+		rc = t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
+	if (!rc)
+		rc = rd_exec_forward(t->x, e);
+	if (!rc)
+		rc = t->be->loss(t->dev, &l, rd_exec_value(t->x, t->g->y), t->target, t->k, t->weight, t->per_image,
+		                 rd_exec_grad(t->x, t->g->y), e);
+	return rc ? rc : rd_exec_backward(t->x, t->dw, e);
+}
+
+/* All that a step does on the device; reads nothing of the host, so that it can be recorded. */
+static int update(void *ctx, struct rd_err *e)
+{
+	struct rd_trainer *t = ctx;
+	int rc = gradient(t, e);
+
+	if (!rc)
+		rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, t->sq, t->norm_ws, e);
+	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
+}
+
+static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
+{
+	double sq = 0;
+	int rc = t->be->get(t->dev, t->h_loss, t->per_image, (size_t)t->d.n * sizeof(float), e);
+
+	if (!rc)
+		rc = t->be->get(t->dev, &sq, t->sq, sizeof sq, e);
+	*r = (struct rd_step_report){.grad_norm = sqrt(sq), .lr = rate(&t->o, t->step)};
+	for (int64_t j = 0; j < t->d.n && !rc; j++)
+		r->loss += (double)t->h_done_w[j] * (double)t->h_loss[j] / (double)t->d.n;
+	return rc;
+}
+
+/* The coming batch, while a device that runs beside the host computes. What is wrong with it is said when its turn comes. */
+static void look_ahead(struct rd_trainer *t)
+{
+	struct rd_err later;
+
+	if (t->be->record_begin && t->step + 1 < t->o.steps && assemble(t, t->step + 1, &later))
+		t->assembled = -1;
+}
+
+int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
+{
+	int rc = assemble(t, t->step, e);
+
+	if (!rc)
+		rc = upload(t, e);
+	if (!rc)
+		rc = rd_routine_run(&t->update, update, t, e);
+	if (!rc) {
+		look_ahead(t);
+		rc = fetch(t, r, e);
+	}
+	if (!rc && (!isfinite(r->loss) || !isfinite(r->grad_norm)))
+		rc = rd_fail(e, RD_EFAIL, "step %lld: the loss is %g and its gradient's norm %g; a smaller --lr or --clip may help",
+		             (long long)t->step + 1, r->loss, r->grad_norm);
 	if (!rc)
 		t->step++;
 	return rc;
@@ -365,9 +403,12 @@ int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_er
 
 int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e)
 {
-	double loss;
-	int rc = gradient(t, &loss, e);
+	int rc = assemble(t, t->step, e);
 
+	if (!rc)
+		rc = upload(t, e);
+	if (!rc)
+		rc = gradient(t, e);
 	return rc ? rc : t->be->sync(t->dev, e);
 }
 

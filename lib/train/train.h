@@ -27,6 +27,7 @@ struct rd_train_opts {
 	double label_drop;   /* probability of the null class in place of a label */
 	int64_t null_class;  /* -1: none */
 	uint64_t seed;
+	bool recompute;      /* less memory, more time, the same result */
 };
 
 struct rd_trainer;
@@ -39,7 +40,7 @@ void rd_trainer_free(struct rd_trainer *t);
 struct rd_step_report {
 	double loss, grad_norm, lr;
 };
-/* One optimiser step. RD_EFAIL where the loss is not finite (nothing was updated). */
+/* One optimiser step. RD_EFAIL where the loss or the gradient is not finite: where the gradient is not, nothing was updated. */
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e) RD_MUST;
 
 /* Forward and backward of the coming step without an update, for measuring: the state is as before. */

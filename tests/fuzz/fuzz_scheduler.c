@@ -79,7 +79,8 @@ static int denoise(void *ctx, const struct rd_node *node, const void *x, void *x
 static void check_solver(const struct rd_solver *s, const struct rd_grid *g)
 {
 	static const struct rd_backend number = {.name = "number", .alloc = number_alloc, .release = number_release,
-	                                         .put = number_put, .act_bytes = number_bytes, .combine = number_combine};
+	                                         .put = number_put, .act_bytes = number_bytes,
+	                                         .sample_bytes = number_bytes, .combine = number_combine};
 	float x = (float)g->start_scale;
 	struct rd_ode *o;
 	struct rd_err e;

@@ -129,6 +129,9 @@ bool rd_common_opt(struct rd_common *c, int opt)
 	case 'f': c->force = true; return true;
 	case 'o': c->out = optarg; return true;
 	case 'd': c->device = optarg; return true;
+	case RD_OPT_PRECISION:
+		c->precision = (enum rd_precision)rd_opt_choice("--precision", optarg, rd_precision_names);
+		return true;
 	case 'b': c->batch = rd_opt_int("--batch", optarg, 1, 1 << 24); return true;
 	case 'j':
 		c->threads = (int)rd_opt_int("--threads", optarg, 0, 4096);
@@ -138,6 +141,16 @@ bool rd_common_opt(struct rd_common *c, int opt)
 	case RD_OPT_PROGRESS: c->progress = (enum rd_progress_mode)rd_opt_choice("--progress", optarg, modes); return true;
 	default: return false;
 	}
+}
+
+int rd_common_device(const struct rd_common *c, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e)
+{
+	struct rd_dev_opts o = {.threads = c->threads, .precision = c->precision};
+	int rc = rd_device_open_with(c->device, o, be, dev, e);
+
+	if (!rc && !strcmp(c->device, "auto") && !strcmp((*be)->name, "cpu"))
+		rd_info("%s; the CPU computes", e->msg);
+	return rc;
 }
 
 unsigned rd_common_out_flags(const struct rd_common *c)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/base/err.h"
+#include "kernels/kernels.h"
 #include "lib/data/batch.h"
 
 enum rd_progress_mode { RD_PROGRESS_AUTO, RD_PROGRESS_ALWAYS, RD_PROGRESS_NEVER };
@@ -18,12 +18,13 @@ struct rd_common {
 	int verbose;       /* -v, counted */
 	int threads;       /* -j; 0: all */
 	const char *device; /* -d; "auto" */
+	enum rd_precision precision; /* f32 */
 	int64_t batch;     /* -b; 0: the tool's default */
 	enum rd_progress_mode progress;
 };
 
 /* Long options with no short form are numbered from here in a tool's own table. */
-enum { RD_OPT_PROGRESS = 256, RD_OPT_TOOL = 300 };
+enum { RD_OPT_PROGRESS = 256, RD_OPT_PRECISION, RD_OPT_TOOL = 300 };
 
 /* Parts of a tool's getopt tables: every tool has RD_COMMON_*; those that compute add RD_COMPUTE_*. */
 #define RD_COMMON_SHORT "hVqvfo:j:"
@@ -32,7 +33,9 @@ enum { RD_OPT_PROGRESS = 256, RD_OPT_TOOL = 300 };
 	{"verbose", no_argument, 0, 'v'}, {"force", no_argument, 0, 'f'}, {"output", required_argument, 0, 'o'}, \
 	{"threads", required_argument, 0, 'j'}, {"progress", required_argument, 0, RD_OPT_PROGRESS}
 #define RD_COMPUTE_SHORT "d:b:"
-#define RD_COMPUTE_LONG {"device", required_argument, 0, 'd'}, {"batch", required_argument, 0, 'b'}
+#define RD_COMPUTE_LONG \
+	{"device", required_argument, 0, 'd'}, {"batch", required_argument, 0, 'b'}, \
+	{"precision", required_argument, 0, RD_OPT_PRECISION}
 
 /* Sets the tool's name and usage text (printed whole by -h), the defaults, and the signal handlers that remove
  * temporary output. To be called first. */
@@ -56,6 +59,9 @@ int rd_opt_choice(const char *option, const char *text, const char *const *names
 void rd_die(const struct rd_err *e) __attribute__((noreturn));
 void rd_warn(const char *fmt, ...) RD_PRINTF(1, 2);
 void rd_info(const char *fmt, ...) RD_PRINTF(1, 2);
+
+/* Opens the device that -d, -j and --precision ask for; under -v says why "auto" took the CPU. */
+int rd_common_device(const struct rd_common *c, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e) RD_MUST;
 
 /* Flags for rd_out_open / rd_sink_open of binary output under these options. */
 unsigned rd_common_out_flags(const struct rd_common *c);

@@ -100,7 +100,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 		rd_usage_error("which model? -m MODEL is missing");
 	rc = open_model(s, a, e);
 	if (!rc)
-		rc = rd_device_open(c->device, c->threads, &s->be, &s->dev, e);
+		rc = rd_common_device(c, &s->be, &s->dev, e);
 	if (!rc) {
 		s->batch = c->batch ? c->batch : 64;
 		o = sampler_opts(a, &s->model.scheduler, clip_default);

@@ -26,6 +26,7 @@ void rd_cpu_release(struct rd_dev *dev, void *p);
 int rd_cpu_put(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e);
 int rd_cpu_get(struct rd_dev *dev, void *host, const void *src, size_t bytes, struct rd_err *e);
 int rd_cpu_zero(struct rd_dev *dev, void *dst, size_t bytes, struct rd_err *e);
+int rd_cpu_copy(struct rd_dev *dev, void *dst, const void *src, size_t bytes, struct rd_err *e);
 int rd_cpu_sync(struct rd_dev *dev, struct rd_err *e);
 
 size_t rd_cpu_act_bytes(struct rd_dims d);

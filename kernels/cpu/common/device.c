@@ -19,6 +19,8 @@ int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *is
 	int rc;
 
 	*out = NULL;
+	if (o->precision != RD_PRECISION_F32)
+		return rd_fail(e, RD_EUSAGE, "precision %s: the CPU computes in f32 alone", rd_precision_names[o->precision]);
 	if (o->threads < 0 || o->threads > 4096)
 		return rd_fail(e, RD_EUSAGE, "device cpu: %d threads: from 1 to 4096, or 0 for all", o->threads);
 	rc = rd_alloc0(&p, 1, sizeof *dev, "device cpu", e);
@@ -84,6 +86,11 @@ int rd_cpu_zero(struct rd_dev *dev, void *dst, size_t bytes, struct rd_err *e)
 	if (bytes)
 		memset(dst, 0, bytes);
 	return RD_OK;
+}
+
+int rd_cpu_copy(struct rd_dev *dev, void *dst, const void *src, size_t bytes, struct rd_err *e)
+{
+	return rd_cpu_put(dev, dst, src, bytes, e);
 }
 
 int rd_cpu_sync(struct rd_dev *dev, struct rd_err *e)

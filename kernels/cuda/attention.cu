@@ -1,0 +1,116 @@
+/* o = softmax(scale q k^T) v: products by cuBLASLt, a warp for each row of the softmax. */
+#include "kernels/cuda/attention.h"
+
+#include "kernels/cuda/colsum.h"
+#include "kernels/cuda/reduce.h"
+
+/* ws: two arrays of scores in f32 (of which forward uses one at most), two in bf16. */
+size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p)
+{
+	size_t n = (size_t)rd_att_of(p).scores;
+
+	return rd_align(n * sizeof(float)) + (rd_is_bf16(dev) ? 2 * rd_align(n * sizeof(rd_bf16)) : 0);
+}
+
+/* A product for each of `batch` units that lie batch steps apart, `times` times. */
+struct units {
+	int64_t batch, times;
+	int64_t act_step, act_next, score_step, score_next; /* elements from unit to unit, and from time to time */
+};
+
+static units units_of(const rd_att &a)
+{
+	int64_t tt = a.tokens * a.tokens, image = a.tokens * a.c;
+
+	if (a.heads <= a.images)
+		return { a.images, a.heads, image, a.d, a.heads * tt, tt };
+	return { a.heads, a.images, a.d, image, tt, a.heads * tt };
+}
+
+static const void *elems(struct rd_dev *dev, const void *p, int64_t n)
+{
+	return (const char *)p + n * (rd_is_bf16(dev) ? 2 : 4);
+}
+
+int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void *x, const void *y, float *s, struct rd_err *e)
+{
+	const units u = units_of(a);
+	struct rd_product p = {};
+	int rc = RD_OK;
+
+	p.m = p.n = p.ldc = a.tokens;
+	p.k = a.d;
+	p.lda = p.ldb = a.c;
+	p.tb = true;
+	p.bf16_in = rd_is_bf16(dev);
+	p.alpha = alpha;
+	p.batch = u.batch;
+	p.a_step = p.b_step = u.act_step;
+	p.c_step = u.score_step;
+	for (int64_t i = 0; i < u.times && !rc; i++)
+		rc = rd_blas_product(dev, &p, elems(dev, x, i * u.act_next), elems(dev, y, i * u.act_next), NULL,
+		                     s + i * u.score_next, e);
+	return rc;
+}
+
+int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s, const void *s, const void *y, void *o,
+                     int acc, struct rd_err *e)
+{
+	const units u = units_of(a);
+	struct rd_product p = {};
+	int rc = RD_OK;
+
+	p.m = p.k = p.lda = a.tokens;
+	p.n = a.d;
+	p.ldb = p.ldc = a.c;
+	p.ta = t_s;
+	p.bf16_in = p.bf16_out = rd_is_bf16(dev);
+	p.alpha = alpha;
+	p.beta = acc ? 1.0f : 0.0f;
+	p.batch = u.batch;
+	p.a_step = u.score_step;
+	p.b_step = p.c_step = u.act_step;
+	for (int64_t i = 0; i < u.times && !rc; i++)
+		rc = rd_blas_product(dev, &p, elems(dev, s, i * u.score_next), elems(dev, y, i * u.act_next), NULL,
+		                     (void *)elems(dev, o, i * u.act_next), e);
+	return rc;
+}
+
+/* Probabilities from rows of scores, in place; a copy in bf16 where it is wanted. */
+static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16 *copy)
+{
+	int lane = (int)threadIdx.x;
+
+	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
+		float *row = x + r * n, top = row[0], sum = 0.0f;
+
+		for (int64_t j = lane; j < n; j += 32)
+			top = row[j] > top ? row[j] : top;
+		top = rd_warp_max(top);
+		for (int64_t j = lane; j < n; j += 32) {
+			row[j] = expf(row[j] - top);
+			sum += row[j];
+		}
+		sum = 1.0f / rd_warp_sum(sum);
+		for (int64_t j = lane; j < n; j += 32) {
+			row[j] *= sum;
+			if (copy)
+				rd_from_float(&copy[r * n + j], row[j]);
+		}
+	}
+}
+
+int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
+                          void *o, float *probs, void *ws, struct rd_err *e)
+{
+	const rd_att a = rd_att_of(p);
+	int64_t rows = a.images * a.heads * a.tokens, blocks = (rows + 7) / 8;
+	float *s = probs ? probs : (float *)ws;
+	rd_bf16 *copy = rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_align((size_t)a.scores * sizeof(float))) : NULL;
+	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
+
+	if (!rc)
+		rc = RD_LAUNCH(dev, e, softmax_kernel, dim3(rd_blocks(blocks)), dim3(32, 8),
+		               0, rows, a.tokens, s, copy);
+	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, copy ? (const void *)copy : (const void *)s, v, o, 0, e);
+}

@@ -1,0 +1,28 @@
+/* What forward and backward of attention share. With channels innermost q, k and v are matrices [tokens, c], and a head is
+ * d = c / heads columns of them. A unit is a head of an image; scores are [units, tokens, tokens]. */
+#ifndef RD_KERNELS_CUDA_ATTENTION_H
+#define RD_KERNELS_CUDA_ATTENTION_H
+
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/types.h"
+
+struct rd_att {
+	int64_t images, heads, tokens, d, c, scores; /* scores: elements of them all */
+	float scale;
+};
+
+static inline rd_att rd_att_of(const struct rd_attention_desc *p)
+{
+	int64_t t = p->d.h * p->d.w;
+
+	return { p->d.n, p->heads, t, p->d.c / p->heads, p->d.c, p->d.n * p->heads * t * t, p->scale };
+}
+
+/* The three products of attention, for all units: a head at a time over all images, or the other way round.
+ *   by_dims     s [t, t] = alpha x y^T            x, y activations, s f32
+ *   by_tokens   o [t, d] = alpha op(s) y, or +=   s in the activations' type (op: its transpose where t_s) */
+int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void *x, const void *y, float *s, struct rd_err *e);
+int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s, const void *s, const void *y, void *o,
+                     int acc, struct rd_err *e);
+
+#endif

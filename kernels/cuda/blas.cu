@@ -1,0 +1,244 @@
+/* cuBLASLt. Its matrices are column-major: a row-major c = op(a) op(b) is c^T = op(b)^T op(a)^T, so the operands change
+ * places and the bias, one number for each column of c, runs along the rows of c^T as the epilogue wants it. */
+#include "kernels/cuda/blas.h"
+
+#include <cublasLt.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORKSPACE = 32 << 20, MAX_ALIGN = 16 };
+
+/* All that an algorithm is chosen by. */
+struct key {
+	struct rd_product p;
+	unsigned align[4]; /* of a, b, c, bias */
+	int bias;
+};
+
+struct plan {
+	struct plan *next;
+	struct key key;
+	cublasLtMatmulDesc_t op;
+	cublasLtMatrixLayout_t a, b, c;
+	cublasLtMatmulAlgo_t algo;
+};
+
+struct rd_blas {
+	cublasLtHandle_t handle;
+	struct plan *plans;
+	void *ws;
+};
+
+static int check(cublasStatus_t s, const char *what, struct rd_err *e)
+{
+	if (s == CUBLAS_STATUS_SUCCESS)
+		return RD_OK;
+	return rd_fail(e, RD_EDEVICE, "cuBLASLt: %s: %s", what, cublasLtGetStatusString(s));
+}
+
+int rd_blas_new(struct rd_blas **out, struct rd_dev *dev, struct rd_err *e)
+{
+	struct rd_blas *b = (struct rd_blas *)calloc(1, sizeof *b);
+	int rc = b ? check(cublasLtCreate(&b->handle), "start", e) : rd_fail(e, RD_ENOMEM, "no memory");
+
+	if (!rc)
+		rc = rd_cuda_alloc(dev, &b->ws, WORKSPACE, e);
+	if (rc)
+		rd_blas_free(b);
+	*out = rc ? NULL : b;
+	return rc;
+}
+
+static void free_plan(struct plan *p)
+{
+	if (p->op)
+		cublasLtMatmulDescDestroy(p->op);
+	if (p->a)
+		cublasLtMatrixLayoutDestroy(p->a);
+	if (p->b)
+		cublasLtMatrixLayoutDestroy(p->b);
+	if (p->c)
+		cublasLtMatrixLayoutDestroy(p->c);
+	free(p);
+}
+
+void rd_blas_free(struct rd_blas *b)
+{
+	if (!b)
+		return;
+	while (b->plans) {
+		struct plan *p = b->plans;
+
+		b->plans = p->next;
+		free_plan(p);
+	}
+	if (b->handle)
+		cublasLtDestroy(b->handle);
+	cudaFree(b->ws);
+	free(b);
+}
+
+static unsigned alignment(const void *p)
+{
+	unsigned a = MAX_ALIGN;
+
+	while ((uintptr_t)p % a)
+		a /= 2;
+	return a;
+}
+
+/* rows x cols, column-major; batch matrices `step` elements apart. */
+static int layout(cublasLtMatrixLayout_t *l, bool bf16, int64_t rows, int64_t cols, int64_t ld, const struct rd_product *p,
+                  int64_t step, struct rd_err *e)
+{
+	int32_t batch = (int32_t)p->batch;
+	int rc = check(cublasLtMatrixLayoutCreate(l, bf16 ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)rows, (uint64_t)cols, ld),
+	               "layout", e);
+
+	if (rc || batch <= 1)
+		return rc;
+	rc = check(cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch), "batch", e);
+	return rc ? rc : check(cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step,
+	                                                        sizeof step), "batch", e);
+}
+
+static int describe_op(struct plan *n, enum rd_precision precision, struct rd_err *e)
+{
+	const struct rd_product *p = &n->key.p;
+	cublasComputeType_t compute = precision == RD_PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+	cublasOperation_t first = p->tb ? CUBLAS_OP_T : CUBLAS_OP_N, second = p->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
+	cublasLtEpilogue_t epilogue = n->key.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+	cudaDataType_t bias = p->bf16_out ? CUDA_R_16BF : CUDA_R_32F;
+	int rc = check(cublasLtMatmulDescCreate(&n->op, compute, CUDA_R_32F), "product", e);
+
+	if (!rc)
+		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first), "product", e);
+	if (!rc)
+		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second), "product", e);
+	if (!rc)
+		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
+		           "epilogue", e);
+	if (!rc && n->key.bias)
+		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias, sizeof bias),
+		           "epilogue", e);
+	return rc;
+}
+
+/* The descriptors, which need no device. */
+static int describe_plan(struct plan *n, enum rd_precision precision, struct rd_err *e)
+{
+	const struct rd_product *p = &n->key.p;
+	int rc = describe_op(n, precision, e);
+
+	if (!rc)
+		rc = layout(&n->a, p->bf16_in, p->tb ? p->k : p->n, p->tb ? p->n : p->k, p->ldb, p, p->b_step, e);
+	if (!rc)
+		rc = layout(&n->b, p->bf16_in, p->ta ? p->m : p->k, p->ta ? p->k : p->m, p->lda, p, p->a_step, e);
+	return rc ? rc : layout(&n->c, p->bf16_out, p->n, p->m, p->ldc, p, p->c_step, e);
+}
+
+static int set_preference(cublasLtMatmulPreference_t pref, const struct key *k, struct rd_err *e)
+{
+	size_t ws = WORKSPACE;
+	const struct {
+		cublasLtMatmulPreferenceAttributes_t attr;
+		const void *value;
+		size_t bytes;
+	} s[] = { { CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &ws, sizeof ws },
+		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &k->align[1], 4 },
+		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &k->align[0], 4 },
+		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &k->align[2], 4 },
+		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &k->align[2], 4 } };
+	int rc = RD_OK;
+
+	for (size_t i = 0; i < sizeof s / sizeof *s && !rc; i++)
+		rc = check(cublasLtMatmulPreferenceSetAttribute(pref, s[i].attr, s[i].value, s[i].bytes), "preference", e);
+	return rc;
+}
+
+/* The first algorithm that the library's table gives: no timing race, so the same one every time. */
+static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
+{
+	cublasLtMatmulPreference_t pref;
+	cublasLtMatmulHeuristicResult_t r;
+	int found = 0, rc = check(cublasLtMatmulPreferenceCreate(&pref), "preference", e);
+
+	if (rc)
+		return rc;
+	rc = set_preference(pref, &n->key, e);
+	if (!rc)
+		rc = check(cublasLtMatmulAlgoGetHeuristic(b->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r, &found),
+		           "algorithm", e);
+	if (!rc && !found)
+		rc = rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)n->key.p.m,
+		             (long long)n->key.p.n, (long long)n->key.p.k);
+	if (!rc)
+		n->algo = r.algo;
+	cublasLtMatmulPreferenceDestroy(pref);
+	return rc;
+}
+
+static int find_plan(struct rd_dev *dev, const struct key *k, struct plan **out, struct rd_err *e)
+{
+	struct plan *n;
+	int rc;
+
+	for (n = dev->blas->plans; n; n = n->next)
+		if (memcmp(&n->key, k, sizeof *k) == 0) {
+			*out = n;
+			return RD_OK;
+		}
+	n = (struct plan *)calloc(1, sizeof *n);
+	if (!n)
+		return rd_fail(e, RD_ENOMEM, "no memory");
+	memcpy(&n->key, k, sizeof *k);
+	rc = describe_plan(n, dev->precision, e);
+	if (!rc)
+		rc = choose(dev->blas, n, e);
+	if (rc) {
+		free_plan(n);
+		return rc;
+	}
+	n->next = dev->blas->plans;
+	dev->blas->plans = n;
+	*out = n;
+	return RD_OK;
+}
+
+int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                    struct rd_err *e)
+{
+	struct plan *n = NULL;
+	struct key k;
+	int rc;
+
+	memset(&k, 0, sizeof k); /* compared whole: the padding too */
+	memcpy(&k.p, p, sizeof *p);
+	k.align[0] = alignment(a);
+	k.align[1] = alignment(b);
+	k.align[2] = alignment(c);
+	k.align[3] = bias ? alignment(bias) : 0;
+	k.bias = bias != NULL;
+	rc = find_plan(dev, &k, &n, e);
+	if (!rc && bias)
+		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "bias", e);
+	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, c, n->c,
+	                                      &n->algo, dev->blas->ws, WORKSPACE, dev->stream), "product", e);
+}
+
+extern "C" int rd_blas_try(const struct rd_product *p, bool bias, enum rd_precision precision, struct rd_err *e);
+
+/* For tests where there is no device: whether the library takes the descriptors of this product. */
+int rd_blas_try(const struct rd_product *p, bool bias, enum rd_precision precision, struct rd_err *e)
+{
+	struct plan *n = (struct plan *)calloc(1, sizeof *n);
+	int rc;
+
+	if (!n)
+		return rd_fail(e, RD_ENOMEM, "no memory");
+	n->key.p = *p;
+	n->key.bias = bias;
+	rc = describe_plan(n, precision, e);
+	free_plan(n);
+	return rc;
+}

@@ -1,0 +1,25 @@
+/* Matrix products by cuBLASLt. */
+#ifndef RD_KERNELS_CUDA_BLAS_H
+#define RD_KERNELS_CUDA_BLAS_H
+
+#include "kernels/cuda/dev.h"
+
+/* c[m,n] = alpha op(a) op(b) + beta c + bias, row-major with the row lengths lda, ldb, ldc: op(a) [m,k] is a, or its
+ * transpose where ta; op(b) [k,n] likewise. bias [n] or NULL. Sums are f32. With batch > 1 matrices that are a_step, b_step
+ * and c_step elements apart. Set to 0 what is not said: batch is then 1. */
+struct rd_product {
+	int64_t m, n, k, lda, ldb, ldc;
+	bool ta, tb;
+	bool bf16_in, bf16_out; /* a and b; c and bias. Else f32 */
+	float alpha, beta;
+	int64_t batch, a_step, b_step, c_step;
+};
+
+extern "C" {
+int rd_blas_new(struct rd_blas **out, struct rd_dev *dev, struct rd_err *e);
+void rd_blas_free(struct rd_blas *b);
+int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                    struct rd_err *e);
+}
+
+#endif

@@ -1,0 +1,118 @@
+#include "kernels/cuda/colsum.h"
+
+#include "kernels/cuda/map.h"
+
+enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
+
+/* part[chunk][cols]: threads x along packs of V columns, y along rows. */
+template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
+{
+	RD_SHARED(float, shared);
+	int64_t j = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * V, lo = (int64_t)blockIdx.x * ROWS;
+	int64_t hi = lo + ROWS < rows ? lo + ROWS : rows;
+	float *mine = shared + (threadIdx.y * blockDim.x + threadIdx.x) * V, sum[V], v[V];
+
+	for (int i = 0; i < V; i++)
+		sum[i] = 0.0f;
+	for (int64_t r = lo + threadIdx.y; r < hi && j < cols; r += blockDim.y) {
+		rd_load<T, V>(v, x + r * cols + j);
+		for (int i = 0; i < V; i++)
+			sum[i] += v[i];
+	}
+	for (int i = 0; i < V; i++)
+		mine[i] = sum[i];
+	__syncthreads();
+	if (threadIdx.y || j >= cols)
+		return;
+	for (int i = 0; i < V; i++) {
+		for (unsigned y = 1; y < blockDim.y; y++)
+			sum[i] += shared[(y * blockDim.x + threadIdx.x) * V + i];
+		part[blockIdx.x * cols + j + i] = sum[i];
+	}
+}
+
+static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *part, float *out)
+{
+	int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+	double sum = 0.0;
+
+	for (int64_t k = 0; k < chunks && j < cols; k++)
+		sum += (double)part[k * cols + j];
+	if (j < cols)
+		out[j] += (float)sum;
+}
+
+template <class T, int V>
+static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+{
+	unsigned w = 1;
+
+	while (w < cols / V && w < 32)
+		w *= 2;
+	return RD_LAUNCH(dev, e, (part_kernel<T, V>),
+	                 dim3((unsigned)((rows + ROWS - 1) / ROWS), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
+	                 RD_THREADS * V * sizeof(float), rows, cols, (const T *)x, part);
+}
+
+template <class T>
+static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+{
+	return RD_BY_WIDTH(T, cols, parts_v, dev, rows, cols, x, part, e);
+}
+
+int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e)
+{
+	int64_t chunks = (rows + ROWS - 1) / ROWS;
+	void *part;
+	int rc = rd_cuda_scratch(dev, (size_t)(chunks * cols) * sizeof(float), &part, e);
+
+	if (!rc)
+		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, e);
+	return rc ? rc : RD_LAUNCH(dev, e, total_kernel, dim3((unsigned)((cols + 31) / 32)), 32, 0, chunks, cols,
+	                           (const float *)part, out);
+}
+
+template <class T, int V> static __global__ void bias_kernel(int64_t rows, int64_t cols, const float *bias, T *y)
+{
+	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step())
+		for (int64_t j = threadIdx.x * V; j < cols; j += blockDim.x * V) {
+			float v[V];
+
+			rd_load<T, V>(v, y + r * cols + j);
+			for (int i = 0; i < V; i++)
+				v[i] += bias[j + i];
+			rd_store<T, V>(y + r * cols + j, v);
+		}
+}
+
+template <class T, int V>
+static int bias_v(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
+{
+	rd_tiles t = rd_tile(rows, cols / V);
+
+	return RD_LAUNCH(dev, e, (bias_kernel<T, V>), t.grid, t.block, 0, rows, cols, bias, (T *)y);
+}
+
+template <class T>
+static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
+{
+	return RD_BY_WIDTH(T, cols, bias_v, dev, rows, cols, bias, y, e);
+}
+
+int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
+{
+	return RD_BY_TYPE(dev, add_bias, dev, rows, cols, bias, y, e);
+}
+
+struct same_op {
+	__device__ float operator()(int64_t, int64_t, float x, float) const
+	{
+		return x;
+	}
+};
+
+int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e)
+{
+	return rd_is_bf16(dev) ? rd_map<float, rd_bf16>(dev, same_op{}, 1, n, src, NULL, dst, 0, e)
+	                       : rd_map<float, float>(dev, same_op{}, 1, n, src, NULL, dst, 0, e);
+}

@@ -1,0 +1,16 @@
+/* Sums over rows (pixels) of a matrix with channels innermost: the gradient of a bias. */
+#ifndef RD_KERNELS_CUDA_COLSUM_H
+#define RD_KERNELS_CUDA_COLSUM_H
+
+#include "kernels/cuda/types.h"
+
+/* out[j] += sum over rows of x[row, j]; x of the activations' type. Uses scratch. */
+int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e);
+
+/* y[row, j] += bias[j] */
+int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e);
+
+/* dst[i] = src[i], f32 to the activations' type. */
+int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e);
+
+#endif

@@ -1,0 +1,217 @@
+/* Convolution: cuDNN where it has a plan; else matrix products over unfolded images (a row for each output pixel, its taps
+ * side by side), as many images at a time as a bounded work space takes. A kernel of 1 without stride or padding is a
+ * matrix product as it is. Weights are packed as (out_c, kernel, kernel, in_c) in the activations' type. */
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/colsum.h"
+#include "kernels/cuda/dnn.h"
+#include "kernels/cuda/linear.h"
+#include "kernels/cuda/unfold.h"
+
+#include <stdlib.h>
+
+enum { UNFOLDED_BYTES = 64 << 20 };
+
+struct rd_conv2d {
+	struct rd_conv2d_desc d;
+	int training;
+	bool linear;
+	struct rd_dnn_conv *dnn;
+	size_t elem;       /* bytes of an activation's element */
+	int64_t taps;      /* kernel^2 in_c: a row of the unfolded images */
+	int64_t at_once;   /* images unfolded together */
+	size_t bias_bytes, unfolded_bytes, dw_bytes; /* parts of the work space */
+};
+
+static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
+{
+	struct rd_dims o;
+
+	if (d->in.n < 1 || d->in.c < 1 || d->out_c < 1 || d->kernel < 1 || d->stride < 1 || d->pad_lo < 0 || d->pad_hi < 0)
+		return rd_fail(e, RD_ESHAPE, "convolution: sizes below 1, or padding below 0");
+	o = rd_conv2d_out(d);
+	if (d->in.h + d->pad_lo + d->pad_hi < d->kernel || d->in.w + d->pad_lo + d->pad_hi < d->kernel || o.h < 1 || o.w < 1)
+		return rd_fail(e, RD_ESHAPE, "convolution: a kernel of %d is larger than the padded input (%lld, %lld)", d->kernel,
+		               (long long)(d->in.h + d->pad_lo + d->pad_hi), (long long)(d->in.w + d->pad_lo + d->pad_hi));
+	return RD_OK;
+}
+
+static bool unfolds(const struct rd_conv2d *p)
+{
+	return !p->linear && (!rd_dnn_conv_has(p->dnn, RD_DNN_FWD) ||
+	                      (p->training && (!rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA) ||
+	                                       !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS))));
+}
+
+static void plan_work_space(struct rd_conv2d *p)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	size_t image = (size_t)(o.h * o.w * p->taps) * p->elem;
+
+	p->at_once = image < UNFOLDED_BYTES ? (int64_t)(UNFOLDED_BYTES / image) : 1;
+	if (p->at_once > p->d.in.n)
+		p->at_once = p->d.in.n;
+	p->bias_bytes = rd_align((size_t)p->d.out_c * sizeof(float));
+	p->unfolded_bytes = unfolds(p) ? rd_align((size_t)p->at_once * image) : 0;
+	p->dw_bytes = p->training ? rd_align((size_t)(p->d.out_c * p->taps) * sizeof(float)) : 0;
+}
+
+int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
+                       struct rd_err *e)
+{
+	struct rd_conv2d *p;
+	int rc = check_desc(d, e);
+
+	*out = NULL;
+	if (rc)
+		return rc;
+	p = (struct rd_conv2d *)calloc(1, sizeof *p);
+	if (!p)
+		return rd_fail(e, RD_ENOMEM, "no memory for a convolution's plan");
+	p->d = *d;
+	p->training = training;
+	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
+	p->elem = rd_is_bf16(dev) ? 2 : 4;
+	p->taps = (int64_t)d->kernel * d->kernel * d->in.c;
+	if (!p->linear && dev->dnn)
+		p->dnn = rd_dnn_conv_new(dev, d, training);
+	plan_work_space(p);
+	*out = p;
+	return RD_OK;
+}
+
+void rd_cuda_conv2d_free(struct rd_conv2d *p)
+{
+	if (!p)
+		return;
+	rd_dnn_conv_free(p->dnn);
+	free(p);
+}
+
+size_t rd_cuda_conv2d_packed_bytes(const struct rd_conv2d *p)
+{
+	return (size_t)(p->d.out_c * p->taps) * p->elem;
+}
+
+/* ws: the bias in the activations' type, dw in the packed layout, then the unfolded images or cuDNN's own. */
+size_t rd_cuda_conv2d_ws_bytes(const struct rd_conv2d *p)
+{
+	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn) : 0;
+
+	return p->bias_bytes + p->dw_bytes + (dnn > p->unfolded_bytes ? dnn : p->unfolded_bytes);
+}
+
+static void *dw_at(const struct rd_conv2d *p, void *ws)
+{
+	return (char *)ws + p->bias_bytes;
+}
+
+static void *rest_at(const struct rd_conv2d *p, void *ws)
+{
+	return (char *)ws + p->bias_bytes + p->dw_bytes;
+}
+
+int rd_cuda_conv2d_pack(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
+{
+	return rd_pack_weights(dev, &p->d, w, packed, e);
+}
+
+/* Images from..from + n - 1 of the plan. */
+static struct rd_unfold part(const struct rd_conv2d *p, int64_t from)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	struct rd_unfold u = { p->d, from, p->d.in.n - from < p->at_once ? p->d.in.n - from : p->at_once, o.h, o.w };
+
+	return u;
+}
+
+static const void *dy_of(const struct rd_conv2d *p, const struct rd_unfold &u, const void *dy)
+{
+	return (const char *)dy + (size_t)(u.from * u.oh * u.ow * p->d.out_c) * p->elem;
+}
+
+int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
+                       int accumulate, void *ws, struct rd_err *e)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	const void *bias = b;
+	void *cols = rest_at(p, ws);
+	int rc = RD_OK;
+
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD))
+		return rd_dnn_conv_fwd(dev, p->dnn, packed, b, x, y, accumulate, cols, e);
+	if (b && rd_is_bf16(dev)) {
+		rc = rd_cuda_cast(dev, o.c, b, ws, e);
+		bias = ws;
+	}
+	if (!rc && p->linear)
+		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, packed, bias, y, accumulate, e);
+	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
+		struct rd_unfold u = part(p, i);
+		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
+
+		rc = rd_unfold_images(dev, &u, x, cols, e);
+		if (!rc)
+			rc = rd_linear_apply(dev, l, cols, packed, bias, (void *)dy_of(p, u, y), accumulate, e);
+	}
+	return rc;
+}
+
+static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *dy, void *dx, int acc,
+                    void *rest, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA))
+		return rd_dnn_conv_bwd_data(dev, p->dnn, packed, dy, dx, acc, rest, e);
+	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
+		struct rd_unfold u = part(p, i);
+		rd_linear l = { u.n * u.oh * u.ow, p->taps, p->d.out_c };
+
+		rc = rd_linear_back(dev, l, NULL, packed, dy_of(p, u, dy), rest, 0, NULL, e);
+		if (!rc)
+			rc = rd_fold_images(dev, &u, rest, dx, acc, e);
+	}
+	return rc;
+}
+
+static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, const void *dy, float *dw, void *ws,
+                       struct rd_err *e)
+{
+	void *own = dw_at(p, ws), *rest = rest_at(p, ws);
+	int rc;
+
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS)) {
+		rc = rd_dnn_conv_bwd_weights(dev, p->dnn, x, dy, own, rest, e);
+		return rc ? rc : rd_add_weights(dev, &p->d, own, rd_is_bf16(dev), dw, e);
+	}
+	rc = rd_cuda_zero(dev, own, p->dw_bytes, e);
+	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
+		struct rd_unfold u = part(p, i);
+		rd_linear l = { u.n * u.oh * u.ow, p->taps, p->d.out_c };
+
+		rc = rd_unfold_images(dev, &u, x, rest, e);
+		if (!rc)
+			rc = rd_linear_back(dev, l, rest, NULL, dy_of(p, u, dy), NULL, 0, (float *)own, e);
+	}
+	return rc ? rc : rd_add_weights(dev, &p->d, own, false, dw, e);
+}
+
+int rd_cuda_conv2d_bwd(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
+                       int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	int64_t rows = o.n * o.h * o.w;
+	int rc = RD_OK;
+
+	if (!p->training)
+		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
+	if (p->linear) {
+		rc = rd_linear_back(dev, { rows, p->d.in.c, o.c }, x, packed, dy, dx, acc_dx, dw, e);
+	} else {
+		if (dx)
+			rc = bwd_data(dev, p, packed, dy, dx, acc_dx, rest_at(p, ws), e);
+		if (!rc && dw)
+			rc = bwd_weights(dev, p, x, dy, dw, ws, e);
+	}
+	return rc || !db ? rc : rd_cuda_colsum(dev, rows, o.c, dy, db, e);
+}

@@ -1,0 +1,289 @@
+#include "kernels/cuda/dnn_graph.h"
+
+#ifdef RD_CUDNN
+
+#include <string.h>
+
+typedef cudnnBackendDescriptor_t desc;
+
+/* Numbers by which an execution finds its pointers. */
+enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_SUM };
+
+enum { MAX_DESCS = 12, MAX_CONFIGS = 8 };
+
+/* Descriptors that go together; after the first error nothing more is done. */
+struct graph {
+	cudnnStatus_t status;
+	desc d[MAX_DESCS];
+	int n;
+	desc ops[2];
+	int n_ops;
+};
+
+static void set(struct graph *g, desc d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n,
+                const void *value)
+{
+	if (g->status == CUDNN_STATUS_SUCCESS)
+		g->status = cudnnBackendSetAttribute(d, name, type, n, value);
+}
+
+static desc make(struct graph *g, cudnnBackendDescriptorType_t type)
+{
+	desc d = NULL;
+
+	if (g->status == CUDNN_STATUS_SUCCESS)
+		g->status = cudnnBackendCreateDescriptor(type, &d);
+	if (d)
+		g->d[g->n++] = d;
+	return d;
+}
+
+static void finish(struct graph *g, desc d)
+{
+	if (g->status == CUDNN_STATUS_SUCCESS)
+		g->status = cudnnBackendFinalize(d);
+}
+
+static void drop(struct graph *g)
+{
+	while (g->n)
+		cudnnBackendDestroyDescriptor(g->d[--g->n]);
+}
+
+/* dims (n,c,h,w) with c innermost; a virtual tensor lives inside a kernel. */
+static desc tensor(struct graph *g, int64_t uid, cudnnDataType_t type, int64_t n, int64_t c, int64_t h, int64_t w,
+                   bool is_virtual)
+{
+	desc d = make(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
+	int64_t dims[4] = { n, c, h, w }, strides[4] = { h * w * c, 1, w * c, c }, align = 16;
+
+	set(g, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
+	set(g, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims);
+	set(g, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
+	set(g, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
+	set(g, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &align);
+	if (is_virtual)
+		set(g, d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual);
+	finish(g, d);
+	return d;
+}
+
+static desc convolution(struct graph *g, const struct rd_conv2d_desc *c)
+{
+	desc d = make(g, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+	int64_t two = 2, ones[2] = { 1, 1 }, stride[2] = { c->stride, c->stride }, lo[2] = { c->pad_lo, c->pad_lo };
+	int64_t hi[2] = { c->pad_hi, c->pad_hi };
+	cudnnDataType_t sums = CUDNN_DATA_FLOAT;
+	cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
+
+	set(g, d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &sums);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &two);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, ones);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, stride);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, lo);
+	set(g, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, hi);
+	finish(g, d);
+	return d;
+}
+
+/* The names of one direction's operation and attributes. */
+static const struct {
+	cudnnBackendDescriptorType_t op;
+	cudnnBackendAttributeName_t x, w, y, conv, alpha, beta;
+} ways[] = {
+	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA },
+	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA },
+	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+	  CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA },
+};
+
+/* out = in + bias */
+static void add_bias(struct graph *g, desc in, desc bias, desc out)
+{
+	desc add = make(g, CUDNN_BACKEND_POINTWISE_DESCRIPTOR), op;
+	cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
+	cudnnDataType_t type = CUDNN_DATA_FLOAT;
+
+	set(g, add, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
+	set(g, add, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
+	finish(g, add);
+	op = make(g, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+	set(g, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &add);
+	set(g, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &in);
+	set(g, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &bias);
+	set(g, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &out);
+	finish(g, op);
+	g->ops[g->n_ops++] = op;
+}
+
+/* The graph's operations; needs no device. */
+static void build(struct graph *g, const struct rd_conv2d_desc *d, enum rd_precision precision, enum rd_dnn_way way,
+                  int acc, int bias)
+{
+	cudnnDataType_t type = precision == RD_PRECISION_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+	struct rd_dims i = d->in, o = rd_conv2d_out(d);
+	desc x = tensor(g, UID_X, type, i.n, i.c, i.h, i.w, false), w, y, sum, conv, op;
+	float alpha = 1.0f, beta = acc ? 1.0f : 0.0f;
+
+	w = tensor(g, UID_W, type, o.c, i.c, d->kernel, d->kernel, false);
+	y = tensor(g, UID_Y, type, o.n, o.c, o.h, o.w, false);
+	sum = bias ? tensor(g, UID_SUM, CUDNN_DATA_FLOAT, o.n, o.c, o.h, o.w, true) : y;
+	conv = convolution(g, d);
+	op = make(g, ways[way].op);
+	set(g, op, ways[way].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
+	set(g, op, ways[way].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w);
+	set(g, op, ways[way].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum);
+	set(g, op, ways[way].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
+	set(g, op, ways[way].alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
+	set(g, op, ways[way].beta, CUDNN_TYPE_FLOAT, 1, &beta);
+	finish(g, op);
+	g->ops[g->n_ops++] = op;
+	if (bias)
+		add_bias(g, sum, tensor(g, UID_BIAS, CUDNN_DATA_FLOAT, 1, o.c, 1, 1, false), y);
+}
+
+/* Whether the engine of a configuration gives the same bits every time, and in f32 rounds no operand. */
+static bool acceptable(desc config, enum rd_precision precision)
+{
+	cudnnBackendNumericalNote_t notes[16];
+	int64_t n = 0, got = 0;
+	bool ok = true;
+	desc engine;
+
+	if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS)
+		return false;
+	if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) !=
+	            CUDNN_STATUS_SUCCESS ||
+	    cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, 16, &n, notes) !=
+	            CUDNN_STATUS_SUCCESS)
+		ok = false;
+	for (int64_t i = 0; ok && i < n && i < 16; i++)
+		switch (notes[i]) {
+		case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC: ok = false; break;
+		case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+		case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
+		case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: ok = precision != RD_PRECISION_F32; break;
+		default: break;
+		}
+	cudnnBackendDestroyDescriptor(engine);
+	return ok;
+}
+
+static bool try_config(struct rd_dnn_plan *p, cudnnHandle_t h, desc config, enum rd_precision precision)
+{
+	struct graph g = {};
+	int64_t bytes = 0, got = 0;
+	desc plan;
+
+	if (!acceptable(config, precision))
+		return false;
+	plan = make(&g, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+	set(&g, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &h);
+	set(&g, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config);
+	finish(&g, plan);
+	if (g.status == CUDNN_STATUS_SUCCESS)
+		g.status = cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &got, &bytes);
+	if (g.status != CUDNN_STATUS_SUCCESS || bytes < 0 || bytes > (int64_t)1 << 30) {
+		drop(&g);
+		return false;
+	}
+	p->plan = plan;
+	p->ws_bytes = (size_t)bytes;
+	return true;
+}
+
+/* The first acceptable configuration that a heuristic gives: no timing race, so the same one every time. */
+static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBackendHeurMode_t mode,
+                   enum rd_precision precision)
+{
+	struct graph g = {};
+	desc heur = make(&g, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR), config[MAX_CONFIGS] = {};
+	int64_t n = 0;
+	bool found = false;
+
+	set(&g, heur, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+	set(&g, heur, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+	finish(&g, heur);
+	for (int i = 0; i < MAX_CONFIGS; i++)
+		config[i] = make(&g, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+	if (g.status == CUDNN_STATUS_SUCCESS)
+		g.status = cudnnBackendGetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_CONFIGS,
+		                                    &n, config);
+	for (int64_t i = 0; g.status == CUDNN_STATUS_SUCCESS && i < n && i < MAX_CONFIGS && !found; i++)
+		found = try_config(p, h, config[i], precision);
+	drop(&g);
+	return found;
+}
+
+void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_conv2d_desc *d, enum rd_precision precision,
+                      enum rd_dnn_way way, int acc, int bias)
+{
+	struct graph g = {};
+	desc graph;
+
+	memset(p, 0, sizeof *p);
+	p->bias = bias;
+	build(&g, d, precision, way, acc, bias);
+	graph = make(&g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &h);
+	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, g.n_ops, g.ops);
+	finish(&g, graph);
+	if (g.status == CUDNN_STATUS_SUCCESS && !choose(p, h, graph, CUDNN_HEUR_MODE_A, precision))
+		choose(p, h, graph, CUDNN_HEUR_MODE_FALLBACK, precision);
+	drop(&g);
+}
+
+void rd_dnn_plan_free(struct rd_dnn_plan *p)
+{
+	if (p->plan)
+		cudnnBackendDestroyDescriptor(p->plan);
+	p->plan = NULL;
+}
+
+cudnnStatus_t rd_dnn_plan_run(const struct rd_dnn_plan *p, cudnnHandle_t h, const void *x, const void *w, const void *y,
+                              const void *bias, void *ws)
+{
+	const void *pointers[4] = { x, w, y, bias };
+	int64_t ids[4] = { UID_X, UID_W, UID_Y, UID_BIAS };
+	struct graph g = {};
+	desc pack = make(&g, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+
+	set(&g, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, p->bias ? 4 : 3, pointers);
+	set(&g, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, p->bias ? 4 : 3, ids);
+	set(&g, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &ws);
+	finish(&g, pack);
+	if (g.status == CUDNN_STATUS_SUCCESS)
+		g.status = cudnnBackendExecute(h, p->plan, pack);
+	drop(&g);
+	return g.status;
+}
+
+int rd_dnn_try(const struct rd_conv2d_desc *d, enum rd_precision precision, struct rd_err *e)
+{
+	static const struct {
+		enum rd_dnn_way way;
+		int acc, bias;
+	} all[] = { { RD_DNN_FWD, 0, 0 },      { RD_DNN_FWD, 1, 0 },      { RD_DNN_FWD, 0, 1 },
+		    { RD_DNN_BWD_DATA, 0, 0 }, { RD_DNN_BWD_DATA, 1, 0 }, { RD_DNN_BWD_WEIGHTS, 0, 0 } };
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		struct graph g = {};
+
+		build(&g, d, precision, all[i].way, all[i].acc, all[i].bias);
+		drop(&g);
+		if (g.status != CUDNN_STATUS_SUCCESS)
+			return rd_fail(e, RD_EDEVICE, "cuDNN: graph %zu: %s", i, cudnnGetErrorString(g.status));
+	}
+	return RD_OK;
+}
+
+#endif

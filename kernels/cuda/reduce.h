@@ -1,0 +1,48 @@
+/* Sums over a block's threads in an order that its size alone decides. */
+#ifndef RD_KERNELS_CUDA_REDUCE_H
+#define RD_KERNELS_CUDA_REDUCE_H
+
+#include "kernels/cuda/types.h"
+
+/* For all of a warp's 32 lanes. */
+template <class A> static __device__ __forceinline__ A rd_warp_sum(A v)
+{
+	for (int lanes = 16; lanes; lanes /= 2)
+		v += __shfl_xor_sync(0xffffffffu, v, lanes);
+	return v;
+}
+
+static __device__ __forceinline__ float rd_warp_max(float v)
+{
+	for (int lanes = 16; lanes; lanes /= 2) {
+		float o = __shfl_xor_sync(0xffffffffu, v, lanes);
+
+		v = o > v ? o : v;
+	}
+	return v;
+}
+
+/* Of a block of RD_THREADS in one dimension; every thread has the sum. shared: RD_THREADS / 32 + 1 doubles. */
+static __device__ __forceinline__ double rd_block_sum(double v, double *shared)
+{
+	int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+
+	v = rd_warp_sum(v);
+	if (lane == 0)
+		shared[warp] = v;
+	__syncthreads();
+	if (threadIdx.x == 0) {
+		v = 0.0;
+		for (int i = 0; i < RD_THREADS / 32; i++)
+			v += shared[i];
+		shared[RD_THREADS / 32] = v;
+	}
+	__syncthreads();
+	v = shared[RD_THREADS / 32];
+	__syncthreads(); /* before it is written again */
+	return v;
+}
+
+enum { RD_BLOCK_SUM_BYTES = (RD_THREADS / 32 + 1) * sizeof(double) };
+
+#endif

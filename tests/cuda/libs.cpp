@@ -1,0 +1,101 @@
+/* In place of blas.cu and dnn.cu: matrix products by plain loops, no cuDNN. */
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/dnn.h"
+#include "kernels/cuda/types.h"
+
+int rd_blas_new(struct rd_blas **out, struct rd_dev *, struct rd_err *)
+{
+	*out = nullptr;
+	return RD_OK;
+}
+
+void rd_blas_free(struct rd_blas *) {}
+
+static float get(const void *p, bool bf16, int64_t i)
+{
+	return bf16 ? rd_to_float(((const rd_bf16 *)p)[i]) : ((const float *)p)[i];
+}
+
+static void product(const rd_product &p, const void *a, const void *b, const void *bias, void *c, int64_t unit)
+{
+	int64_t ao = unit * p.a_step, bo = unit * p.b_step, co = unit * p.c_step;
+
+	for (int64_t i = 0; i < p.m; i++)
+		for (int64_t j = 0; j < p.n; j++) {
+			int64_t at = co + i * p.ldc + j;
+			double sum = 0;
+
+			for (int64_t l = 0; l < p.k; l++)
+				sum += (double)get(a, p.bf16_in, ao + (p.ta ? l * p.lda + i : i * p.lda + l)) *
+				       (double)get(b, p.bf16_in, bo + (p.tb ? j * p.ldb + l : l * p.ldb + j));
+			sum *= (double)p.alpha;
+			if (p.beta != 0.0f) /* else c may hold anything */
+				sum += (double)p.beta * (double)get(c, p.bf16_out, at);
+			if (bias)
+				sum += (double)get(bias, p.bf16_out, j);
+			if (p.bf16_out)
+				rd_from_float((rd_bf16 *)c + at, (float)sum);
+			else
+				((float *)c)[at] = (float)sum;
+		}
+}
+
+int rd_blas_product(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias, void *c,
+                    struct rd_err *)
+{
+	const rd_product p = *q;
+
+	rd_shim_enqueue(dev->stream, [=] {
+		for (int64_t i = 0; i < (p.batch ? p.batch : 1); i++)
+			product(p, a, b, bias, c, i);
+	});
+	return RD_OK;
+}
+
+int rd_dnn_new(struct rd_dnn **out, struct rd_dev *, struct rd_err *)
+{
+	*out = nullptr;
+	return RD_OK;
+}
+
+void rd_dnn_free(struct rd_dnn *) {}
+
+const char *rd_dnn_text(const struct rd_dnn *)
+{
+	return "no cuDNN";
+}
+
+struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, int)
+{
+	return nullptr;
+}
+
+void rd_dnn_conv_free(struct rd_dnn_conv *) {}
+
+bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way)
+{
+	return false;
+}
+
+size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *)
+{
+	return 0;
+}
+
+int rd_dnn_conv_fwd(struct rd_dev *, struct rd_dnn_conv *, const void *, const float *, const void *, void *, int, void *,
+                    struct rd_err *e)
+{
+	return rd_fail(e, RD_EDEVICE, "no cuDNN");
+}
+
+int rd_dnn_conv_bwd_data(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, int, void *,
+                         struct rd_err *e)
+{
+	return rd_fail(e, RD_EDEVICE, "no cuDNN");
+}
+
+int rd_dnn_conv_bwd_weights(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, void *,
+                            struct rd_err *e)
+{
+	return rd_fail(e, RD_EDEVICE, "no cuDNN");
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# shellcheck disable=SC2154 # what start sets
+# Devices and precisions as the tools take them; and the tools over the CUDA plug-in, whose kernels run here on the CPU.
+bats_require_minimum_version 1.5.0
+
+load common
+
+setup_file()
+{
+	start
+	cd "$BATS_FILE_TMPDIR" || return
+	mlp m fm flow_prediction '"num_class_embeds":8,'
+	noisegen -n 40 -s 3 -l uniform:8 -m m -o noise
+	denoise -m m --steps 4 -d cpu -o pairs noise
+	pairpack pairs >pairs.tar
+	fake_cuda
+}
+
+setup()
+{
+	start
+	files=$BATS_FILE_TMPDIR
+}
+
+# The tools with a plug-in beside them that takes the CPU for a device.
+fake_cuda()
+{
+	local t
+	[ -e "$RD_BUILD/tests/cuda-host.so" ] || return 0
+	mkdir -p fake/bin fake/lib/rectdiff
+	for t in denoise odesample rectrain; do cp "$(command -v $t)" fake/bin/; done
+	cp "$RD_BUILD/tests/cuda-host.so" fake/lib/rectdiff/rectdiff-cuda.so
+}
+
+needs_fake()
+{
+	[ -e "$files/fake" ] || skip "no C++ compiler here"
+	fake=$files/fake/bin
+}
+
+@test "where no device answers, cuda is an error of one line and auto takes the CPU and says so" {
+	run -1 --separate-stderr denoise -m "$files/m" -d cuda -o out "$files/noise" || skip "a device answers here"
+	[ "${#stderr_lines[@]}" = 1 ] || fail "more than a line: $stderr"
+	[[ $stderr == "denoise: device cuda: "* ]] || fail "$stderr"
+	run -1 denoise -m "$files/m" -d cuda:7 -o out "$files/noise"
+	assert_absent out
+	run -0 denoise -v -m "$files/m" -o out "$files/noise"
+	assert_output --partial "the CPU computes"
+	assert_output --partial "cpu, "
+}
+
+@test "the CPU computes in f32 alone" {
+	local tool
+	for tool in "denoise $files/noise" "odesample -n 2" "rectrain --steps 1 $files/pairs.tar"; do
+		# shellcheck disable=SC2086
+		run -2 ${tool%% *} -m "$files/m" -d cpu --precision bf16 -o out ${tool#* }
+		assert_output --partial "precision bf16"
+		# shellcheck disable=SC2086
+		run -2 ${tool%% *} -m "$files/m" -d cpu --precision half -o out ${tool#* }
+	done
+	assert_absent out
+	denoise -m "$files/m" -d cpu --precision f32 --steps 4 -o out "$files/noise"
+	cmp out "$files/pairs" || frames out 'pass'
+}
+
+@test "a plug-in of another version is refused" {
+	needs_fake
+	mkdir -p old/bin old/lib/rectdiff
+	cp "$fake/denoise" old/bin
+	LC_ALL=C sed "s/$(denoise -V | sed 's/.* //; s/\./\\./g')/0.0.9/g" "$files/fake/lib/rectdiff/rectdiff-cuda.so" >old/lib/rectdiff/rectdiff-cuda.so
+	run -1 old/bin/denoise -m "$files/m" -d cuda -o out "$files/noise"
+	assert_output --partial "is not of rectdiff"
+}
+
+@test "pairs over the plug-in are the CPU's within 1e-4, in bf16 within a hundredth" {
+	needs_fake
+	"$fake/denoise" -m "$files/m" -d cuda --steps 4 -b 16 -o f32 "$files/noise"
+	"$fake/denoise" -m "$files/m" -d cuda --precision bf16 --steps 4 -b 16 -o bf16 "$files/noise"
+	cp "$files/pairs" cpu
+	frames f32 'm2, g = read("cpu"); close(f["sample"], g["sample"], 1e-4); assert (f["noise"] == g["noise"]).all()'
+	frames bf16 'm2, g = read("cpu"); close(f["sample"], g["sample"], 0.05)'
+}
+
+@test "auto takes a device that answers, and its name and precision are in the run's description" {
+	needs_fake
+	run -0 "$fake/odesample" -v -m "$files/m" -n 2 --precision tf32 -o out
+	assert_output --partial "cuda, "
+	assert_output --partial ", tf32, "
+	run -1 "$fake/odesample" -m "$files/m" -n 2 -d cuda:1 -o out2
+	assert_output --partial "there are 1 devices"
+}
+
+@test "training over the plug-in: cut and resumed it ends with the same bytes; another precision is refused" {
+	needs_fake
+	set -- "$fake/rectrain" -q -m "$files/m" -d cuda --steps 30 -b 8 --checkpoint-every 10 --label-drop 0.1 --null-class 7
+	"$@" -o whole "$files/pairs.tar"
+	cut "$@" -o part "$files/pairs.tar"
+	run -1 "$@" -o part --precision bf16 "$files/pairs.tar"
+	assert_output --partial "device"
+	"$@" -o part "$files/pairs.tar"
+	cmp whole/unet/diffusion_pytorch_model.safetensors part/unet/diffusion_pytorch_model.safetensors
+}
+
+# cut COMMAND...: stopped by SIGTERM once its first checkpoint is there.
+cut()
+{
+	"$@" --steps 30 &
+	local pid=$!
+	for _ in $(seq 200); do
+		[ -e part.ckpt ] && break
+		sleep 0.02
+	done
+	kill -TERM $pid 2>/dev/null || true
+	wait $pid || true
+}
+
+@test "--recompute changes no byte of the result" {
+	rectrain -q -m "$files/m" -d cpu --steps 20 -b 8 -o a "$files/pairs.tar"
+	rectrain -q -m "$files/m" -d cpu --steps 20 -b 8 --recompute -o b "$files/pairs.tar"
+	cmp a/unet/diffusion_pytorch_model.safetensors b/unet/diffusion_pytorch_model.safetensors
+}

@@ -1,0 +1,276 @@
+/* Images a second of training and sampling on a CUDA device, in each precision, and what the device itself gives in the
+ * same run: the rate of a large matrix product and of a copy. Prints a table, and rows of JSON into the file named. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "formats/out.h"
+#include "lib/sample/sampler.h"
+#include "lib/train/train.h"
+
+static struct rd_err e;
+static FILE *json;
+static int rows;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench_gpu: %s: %s\n", what, e.msg);
+	exit(1);
+}
+
+#define OK(call) \
+	do { \
+		if ((call) < 0) \
+			die(#call); \
+	} while (0)
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct target {
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	enum rd_precision precision;
+	double flops, bytes; /* a second, of the product and the copy */
+};
+
+/* --- the device --------------------------------------------------------------------------------------------------- */
+
+static void *room(const struct target *t, size_t bytes)
+{
+	void *p;
+
+	OK(t->be->alloc(t->dev, &p, bytes, &e));
+	OK(t->be->zero(t->dev, p, bytes, &e));
+	return p;
+}
+
+static double product_rate(const struct target *t)
+{
+	enum { N = 8192, CALLS = 10 };
+	struct rd_dims d = {N, N, 1, 1};
+	void *x = room(t, t->be->act_bytes(d)), *y = room(t, t->be->act_bytes(d)), *w = room(t, (size_t)N * N * 4);
+	double best = 1e9;
+
+	for (int run = 0; run < 4; run++) {
+		double from = now();
+
+		for (int i = 0; i < CALLS; i++)
+			OK(t->be->linear_fwd(t->dev, d, N, x, w, NULL, y, 0, &e));
+		OK(t->be->sync(t->dev, &e));
+		if (run && now() - from < best)
+			best = now() - from;
+	}
+	t->be->release(t->dev, x);
+	t->be->release(t->dev, y);
+	t->be->release(t->dev, w);
+	return 2.0 * N * N * N * CALLS / best;
+}
+
+static double copy_rate(const struct target *t)
+{
+	enum { CALLS = 10 };
+	const size_t bytes = (size_t)1 << 30;
+	void *x = room(t, bytes), *y = room(t, bytes);
+	double best = 1e9;
+
+	for (int run = 0; run < 4; run++) {
+		double from = now();
+
+		for (int i = 0; i < CALLS; i++)
+			OK(t->be->copy(t->dev, y, x, bytes, &e));
+		OK(t->be->sync(t->dev, &e));
+		if (run && now() - from < best)
+			best = now() - from;
+	}
+	t->be->release(t->dev, x);
+	t->be->release(t->dev, y);
+	return 2.0 * (double)bytes * CALLS / best;
+}
+
+/* --- networks ----------------------------------------------------------------------------------------------------- */
+
+static const char unet[] =
+	"{\"unet\": {\"_class_name\": \"UNet2DModel\", \"sample_size\": %d, \"in_channels\": 3, \"out_channels\": 3,"
+	" \"block_out_channels\": [%s], \"layers_per_block\": 2, \"attention_head_dim\": null,"
+	" \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\", \"DownBlock2D\"],"
+	" \"up_block_types\": [\"UpBlock2D\", \"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\"],"
+	" \"norm_num_groups\": 32, \"norm_eps\": 1e-6, \"downsample_padding\": 0, \"flip_sin_to_cos\": false,"
+	" \"freq_shift\": 1},"
+	" \"scheduler\": {\"_class_name\": \"DDIMScheduler\", \"timestep_spacing\": \"trailing\"}}";
+
+/* Operations of one forward pass over the graph's batch, and the bytes that its values take when each is written once and
+ * read once. */
+static void count(const struct rd_graph *g, size_t elem, double *flops, double *bytes)
+{
+	*flops = *bytes = 0;
+	for (int i = 0; i < g->n_nodes; i++) {
+		const struct rd_node_op *n = &g->node[i];
+		struct rd_dims d = rd_graph_dims(g, n->out);
+
+		*bytes += 2.0 * (double)rd_dims_elems(d) * (double)elem;
+		if (n->op == RD_OP_CONV)
+			*flops += 2.0 * (double)rd_dims_elems(d) * (double)(n->u.conv.in.c * n->u.conv.kernel * n->u.conv.kernel);
+		else if (n->op == RD_OP_LINEAR)
+			*flops += 2.0 * (double)rd_dims_elems(d) * (double)rd_graph_dims(g, n->in[0]).c;
+		else if (n->op == RD_OP_ATTENTION)
+			*flops += 4.0 * (double)rd_dims_elems(d) * (double)(d.h * d.w);
+	}
+}
+
+struct result {
+	const char *network, *work;
+	int64_t batch;
+	double seconds, flops, bytes; /* of one batch */
+	size_t memory;
+};
+
+static void report(const struct target *t, const struct result *r)
+{
+	double rate = (double)r->batch / r->seconds, share = r->flops / r->seconds / t->flops;
+	double memory = r->bytes / r->seconds / t->bytes;
+
+	printf("%-8s %-5s %-8s batch %4lld %10.1f images/s  %7.2f ms  %5.1f%% of the product's rate  %5.1f%% of the copy's\n",
+	       r->network, rd_precision_names[t->precision], r->work, (long long)r->batch, rate, 1e3 * r->seconds, 100 * share,
+	       100 * memory);
+	fflush(stdout);
+	fprintf(json, "%s{\"network\":\"%s\",\"precision\":\"%s\",\"work\":\"%s\",\"batch\":%lld,\"images_per_second\":%.6g,"
+	        "\"tflops\":%.6g,\"share_of_product\":%.4g,\"share_of_copy\":%.4g,\"product_tflops\":%.6g,\"copy_gbs\":%.6g,"
+	        "\"device_bytes\":%zu,\"describe\":\"%s\"}",
+	        rows++ ? "," : "[", r->network, rd_precision_names[t->precision], r->work, (long long)r->batch, rate,
+	        1e-12 * r->flops / r->seconds, share, memory, 1e-12 * t->flops, 1e-9 * t->bytes, r->memory,
+	        t->be->describe(t->dev));
+	fflush(json);
+}
+
+static void bench_training(const struct target *t, struct rd_model *m, struct result r)
+{
+	size_t dim = (size_t)rd_dims_elems(rd_graph_dims(m->params, m->params->x)) / (size_t)m->params->batch;
+	size_t n = 2 * (size_t)r.batch;
+	float *noise = malloc(n * dim * sizeof *noise), *data = malloc(n * dim * sizeof *data);
+	int32_t *label = calloc(n, sizeof *label);
+	struct rd_dataset d = {.n = (int64_t)n, .dim = dim, .sample = data, .eps = noise, .label = m->net.classes ? label : NULL,
+	                       .hash = "0123456789abcdef"};
+	struct rd_train_opts o = {.steps = 1000000, .batch = r.batch, .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.999,
+	                          .adam_eps = 1e-8, .clip = 1, .ema = 0.999, .null_class = -1};
+	struct rd_step_report s;
+	struct rd_trainer *tr;
+	double from;
+	int steps = 0;
+
+	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, n, dim);
+	rd_rng_normal_batch(1, RD_RNG_DATA, 0, data, n, dim);
+	OK(rd_trainer_new(&tr, m, &d, t->be, t->dev, &o, &e));
+	for (int i = 0; i < 4; i++)
+		OK(rd_trainer_step(tr, &s, &e));
+	for (from = now(); now() - from < 3; steps++)
+		OK(rd_trainer_step(tr, &s, &e));
+	r.seconds = (now() - from) / steps;
+	r.work = "training";
+	r.flops *= 3;
+	r.bytes *= 3;
+	r.memory = rd_trainer_bytes(tr);
+	report(t, &r);
+	rd_trainer_free(tr);
+	free(noise);
+	free(data);
+	free(label);
+}
+
+static void bench_sampling(const struct target *t, struct rd_model *m, struct result r)
+{
+	enum { STEPS = 10 };
+	size_t dim = (size_t)rd_dims_elems(rd_graph_dims(m->params, m->params->x)) / (size_t)m->params->batch;
+	float *noise = malloc((size_t)r.batch * dim * sizeof *noise), *out = malloc((size_t)r.batch * dim * sizeof *out);
+	int32_t *label = calloc((size_t)r.batch, sizeof *label);
+	struct rd_sampler_opts o = rd_sampler_defaults(&m->scheduler, false);
+	struct rd_sampler *s;
+	double from;
+	int runs = 0;
+
+	o.grid.steps = STEPS;
+	o.batch = r.batch;
+	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, (size_t)r.batch, dim);
+	OK(rd_sampler_new(&s, m, t->be, t->dev, &o, &e));
+	for (int i = 0; i < 3; i++)
+		OK(rd_sampler_run(s, r.batch, noise, m->net.classes ? label : NULL, out, NULL, &e));
+	for (from = now(); now() - from < 2; runs++)
+		OK(rd_sampler_run(s, r.batch, noise, m->net.classes ? label : NULL, out, NULL, &e));
+	r.seconds = (now() - from) / runs;
+	r.work = "10 steps";
+	r.flops *= rd_sampler_nfe(s);
+	r.bytes *= rd_sampler_nfe(s);
+	report(t, &r);
+	rd_sampler_free(s);
+	free(noise);
+	free(out);
+	free(label);
+}
+
+static void network(const struct target *t, const char *name, struct rd_model *m, int64_t batch)
+{
+	struct result r = {.network = name, .batch = batch};
+	struct rd_graph *g;
+
+	OK(rd_net_build(&m->net, batch, &g, &e));
+	count(g, t->precision == RD_PRECISION_BF16 ? 2 : 4, &r.flops, &r.bytes);
+	rd_graph_free(g);
+	bench_training(t, m, r);
+	bench_sampling(t, m, r);
+}
+
+static void made(const struct target *t, const char *name, int size, const char *channels, int64_t batch)
+{
+	char text[2048], path[] = "/tmp/rd_bench.XXXXXX";
+	struct rd_model m;
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		exit(1);
+	close(fd);
+	snprintf(text, sizeof text, unet, size, channels);
+	OK(rd_out_file(path, text, strlen(text), &e));
+	OK(rd_model_from_config(&m, path, &e));
+	unlink(path);
+	OK(rd_model_init_weights(&m, 1, &e));
+	network(t, name, &m, batch);
+	rd_model_free(&m);
+}
+
+int main(int argc, char **argv)
+{
+	static const enum rd_precision order[] = {RD_PRECISION_BF16, RD_PRECISION_TF32, RD_PRECISION_F32};
+	const char *device = argc > 2 ? argv[2] : "cuda";
+
+	json = argc > 1 ? fopen(argv[1], "w") : NULL;
+	if (!json) {
+		fprintf(stderr, "usage: bench_gpu FILE.json [DEVICE]\n");
+		return 2;
+	}
+	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+		struct target t = {.precision = order[i]};
+		struct rd_model m;
+
+		if (rd_device_open_with(device, (struct rd_dev_opts){.precision = order[i]}, &t.be, &t.dev, &e))
+			die("device");
+		t.flops = product_rate(&t);
+		t.bytes = copy_rate(&t);
+		printf("%s: product %.1f TFLOP/s, copy %.0f GB/s\n", t.be->describe(t.dev), 1e-12 * t.flops, 1e-9 * t.bytes);
+		OK(rd_model_load(&m, "models/fashion-ddpm", &e));
+		network(&t, "fashion", &m, 512);
+		rd_model_free(&m);
+		made(&t, "cifar", 32, "128, 256, 256, 256", 128);
+		made(&t, "64x64", 64, "128, 256, 384, 512", 64);
+		t.be->close(t.dev);
+	}
+	fprintf(json, "]\n");
+	fclose(json);
+	return 0;
+}

@@ -1,0 +1,104 @@
+#!/bin/bash
+# tests/gpu/check.sh BUILD: what only a device can show. Each check has a time limit of its own, a failure does not end the
+# others, and the record is written whatever happens. Exit status 1 where a check failed or no device answered.
+set -u
+# shellcheck source=tests/gpu/common.sh
+. "$(dirname "$0")/common.sh"
+dir=$(mktemp -d) || exit 2
+trap 'rm -rf "$dir"' EXIT
+export RD_BUILD="$build" RD_TEST_DEVICE=cuda
+failed=0 rows=
+
+# check NAME SECONDS COMMAND...
+check()
+{
+	local name=$1 limit=$2 from=$SECONDS rc=0
+	shift 2
+	timeout "$limit" "$@" >"$dir/log" 2>&1 </dev/null || rc=$?
+	if [ $rc -eq 0 ]; then
+		printf 'ok    %-28s %3d s  %s\n' "$name" $((SECONDS - from)) "$(tail -n 1 "$dir/log")"
+	else
+		failed=$((failed + 1))
+		printf 'FAIL  %-28s %3d s  (exit status %d)\n' "$name" $((SECONDS - from)) $rc
+		tail -n 25 "$dir/log" | cut -c 1-300 | sed 's/^/      /'
+	fi
+	rows+=${rows:+,}$(printf '{"name":%s,"ok":%s,"seconds":%d,"last":%s}' "$(quoted "$name")" \
+		"$([ $rc -eq 0 ] && echo true || echo false)" $((SECONDS - from)) "$(quoted "$(tail -n 1 "$dir/log" | cut -c 1-300)")")
+}
+
+in_precision() { RD_TEST_PRECISION=$1 "${@:2}"; }
+
+# The same samples from the same noise: the farthest number apart, and the bound that it must keep.
+apart()
+{
+	paste -d , "$1" "$2" | awk -F , -v bound="$3" '
+		{ n = NF / 2; for (i = 1; i <= n; i++) { d = $i - $(i + n); d = d < 0 ? -d : d; if (d > worst) worst = d } }
+		END { printf "%d rows, %g apart, %g allowed\n", NR, worst, bound; exit !(NR && worst <= bound) }'
+}
+
+demo_pairs()
+{
+	local d out=$dir/pairs-$1
+	noisegen -n 256 -s 5 -l uniform:10 -m models/fashion-ddpm -o "$dir/noise" || return
+	for d in cpu cuda; do
+		denoise -q -m models/fashion-ddpm --steps 25 -b 128 -d $d --precision "$([ $d = cpu ] && echo f32 || echo "$1")" \
+			-o "$out.$d" "$dir/noise" && tensorcat --to csv -n sample -o "$out.$d.csv" "$out.$d" || return
+	done
+	apart <(tail -n +2 "$out.cpu.csv") <(tail -n +2 "$out.cuda.csv") "$2"
+}
+
+# Killed in the middle and started again: the files of a run that was left alone.
+kill_and_resume()
+{
+	local p=$1 out=$dir/run-$1 rc
+	denoise -q -m models/fashion-ddpm --steps 10 -d cuda -o "$dir/$p.pairs" "$dir/noise" && pairpack "$dir/$p.pairs" >"$dir/$p.tar" ||
+		return
+	set -- rectrain -q -m models/fashion-ddpm -d cuda --precision "$p" --steps 400 -b 64 --checkpoint-every 20
+	"$@" -o "$out-whole" "$dir/$p.tar" || return
+	for _ in 1 2 3; do
+		timeout -s KILL 4 "$@" -o "$out-cut" "$dir/$p.tar" && break
+		rc=$?
+		[ $rc -eq 137 ] || return $rc
+	done
+	"$@" -o "$out-cut" "$dir/$p.tar" || return
+	cmp "$out-whole/unet/diffusion_pytorch_model.safetensors" "$out-cut/unet/diffusion_pytorch_model.safetensors" &&
+		echo "the same bytes"
+}
+
+recompute()
+{
+	local out=$dir/rec
+	set -- rectrain -q -m models/fashion-ddpm -d cuda --steps 30 -b 32
+	"$@" -o "$out-a" "$dir/f32.tar" && "$@" --recompute -o "$out-b" "$dir/f32.tar" || return
+	cmp "$out-a/unet/diffusion_pytorch_model.safetensors" "$out-b/unet/diffusion_pytorch_model.safetensors" &&
+		echo "the same bytes"
+}
+
+sanitize()
+{
+	command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer here: not run"; return 0; }
+	compute-sanitizer --tool "$1" --error-exitcode 9 --kernel-name-exclude kernel_substring=cudnn "$build/tests/$2"
+}
+export -f in_precision apart demo_pairs kill_and_resume recompute sanitize
+export dir build
+
+nvidia-smi -L || echo "nvidia-smi: no device"
+check "a device answers" 60 odesample -v -m models/fashion-ddpm -n 1 --steps 1 -l 1 -d cuda -o "$dir/one"
+for t in simple train norm attention conv; do
+	check "kernels, $t" 240 "$build/tests/test_kernels_$t"
+done
+check "networks and training" 240 "$build/tests/test_cuda"
+for p in f32 tf32 bf16; do
+	check "goldens, $p" 240 bash -c "in_precision $p $build/tests/test_golden"
+done
+check "gradients by differences" 240 "$build/tests/test_graph"
+check "demo pairs, f32" 120 bash -c 'demo_pairs f32 1e-3'
+check "demo pairs, bf16" 120 bash -c 'demo_pairs bf16 0.3'
+check "kill and resume, f32" 180 bash -c 'kill_and_resume f32'
+check "kill and resume, bf16" 180 bash -c 'kill_and_resume bf16'
+check "recompute" 120 bash -c recompute
+check "memcheck" 300 bash -c 'sanitize memcheck test_kernels_train'
+check "racecheck" 300 bash -c 'sanitize racecheck test_kernels_train'
+printf '{%s,"failed":%d,"checks":[%s]}\n' "$(machine)" $failed "$rows" | record check
+echo "$failed checks failed"
+[ $failed -eq 0 ]

@@ -1,0 +1,313 @@
+/* The CUDA backend above single operations: whole networks against the CPU, training, recordings, sampling, large copies.
+ * Runs its kernels on the CPU (tests/cuda), and on a device where there is one. */
+#include "tests/kernels.h"
+#include "tests/graphs.h"
+#include "tests/trainers.h"
+
+#include "lib/graph/exec.h"
+#include "lib/sample/sampler.h"
+
+static const struct rd_backend *cpu;
+static struct rd_dev *cpu_dev;
+
+/* How far from the CPU's in f32: relative to the largest value, after some ten layers. */
+static const double bounds[] = {1e-4, 1e-2, 1e-1};
+
+static double far_from(const float *a, const float *b, size_t n)
+{
+	double worst = 0, top = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		double v = fabs((double)a[i] - (double)b[i]);
+
+		worst = v <= worst ? worst : v;
+		top = fmax(top, fabs((double)b[i]));
+	}
+	return worst / top;
+}
+
+/* --- networks ----------------------------------------------------------------------------------------------------- */
+
+struct passed {
+	size_t n_y, n_x, n_w;
+	float *y, *dx, *dw;
+};
+
+static float *floats(size_t n, unsigned seed)
+{
+	float *p = calloc(n, sizeof *p);
+
+	for (size_t i = 0; seed && i < n; i += 1024)
+		rd_rng_normal(seed, RD_RNG_DATA, i, p + i, n - i < 1024 ? n - i : 1024);
+	return p;
+}
+
+/* Forward and backward of g with the same weights and inputs on any device. */
+static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *b, struct rd_dev *on, bool recompute)
+{
+	static const float t[] = {1, 17.5f, 400};
+	static const int32_t classes[] = {3, 0, 3};
+	struct rd_dims dx = rd_graph_dims(g, g->x), dy = rd_graph_dims(g, g->y);
+	struct passed p = {.n_y = (size_t)rd_dims_elems(dy), .n_x = (size_t)rd_dims_elems(dx), .n_w = g->n_flat};
+	float *w = floats(p.n_w, 1), *x = floats(p.n_x, 2), *up = floats(p.n_y, 3), *d_w, *d_g;
+	struct rd_exec *ex;
+
+	for (size_t i = 0; i < p.n_w; i++)
+		w[i] *= 0.2f;
+	p.y = floats(p.n_y, 0);
+	p.dx = floats(p.n_x, 0);
+	p.dw = floats(p.n_w, 0);
+	CHECK_OK(rd_exec_new(&ex, g, b, on, (struct rd_exec_opts){.training = true, .input_grad = true, .recompute = recompute, .seed = 5}, &e), &e);
+	CHECK_OK(b->alloc(on, (void **)&d_w, p.n_w * sizeof *d_w, &e), &e);
+	CHECK_OK(b->alloc(on, (void **)&d_g, p.n_w * sizeof *d_g, &e), &e);
+	CHECK_OK(b->put(on, d_w, w, p.n_w * sizeof *d_w, &e), &e);
+	CHECK_OK(b->zero(on, d_g, p.n_w * sizeof *d_g, &e), &e);
+	CHECK_OK(rd_exec_load(ex, d_w, &e), &e);
+	CHECK_OK(b->sample_import(on, dx, x, rd_exec_value(ex, g->x), &e), &e);
+	if (g->t != RD_NONE)
+		CHECK_OK(rd_exec_put_times(ex, t, &e), &e);
+	CHECK_OK(rd_exec_put_labels(ex, classes, &e), &e);
+	CHECK_OK(rd_exec_set_draw(ex, 1000, &e), &e);
+	CHECK_OK(rd_exec_forward(ex, &e), &e);
+	CHECK_OK(b->sample_export(on, dy, rd_exec_value(ex, g->y), p.y, &e), &e);
+	CHECK_OK(b->sample_import(on, dy, up, rd_exec_grad(ex, g->y), &e), &e);
+	CHECK_OK(rd_exec_backward(ex, d_g, &e), &e);
+	CHECK_OK(b->get(on, p.dw, d_g, p.n_w * sizeof *d_g, &e), &e);
+	CHECK_OK(b->sample_export(on, dx, rd_exec_grad(ex, g->x), p.dx, &e), &e);
+	b->release(on, d_w);
+	b->release(on, d_g);
+	rd_exec_free(ex);
+	free(w);
+	free(x);
+	free(up);
+	return p;
+}
+
+static void passed_free(struct passed *p)
+{
+	free(p->y);
+	free(p->dx);
+	free(p->dw);
+}
+
+static void network(struct kt *k, const char *name, struct rd_graph *g, enum rd_precision precision)
+{
+	struct passed want = pass_of(g, cpu, cpu_dev, false), got = pass_of(g, k->be, k->dev, false),
+	              again = pass_of(g, k->be, k->dev, true);
+	double y = far_from(got.y, want.y, want.n_y), dx = far_from(got.dx, want.dx, want.n_x),
+	       dw = far_from(got.dw, want.dw, want.n_w);
+
+	printf("  %s, %s: from the CPU y %.1g, dx %.1g, dw %.1g\n", k->be->describe(k->dev), name, y, dx, dw);
+	CHECK(y < bounds[precision] && dx < bounds[precision] && dw < bounds[precision]);
+	CHECK(!memcmp(got.dw, again.dw, got.n_w * sizeof *got.dw) && !memcmp(got.dx, again.dx, got.n_x * sizeof *got.dx));
+	passed_free(&want);
+	passed_free(&got);
+	passed_free(&again);
+	rd_graph_free(g);
+}
+
+/* --- training ----------------------------------------------------------------------------------------------------- */
+
+/* Losses of `steps` steps, and the state after them. */
+static struct rd_train_state trained(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int steps,
+                                     const struct rd_train_state *from, double *loss)
+{
+	struct rd_dataset d = data_of(true, true);
+	struct rd_train_opts o = opts_of(8, 4);
+	struct rd_trainer *t;
+	struct rd_train_state s;
+
+	CHECK_OK(rd_trainer_new(&t, m, &d, b, on, &o, &e), &e);
+	if (from)
+		CHECK_OK(rd_trainer_set(t, from, &e), &e);
+	CHECK_OK(rd_trainer_rehearse(t, &e), &e);
+	for (int i = 0; i < steps; i++)
+		loss[i] = step(t).loss;
+	s = state_of(t, m);
+	rd_trainer_free(t);
+	return s;
+}
+
+/* Recorded steps have the bits of steps that are not, a run that was cut those of one that was not, and both are near the
+ * CPU's. */
+static void training(struct kt *k, enum rd_precision precision)
+{
+	struct rd_model m = model_of("fm", "flow_prediction");
+	struct rd_backend plain = *k->be;
+	double want[6], got[6], other[6];
+	struct rd_train_state a, b, c, half, whole;
+
+	plain.record_begin = NULL;
+	a = trained(&m, cpu, cpu_dev, 6, NULL, want);
+	b = trained(&m, k->be, k->dev, 6, NULL, got);
+	c = trained(&m, &plain, k->dev, 6, NULL, other);
+	CHECK(same_state(&b, &c) && !memcmp(got, other, sizeof got));
+	for (int i = 0; i < 6; i++)
+		CHECK_NEAR(got[i], want[i], bounds[precision] * want[i]);
+	CHECK(far_from(b.w, a.w, a.n) < 10 * bounds[precision]);
+	half = trained(&m, k->be, k->dev, 3, NULL, other);
+	whole = trained(&m, k->be, k->dev, 3, &half, other);
+	CHECK(same_state(&whole, &b));
+	rd_train_state_free(&a);
+	rd_train_state_free(&b);
+	rd_train_state_free(&c);
+	rd_train_state_free(&half);
+	rd_train_state_free(&whole);
+	rd_model_free(&m);
+}
+
+/* A loss that is not finite stops a recorded step too, with everything as it was. */
+static void not_finite(struct kt *k)
+{
+	struct rd_model m = model_of("vp", "sample");
+	struct rd_dataset d = data_of(true, true);
+	struct rd_train_opts o = opts_of(10, 2);
+	struct rd_train_state before, after;
+	struct rd_step_report r;
+	struct rd_trainer *t;
+
+	CHECK_OK(rd_trainer_new(&t, &m, &d, k->be, k->dev, &o, &e), &e);
+	for (int i = 0; i < 3; i++)
+		step(t);
+	before = state_of(t, &m);
+	for (int i = 0; i < N * DIM; i++)
+		sample[i] = 1e30f;
+	step(t); /* whose batch is there already */
+	rd_train_state_free(&before);
+	before = state_of(t, &m);
+	CHECK(rd_trainer_step(t, &r, &e) == RD_EFAIL && strstr(e.msg, "step 5"));
+	after = state_of(t, &m);
+	CHECK(same_state(&before, &after));
+	rd_train_state_free(&before);
+	rd_train_state_free(&after);
+	rd_trainer_free(t);
+	rd_model_free(&m);
+}
+
+/* --- sampling ----------------------------------------------------------------------------------------------------- */
+
+enum { IMAGES = 4 };
+
+/* Four batches, of other noise and labels each, the last one short. */
+static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int solver,
+                    double guidance, float *out)
+{
+	struct rd_sampler_opts o = rd_sampler_defaults(&m->scheduler, false);
+	struct rd_sampler *s;
+
+	o.solver = rd_solver_named(solver);
+	o.grid.steps = 5;
+	o.batch = IMAGES;
+	o.denoise.guidance = guidance;
+	o.denoise.null_class = 3;
+	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
+	for (int i = 0; i < 4; i++, out += IMAGES * DIM) {
+		float noise[IMAGES * DIM];
+		int32_t classes[IMAGES] = {i % 3, 1, (i + 1) % 3, 2};
+
+		rd_rng_normal(9, RD_RNG_NOISE, (uint64_t)i, noise, IMAGES * DIM);
+		CHECK_OK(rd_sampler_run(s, i < 3 ? IMAGES : 1, noise, classes, out, NULL, &e), &e);
+	}
+	rd_sampler_free(s);
+}
+
+static void sampling(struct kt *k, enum rd_precision precision)
+{
+	struct rd_model m = model_of("ddpm", "v_prediction");
+	struct rd_backend plain = *k->be;
+	static float want[4 * IMAGES * DIM], got[4 * IMAGES * DIM], other[4 * IMAGES * DIM];
+
+	plain.record_begin = NULL;
+	for (int solver = 0; rd_solver_names[solver]; solver++)
+		for (int guided = 0; guided < 2; guided++) {
+			sampled(&m, cpu, cpu_dev, solver, 1 + guided, want);
+			sampled(&m, k->be, k->dev, solver, 1 + guided, got);
+			sampled(&m, &plain, k->dev, solver, 1 + guided, other);
+			CHECK(!memcmp(got, other, sizeof got));
+			CHECK(far_from(got, want, LEN(got)) < 2 * bounds[precision]);
+		}
+	rd_model_free(&m);
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------- */
+
+/* Beyond a staging slot; many puts in a row, whose host memory is reused at once. */
+static void copies(struct kt *k)
+{
+	struct rd_dims d = {9, 3, 256, 257};
+	size_t n = (size_t)rd_dims_elems(d);
+	float *x = kt_random(k, (int64_t)n, 4), *y = kt_host(k, n, sizeof *y), *dev_x = kt_flat(k, (int64_t)n, x);
+	float *row = kt_alloc(k, 1000 * sizeof *row), got[1000];
+
+	CHECK_OK(k->be->get(k->dev, y, dev_x, n * sizeof *y, &e), &e);
+	CHECK(!memcmp(x, y, n * sizeof *x));
+	y = kt_get_sample(k, d, kt_sample(k, d, x));
+	CHECK(!memcmp(x, y, n * sizeof *x));
+	for (int i = 0; i < 1000; i++) {
+		float v = (float)i;
+
+		CHECK_OK(k->be->put(k->dev, row + i, &v, sizeof v, &e), &e);
+	}
+	CHECK_OK(k->be->copy(k->dev, dev_x, row, sizeof got, &e), &e);
+	CHECK_OK(k->be->get(k->dev, got, dev_x, sizeof got, &e), &e);
+	for (int i = 0; i < 1000; i++)
+		CHECK(got[i] == (float)i);
+	kt_free(k);
+}
+
+/* A recording holds what put was given; what waits for the device is refused in it; one that failed leaves nothing. */
+static void recordings(struct kt *k)
+{
+	struct rd_dims d = {1, 3, 1, 1};
+	float *a = kt_flat(k, 3, (float[]){0, 0, 0}), *one = kt_flat(k, 1, (float[]){2}), v[3] = {1, 2, 3};
+	struct rd_replay *r;
+
+	CHECK_OK(k->be->record_begin(k->dev, &e), &e);
+	CHECK_OK(k->be->put(k->dev, a, v, sizeof v, &e), &e);
+	CHECK(k->be->get(k->dev, v, a, sizeof v, &k->e) < 0 && k->be->sample_import(k->dev, d, v, a, &k->e) < 0);
+	CHECK_OK(k->be->combine(k->dev, d, one, a, NULL, NULL, a, &e), &e);
+	CHECK_OK(k->be->record_end(k->dev, &r, &e), &e);
+	v[0] = 100;
+	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
+	CHECK(v[0] == 0 && v[2] == 0);
+	for (int i = 0; i < 2; i++) {
+		CHECK_OK(k->be->replay(k->dev, r, &e), &e);
+		CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
+		CHECK(v[0] == 2 && v[1] == 4 && v[2] == 6);
+	}
+	k->be->replay_free(k->dev, r);
+	CHECK_OK(k->be->record_begin(k->dev, &e), &e);
+	k->be->replay_free(k->dev, NULL);
+	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
+	kt_free(k);
+}
+
+static void all(struct kt *k)
+{
+	enum rd_precision p = k->bf16 ? RD_PRECISION_BF16 : k->factor > kt_factors[0] ? RD_PRECISION_TF32 : RD_PRECISION_F32;
+
+	copies(k);
+	recordings(k);
+	network(k, "every operation", graphs_every_op(3, 0.3f), p);
+	network(k, "mlp", graphs_build(graphs_mlp, 3), p);
+	network(k, "unet", graphs_build(graphs_unet, 3), p);
+	training(k, p);
+	not_finite(k);
+	sampling(k, p);
+}
+
+int main(void)
+{
+	const struct rd_plugin *host = kt_cuda_on_host();
+
+	trainers_begin();
+	cpu = be;
+	cpu_dev = dev;
+	for (int p = RD_PRECISION_F32; p <= RD_PRECISION_BF16; p++) {
+		if (host && p != RD_PRECISION_TF32)
+			kt_cuda(all, host->backend((enum rd_precision)p), (enum rd_precision)p);
+		kt_cuda(all, NULL, (enum rd_precision)p);
+	}
+	trainers_end();
+	return check_report("cuda");
+}
