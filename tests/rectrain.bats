@@ -379,3 +379,27 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	done
 	[ -z "$(ls -A)" ]
 }
+
+# Rectified flow as the paper compares with: the teacher converted to flow matching and velocity, then trained on its pairs.
+@test "a model converted to another form is the same one, and learns under it" {
+	mlp base vp v_prediction
+	noisegen -n 400 -s 2 -m base | denoise -m base --steps 40 | pairpack >pairs.tar
+	rectrain -q -m base --convert-to fm,flow --loss-space output --steps 1 -b 4 --lr 1e-9 --warmup 0 --ema 0 -o same pairs.tar
+	noisegen -n 20 -s 3 -m base -o noise
+	odesample -m base --as fm --steps 12 -o as noise
+	odesample -m same --steps 12 -o converted noise
+	frames converted 'close(f["sample"], read("as")[1]["sample"], 1e-4)'
+	run tensorcat same
+	assert_output --partial "flow"
+	assert_output --partial "one of vp, v-prediction"
+	rectrain -q -m base --convert-to fm,flow --loss-space output --steps 800 -b 64 --lr 2e-3 --ema 0.98 -o flow pairs.tar
+	odesample -m base --steps 40 -o many noise
+	odesample -m base --steps 1 -o before noise
+	odesample -m flow --steps 1 -o after noise
+	frames after 'd = lambda x: ((x - read("many")[1]["sample"]) ** 2).mean()
+assert d(f["sample"]) < 0.4 * d(read("before")[1]["sample"]), (d(f["sample"]), d(read("before")[1]["sample"]))'
+	run -3 rectrain -q -m flow --convert-to vp --steps 1 -o x pairs.tar
+	assert_output --partial "converted from vp already"
+	run -2 rectrain -q --init base.json --convert-to fm --steps 1 -o x pairs.tar
+	run -2 rectrain -q -m base --convert-to fm,speed --steps 1 -o x pairs.tar
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/out.h"
+#include "lib/model/query.h"
 #include "lib/train/run.h"
 #include "tools/common/common.h"
 
@@ -26,7 +27,10 @@ static const char usage[] =
 	"      --warmup N              steps of linear warm-up, default 100\n"
 	"      --ema D                 decay of the averaged weights, default 0.999\n"
 	"      --loss L                l2 (default) or huber (pseudo-Huber)\n"
-	"      --loss-space S          eps or x0: whose error the loss is; default: x0 for pairs, eps for an independent coupling\n"
+	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm) with the prediction type P (epsilon,\n"
+	"                              sample, v, flow, edm, edm_v): the network keeps its own convention, recorded in OUT\n"
+	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n"
+	"                              pairs, eps for an independent coupling\n"
 	"      --huber-c C             default 1e-3\n"
 	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n"
 	"                              uniform: the same objective, estimated plainly\n"
@@ -49,7 +53,7 @@ static const char usage[] =
 	"  -j, --threads N             default all processors; the result's last bits depend on it\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
+enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
        OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
        OPT_MACHINE, OPT_FORM, OPT_TIMES, OPT_RECOMPUTE };
 
@@ -58,6 +62,8 @@ enum { OPT_INIT = RD_OPT_TOOL, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WA
 struct opts {
 	struct rd_common c;
 	const char *model, *init;
+	const char *form; /* --convert-to */
+	int pred;
 	bool paired, dry, any_form;
 	struct rd_train_opts t;
 	struct rd_run_opts r;
@@ -148,6 +154,20 @@ static void parse_betas(struct opts *o, const char *text)
 }
 
 /* Options of the training itself. */
+/* "FORM" or "FORM,PREDICTION" */
+static void convert_to(struct opts *o, const char *text)
+{
+	size_t n = strcspn(text, ",");
+	char form[16];
+
+	if (n >= sizeof form)
+		rd_usage_error("--convert-to: no form is called %s", text);
+	memcpy(form, text, n);
+	form[n] = '\0';
+	o->form = rd_form_names[rd_opt_choice("--convert-to", form, rd_form_names)];
+	o->pred = text[n] ? rd_opt_choice("--convert-to", text + n + 1, rd_pred_names) : -1;
+}
+
 static bool train_opt(struct opts *o, int opt)
 {
 	switch (opt) {
@@ -180,6 +200,7 @@ static bool run_opt(struct opts *o, int opt)
 	switch (opt) {
 	case 'm': o->model = optarg; break;
 	case OPT_INIT: o->init = optarg; break;
+	case OPT_CONVERT: convert_to(o, optarg); break;
 	case OPT_EVERY: o->r.checkpoint_every = rd_opt_int("--checkpoint-every", optarg, 1, INT32_MAX); break;
 	case OPT_LOG: o->r.log = optarg; break;
 	case OPT_LOG_EVERY: o->r.log_every = rd_opt_int("--log-every", optarg, 1, INT32_MAX); break;
@@ -197,6 +218,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		RD_COMMON_LONG, RD_COMPUTE_LONG, {"model", required_argument, 0, 'm'}, {"init", required_argument, 0, OPT_INIT},
+		{"convert-to", required_argument, 0, OPT_CONVERT},
 		{"coupling", required_argument, 0, OPT_COUPLING}, {"steps", required_argument, 0, OPT_STEPS},
 		{"lr", required_argument, 0, OPT_LR}, {"rate", required_argument, 0, OPT_RATE},
 		{"warmup", required_argument, 0, OPT_WARMUP}, {"ema", required_argument, 0, OPT_EMA},
@@ -225,6 +247,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
 		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+	if (o->init && o->form)
+		rd_usage_error("--convert-to: a model is converted (-m), not a new one (--init)");
 	if (!o->c.out || !strcmp(o->c.out, "-"))
 		rd_usage_error("-o OUT, a folder, is needed");
 	if (optind == argc)
@@ -302,6 +326,8 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, co
 	if (o->model && rd_model_is_analytic(o->model))
 		return rd_fail(e, RD_EUSAGE, "%s: an exact denoiser has nothing to train", o->model);
 	rc = o->model ? rd_model_load(m, o->model, e) : rd_model_from_config(m, o->init, e);
+	if (!rc && o->form)
+		rc = rd_model_convert(m, o->form, o->pred, e);
 
 	if (!rc && o->init)
 		rc = rd_model_init_weights(m, o->t.seed, e);

@@ -182,6 +182,9 @@ void rd_describe_scheduler(struct rd_page *p, const struct rd_scheduler *s, cons
 	schedule_end(p, "least noise", &s->schedule, s->schedule.t_lo);
 	schedule_end(p, "most noise", &s->schedule, s->schedule.t_hi);
 	SAY(p, "prediction", "%s", rd_pred_names[s->pred.type]);
+	if (s->network)
+		SAY(p, "converted", "the network is one of %s, %s-prediction, and is asked at its times with the same sigma/alpha",
+		    s->network->schedule.form->name, rd_pred_names[s->network->pred.type]);
 	SAY(p, "sampling", "%s, %s (%s)", rd_solver_name(&s->solver), rd_spacing_names[s->grid.spacing], s->class_name);
 	if (s->clip)
 		SAY(p, "clipping", "samples within -%.6g to %.6g at every step (odesample)", s->clip_range, s->clip_range);

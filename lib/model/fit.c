@@ -50,7 +50,7 @@ int rd_fit_index(struct rd_config index, struct rd_err *e)
 
 /* --- types -------------------------------------------------------------------------------------------------------- */
 
-enum { STR = 1, BOOL = 2, INT = 4, NUM = 8, LIST = 16, NUL = 32 /* null too */ };
+enum { STR = 1, BOOL = 2, INT = 4, NUM = 8, LIST = 16, NUL = 32 /* null too */, OBJECT = 64 };
 
 struct key {
 	const char *name;
@@ -93,7 +93,8 @@ static const struct key scheduler_keys[] = {
 	{"shift_terminal", NUM | NUL, 0, 1}, {"invert_sigmas", BOOL, 0, 0}, {"stochastic_sampling", BOOL, 0, 0},
 	{"form", STR, 0, 0}, {"beta_min", NUM, 0, 1e6}, {"beta_max", NUM, 0, 1e6}, {"t_min", NUM, 0, 1e6},
 	{"t_max", NUM, 0, 1e6}, {"time_shift_type", STR, 0, 0}, {"base_image_seq_len", INT, 0, 0},
-	{"max_image_seq_len", INT, 0, 0}, {"skip_prk_steps", BOOL, 0, 0}, {"solver_p", STR | NUL, 0, 0}, {NULL, 0, 0, 0}};
+	{"max_image_seq_len", INT, 0, 0}, {"skip_prk_steps", BOOL, 0, 0}, {"solver_p", STR | NUL, 0, 0}, {"network", OBJECT | NUL, 0, 0},
+	{NULL, 0, 0, 0}};
 
 static int kind_of(const json_t *v)
 {
@@ -105,6 +106,7 @@ static int kind_of(const json_t *v)
 	case JSON_REAL: return json_real_value(v) == floor(json_real_value(v)) ? INT | NUM : NUM;
 	case JSON_ARRAY: return LIST;
 	case JSON_NULL: return NUL;
+	case JSON_OBJECT: return OBJECT;
 	default: return 0;
 	}
 }
@@ -117,6 +119,7 @@ static const char *expected(int kinds)
 	case INT: return "a whole number";
 	case NUM: return "a number";
 	case LIST: return "a list";
+	case OBJECT: return "an object";
 	default: return "a whole number or a list";
 	}
 }

@@ -312,8 +312,6 @@ void rd_model_free(struct rd_model *m)
 	free(m->config_file);
 	free(m->folder);
 	rd_scheduler_free(&m->scheduler);
-	rd_scheduler_free(m->network);
-	free(m->network);
 	rd_posterior_free(m->analytic);
 	rd_graph_free(m->params);
 	free(m->w);

@@ -13,7 +13,6 @@ struct rd_model {
 	char *config_file;        /* where config came from, for messages */
 	struct rd_net net;
 	struct rd_scheduler scheduler;
-	struct rd_scheduler *network; /* what the network was made for, where scheduler is another form (rd_model_convert); else NULL */
 	struct rd_posterior *analytic; /* an exact denoiser in place of a network (then net has a sample shape only, and there
 	                                  are no params and no w); else NULL */
 	struct rd_graph *params;  /* of batch 1: the table of parameters */

@@ -13,9 +13,9 @@ static struct rd_node own_node(const struct rd_model *m, const struct rd_node *n
 	struct rd_node at;
 
 	*scale = 1;
-	if (!m->network)
+	if (!m->scheduler.network)
 		return *n;
-	at = rd_node_of_n(&m->network->schedule, n->alpha > 0 ? n->sigma / n->alpha : INFINITY);
+	at = rd_node_of_n(&m->scheduler.network->schedule, n->alpha > 0 ? n->sigma / n->alpha : INFINITY);
 	*scale = n->alpha > 0 && at.alpha > 0 ? at.alpha / n->alpha : at.sigma / n->sigma;
 	return at;
 }
@@ -25,13 +25,13 @@ double rd_model_start_scale(const struct rd_model *m, const struct rd_grid_opts 
 	double scale;
 	struct rd_node at = own_node(m, n, &scale);
 
-	return m->network ? rd_start_scale(&m->network->schedule, &m->network->grid, &at) / scale
+	return m->scheduler.network ? rd_start_scale(&m->scheduler.network->schedule, &m->scheduler.network->grid, &at) / scale
 	                  : rd_start_scale(&m->scheduler.schedule, o, n);
 }
 
 int rd_model_query(const struct rd_model *m, const struct rd_node *n, struct rd_query *q, struct rd_err *e)
 {
-	const struct rd_scheduler *own = m->network ? m->network : &m->scheduler;
+	const struct rd_scheduler *own = m->scheduler.network ? m->scheduler.network : &m->scheduler;
 	double scale;
 	struct rd_node at = own_node(m, n, &scale);
 	int rc;
@@ -39,49 +39,75 @@ int rd_model_query(const struct rd_model *m, const struct rd_node *n, struct rd_
 	rc = rd_pred_coef(own->pred, at.alpha, at.sigma, &q->c, e);
 	q->input = scale * rd_schedule_input_scale(&own->schedule, at.alpha, at.sigma);
 	q->net_t = at.net_t * m->net.time_scale;
+	rd_pred_target(own->pred, at.alpha, at.sigma, &q->on_x0, &q->on_eps);
 	q->c.x0_x *= scale;
 	q->c.eps_x *= scale;
 	return rc;
 }
 
+/* The ends, where the form has the network's own least and most noise; its usual range must not cut them off. */
+static void set_range(struct rd_schedule *s, const struct rd_schedule *own)
+{
+	struct rd_node most = rd_node_at(own, own->t_hi), least = rd_node_at(own, own->t_lo);
+	bool ve = !strcmp(s->form->name, "ve"), fm = !strcmp(s->form->name, "fm");
+
+	if (!strcmp(s->form->name, "ddpm"))
+		return;
+	s->t_lo = 1e-9;
+	s->t_hi = ve ? 1e9 : fm ? 1 : 10;
+	s->t_lo = s->form->t_of_n(s, least.sigma / least.alpha);
+	s->t_hi = s->form->t_of_n(s, most.alpha > 0 ? most.sigma / most.alpha : INFINITY);
+	if (!(most.alpha > 0) && !fm) /* no form but fm has an end without signal: the usual one is taken */
+		s->t_hi = ve ? 80 : 1;
+}
+
+/* The config of a RectdiffScheduler that says all this; and no index of a pipeline that names another. */
+static int record(struct rd_model *m, struct rd_err *e)
+{
+	static const char *const predictions[] = {"epsilon", "sample", "v_prediction", "flow_prediction", "edm", "edm_v"};
+	const struct rd_schedule *s = &m->scheduler.schedule;
+	bool ve = !strcmp(s->form->name, "ve");
+	json_t *c = json_pack("{s:s, s:s, s:s, s:f, s:O}", "_class_name", m->scheduler.class_name, "form", s->form->name,
+	                      "prediction_type", predictions[m->scheduler.pred.type], "sigma_data", m->scheduler.pred.sigma_data,
+	                      "network", m->scheduler_config);
+
+	if (c && strcmp(s->form->name, "ddpm")) {
+		json_object_set_new(c, ve ? "sigma_min" : "t_min", json_real(s->t_lo));
+		json_object_set_new(c, ve ? "sigma_max" : "t_max", json_real(s->t_hi));
+	}
+	free(m->scheduler_text);
+	free(m->index_text);
+	m->index_text = NULL;
+	m->scheduler_text = c ? json_dumps(c, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+	json_decref(m->scheduler_config);
+	m->scheduler_config = c;
+	return m->scheduler_text ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+}
+
 int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_err *e)
 {
-	struct rd_scheduler *own;
-	struct rd_schedule *s = &m->scheduler.schedule;
-	struct rd_node most, least;
+	struct rd_scheduler *own, *now = &m->scheduler;
 	void *p;
 	int rc;
 
-	if (m->network)
-		return rd_fail(e, RD_EINPUT, "%s: it is converted from %s already", m->dir, m->network->schedule.form->name);
+	if (now->network)
+		return rd_fail(e, RD_EINPUT, "%s: it is converted from %s already", m->dir, now->network->schedule.form->name);
 	rc = rd_alloc0(&p, 1, sizeof *own, "scheduler", e);
 	if (rc)
 		return rc;
 	own = p;
-	*own = m->scheduler;
-	memset(&m->scheduler, 0, sizeof m->scheduler);
-	m->network = own;
-	rc = rd_schedule_init(s, form, e);
+	*own = *now;
+	memset(now, 0, sizeof *now);
+	now->network = own;
+	rc = rd_schedule_init(&now->schedule, form, e);
 	if (rc)
 		return rc;
-	most = rd_node_at(&own->schedule, own->schedule.t_hi);
-	least = rd_node_at(&own->schedule, own->schedule.t_lo);
-	snprintf(m->scheduler.class_name, sizeof m->scheduler.class_name, "RectdiffScheduler");
-	m->scheduler.pred = pred < 0 ? own->pred : (struct rd_prediction){(enum rd_pred)pred, own->pred.sigma_data};
-	m->scheduler.solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
-	m->scheduler.grid.spacing = strcmp(form, "ve") ? RD_SPACING_TRAILING : RD_SPACING_KARRAS;
-	m->scheduler.clip_range = own->clip_range;
-	m->scheduler.clip = own->clip;
-	/* The ends, where the new form has the network's own least and most noise; its usual range must not cut them off. */
-	if (!strcmp(form, "ddpm"))
-		return RD_OK;
-	s->t_lo = 1e-9;
-	s->t_hi = strcmp(form, "ve") ? strcmp(form, "fm") ? 10 : 1 : 1e9;
-	s->t_lo = s->form->t_of_n(s, least.sigma / least.alpha);
-	s->t_hi = s->form->t_of_n(s, most.alpha > 0 ? most.sigma / most.alpha : INFINITY);
-	if (most.alpha > 0 || !strcmp(form, "fm"))
-		return RD_OK;
-	/* no form but fm has an end without signal: the usual one is taken */
-	s->t_hi = strcmp(form, "ve") ? 1 : 80;
-	return RD_OK;
+	set_range(&now->schedule, &own->schedule);
+	snprintf(now->class_name, sizeof now->class_name, "RectdiffScheduler");
+	now->pred = pred < 0 ? own->pred : (struct rd_prediction){(enum rd_pred)pred, own->pred.sigma_data};
+	now->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
+	now->grid.spacing = strcmp(form, "ve") ? RD_SPACING_TRAILING : RD_SPACING_KARRAS;
+	now->clip_range = own->clip_range;
+	now->clip = own->clip;
+	return m->scheduler_config ? record(m, e) : RD_OK; /* an analytic model has no config */
 }

@@ -12,6 +12,7 @@ struct rd_query {
 	double input;           /* the network's input is this times x */
 	double net_t;           /* its time */
 	struct rd_pred_coef c;  /* x0 and eps from x (not from the input) and the network's output */
+	double on_x0, on_eps;   /* the output that is exact for (x0, eps) is the sum of these times them */
 };
 
 /* RD_EDOMAIN where the network's prediction type says nothing at this node. */
@@ -22,7 +23,7 @@ double rd_model_start_scale(const struct rd_model *m, const struct rd_grid_opts 
 
 /* From here on m is sampled and trained under the form with its usual numbers (FORM is one of rd_form_names) as a model of
  * that prediction type (-1: as it is), over the range of sigma/alpha that its network knows; the network keeps its own
- * convention. RD_EUSAGE for an unknown form; RD_EINPUT for a model that has been converted before. */
+ * convention, which the scheduler's config, a RectdiffScheduler's from here on, records as "network". RD_EUSAGE for an unknown form; RD_EINPUT for a model that has been converted before. */
 int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_err *e) RD_MUST;
 
 #endif

@@ -1,6 +1,7 @@
 #include "lib/model/scheduler.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -85,6 +86,11 @@ int rd_scheduler_load(struct rd_scheduler *s, const char *path, struct rd_err *e
 
 void rd_scheduler_free(struct rd_scheduler *s)
 {
-	if (s)
-		rd_schedule_free(&s->schedule);
+	if (!s)
+		return;
+	rd_schedule_free(&s->schedule);
+	if (s->network)
+		rd_scheduler_free(s->network);
+	free(s->network);
+	s->network = NULL;
 }

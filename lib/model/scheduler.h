@@ -10,6 +10,8 @@
 
 struct rd_scheduler {
 	char class_name[64];
+	struct rd_scheduler *network; /* what the network was made for, where that is another form than this one (rd_model_convert); owned;
+	                                 else NULL */
 	struct rd_schedule schedule;
 	struct rd_prediction pred;
 	struct rd_solver solver;    /* the config's own; dpm++2m where the class has no deterministic one (DDPM, PNDM) */

@@ -1,7 +1,10 @@
 /* The classes that are not of the DPM-Solver kin. Where a class has conventions of its own, lib/ode/grid.h says what they are. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/json.h"
+#include "lib/base/size.h"
 #include "lib/model/scheduler_impl.h"
 
 #define RATIO_MAX 1e30 /* of a schedule's ends: powers of it stay finite in single precision */
@@ -228,6 +231,31 @@ int rd_sched_edm_dpm(const struct rd_sched_ctx *x)
 	return rc ? rc : rd_sched_edm_solver(x);
 }
 
+/* "network": the scheduler that the network was made for, where this one is another form of the same model. */
+static int network(const struct rd_sched_ctx *x)
+{
+	const json_t *c = json_object_get(x->c, "network");
+	char file[4160];
+	void *p;
+	int rc;
+
+	if (!c || json_is_null(c))
+		return RD_OK;
+	snprintf(file, sizeof file, "%.4096s: network", x->file);
+	if (!json_is_object(c) || json_object_get(c, "network"))
+		return rd_fail(x->e, RD_EINPUT, "%s: a scheduler's config expected, without another inside", file);
+	rc = rd_alloc0(&p, 1, sizeof *x->s->network, "scheduler", x->e);
+	if (rc)
+		return rc;
+	x->s->network = p;
+	rc = rd_scheduler_parse(x->s->network, c, file, x->e);
+	if (rc) {
+		free(x->s->network);
+		x->s->network = NULL;
+	}
+	return rc;
+}
+
 /* Our own class: {"form": F, "prediction_type": P} and the form's numbers. */
 int rd_sched_own(const struct rd_sched_ctx *x)
 {
@@ -258,7 +286,9 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 	if (!rc && (!(c->t_lo >= 0) || !(c->t_hi > c->t_lo) || !(c->beta1 >= c->beta0) || !(c->beta0 >= 0) ||
 	            (!ddpm && !(c->t_lo > 0 && c->t_hi / c->t_lo < RATIO_MAX))))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: the ends of the schedule are not in order", x->file);
-	if (!rc && !ddpm && !ve && c->t_hi > 1)
+	if (!rc)
+		rc = network(x);
+	if (!rc && !ddpm && !ve && c->t_hi > (x->s->network && strcmp(form, "fm") ? 10 : 1)) /* beyond 1 to reach a network's noise */
 		rc = rd_fail(x->e, RD_EINPUT, "%s: t_max: at most 1 expected", x->file);
 	if (!rc)
 		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", predictions, &p);

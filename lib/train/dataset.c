@@ -16,6 +16,14 @@ struct loader {
 	int64_t cap;
 };
 
+/* Pairs are of the model's form, or of its network's: x_T at (alpha, sigma) is one state under both. */
+static bool knows_form(const struct rd_model *m, const char *form)
+{
+	const struct rd_scheduler *own = m->scheduler.network;
+
+	return !strcmp(form, m->scheduler.schedule.form->name) || (own && !strcmp(form, own->schedule.form->name));
+}
+
 static int check_stream(struct loader *l, const struct rd_source *src, bool any_form, struct rd_err *e)
 {
 	const struct rd_stream *s = rd_source_stream(src);
@@ -29,7 +37,7 @@ static int check_stream(struct loader *l, const struct rd_source *src, bool any_
 	if (l->paired && l->noise < 0)
 		return rd_fail(e, RD_EINPUT, "%s: no field `noise` in it (role %s): pairs are needed", rd_source_name(src),
 		               s->role);
-	if (l->paired && form && strcmp(form, own) && !any_form)
+	if (l->paired && form && !knows_form(l->m, form) && !any_form)
 		return rd_fail(e, RD_EINPUT, "%s: pairs of form %s, the model's form is %s (--any-form takes them as they are)",
 		               rd_source_name(src), form, own);
 	if (l->m->net.classes && l->label < 0 && l->m->null_class < 0)
@@ -134,7 +142,7 @@ static void noise_to_eps(struct rd_dataset *d, const struct rd_model *m)
 	double alpha = rd_alpha(s, s->t_hi), sigma = rd_sigma(s, s->t_hi), scale;
 	size_t n = (size_t)d->n * d->dim;
 
-	if (form && strcmp(form, s->form->name))
+	if (form && !knows_form(m, form))
 		return;
 	if (json_is_number(json_object_get(start, "alpha")) && json_number_value(json_object_get(start, "sigma")) > 0) {
 		alpha = json_number_value(json_object_get(start, "alpha"));

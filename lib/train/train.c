@@ -7,9 +7,10 @@
 #include "lib/base/size.h"
 #include "lib/graph/exec.h"
 #include "lib/graph/routine.h"
+#include "lib/model/query.h"
 
 const char *const rd_loss_names[] = {"l2", "huber", NULL};
-const char *const rd_loss_space_names[] = {"eps", "x0", NULL};
+const char *const rd_loss_space_names[] = {"eps", "x0", "output", NULL};
 const char *const rd_rate_names[] = {"constant", "cosine", NULL};
 
 struct rd_trainer {
@@ -111,34 +112,39 @@ static int check_options(const struct rd_trainer *t, struct rd_err *e)
 	return RD_OK;
 }
 
-/* What the loss puts on an error of the network's output at time t. */
-static int error_factor(const struct rd_trainer *t, double time, double *k, struct rd_err *e)
+/* What the loss puts on an error of the network's output at a node. */
+static double error_factor(const struct rd_trainer *t, const struct rd_node *n, const struct rd_query *q)
 {
-	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	struct rd_pred_coef c;
-	int rc = rd_pred_coef(t->model->scheduler.pred, rd_alpha(s, time), rd_sigma(s, time), &c, e);
+	double on_x0, on_eps;
 
-	*k = rc ? 0 : fabs(t->o.space == RD_SPACE_X0 ? c.x0_f : c.eps_f);
-	return rc;
+	switch (t->o.space) {
+	case RD_SPACE_X0: return fabs(q->c.x0_f);
+	case RD_SPACE_EPS: return fabs(q->c.eps_f);
+	default:
+		rd_pred_target(t->model->scheduler.pred, n->alpha, n->sigma, &on_x0, &on_eps);
+		return fabs(on_x0 * q->c.x0_f + on_eps * q->c.eps_f);
+	}
 }
 
 static double factor_at(const void *ctx, double u)
 {
 	const struct rd_trainer *t = ctx;
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
+	struct rd_node n = rd_node_at(s, s->form->t_of_u(s, u));
+	struct rd_query q;
 	struct rd_err e;
-	double k;
 
-	return error_factor(t, s->form->t_of_u(s, u), &k, &e) ? 0 : k;
+	return rd_model_query(t->model, &n, &q, &e) ? 0 : error_factor(t, &n, &q);
 }
 
 /* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it. */
 static int check_last_time(const struct rd_trainer *t, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	double k, time = s->form->t_of_u(s, 1 - 0x1p-53);
+	struct rd_node n = rd_node_at(s, s->form->t_of_u(s, 1 - 0x1p-53));
+	struct rd_query q;
 
-	return error_factor(t, time, &k, e) ? rd_context(e, "training at t = %g", time) : RD_OK;
+	return rd_model_query(t->model, &n, &q, e) ? rd_context(e, "training at t = %g", n.t) : RD_OK;
 }
 
 int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const struct rd_dataset *d,
@@ -235,22 +241,18 @@ static int32_t pick_label(const struct rd_trainer *t, uint64_t i, size_t row)
 static int set_time(struct rd_trainer *t, int64_t step, int64_t j, struct rd_err *e)
 {
 	const struct rd_schedule *s = &t->model->scheduler.schedule;
-	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)step) + (double)j / (double)t->d.n, weight, time, alpha,
-	       sigma, in, on_x0, on_eps, k;
+	double v = rd_rng_uniform(t->o.seed, RD_RNG_TIME, (uint64_t)step) + (double)j / (double)t->d.n, weight;
+	struct rd_node n = rd_node_at(s, s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight)));
+	struct rd_query q;
 
-	time = s->form->t_of_u(s, rd_timedist_draw(&t->times, v < 1 ? v : v - 1, &weight));
-	alpha = rd_alpha(s, time);
-	sigma = rd_sigma(s, time);
-	in = rd_schedule_input_scale(s, alpha, sigma);
-	if (error_factor(t, time, &k, e))
-		return rd_context(e, "training at t = %g", time);
-	rd_pred_target(t->model->scheduler.pred, alpha, sigma, &on_x0, &on_eps);
-	t->h_t[j] = (float)(s->form->net_time(s, time) * t->model->net.time_scale);
-	t->h_in_x0[j] = (float)(in * alpha);
-	t->h_in_eps[j] = (float)(in * sigma);
-	t->h_target_x0[j] = (float)on_x0;
-	t->h_target_eps[j] = (float)on_eps;
-	t->h_k[j] = (float)k;
+	if (rd_model_query(t->model, &n, &q, e))
+		return rd_context(e, "training at t = %g", n.t);
+	t->h_t[j] = (float)q.net_t;
+	t->h_in_x0[j] = (float)(q.input * n.alpha);
+	t->h_in_eps[j] = (float)(q.input * n.sigma);
+	t->h_target_x0[j] = (float)q.on_x0;
+	t->h_target_eps[j] = (float)q.on_eps;
+	t->h_k[j] = (float)error_factor(t, &n, &q);
 	t->h_w[j] = (float)weight;
 	return RD_OK;
 }

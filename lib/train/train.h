@@ -4,14 +4,14 @@
  * dropout, noise of an independent coupling) is a function of the seed and of that number, so a run can be cut and taken up anywhere.
  *
  * The loss is on r = k_t (F - F*), where F is the network's output, F* the output that is exact for (x0, eps), and k_t turns an
- * error of F into one of x0 or of epsilon (lib/ode/predict.h): mean r^2, or mean sqrt(r^2 + c^2) - c. */
+ * error of F into one of x0, of epsilon, or of what the model's own prediction type is (lib/model/query.h): mean r^2, or mean sqrt(r^2 + c^2) - c. */
 #ifndef RD_LIB_TRAIN_TRAIN_H
 #define RD_LIB_TRAIN_TRAIN_H
 
 #include "lib/train/dataset.h"
 #include "lib/train/timedist.h"
 
-enum rd_loss_space { RD_SPACE_EPS, RD_SPACE_X0 };
+enum rd_loss_space { RD_SPACE_EPS, RD_SPACE_X0, RD_SPACE_OUTPUT };
 extern const char *const rd_loss_names[], *const rd_loss_space_names[], *const rd_rate_names[];
 
 enum rd_rate { RD_RATE_CONSTANT, RD_RATE_COSINE };
