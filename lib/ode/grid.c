@@ -116,18 +116,23 @@ struct rd_node rd_node_of_n(const struct rd_schedule *s, double n)
 	return is(s, "ddpm") && n < INFINITY ? ddpm_node(s, n, t, t) : rd_node_at(s, t);
 }
 
+/* sigma/alpha at a discrete time as diffusers' table has it, in single precision throughout. */
+static double table_n(const struct rd_schedule *s, int64_t t)
+{
+	float abar = (float)s->abar[t];
+
+	return (double)sqrtf((1 - abar) / abar);
+}
+
 /* The discrete time at which sigma/alpha is n, linear in logarithms of single precision: where a time lies at an integer but for
  * rounding, diffusers' rounding down depends on those. */
 static double time_of_f32_logs(const struct rd_schedule *s, double n)
 {
 	double t = floor(s->form->t_of_n(s, n)), a, b, f;
-	struct rd_node lo, hi;
 
 	t = t > 0 && t >= (double)(s->n_train - 1) ? t - 1 : t;
-	lo = rd_node_at(s, t);
-	hi = rd_node_at(s, t + 1);
-	a = (double)(float)log((double)(float)n_of(&lo));
-	b = (double)(float)log((double)(float)n_of(&hi));
+	a = (double)(float)log(table_n(s, (int64_t)t));
+	b = (double)(float)log(table_n(s, (int64_t)t + 1));
 	f = (log(n) - a) / (b - a);
 	return t + (f < 0 ? 0 : f > 1 ? 1 : f);
 }
@@ -148,9 +153,9 @@ static void ends(const struct rd_schedule *s, const struct rd_grid_opts *o, doub
 		*hi = n_linear(s, ddpm_time(s, o, o->times, 0));
 		*lo = n_linear(s, ddpm_time(s, o, o->times, o->steps - 1));
 	}
-	if (o->rounding != RD_ROUND_NEAREST) { /* the ends of a table in single precision, as diffusers has it */
-		*hi = (double)(float)*hi;
-		*lo = (double)(float)*lo;
+	if (o->rounding != RD_ROUND_NEAREST && !o->ends_of_times && is(s, "ddpm")) {
+		*hi = table_n(s, s->n_train - 1);
+		*lo = table_n(s, 0);
 	}
 	if (o->n_max > 0)
 		*hi = o->n_max;
