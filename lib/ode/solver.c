@@ -131,7 +131,9 @@ static int multistep_order(const struct rd_walk *r, int k, int behind)
 	bool lowered = !s->high_order_final && r->g->steps < SHORT_RUN;
 	const struct rd_node *from = &r->g->from[k], *to = &r->g->to[k];
 
-	if (!finite_lambda(to) || (to->alpha == from->alpha && to->sigma == from->sigma) || (left == 1 && (lowered || s->euler_at_final)))
+	if (!finite_lambda(to) || (left == 1 && (lowered || s->euler_at_final)))
+		return 1;
+	if (fabs(log(to->alpha * from->sigma / (to->sigma * from->alpha))) < 1e-9) /* no step to speak of: phi would be 0/0 */
 		return 1;
 	return at_most(at_most(s->order, behind), left == 2 && lowered ? 2 : RD_MAX_ORDER);
 }
