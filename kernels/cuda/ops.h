@@ -5,6 +5,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#include "kernels/each_op.h"
 #include "kernels/kernels.h"
 
 /* A function of the table, declared with the type that the table gives it. */
@@ -36,45 +37,9 @@ RD_OP(sample_import);
 RD_OP(sample_export);
 RD_OP(narrow);
 RD_OP(widen);
-RD_OP(conv2d_new);
-RD_OP(conv2d_free);
-RD_OP(conv2d_packed_bytes);
-RD_OP(conv2d_ws_bytes);
-RD_OP(conv2d_pack);
-RD_OP(conv2d_fwd);
-RD_OP(conv2d_bwd);
-RD_OP(linear_fwd);
-RD_OP(linear_bwd);
-RD_OP(groupnorm_ws_bytes);
-RD_OP(groupnorm_fwd);
-RD_OP(groupnorm_bwd);
-RD_OP(attention_ws_bytes);
-RD_OP(attention_fwd);
-RD_OP(attention_bwd);
-RD_OP(act_fwd);
-RD_OP(act_bwd);
-RD_OP(add);
-RD_OP(affine);
-RD_OP(divide);
-RD_OP(dropout);
-RD_OP(concat_fwd);
-RD_OP(concat_bwd);
-RD_OP(upsample2_fwd);
-RD_OP(upsample2_bwd);
-RD_OP(avgpool2_fwd);
-RD_OP(avgpool2_bwd);
-RD_OP(fir2_down);
-RD_OP(fir2_up);
-RD_OP(timestep);
-RD_OP(fourier);
-RD_OP(embed_fwd);
-RD_OP(embed_bwd);
-RD_OP(combine);
-RD_OP(clamp);
-RD_OP(loss);
-RD_OP(sqnorm);
-RD_OP(sqnorm_ws_bytes);
-RD_OP(adamw);
+#define DECLARE(name) RD_OP(name);
+RD_EACH_OP(DECLARE)
+#undef DECLARE
 RD_OP(normal);
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 #include "kernels/plugin.h"
 
 #define OWN(name) .name = rd_cuda_##name
+#define ITEM(name) OWN(name),
 #define WIDTH(bytes) .act_bytes = bytes, .sample_bytes = rd_cuda_bytes_f32
 
 #define TABLE \
@@ -25,45 +26,7 @@
 	OWN(act_export), \
 	OWN(sample_import), \
 	OWN(sample_export), \
-	OWN(conv2d_new), \
-	OWN(conv2d_free), \
-	OWN(conv2d_packed_bytes), \
-	OWN(conv2d_ws_bytes), \
-	OWN(conv2d_pack), \
-	OWN(conv2d_fwd), \
-	OWN(conv2d_bwd), \
-	OWN(linear_fwd), \
-	OWN(linear_bwd), \
-	OWN(groupnorm_ws_bytes), \
-	OWN(groupnorm_fwd), \
-	OWN(groupnorm_bwd), \
-	OWN(attention_ws_bytes), \
-	OWN(attention_fwd), \
-	OWN(attention_bwd), \
-	OWN(act_fwd), \
-	OWN(act_bwd), \
-	OWN(add), \
-	OWN(affine), \
-	OWN(divide), \
-	OWN(dropout), \
-	OWN(concat_fwd), \
-	OWN(concat_bwd), \
-	OWN(upsample2_fwd), \
-	OWN(upsample2_bwd), \
-	OWN(avgpool2_fwd), \
-	OWN(avgpool2_bwd), \
-	OWN(fir2_down), \
-	OWN(fir2_up), \
-	OWN(timestep), \
-	OWN(fourier), \
-	OWN(embed_fwd), \
-	OWN(embed_bwd), \
-	OWN(combine), \
-	OWN(clamp), \
-	OWN(loss), \
-	OWN(sqnorm), \
-	OWN(sqnorm_ws_bytes), \
-	OWN(adamw), \
+	RD_EACH_OP(ITEM) \
 	OWN(normal)
 
 static const struct rd_backend f32 = { TABLE, WIDTH(rd_cuda_bytes_f32) };

@@ -1,6 +1,5 @@
-/* In place of blas.cu and dnn.cu: matrix products by plain loops, no cuDNN. */
+/* In place of blas.cu: matrix products by plain loops. */
 #include "kernels/cuda/blas.h"
-#include "kernels/cuda/dnn.h"
 #include "kernels/cuda/types.h"
 
 int rd_blas_new(struct rd_blas **out, struct rd_dev *, struct rd_err *)
@@ -50,52 +49,4 @@ int rd_blas_product(struct rd_dev *dev, const struct rd_product *q, const void *
 			product(p, a, b, bias, c, i);
 	});
 	return RD_OK;
-}
-
-int rd_dnn_new(struct rd_dnn **out, struct rd_dev *, struct rd_err *)
-{
-	*out = nullptr;
-	return RD_OK;
-}
-
-void rd_dnn_free(struct rd_dnn *) {}
-
-const char *rd_dnn_text(const struct rd_dnn *)
-{
-	return "no cuDNN";
-}
-
-struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, int)
-{
-	return nullptr;
-}
-
-void rd_dnn_conv_free(struct rd_dnn_conv *) {}
-
-bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way)
-{
-	return false;
-}
-
-size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *)
-{
-	return 0;
-}
-
-int rd_dnn_conv_fwd(struct rd_dev *, struct rd_dnn_conv *, const void *, const float *, const void *, void *, int, void *,
-                    struct rd_err *e)
-{
-	return rd_fail(e, RD_EDEVICE, "no cuDNN");
-}
-
-int rd_dnn_conv_bwd_data(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, int, void *,
-                         struct rd_err *e)
-{
-	return rd_fail(e, RD_EDEVICE, "no cuDNN");
-}
-
-int rd_dnn_conv_bwd_weights(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, void *,
-                            struct rd_err *e)
-{
-	return rd_fail(e, RD_EDEVICE, "no cuDNN");
 }

@@ -1,0 +1,59 @@
+/* In place of dnn.cu where cuDNN is not there: it has no convolution. */
+#include "kernels/cuda/dnn.h"
+
+#ifndef RD_CUDNN
+
+int rd_dnn_new(struct rd_dnn **out, struct rd_dev *, struct rd_err *)
+{
+	*out = NULL;
+	return RD_OK;
+}
+
+void rd_dnn_free(struct rd_dnn *) {}
+
+const char *rd_dnn_text(const struct rd_dnn *)
+{
+	return "no cuDNN";
+}
+
+struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, int)
+{
+	return NULL;
+}
+
+void rd_dnn_conv_free(struct rd_dnn_conv *) {}
+
+bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way)
+{
+	return false;
+}
+
+size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *)
+{
+	return 0;
+}
+
+static int none(struct rd_err *e)
+{
+	return rd_fail(e, RD_EDEVICE, "this build has no cuDNN");
+}
+
+int rd_dnn_conv_fwd(struct rd_dev *, struct rd_dnn_conv *, const void *, const float *, const void *, void *, int, void *,
+                    struct rd_err *e)
+{
+	return none(e);
+}
+
+int rd_dnn_conv_bwd_data(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, int, void *,
+                         struct rd_err *e)
+{
+	return none(e);
+}
+
+int rd_dnn_conv_bwd_weights(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, void *,
+                            struct rd_err *e)
+{
+	return none(e);
+}
+
+#endif

@@ -1,0 +1,18 @@
+/* The kernels of a backend's table that each backend has its own of: kernels.h says what they do, a backend's ops.h declares
+ * them and its table.c gathers them. */
+#ifndef RD_KERNELS_EACH_OP_H
+#define RD_KERNELS_EACH_OP_H
+
+#define RD_EACH_OP(X) \
+	X(conv2d_new) X(conv2d_free) X(conv2d_packed_bytes) X(conv2d_ws_bytes) X(conv2d_pack) X(conv2d_fwd) X(conv2d_bwd) \
+	X(linear_fwd) X(linear_bwd) \
+	X(groupnorm_ws_bytes) X(groupnorm_fwd) X(groupnorm_bwd) \
+	X(attention_ws_bytes) X(attention_fwd) X(attention_bwd) \
+	X(act_fwd) X(act_bwd) X(add) X(affine) X(divide) X(dropout) \
+	X(concat_fwd) X(concat_bwd) \
+	X(upsample2_fwd) X(upsample2_bwd) X(avgpool2_fwd) X(avgpool2_bwd) X(fir2_down) X(fir2_up) \
+	X(timestep) X(fourier) X(embed_fwd) X(embed_bwd) \
+	X(combine) X(clamp) \
+	X(loss) X(sqnorm) X(sqnorm_ws_bytes) X(adamw)
+
+#endif
