@@ -117,6 +117,18 @@ static void check_network(const char *dir, const struct rd_model *m)
 	rd_array_free(&gx);
 }
 
+/* dir/name/scheduler_config.json */
+static void load_scheduler(struct rd_scheduler *s, const char *dir, const char *name)
+{
+	char file[128];
+	json_t *config;
+
+	snprintf(file, sizeof file, "%s/scheduler_config.json", name);
+	CHECK_OK(rd_json_load(path(dir, file), &config, &e), &e);
+	CHECK_OK(rd_scheduler_parse(s, config, file, &e), &e);
+	json_decref(config);
+}
+
 /* One sampling run of cases.json. */
 static void check_case(const char *dir, struct rd_model *m, const char *name, const json_t *c, double bound)
 {
@@ -135,7 +147,7 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
 	ref = load(path(dir, file));
 	CHECK_OK(rd_shape_elems(&x.shape, &elems, &e), &e);
 	out = calloc(elems, sizeof *out);
-	CHECK_OK(rd_scheduler_load(&m->scheduler, path(dir, name), &e), &e);
+	load_scheduler(&m->scheduler, dir, name);
 	o = rd_sampler_defaults(&m->scheduler, true);
 	o.grid.steps = (int)json_integer_value(json_object_get(c, "steps"));
 	if (json_object_get(c, "guidance"))

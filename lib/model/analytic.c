@@ -48,8 +48,7 @@ int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e)
 		return rc;
 	snprintf(s->class_name, sizeof s->class_name, "analytic");
 	s->pred = (struct rd_prediction){RD_PRED_SAMPLE, 1};
-	s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
-	s->grid.spacing = strcmp(form, "ve") ? RD_SPACING_TRAILING : RD_SPACING_KARRAS;
+	rd_scheduler_own_sampling(s);
 	s->clip_range = 1;
 	dim = rd_posterior_dim(m->analytic);
 	m->net.sample = rd_shape_make(1, &dim);

@@ -13,7 +13,6 @@
 #include "formats/safetensors.h"
 #include "lib/base/moments.h"
 #include "lib/model/describe_impl.h"
-#include "lib/model/fit.h"
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
 
@@ -183,10 +182,8 @@ static int both_configs(struct rd_page *p, const char *path)
 static int scheduler_config(struct rd_page *p, struct rd_config c)
 {
 	struct rd_scheduler s;
-	int rc = rd_fit_scheduler_types(c, p->e);
+	int rc = rd_model_parse_scheduler(&s, (struct rd_config){0}, c, p->e);
 
-	if (!rc)
-		rc = rd_scheduler_parse(&s, c.json, c.file, p->e);
 	if (rc)
 		return rc;
 	rd_page_line(p, 0, "", "%s: scheduler", c.file);
@@ -199,10 +196,8 @@ static int net_config(struct rd_page *p, struct rd_config c)
 {
 	struct rd_net net;
 	struct rd_graph *g;
-	int rc = rd_fit_net_types(c, p->e);
+	int rc = rd_model_parse_net(&net, c, p->e);
 
-	if (!rc)
-		rc = rd_net_parse(&net, c.json, c.file, p->e);
 	if (!rc && rd_net_build(&net, 1, &g, p->e))
 		rc = rd_context(p->e, "%s", c.file);
 	if (rc)

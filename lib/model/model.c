@@ -10,7 +10,6 @@
 #include "formats/in.h"
 #include "formats/json.h"
 #include "lib/base/size.h"
-#include "lib/model/fit.h"
 #include "lib/model/weights.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
@@ -32,15 +31,14 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 	return exists(buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
 }
 
-static int parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
+int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 {
 	int rc = rd_fit_net_types(c, e);
 
 	return rc ? rc : rd_net_parse(net, c.json, c.file, e);
 }
 
-/* A scheduler that fits the network of config net, which has none where the model is analytic. */
-static int parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
+int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
 {
 	int rc = rd_fit_scheduler_types(c, e);
 
@@ -99,7 +97,7 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
-		rc = parse_net(net, (struct rd_config){config, file}, e);
+		rc = rd_model_parse_net(net, (struct rd_config){config, file}, e);
 	json_decref(config);
 	free(index);
 	return rc;
@@ -109,13 +107,13 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 static int parse_configs(struct rd_model *m, const char *net_file, const char *sched_file, struct rd_err *e)
 {
 	const struct rd_config net = {m->config, net_file}, sched = {m->scheduler_config, sched_file};
-	int rc = parse_net(&m->net, net, e);
+	int rc = rd_model_parse_net(&m->net, net, e);
 
 	m->config_file = strdup(net_file);
 	if (!rc && !m->config_file)
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
 	if (!rc)
-		rc = parse_scheduler(&m->scheduler, net, sched, e);
+		rc = rd_model_parse_scheduler(&m->scheduler, net, sched, e);
 	if (!rc && rd_net_build(&m->net, 1, &m->params, e)) {
 		if (e->code == RD_ESHAPE) /* sizes that do not fit one another come from the file */
 			e->code = RD_EINPUT;
@@ -236,7 +234,7 @@ int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
-		rc = parse_scheduler(&s, (struct rd_config){m->config, m->config_file}, (struct rd_config){config, file}, e);
+		rc = rd_model_parse_scheduler(&s, (struct rd_config){m->config, m->config_file}, (struct rd_config){config, file}, e);
 	if (rc) {
 		json_decref(config);
 		return rc;

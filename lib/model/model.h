@@ -4,6 +4,7 @@
 
 #include "lib/net/net.h"
 #include "lib/density/posterior.h"
+#include "lib/model/fit.h"
 #include "lib/model/scheduler.h"
 
 struct rd_model {
@@ -28,12 +29,17 @@ struct rd_model {
  * not fit one another or are not all (a pipeline with a VAE), are RD_EINPUT. */
 int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
 
-/* Another scheduler for m: a file, or a folder as for rd_scheduler_load. It must fit the network. */
+/* Another scheduler for m: a file, or a folder with scheduler_config.json in it or in its scheduler/. It must fit the network. */
 int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;
 /* The exact denoiser of a known density in place of a trained network: SPEC as in lib/density/posterior.h, with ",form=F"
  * anywhere in it (ddpm by default). rd_model_load and rd_model_net take "analytic:SPEC" for a DIR. */
 bool rd_model_is_analytic(const char *dir);
 int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e) RD_MUST;
+
+/* What a config says, once every key of it holds what it should (lib/model/fit.h). The scheduler must fit the network of config
+ * net; net.json NULL: there is none that it must fit. */
+int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e) RD_MUST;
+int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e) RD_MUST;
 
 /* The network that DIR's config describes; its weights and its scheduler are not looked at. */
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;

@@ -64,11 +64,10 @@ static void set_range(struct rd_schedule *s, const struct rd_schedule *own)
 /* The config of a RectdiffScheduler that says all this; and no index of a pipeline that names another. */
 static int record(struct rd_model *m, struct rd_err *e)
 {
-	static const char *const predictions[] = {"epsilon", "sample", "v_prediction", "flow_prediction", "edm", "edm_v"};
 	const struct rd_schedule *s = &m->scheduler.schedule;
 	bool ve = !strcmp(s->form->name, "ve");
 	json_t *c = json_pack("{s:s, s:s, s:s, s:f, s:O}", "_class_name", m->scheduler.class_name, "form", s->form->name,
-	                      "prediction_type", predictions[m->scheduler.pred.type], "sigma_data", m->scheduler.pred.sigma_data,
+	                      "prediction_type", rd_scheduler_predictions[m->scheduler.pred.type], "sigma_data", m->scheduler.pred.sigma_data,
 	                      "network", m->scheduler_config);
 
 	if (c && strcmp(s->form->name, "ddpm")) {
@@ -105,8 +104,7 @@ int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_e
 	set_range(&now->schedule, &own->schedule);
 	snprintf(now->class_name, sizeof now->class_name, "RectdiffScheduler");
 	now->pred = pred < 0 ? own->pred : (struct rd_prediction){(enum rd_pred)pred, own->pred.sigma_data};
-	now->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
-	now->grid.spacing = strcmp(form, "ve") ? RD_SPACING_TRAILING : RD_SPACING_KARRAS;
+	rd_scheduler_own_sampling(now);
 	now->clip_range = own->clip_range;
 	now->clip = own->clip;
 	return m->scheduler_config ? record(m, e) : RD_OK; /* an analytic model has no config */

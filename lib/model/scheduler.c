@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "formats/json.h"
 #include "lib/model/fit.h"
@@ -28,6 +27,8 @@ static const struct {
 	{"FlowMatchHeunDiscreteScheduler", rd_sched_flow_heun},
 	{"RectdiffScheduler", rd_sched_own},
 };
+
+const char *const rd_scheduler_predictions[] = {"epsilon", "sample", "v_prediction", "flow_prediction", "edm", "edm_v", NULL};
 
 static void find_unknown(struct rd_scheduler *s, const json_t *config)
 {
@@ -62,26 +63,12 @@ int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char 
 	               s->class_name);
 }
 
-int rd_scheduler_load(struct rd_scheduler *s, const char *path, struct rd_err *e)
+void rd_scheduler_own_sampling(struct rd_scheduler *s)
 {
-	static const char *const in_dir[] = {"scheduler_config.json", "scheduler/scheduler_config.json"};
-	struct stat st;
-	char file[4096];
-	json_t *c;
-	int rc;
+	bool ve = !strcmp(s->schedule.form->name, "ve");
 
-	memset(s, 0, sizeof *s);
-	snprintf(file, sizeof file, "%s", path);
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
-		for (int i = 0; i < 2; i++)
-			if (snprintf(file, sizeof file, "%s/%s", path, in_dir[i]) < (int)sizeof file && !stat(file, &st))
-				break;
-	rc = rd_json_load(file, &c, e);
-	if (rc)
-		return rc;
-	rc = rd_scheduler_parse(s, c, file, e);
-	json_decref(c);
-	return rc;
+	s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
+	s->grid = (struct rd_grid_opts){.spacing = ve ? RD_SPACING_KARRAS : RD_SPACING_TRAILING};
 }
 
 void rd_scheduler_free(struct rd_scheduler *s)

@@ -14,8 +14,8 @@ struct rd_scheduler {
 	                                 else NULL */
 	struct rd_schedule schedule;
 	struct rd_prediction pred;
-	struct rd_solver solver;    /* the config's own; dpm++2m where the class has no deterministic one (DDPM, PNDM) */
-	struct rd_grid_opts grid;   /* steps 0; trailing where the class has no deterministic solver */
+	struct rd_solver solver;    /* the config's own; the suite's where the class has no deterministic one (DDPM, PNDM) */
+	struct rd_grid_opts grid;   /* steps 0 */
 	bool clip;                  /* clip_sample: x0 is clamped to +-clip_range at every step */
 	bool clip_eps;              /* and eps is that of the clamped x0 (Heun), not as predicted */
 	double clip_range;
@@ -26,8 +26,13 @@ struct rd_scheduler {
 /* The classes of rdmodel(5). Absent keys take diffusers' defaults; what we do not have is refused by name. */
 int rd_scheduler_parse(struct rd_scheduler *s, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
 
-/* From a file, or from DIR/scheduler_config.json or DIR/scheduler/scheduler_config.json. */
-int rd_scheduler_load(struct rd_scheduler *s, const char *path, struct rd_err *e) RD_MUST;
+/* The suite's own solver and spacing for the schedule of s: dpm++2m, on Karras et al.'s ramp where the form is ve and on
+ * trailing times elsewhere. What else the grid says is forgotten. */
+void rd_scheduler_own_sampling(struct rd_scheduler *s);
+
+/* What scheduler configs call the prediction types. NULL-terminated; index is enum rd_pred. */
+extern const char *const rd_scheduler_predictions[];
+
 void rd_scheduler_free(struct rd_scheduler *s);
 
 #endif

@@ -13,12 +13,6 @@ static const char *const three[] = {"epsilon", "sample", "v_prediction", NULL};
 
 /* DDPM and PNDM: ancestral sampling and PNDM's Runge-Kutta start are no ODE solvers of this suite; the form is taken, and
  * the suite's own solver and spacing. */
-static void own_sampling(const struct rd_sched_ctx *x)
-{
-	x->s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
-	x->s->grid = (struct rd_grid_opts){.spacing = RD_SPACING_TRAILING};
-}
-
 int rd_sched_ddpm(const struct rd_sched_ctx *x)
 {
 	enum rd_spacing spacing;
@@ -30,9 +24,11 @@ int rd_sched_ddpm(const struct rd_sched_ctx *x)
 		rc = rd_sched_spacing(x, "leading", &spacing);
 	if (!rc)
 		rc = rd_sched_clip(x, true);
-	own_sampling(x);
+	if (rc)
+		return rc;
+	rd_scheduler_own_sampling(x->s);
 	rd_sched_ignore(x, "ancestral noise");
-	return rc;
+	return RD_OK;
 }
 
 int rd_sched_pndm(const struct rd_sched_ctx *x)
@@ -53,7 +49,7 @@ int rd_sched_pndm(const struct rd_sched_ctx *x)
 	if (rc)
 		return rc;
 	x->s->pred.type = p ? RD_PRED_V : RD_PRED_EPSILON;
-	own_sampling(x);
+	rd_scheduler_own_sampling(x->s);
 	rd_sched_ignore(x, "PNDM's own steps");
 	return RD_OK;
 }
@@ -259,7 +255,6 @@ static int network(const struct rd_sched_ctx *x)
 /* Our own class: {"form": F, "prediction_type": P} and the form's numbers. */
 int rd_sched_own(const struct rd_sched_ctx *x)
 {
-	static const char *const predictions[] = {"epsilon", "sample", "v_prediction", "flow_prediction", "edm", "edm_v", NULL};
 	struct rd_schedule *c = &x->s->schedule;
 	bool ddpm, ve;
 	char form[16];
@@ -291,7 +286,7 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 	if (!rc && !ddpm && !ve && c->t_hi > (x->s->network && strcmp(form, "fm") ? 10 : 1)) /* beyond 1 to reach a network's noise */
 		rc = rd_fail(x->e, RD_EINPUT, "%s: t_max: at most 1 expected", x->file);
 	if (!rc)
-		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", predictions, &p);
+		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", rd_scheduler_predictions, &p);
 	if (!rc)
 		rc = rd_sched_num(x, "sigma_data", p >= RD_PRED_EDM ? 0.5 : 1, &c->sigma_data);
 	if (!rc && !(c->sigma_data > 0 && c->sigma_data < 1e6))
@@ -299,8 +294,6 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 	if (rc)
 		return rc;
 	x->s->pred = (struct rd_prediction){(enum rd_pred)p, c->sigma_data};
-	x->s->solver = (struct rd_solver){.family = RD_DPM, .order = 2, .data = true};
-	if (ve)
-		x->s->grid.spacing = RD_SPACING_KARRAS;
+	rd_scheduler_own_sampling(x->s);
 	return RD_OK;
 }

@@ -120,8 +120,14 @@ static void run(const uint8_t *data, size_t n)
 	const char *path = fuzz_file(0, data, n);
 	struct rd_scheduler s;
 	struct rd_err e = {0};
+	json_t *config;
+	int rc = rd_json_load(path, &config, &e);
 
-	if (!fuzz_accepted(rd_scheduler_load(&s, path, &e), &e))
+	if (!fuzz_accepted(rc, &e))
+		return;
+	rc = rd_scheduler_parse(&s, config, path, &e);
+	json_decref(config);
+	if (!fuzz_accepted(rc, &e))
 		return;
 	check_schedule(&s.schedule);
 	for (int steps = 1; steps <= 16; steps *= 4)
