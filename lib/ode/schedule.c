@@ -246,15 +246,23 @@ static double alpha_bar(enum rd_betas kind, double t)
 	}
 }
 
+/* torch.linspace in single precision: from both ends to the middle, product and sum rounded once. */
+static double linspace32(double from, double to, int64_t i, int64_t n)
+{
+	float a = (float)from, b = (float)to, step = (b - a) / (float)(n - 1);
+
+	return (double)(float)(i < n / 2 ? (double)a + (double)step * (double)i : (double)b - (double)step * (double)(n - 1 - i));
+}
+
 static double beta_at(const struct rd_betas_opts *o, int64_t i)
 {
 	double n = (double)o->n_train, f = (double)i / (n - 1), r;
 
 	switch (o->kind) {
 	case RD_BETAS_LINEAR:
-		return o->start + f * (o->end - o->start);
+		return linspace32(o->start, o->end, i, o->n_train);
 	case RD_BETAS_SCALED_LINEAR:
-		r = sqrt(o->start) + f * (sqrt(o->end) - sqrt(o->start));
+		r = linspace32(sqrt(o->start), sqrt(o->end), i, o->n_train);
 		return r * r;
 	case RD_BETAS_SIGMOID:
 		return o->start + (o->end - o->start) / (1 + exp(6 - 12 * f));
