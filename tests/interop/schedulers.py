@@ -37,6 +37,7 @@ def kinds(config):
 REFUSED = (
     ("thresholding", lambda c: c.get("thresholding"), "dynamic thresholding is not ours"),
     ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not the config"),
+    ("invert_sigmas", lambda c: c.get("invert_sigmas"), "from data to noise: denoise --reverse"),
     ("stochastic_sampling", lambda c: c.get("stochastic_sampling"), "random"),
     ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0; diffusers clamps infinity"),
     ("prediction_type: v_prediction", lambda c: c.get("use_flow_sigmas"), "diffusers' v wants alpha^2 + sigma^2 = 1"),
@@ -115,6 +116,11 @@ def slips(config, steps):
     return config.get("timestep_spacing") == "trailing" and len(np.arange(n, 0, -(n / steps))) != steps
 
 
+def stays(config, steps):
+    """One step of EDMEuler that ends at "sigma_min" ends at the last sigma it has, which is the first: nothing moves."""
+    return config["_class_name"] == "EDMEulerScheduler" and steps == 1 and config.get("final_sigmas_type") == "sigma_min"
+
+
 def compare(o, config, steps, ours, theirs, times):
     """A verdict, with the distances: to diffusers, to exact arithmetic on its tables and on those of other rounding,
     and of diffusers from exact arithmetic."""
@@ -159,6 +165,8 @@ def case(o, tools, config, steps):
         return dict(said, verdict="refused as documented" if documented(our_message, config) else "refused by us only")
     if not oracle.stand_in(config) and slips(config, steps):
         return dict(said, verdict="one step too many in diffusers")
+    if stays(config, steps):
+        return dict(said, verdict="does not move in diffusers")
     return compare(o, config, steps, ours, *theirs[:2])
 
 
