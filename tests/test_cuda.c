@@ -117,7 +117,7 @@ static struct rd_train_state trained(const struct rd_model *m, const struct rd_b
 	struct rd_trainer *t;
 	struct rd_train_state s;
 
-	CHECK_OK(rd_trainer_new(&t, m, &d, b, on, &o, &e), &e);
+	CHECK_OK(rd_trainer_new(&t, m, &d, NULL, b, on, &o, &e), &e);
 	if (from)
 		CHECK_OK(rd_trainer_set(t, from, &e), &e);
 	CHECK_OK(rd_trainer_rehearse(t, &e), &e);
@@ -166,7 +166,7 @@ static void not_finite(struct kt *k)
 	struct rd_step_report r;
 	struct rd_trainer *t;
 
-	CHECK_OK(rd_trainer_new(&t, &m, &d, k->be, k->dev, &o, &e), &e);
+	CHECK_OK(rd_trainer_new(&t, &m, &d, NULL, k->be, k->dev, &o, &e), &e);
 	for (int i = 0; i < 3; i++)
 		step(t);
 	before = state_of(t, &m);

@@ -21,11 +21,16 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 void rd_denoiser_free(struct rd_denoiser *d);
 struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
 
+/* Other parameters than the model's (device, n_flat floats) from here on; copied. */
+int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *e) RD_MUST;
+
 /* Labels of the images from here on (host, [batch], each in [0, classes)); NULL: the null class for all. A conditional model
  * without a null class needs labels: RD_EUSAGE. */
 int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e) RD_MUST;
 
 /* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device samples. */
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
+/* An rd_denoise_each_fn: image i is at node[i]. */
+int rd_denoiser_eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
 
 #endif

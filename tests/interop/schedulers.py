@@ -111,14 +111,19 @@ def documented(message, config):
 
 
 def slips(config, steps):
-    """numpy.arange(N, 0, -N/K) may have one value more than K: diffusers then takes one step more, at time -1."""
+    """Where diffusers takes one step more than it is asked for: numpy.arange(N, 0, -N/K) may have one value more than K, the last
+    at time -1; and EulerDiscrete's log_linear has K + 1 sigmas, which its continuous times count as steps."""
+    if config.get("interpolation_type") == "log_linear" and config.get("timestep_type") == "continuous":
+        return config.get("prediction_type") == "v_prediction"
     n = config.get("num_train_timesteps", 1000)
     return config.get("timestep_spacing") == "trailing" and len(np.arange(n, 0, -(n / steps))) != steps
 
 
 def stays(config, steps):
-    """One step of EDMEuler that ends at "sigma_min" ends at the last sigma it has, which is the first: nothing moves."""
-    return config["_class_name"] == "EDMEulerScheduler" and steps == 1 and config.get("final_sigmas_type") == "sigma_min"
+    """Of one step EDMEuler makes none: with "sigma_min" it ends at the last sigma it has, which is the first; and its exponential
+    sigmas, of which there is one, are the least noise."""
+    return config["_class_name"] == "EDMEulerScheduler" and steps == 1 and (
+        config.get("final_sigmas_type") == "sigma_min" or config.get("sigma_schedule") == "exponential")
 
 
 def compare(o, config, steps, ours, theirs, times):
