@@ -52,7 +52,7 @@ int rd_phases_recorded(struct rd_phases *p, const json_t *meta, struct rd_err *e
 
 		*k = (struct rd_node){number(knots, "t", i), NAN, number(knots, "alpha", i), number(knots, "sigma", i)};
 		ratio = k->alpha > 0 ? k->sigma / k->alpha : i ? NAN : HUGE_VAL;
-		if (!(k->alpha >= 0 && k->sigma >= 0 && (ratio < before || (!i && ratio > 0))))
+		if (!(k->alpha >= 0 && k->sigma >= 0 && k->alpha + k->sigma > 0 && (ratio < before || (!i && ratio > 0))))
 			rc = rd_fail(e, RD_EINPUT, "meta: knots: number %zu: alpha %g, sigma %g: less noise expected than at the knot before",
 			             i, k->alpha, k->sigma);
 		before = ratio;
