@@ -101,7 +101,7 @@ static const char *layout(const char *path)
 		n += (size_t)snprintf(text + n, sizeof text - n, "%s%d+%d%s", n ? " " : "", (int)c.first, (int)c.n,
 		                      c.noise_ref ? "ref" : "");
 		CHECK(!memcmp(c.sample.data, sample + c.first * DIM, (size_t)c.n * DIM * 4));
-		CHECK(!memcmp(c.label.data, label + c.first, (size_t)c.n * 4));
+		CHECK(!memcmp(c.extra[RD_PAIRS_LABEL].data, label + c.first, (size_t)c.n * 4));
 		CHECK(c.noise_ref ? c.noise_seed == SEED : !memcmp(c.noise.data, noise + c.first * DIM, (size_t)c.n * DIM * 4));
 		rd_pairs_chunk_free(&c);
 	}

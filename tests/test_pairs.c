@@ -26,7 +26,7 @@ static void make_chunk(struct rd_pairs_chunk *c, uint64_t first, int64_t n, bool
 	memset(c, 0, sizeof *c);
 	c->first = first;
 	c->n = n;
-	c->has_label = label;
+	c->has[RD_PAIRS_LABEL] = label;
 	c->noise_ref = ref;
 	c->noise_seed = ref ? UINT64_MAX - 5 : 0;
 	c->noise.shape = s;
@@ -41,9 +41,9 @@ static void make_chunk(struct rd_pairs_chunk *c, uint64_t first, int64_t n, bool
 	}
 	if (!label)
 		return;
-	CHECK_OK(rd_array_init(&c->label, RD_I32, &l, 0, &e), &e);
+	CHECK_OK(rd_array_init(&c->extra[RD_PAIRS_LABEL], RD_I32, &l, 0, &e), &e);
 	for (int64_t i = 0; i < n; i++)
-		((int32_t *)c->label.data)[i] = (int32_t)i;
+		((int32_t *)c->extra[RD_PAIRS_LABEL].data)[i] = (int32_t)i;
 }
 
 /* Chunks of 2, 1 and 3 samples with a gap before the last, so that keys and members vary. */
@@ -124,10 +124,10 @@ static void test_round_trip(bool label, bool ref)
 	for (int i = 0; i < CHUNKS; i++) {
 		make_chunk(&want, layout[i].first, layout[i].n, label, ref && i != 1);
 		CHECK(rd_pairs_next(r, &c, &e) == 1);
-		CHECK(c.first == want.first && c.n == want.n && c.has_label == label);
+		CHECK(c.first == want.first && c.n == want.n && c.has[RD_PAIRS_LABEL] == label);
 		CHECK(c.noise_ref == want.noise_ref && c.noise_seed == want.noise_seed);
 		CHECK(same_array(&c.noise, &want.noise) && same_array(&c.sample, &want.sample));
-		CHECK(!label || same_array(&c.label, &want.label));
+		CHECK(!label || same_array(&c.extra[RD_PAIRS_LABEL], &want.extra[RD_PAIRS_LABEL]));
 		rd_pairs_chunk_free(&c);
 		rd_pairs_chunk_free(&want);
 	}
@@ -279,8 +279,8 @@ static void test_write_refused(void)
 	CHECK(rd_pairs_write(w, &b, &e) == RD_EINPUT && strstr(e.msg, "below sample 12"));
 	b.first = 12;
 	bad = b;
-	bad.has_label = false;
-	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "no labels"));
+	bad.has[RD_PAIRS_LABEL] = false;
+	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "no label"));
 	bad = b;
 	bad.n = 3;
 	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT);

@@ -13,8 +13,8 @@
 struct rd_pack {
 	struct rd_pack_opts o;
 	json_t *meta;
-	int noise, sample, label; /* fields of the stream; label -1: none */
-	size_t noise_elems, sample_elems;
+	int noise, sample, extra[RD_PAIRS_EXTRAS]; /* fields of the stream; -1: none */
+	size_t noise_elems, sample_elems, extra_bytes[RD_PAIRS_EXTRAS]; /* of one pair */
 	struct rd_pairs_chunk c;  /* being filled: c.n of o.chunk */
 	bool shapes_known;
 	float *check;             /* the noise of one sample, made again */
@@ -85,7 +85,9 @@ static int flush(struct rd_pack *p, struct rd_err *e)
 		return RD_OK;
 	if (!p->w)
 		rc = open_archive(p, e);
-	c->noise.shape.d[0] = c->sample.shape.d[0] = c->label.shape.d[0] = c->n;
+	c->noise.shape.d[0] = c->sample.shape.d[0] = c->n;
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		c->extra[k].shape.d[0] = c->n;
 	if (!rc)
 		rc = rd_pairs_write(p->w, c, e);
 	if (rc)
@@ -97,12 +99,28 @@ static int flush(struct rd_pack *p, struct rd_err *e)
 
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
 
-static int chunk_array(struct rd_array *a, enum rd_dtype t, const struct rd_array *like, int64_t n, struct rd_err *e)
+static int chunk_array(struct rd_array *a, const struct rd_array *like, int64_t n, struct rd_err *e)
 {
 	struct rd_shape s = like->shape;
 
 	s.d[0] = n;
-	return rd_array_init(a, t, &s, CHUNK_BYTES_MAX, e);
+	return rd_array_init(a, like->dtype, &s, CHUNK_BYTES_MAX, e);
+}
+
+static int chunk_extras(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (int k = 0; k < RD_PAIRS_EXTRAS && !rc; k++) {
+		const struct rd_array *like = &b->f[p->extra[k] < 0 ? 0 : p->extra[k]];
+
+		if (p->extra[k] < 0)
+			continue;
+		p->c.has[k] = true;
+		p->extra_bytes[k] = rd_shape_sample_elems(&like->shape) * rd_dtype_bytes(like->dtype);
+		rc = chunk_array(&p->c.extra[k], like, p->o.chunk, e);
+	}
+	return rc;
 }
 
 /* The first batch says how much a pair takes. */
@@ -113,15 +131,12 @@ static int learn_shapes(struct rd_pack *p, const struct rd_batch *b, struct rd_e
 
 	p->noise_elems = rd_shape_sample_elems(&b->f[p->noise].shape);
 	p->sample_elems = rd_shape_sample_elems(&b->f[p->sample].shape);
-	if (chunk_array(&c->noise, RD_F32, &b->f[p->noise], p->o.chunk, e) ||
-	    chunk_array(&c->sample, RD_F32, &b->f[p->sample], p->o.chunk, e) ||
-	    (p->label >= 0 && chunk_array(&c->label, RD_I32, &b->f[p->label], p->o.chunk, e)) ||
-	    rd_alloc(&check, p->noise_elems, sizeof(float), "noise", e)) {
+	if (chunk_array(&c->noise, &b->f[p->noise], p->o.chunk, e) || chunk_array(&c->sample, &b->f[p->sample], p->o.chunk, e) ||
+	    chunk_extras(p, b, e) || rd_alloc(&check, p->noise_elems, sizeof(float), "noise", e)) {
 		e->code = e->code == RD_EINPUT ? RD_EUSAGE : e->code;
 		return rd_context(e, "chunks of %lld pairs", (long long)p->o.chunk);
 	}
 	p->check = check;
-	c->has_label = p->label >= 0;
 	c->noise_ref = p->o.ref;
 	p->shapes_known = true;
 	return RD_OK;
@@ -159,8 +174,10 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	if (!p->o.ref)
 		memcpy((float *)c->noise.data + (size_t)c->n * p->noise_elems, noise, p->noise_elems * sizeof *noise);
 	memcpy((float *)c->sample.data + (size_t)c->n * p->sample_elems, sample, p->sample_elems * sizeof *sample);
-	if (p->label >= 0)
-		((int32_t *)c->label.data)[c->n] = ((const int32_t *)b->f[p->label].data)[i];
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		if (c->has[k])
+			memcpy((char *)c->extra[k].data + (size_t)c->n * p->extra_bytes[k],
+			       (const char *)b->f[p->extra[k]].data + i * p->extra_bytes[k], p->extra_bytes[k]);
 	c->n++;
 	if (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs))
 		rc = flush(p, e);
@@ -171,11 +188,16 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 
 static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
 {
+	int known = 2;
+
 	p->noise = rd_stream_field(s, "noise");
 	p->sample = rd_stream_field(s, "sample");
-	p->label = rd_stream_field(s, "label");
-	if (p->noise < 0 || p->sample < 0 || s->n_fields != 2 + (p->label >= 0))
-		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample and label; the stream has others");
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++) {
+		p->extra[k] = rd_stream_field(s, rd_pairs_extra_names[k]);
+		known += p->extra[k] >= 0;
+	}
+	if (p->noise < 0 || p->sample < 0 || s->n_fields != known)
+		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample, label, knots and error; the stream has others");
 	return RD_OK;
 }
 
