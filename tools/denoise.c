@@ -67,6 +67,7 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
 	int rc;
 
+	json_object_del(meta, "max_error"); /* of the pairs that this was taken from */
 	rd_model_describe(&s->model, meta);
 	rd_sampler_describe(s->sampler, meta);
 	rd_meta_history(meta, NULL);

@@ -41,6 +41,8 @@ const struct rd_stream *rd_source_stream(const struct rd_source *s);
 bool rd_source_sample_shape(const struct rd_source *s, int k, struct rd_shape *out);
 /* 1: a batch, its arrays valid until the next call (owned by the source); 0: all inputs ended whole; < 0: error. */
 int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err *e) RD_MUST;
+/* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
+bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
 void rd_source_close(struct rd_source *s);
 

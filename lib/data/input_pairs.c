@@ -41,6 +41,8 @@ static int read_chunk(struct pairs *s, struct rd_err *e)
 	int rc;
 
 	rc = rd_pairs_next(s->r, &c, e);
+	if (!rc)
+		s->in.counts_rejected = rd_pairs_reader_rejected(s->r, &s->in.rejected);
 	if (rc <= 0)
 		return rc;
 	return take_chunk(s, &c, e) ? e->code : 1;

@@ -7,6 +7,7 @@
 #include "formats/pairs.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
+#include "lib/data/rejects.h"
 
 #define CHUNK_BYTES_MAX ((size_t)1 << 30) /* of a member of an archive, its header aside */
 
@@ -24,6 +25,8 @@ struct rd_pack {
 	struct rd_out **shard;    /* [n_shards]; the last is being written, the others are settled */
 	size_t n_shards;
 	int64_t in_shard;         /* pairs */
+	struct rd_rejects *rejects;
+	uint64_t rejected, told;  /* pairs left out; of those, how many closed archives count */
 };
 
 /* --- archives ----------------------------------------------------------------------------------------------------- */
@@ -71,6 +74,9 @@ static int close_archive(struct rd_pack *p, struct rd_err *e)
 
 	p->w = NULL;
 	p->in_shard = 0;
+	if (p->o.limited)
+		rd_pairs_writer_rejected(w, p->rejected - p->told);
+	p->told = p->rejected;
 	rc = rd_pairs_writer_finish(w, e);
 	return rc ? rc : rd_out_settle(p->shard[p->n_shards - 1], e);
 }
@@ -94,7 +100,7 @@ static int flush(struct rd_pack *p, struct rd_err *e)
 		return rc;
 	p->in_shard += c->n;
 	c->n = 0;
-	return p->in_shard == p->o.shard_pairs ? close_archive(p, e) : RD_OK;
+	return RD_OK;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
@@ -168,6 +174,8 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	if (rc)
 		return rc;
 	if (!c->n) {
+		if (p->o.shard_pairs && p->in_shard == p->o.shard_pairs) /* not before: it counts what is left out behind its last pair */
+			rc = close_archive(p, e);
 		c->first = index;
 		c->noise_seed = p->o.ref ? seed : 0;
 	}
@@ -179,7 +187,7 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 			memcpy((char *)c->extra[k].data + (size_t)c->n * p->extra_bytes[k],
 			       (const char *)b->f[p->extra[k]].data + i * p->extra_bytes[k], p->extra_bytes[k]);
 	c->n++;
-	if (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs))
+	if (!rc && (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs)))
 		rc = flush(p, e);
 	return rc;
 }
@@ -198,6 +206,24 @@ static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_
 	}
 	if (p->noise < 0 || p->sample < 0 || s->n_fields != known)
 		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample, label, knots and error; the stream has others");
+	if (p->o.limited && p->extra[RD_PAIRS_ERROR] < 0)
+		return rd_fail(e, RD_EINPUT, "has no field `error` to hold against a limit; denoise --error records it");
+	return RD_OK;
+}
+
+/* Pairs that met a stricter limit before keep to it. */
+static int set_meta(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
+{
+	const json_t *before = json_object_get(s->meta, "max_error");
+	double limit = p->o.max_error;
+
+	p->meta = p->o.limited ? json_copy(s->meta) : json_incref(s->meta);
+	if (!p->meta)
+		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+	if (json_is_number(before) && json_number_value(before) < limit)
+		limit = json_number_value(before);
+	if (p->o.limited && json_object_set_new(p->meta, "max_error", json_real(limit)))
+		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	return RD_OK;
 }
 
@@ -231,11 +257,14 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 	if (!p)
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	p->o = *o;
-	p->meta = json_incref(s->meta);
+	rc = set_meta(p, s, e);
 	find_seed(p);
-	rc = check_stream(p, s, e);
+	if (!rc)
+		rc = check_stream(p, s, e);
 	if (!rc)
 		rc = open_archive(p, e); /* at once: a name that cannot be written is better known before the work */
+	if (!rc && o->rejects)
+		rc = rd_rejects_open(&p->rejects, o->rejects, o->flags, s, e);
 	if (rc)
 		rd_pack_abort(p);
 	else
@@ -243,13 +272,38 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 	return rc;
 }
 
+static bool kept(const struct rd_pack *p, const struct rd_batch *b, int64_t i)
+{
+	return !p->o.limited || (double)((const float *)b->f[p->extra[RD_PAIRS_ERROR]].data)[i] <= p->o.max_error;
+}
+
+/* Pairs at .. at+n-1, all of which stay out. */
+static int reject(struct rd_pack *p, const struct rd_batch *b, int64_t at, int64_t n, struct rd_err *e)
+{
+	p->rejected += (uint64_t)n;
+	return p->rejects ? rd_rejects_add(p->rejects, b, at, n, e) : RD_OK;
+}
+
 int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
 {
 	int rc = p->shapes_known ? RD_OK : learn_shapes(p, b, e);
 
-	for (size_t i = 0; i < (size_t)b->n && !rc; i++)
-		rc = add_pair(p, b, i, e);
+	for (int64_t i = 0, n; i < b->n && !rc; i += n) { /* a run of the one kind or the other */
+		bool keep = kept(p, b, i);
+
+		for (n = 1; i + n < b->n && kept(p, b, i + n) == keep; n++)
+			;
+		for (int64_t k = i; k < i + n && keep && !rc; k++)
+			rc = add_pair(p, b, (size_t)k, e);
+		if (!keep)
+			rc = reject(p, b, i, n, e);
+	}
 	return rc;
+}
+
+uint64_t rd_pack_rejected(const struct rd_pack *p)
+{
+	return p->rejected;
 }
 
 int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
@@ -258,6 +312,10 @@ int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
 
 	if (!rc && p->w)
 		rc = close_archive(p, e);
+	if (!rc && p->rejects) {
+		rc = rd_rejects_finish(p->rejects, e);
+		p->rejects = NULL;
+	}
 	for (size_t i = 0; i < p->n_shards && !rc; i++) {
 		struct rd_out *out = p->shard[i];
 
@@ -273,6 +331,7 @@ void rd_pack_abort(struct rd_pack *p)
 	if (!p)
 		return;
 	rd_pairs_writer_abort(p->w);
+	rd_rejects_abort(p->rejects);
 	for (size_t i = 0; i < p->n_shards; i++)
 		rd_out_abort(p->shard[i]);
 	free(p->shard);

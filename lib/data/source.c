@@ -16,6 +16,8 @@ struct rd_source {
 	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
 	struct rd_batch view;               /* its batch in our order; borrowed */
 	uint64_t next_index;                /* where an array goes on counting */
+	bool counts_rejected;
+	uint64_t rejected;
 };
 
 static int copy_paths(struct rd_source *s, const char *const *paths, int n, struct rd_err *e)
@@ -200,6 +202,8 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 			rc = s->in->ops->next(s->in, e);
 		if (rc)
 			break;
+		s->counts_rejected |= s->in->counts_rejected;
+		s->rejected += s->in->rejected;
 		rd_input_close(s->in);
 		s->in = NULL;
 	}
@@ -209,6 +213,12 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 		return rc;
 	*b = &s->view;
 	return 1;
+}
+
+bool rd_source_rejected(const struct rd_source *s, uint64_t *n)
+{
+	*n = s->rejected;
+	return s->counts_rejected;
 }
 
 const char *rd_source_name(const struct rd_source *s)

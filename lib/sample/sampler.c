@@ -318,7 +318,7 @@ json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 	return rd_nodes_json(&s->walk.grid);
 }
 
-/* What meta said of the input's own making goes. */
+/* What meta says of how its input was made goes. */
 static void replace(json_t *meta, const char *key, json_t *value)
 {
 	if (value)
@@ -329,18 +329,17 @@ static void replace(json_t *meta, const char *key, json_t *value)
 
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
+	const char *type = rd_solver_type_name(&s->o.solver);
 	const struct rd_grid *g = &s->walk.grid;
 	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
-	if (rd_solver_type_name(&s->o.solver))
-		json_object_set_new(meta, "solver_type", json_string(rd_solver_type_name(&s->o.solver)));
+	replace(meta, "solver_type", type ? json_string(type) : NULL);
 	json_object_set_new(meta, "steps", json_integer(g->steps));
 	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
 	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
-	if (s->o.reverse)
-		json_object_set_new(meta, "reverse", json_true());
+	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", g->start_scale));
