@@ -17,7 +17,7 @@ static const char usage[] =
 	"  -c, --chunk CHUNK     pairs per chunk, default 256; 1: a pair per key, as some loaders want it\n"
 	"      --shard-pairs N   pairs per archive; the output's name then has one %d or %06d for the number of the archive\n"
 	"      --noise data|ref  store noise (default), or the seed it comes from: half the size, for these tools only\n"
-	"      --max-error E     leave out pairs whose field error (denoise --error) is over E or not a number\n"
+	"      --max-error E     leave out pairs whose field error, which denoise can record, is over E or not a number\n"
 	"      --rejects FILE    what those were made from, as a stream for denoise: their noise, or data if it ran in reverse\n"
 	"  -x, --extract         archives to frames\n"
 	"  -t, --test            verify every byte, print what is there, and audit it: noise that is not standard normal\n"
