@@ -188,7 +188,7 @@ static void not_finite(struct kt *k)
 
 enum { IMAGES = 4 };
 
-/* Four batches, of other noise and labels each, the last one short. */
+/* Four batches, of other noise and labels each, the last one short; with guidance also by halves: then the errors follow the images. */
 static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int solver,
                     double guidance, float *out)
 {
@@ -200,13 +200,16 @@ static void sampled(const struct rd_model *m, const struct rd_backend *b, struct
 	o.batch = IMAGES;
 	o.denoise.guidance = guidance;
 	o.denoise.null_class = 3;
+	o.halving = guidance > 1;
 	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
-	for (int i = 0; i < 4; i++, out += IMAGES * DIM) {
+	for (int i = 0; i < 4; i++, out += IMAGES * (DIM + 1)) {
+		struct rd_record rec = {.error = out + IMAGES * DIM};
 		float noise[IMAGES * DIM];
 		int32_t classes[IMAGES] = {i % 3, 1, (i + 1) % 3, 2};
 
 		rd_rng_normal(9, RD_RNG_NOISE, (uint64_t)i, noise, IMAGES * DIM);
-		CHECK_OK(rd_sampler_run(s, i < 3 ? IMAGES : 1, noise, classes, out, NULL, &e), &e);
+		CHECK_OK(rd_sampler_run(s, i < 3 ? IMAGES : 1, noise, classes, out, &rec, &e), &e);
+		CHECK((rec.error[0] > 0) == o.halving);
 	}
 	rd_sampler_free(s);
 }
@@ -215,11 +218,15 @@ static void sampling(struct kt *k, enum rd_precision precision)
 {
 	struct rd_model m = model_of("ddpm", "v_prediction");
 	struct rd_backend plain = *k->be;
-	static float want[4 * IMAGES * DIM], got[4 * IMAGES * DIM], other[4 * IMAGES * DIM];
+	enum { ALL = 4 * IMAGES * (DIM + 1) };
+	static float want[ALL], got[ALL], other[ALL];
 
 	plain.record_begin = NULL;
 	for (int solver = 0; rd_solver_names[solver]; solver++)
 		for (int guided = 0; guided < 2; guided++) {
+			memset(want, 0, sizeof want);
+			memset(got, 0, sizeof got);
+			memset(other, 0, sizeof other);
 			sampled(&m, cpu, cpu_dev, solver, 1 + guided, want);
 			sampled(&m, k->be, k->dev, solver, 1 + guided, got);
 			sampled(&m, &plain, k->dev, solver, 1 + guided, other);

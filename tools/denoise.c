@@ -1,6 +1,7 @@
 /* Noise in, (noise, sample) pairs out: the end points of the model's own probability-flow ODE. */
 #include <stdlib.h>
 
+#include "lib/sample/knots.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -11,6 +12,10 @@ static const char usage[] =
 	"\n"
 	RD_SAMPLING_USAGE
 	"      --reverse        from data (field sample of frames, archives, .npy, idx) to noise; the pairs are as ever\n"
+	"      --knots M        record too the states at the inner knots of M equal phases (field knots); trailing spacing, and\n"
+	"                       --steps a multiple of M\n"
+	"      --error          solve in --steps and in twice as many; the sample is that of twice as many, and the field error\n"
+	"                       is the root mean square by which the two differ; three times the work\n"
 	"      --clip[=R]       clamp x0 to +-R at every step (default R: the config's); off unless asked for, it changes the ODE\n"
 	"      --no-clip        do not; the default\n"
 	"  -b, --batch N        images computed at once, default 64\n"
@@ -25,32 +30,44 @@ struct opts {
 	struct rd_common c;
 	struct rd_sampling_args s;
 	const char *in;
-	bool reverse;
 };
 
-enum { OPT_REVERSE = RD_OPT_TOOL };
+enum { OPT_REVERSE = RD_OPT_TOOL, OPT_KNOTS, OPT_ERROR };
 
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG,
-	                                      {"reverse", no_argument, 0, OPT_REVERSE}, {0, 0, 0, 0}};
+	                                      {"reverse", no_argument, 0, OPT_REVERSE}, {"knots", required_argument, 0, OPT_KNOTS},
+	                                      {"error", no_argument, 0, OPT_ERROR}, {0, 0, 0, 0}};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT, longs, NULL)) != -1)
-		if (opt == OPT_REVERSE)
-			o->s.reverse = o->reverse = true;
-		else if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
-			rd_usage_error(NULL);
+		switch (opt) {
+		case OPT_REVERSE: o->s.reverse = true; break;
+		case OPT_KNOTS: o->s.knots = (int)rd_opt_int("--knots", optarg, 2, RD_MAX_PHASES); break;
+		case OPT_ERROR: o->s.error = true; break;
+		default:
+			if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
+				rd_usage_error(NULL);
+		}
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
 	o->in = optind < argc ? argv[optind] : "-";
 }
 
-static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling *s, struct rd_err *e)
+/* What a batch comes to, beside what it came as. */
+struct results {
+	float *computed; /* the sample, or in reverse the noise */
+	struct rd_record rec;
+};
+
+static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a, const struct rd_sampling *s,
+                    struct rd_err *e)
 {
 	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
 	int rc;
 
+	json_object_del(meta, "max_error"); /* of the pairs that this was taken from */
 	rd_model_describe(&s->model, meta);
 	rd_sampler_describe(s->sampler, meta);
 	rd_meta_history(meta, NULL);
@@ -58,46 +75,77 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	rc = rd_stream_add(out, "noise", e);
 	if (!rc && rd_noise_has_labels(in))
 		rc = rd_stream_add(out, "label", e);
-	return rc ? rc : rd_stream_add(out, "sample", e);
+	if (!rc)
+		rc = rd_stream_add(out, "sample", e);
+	if (!rc && a->knots)
+		rc = rd_stream_add(out, "knots", e);
+	return rc || !a->error ? rc : rd_stream_add(out, "error", e);
 }
 
-/* The arrays of a batch borrow: nothing here is freed through it. What was computed is the sample, or in reverse the noise. */
-static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, float *computed, bool reverse)
+/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
+static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
 {
-	void *given = (void *)(uintptr_t)b->noise;
-	struct rd_shape s = {.nd = in->sample.nd + 1, .d = {b->n}};
+	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
+
+	if (points)
+		a.shape.d[a.shape.nd++] = points;
+	for (int i = 0; i < in->sample.nd; i++)
+		a.shape.d[a.shape.nd++] = in->sample.d[i];
+	return a;
+}
+
+/* The arrays of a batch borrow: nothing here is freed through it. */
+static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, const struct results *r,
+                 const struct rd_sampling_args *a)
+{
 	int k = 0;
 
-	for (int i = 0; i < in->sample.nd; i++)
-		s.d[i + 1] = in->sample.d[i];
 	*p = (struct rd_batch){.first = b->first, .n = b->n};
-	p->ref[k] = b->ref && !reverse;
+	p->ref[k] = b->ref && !a->reverse;
 	p->ref_seed[k] = b->ref_seed;
-	p->f[k++] = (struct rd_array){RD_F32, s, reverse ? computed : given};
+	p->f[k++] = view(in, b->n, 0, a->reverse ? r->computed : b->noise);
 	if (rd_noise_has_labels(in))
 		p->f[k++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
-	p->f[k] = (struct rd_array){RD_F32, s, reverse ? given : computed};
+	p->f[k++] = view(in, b->n, 0, a->reverse ? b->noise : r->computed);
+	if (a->knots)
+		p->f[k++] = view(in, b->n, a->knots - 1, r->rec.knots);
+	if (a->error)
+		p->f[k] = (struct rd_array){RD_F32, {1, {b->n}}, r->rec.error};
 }
 
-static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, bool reverse, struct rd_err *e)
+static int alloc(struct results *r, const struct rd_noise_in *in, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	float *sample = calloc((size_t)in->batch, in->dim * sizeof *sample);
-	struct rd_noise_batch b;
-	struct rd_batch p;
-	int rc;
+	size_t n = (size_t)in->batch, row = in->dim * sizeof(float);
 
-	if (!sample)
+	*r = (struct results){.computed = calloc(n, row)};
+	if (a->knots)
+		r->rec.knots = calloc(n * (size_t)(a->knots - 1), row);
+	if (a->error)
+		r->rec.error = calloc(n, sizeof *r->rec.error);
+	if (!r->computed || (a->knots && !r->rec.knots) || (a->error && !r->rec.error))
 		return rd_fail(e, RD_ENOMEM, "no memory for a batch of %lld", (long long)in->batch);
-	while ((rc = rd_noise_next(in, &b, e)) > 0) {
-		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, sample, NULL, e);
-		fill(&p, in, &b, sample, reverse);
+	return RD_OK;
+}
+
+static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, const struct rd_sampling_args *a,
+                    struct rd_err *e)
+{
+	struct rd_noise_batch b;
+	struct results r;
+	struct rd_batch p;
+	int rc = alloc(&r, in, a, e);
+
+	while (!rc && (rc = rd_noise_next(in, &b, e)) > 0) {
+		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, r.computed, &r.rec, e);
+		fill(&p, in, &b, &r, a);
 		if (!rc)
 			rc = rd_sink_write(out, &p, e);
-		if (rc)
-			break;
-		rd_progress_add((uint64_t)b.n);
+		if (!rc)
+			rd_progress_add((uint64_t)b.n);
 	}
-	free(sample);
+	free(r.computed);
+	free(r.rec.knots);
+	free(r.rec.error);
 	return rc;
 }
 
@@ -115,11 +163,11 @@ int main(int argc, char **argv)
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
-	    rd_noise_stream(&in, o.in, o.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &s, &e) ||
+	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &o.s, &s, &e) ||
 	    rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
-	if (work_all(&s, &in, out, o.reverse, &e)) {
+	if (work_all(&s, &in, out, &o.s, &e)) {
 		rd_sink_abort(out);
 		rd_die(&e);
 	}
