@@ -22,6 +22,7 @@ static const char usage[] =
 	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm) with the prediction type P (epsilon,\n"
 	"                              sample, v, flow, edm, edm_v): the network keeps its own convention, recorded in OUT\n"
 	RD_TRAINING_USAGE
+	"      --snapshot-every N      steps between folders OUT.STEP, of the average so far\n"
 	"      --keep-best             OUT gets the average that did best on --hold-out, not the last\n"
 	"      --checkpoint-every N    steps, default 500\n"
 	"      --log FILE              JSON lines; --log-every N steps, default 50\n"
@@ -36,7 +37,7 @@ static const char usage[] =
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
 enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART, OPT_MACHINE, OPT_FORM,
-       OPT_HELD_EVERY, OPT_BEST };
+       OPT_HELD_EVERY, OPT_BEST, OPT_SNAPSHOT };
 
 #define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT RD_TRAINING_SHORT "m:"
 
@@ -130,6 +131,7 @@ static bool run_opt(struct opts *o, int opt)
 	case OPT_DRY: o->dry = true; break;
 	case OPT_RESTART: o->r.restart = true; break;
 	case OPT_HELD_EVERY: o->r.held_out_every = rd_opt_int("--held-out-every", optarg, 1, INT32_MAX); break;
+	case OPT_SNAPSHOT: o->r.snapshot_every = rd_opt_int("--snapshot-every", optarg, 1, INT32_MAX); break;
 	case OPT_BEST: o->r.keep_best = true; break;
 	case OPT_MACHINE: o->r.any_machine = true; break;
 	case OPT_FORM: o->any_form = true; break;
@@ -145,7 +147,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"init", required_argument, 0, OPT_INIT}, {"convert-to", required_argument, 0, OPT_CONVERT},
 		{"checkpoint-every", required_argument, 0, OPT_EVERY}, {"log", required_argument, 0, OPT_LOG},
 		{"log-every", required_argument, 0, OPT_LOG_EVERY}, {"held-out-every", required_argument, 0, OPT_HELD_EVERY},
-		{"keep-best", no_argument, 0, OPT_BEST}, {"dry-run", no_argument, 0, OPT_DRY},
+		{"snapshot-every", required_argument, 0, OPT_SNAPSHOT}, {"keep-best", no_argument, 0, OPT_BEST}, {"dry-run", no_argument, 0, OPT_DRY},
 		{"restart", no_argument, 0, OPT_RESTART}, {"any-machine", no_argument, 0, OPT_MACHINE},
 		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};

@@ -135,7 +135,8 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 	return NULL;
 }
 
-static void usage(FILE *f, const struct rd_model *m, int steps)
+/* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
+static void usage(FILE *f, const struct rd_model *m, int steps, bool phased)
 {
 	const char *class = diffusers_scheduler(m), *keys = "";
 	const int64_t *d = m->net.sample.d;
@@ -154,7 +155,8 @@ static void usage(FILE *f, const struct rd_model *m, int steps)
 		        class, class, keys, steps,
 		        (long long)d[0], (long long)d[1], (long long)d[2],
 		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
-	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
+	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
+	        phased ? " --solver ddim" : "",
 	        is_image(m) ? " --png grid.png >samples" : " >samples");
 	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
 	           "the raw ones are variant `raw`.\n\n");
@@ -196,21 +198,22 @@ static const char *text_of(const json_t *o, const char *key)
 
 char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *command)
 {
-	bool paired = !strcmp(text_of(run, "coupling"), "pairs");
+	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
+	int phases = (int)json_integer_value(json_object_get(run, "phases"));
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 
 	if (!f)
 		return NULL;
-	header(f, m, paired);
-	fprintf(f, "# %s\n\n", paired ? "A rectified diffusion model" : "A diffusion model");
+	header(f, m, one_step || phases);
+	fprintf(f, "# %s\n\n", one_step || phases ? "A rectified diffusion model" : "A diffusion model");
 	fprintf(f, "Trained by rectdiff %s%s. Form %s, %s-prediction.\n\n", RD_VERSION,
 	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and "
 	                 "prediction type are those of the model it came from"
 	               : "",
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
-	usage(f, m, paired ? 1 : 50);
+	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0);
 	fprintf(f, "## How it was made\n\n");
 	if (command)
 		fprintf(f, "```\n%s\n```\n\n", command);

@@ -1,23 +1,18 @@
 #include "lib/train/run.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "lib/base/size.h"
-#include "lib/base/tree.h"
-#include "lib/model/card.h"
 #include "lib/train/checkpoint.h"
+#include "lib/train/outlock.h"
+#include "lib/train/result.h"
 #include "lib/train/trainlog.h"
 
 struct rd_run {
@@ -25,8 +20,8 @@ struct rd_run {
 	const struct rd_dataset *d;
 	struct rd_train_opts t;
 	struct rd_run_opts o;
-	char *out, *ckpt, *lock; /* paths */
-	int lock_fd;
+	char *out, *ckpt;        /* paths */
+	struct rd_outlock lock;
 	json_t *run;             /* what decides the result */
 	struct rd_trainer *trainer;
 	struct rd_train_state state;
@@ -43,80 +38,6 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Who held the lock removes the file before letting go: what was locked may no longer be what the name stands for. */
-static int take_lock(struct rd_run *r, struct rd_err *e)
-{
-	struct stat mine, named;
-	int fd;
-
-	for (;;) {
-		fd = open(r->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-		if (fd < 0)
-			return rd_fail_errno(e, RD_EIO, "%s", r->lock);
-		if (flock(fd, LOCK_EX | LOCK_NB)) {
-			close(fd);
-			return rd_fail(e, RD_EFAIL, "%s: another rectrain is at work on it", r->out);
-		}
-		if (!fstat(fd, &mine) && !stat(r->lock, &named) && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino)
-			break;
-		close(fd);
-	}
-	r->lock_fd = fd;
-	return RD_OK;
-}
-
-static void drop_lock(struct rd_run *r)
-{
-	if (r->lock_fd < 0)
-		return;
-	unlink(r->lock);
-	close(r->lock_fd);
-}
-
-static void remove_matching(const char *pattern)
-{
-	glob_t g;
-
-	if (glob(pattern, GLOB_NOSORT, NULL, &g))
-		return;
-	for (size_t i = 0; i < g.gl_pathc; i++)
-		rd_remove_tree(g.gl_pathv[i]);
-	globfree(&g);
-}
-
-/* s as a pattern that matches nothing but s; out holds twice its length and more. */
-static char *quote(char *out, const char *s)
-{
-	for (; *s; *out++ = *s++)
-		if (strchr("*?[]\\", *s))
-			*out++ = '\\';
-	*out = '\0';
-	return out;
-}
-
-/* Temporary files of an output (formats/out.c) of this name. */
-static void remove_unfinished(const char *target)
-{
-	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
-	char name[4400], pattern[2 * sizeof name + 32];
-
-	snprintf(name, sizeof name, "%.*s.%.200s", (int)(base - target), target, base);
-	strcpy(quote(pattern, name), ".[0-9]*.tmp");
-	remove_matching(pattern);
-}
-
-/* What runs that were killed left; the lock is ours, so nobody is writing it. */
-static void remove_leftovers(const struct rd_run *r)
-{
-	char pattern[2 * 4096 + 32];
-
-	strcpy(quote(pattern, r->out), ".tmp.[0-9]*");
-	remove_matching(pattern);
-	remove_unfinished(r->ckpt);
-	if (r->o.log)
-		remove_unfinished(r->o.log);
 }
 
 /* The description that the finished OUT carries, NULL where there is none. */
@@ -183,8 +104,7 @@ static int set_paths(struct rd_run *r, struct rd_err *e)
 		n--;
 	if (n > 4000)
 		return rd_fail(e, RD_EUSAGE, "-o: the path is too long");
-	if (asprintf(&r->out, "%.*s", (int)n, r->o.out) < 0 || asprintf(&r->ckpt, "%s.ckpt", r->out) < 0 ||
-	    asprintf(&r->lock, "%s.lock", r->out) < 0)
+	if (asprintf(&r->out, "%.*s", (int)n, r->o.out) < 0 || asprintf(&r->ckpt, "%s.ckpt", r->out) < 0)
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	return RD_OK;
 }
@@ -204,17 +124,20 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	r->d = d;
 	r->t = *t;
 	r->o = *o;
-	r->lock_fd = -1;
+	r->lock = RD_OUTLOCK_NONE;
 	r->run = rd_train_describe(m, d, t);
 	rc = r->run ? set_paths(r, e) : rd_fail(e, RD_ENOMEM, "no memory");
 	if (r->run && o->keep_best)
 		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
-		rc = take_lock(r, e);
+		rc = rd_outlock_take(&r->lock, r->out, e);
 	}
-	if (!rc) {
-		remove_leftovers(r);
+	if (!rc) { /* the lock is ours, so nobody is writing what killed runs left */
+		rd_remove_unfinished_folder(r->out);
+		rd_remove_unfinished_file(r->ckpt);
+		if (o->log)
+			rd_remove_unfinished_file(o->log);
 		rc = look_for_out(r, e);
 	}
 	if (!rc && !r->already)
@@ -239,10 +162,9 @@ void rd_run_close(struct rd_run *r)
 	rd_trainer_free(r->trainer);
 	rd_train_state_free(&r->state);
 	json_decref(r->run);
-	drop_lock(r);
+	rd_outlock_drop(&r->lock);
 	free(r->out);
 	free(r->ckpt);
-	free(r->lock);
 	free(r);
 }
 
@@ -272,50 +194,33 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 	return rc ? rc : rd_checkpoint_save(r->ckpt, &r->state, r->run, e);
 }
 
-/* The metadata of the weights: what diffusers wants, and how they were made. */
-static json_t *weights_meta(const struct rd_run *r, const char *which)
+static int save(struct rd_run *r, const char *path, const float *average, bool replace, struct rd_err *e)
 {
-	char *run = rd_json_text(r->run), *data = rd_json_text(r->d->meta);
-	json_t *meta = run && data ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "format", "pt", "rectdiff.version", RD_VERSION,
-	                                       "rectdiff.weights", which, "rectdiff.run", run, "rectdiff.data", data)
-	                           : NULL;
-	int64_t null = r->t.null_class >= 0 ? r->t.null_class : r->m->null_class;
-	char text[32];
+	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .data_meta = r->d->meta, .command = r->o.command,
+	                              .state = &r->state, .average = average};
+	int rc = rd_trainer_get(r->trainer, &r->state, e);
 
-	if (meta && null >= 0) {
-		snprintf(text, sizeof text, "%lld", (long long)null);
-		json_object_set_new(meta, "null_class", json_string(text));
-	}
-	if (meta && r->o.keep_best && !strcmp(which, "ema")) {
-		snprintf(text, sizeof text, "%lld", (long long)r->state.best_step);
-		json_object_set_new(meta, "rectdiff.best_step", json_string(text));
-		snprintf(text, sizeof text, "%.9g", r->state.best_loss);
-		json_object_set_new(meta, "rectdiff.held_out", json_string(text));
-	}
-	free(run);
-	free(data);
-	return meta;
+	return rc ? rc : rd_result_save(&res, path, replace, e);
+}
+
+/* OUT as it would be if the run ended here, beside it. */
+static int snapshot(struct rd_run *r, int64_t step, struct rd_err *e)
+{
+	char *path;
+	int rc;
+
+	if (!r->o.snapshot_every || step % r->o.snapshot_every || step == r->t.steps)
+		return RD_OK;
+	if (asprintf(&path, "%s.%lld", r->out, (long long)step) < 0)
+		return rd_fail(e, RD_ENOMEM, "no memory");
+	rc = save(r, path, r->state.ema, true, e);
+	free(path);
+	return rc;
 }
 
 static int finish(struct rd_run *r, struct rd_err *e)
 {
-	struct rd_model_out o = {.replace = r->o.replace};
-	json_t *meta = weights_meta(r, "ema"), *raw = weights_meta(r, "raw");
-	char *card = rd_model_card(r->m, r->run, r->d->meta, r->o.command);
-	int rc = meta && raw && card ? rd_trainer_get(r->trainer, &r->state, e) : rd_fail(e, RD_ENOMEM, "no memory");
-
-	if (!rc) {
-		o.main = r->state.best ? r->state.best : r->state.ema;
-		o.raw = r->state.w;
-		o.meta = meta;
-		o.raw_meta = raw;
-		o.card = card;
-		rc = rd_model_save(r->m, r->out, &o, e);
-	}
-	json_decref(meta);
-	json_decref(raw);
-	free(card);
-	return rc;
+	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, r->o.replace, e);
 }
 
 static int log_mean(struct rd_trainlog *log, int64_t step, struct rd_step_report *sum, int64_t *n, double t0, struct rd_err *e)
@@ -376,6 +281,8 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 		rc = measure(r, done, &sum.held_out, e);
 		if (!rc && (done % r->o.log_every == 0 || done == r->t.steps || !isnan(sum.held_out)))
 			rc = log_mean(log, done, &sum, &summed, t0, e);
+		if (!rc)
+			rc = snapshot(r, done, e);
 		if (!rc && tick(ctx, done, &s))
 			res->stopped = done < r->t.steps;
 		if (!rc && done < r->t.steps && (res->stopped || done % r->o.checkpoint_every == 0))

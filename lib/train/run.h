@@ -11,6 +11,7 @@ struct rd_run_opts {
 	const char *out;           /* the folder to be made */
 	const char *log;           /* JSON lines; NULL: none */
 	int64_t checkpoint_every, log_every;
+	int64_t snapshot_every;    /* steps between folders OUT.STEP, of the average so far; 0: none */
 	int64_t held_out_every;    /* steps between measurements on what is held out */
 	bool keep_best;            /* OUT gets the average that did best there, not the last */
 	bool replace;              /* an OUT of another run may be replaced */

@@ -1,0 +1,19 @@
+/* The model folder that a training writes: averaged and raw weights, each saying how it was made, and the card. */
+#ifndef RD_LIB_TRAIN_RESULT_H
+#define RD_LIB_TRAIN_RESULT_H
+
+#include "lib/train/train.h"
+
+struct rd_result { /* all borrowed */
+	const struct rd_model *m;
+	const struct rd_train_opts *t;
+	const json_t *run, *data_meta;
+	const char *command; /* NULL: not said */
+	const struct rd_train_state *state;
+	const float *average; /* the state's ema or best */
+};
+
+/* RD_EFAIL where path is there and replace is not set. */
+int rd_result_save(const struct rd_result *r, const char *path, bool replace, struct rd_err *e) RD_MUST;
+
+#endif
