@@ -77,7 +77,8 @@ static void make_good(void)
 /* Audits the pairs in two batches of one stream; the number of findings. */
 static int audit(int64_t classes)
 {
-	struct rd_stream s = {"pairs", 5, {"noise", "label", "sample", "knots", "error"}, json_pack("{s:I}", "classes", (json_int_t)classes)};
+	struct rd_stream s = {"pairs", 5, {"noise", "label", "sample", "knots", "error"},
+	                      json_pack("{s:I}", "classes", (json_int_t)classes)};
 	json_t *t = json_array();
 	struct rd_audit *a;
 	struct rd_err e;

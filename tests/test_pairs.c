@@ -303,7 +303,8 @@ static void test_write_refused(void)
 {
 	/* where a chunk has [2, 3, 1, 2], its samples [2, 1, 2]; but for the first, none could be */
 	static const struct rd_shape knots[] = {
-		{4, {2, 4, 1, 2}}, {4, {2, 3, 2, 1}}, {5, {2, 3, 1, 2, 1}}, {3, {2, 3, 2}}, {3, {2, 1, 2}}, {5, {2, 3, 1, 1, 2}}, {4, {2, 0, 1, 2}}, {1, {2}}, {0, {0}},
+		{4, {2, 4, 1, 2}}, {4, {2, 3, 2, 1}}, {5, {2, 3, 1, 2, 1}}, {3, {2, 3, 2}}, {3, {2, 1, 2}}, {5, {2, 3, 1, 1, 2}},
+		{4, {2, 0, 1, 2}}, {1, {2}}, {0, {0}},
 	};
 	struct rd_pairs_chunk a, b, bad;
 	json_t *meta = json_object();

@@ -15,15 +15,16 @@ struct rd_knots {
 	int first, stride; /* stride < 0: the walk is from the data to the noise */
 };
 
-/* RD_EUSAGE, with the reason, where the states at the knots are not there, or are no points of the trajectory. o is what g was made
- * of; reversed: by rd_grid_reverse after that. */
-int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, const struct rd_grid *g, const struct rd_grid_opts *o,
-                  bool reversed, struct rd_err *e) RD_MUST;
+/* RD_EUSAGE, with the reason, where the states at the knots are not there, or are no points of the trajectory. o is what g
+ * was made of; reversed: by rd_grid_reverse after that. */
+int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, const struct rd_grid *g,
+                  const struct rd_grid_opts *o, bool reversed, struct rd_err *e) RD_MUST;
 
 /* j where the state after `step` steps is knot j; -1 where it is none. */
 int rd_knots_at(const struct rd_knots *k, int step);
 
-/* {"t":[M+1],"time":[M+1],"alpha":[M+1],"sigma":[M+1]}, from noise to data; the same of all nodes of g, in the order of the walk. */
+/* {"t":[M+1],"time":[M+1],"alpha":[M+1],"sigma":[M+1]}, from noise to data; the same of all nodes of g, in the order of the
+ * walk. */
 json_t *rd_knots_json(const struct rd_knots *k, const struct rd_grid *g);
 json_t *rd_nodes_json(const struct rd_grid *g);
 
