@@ -10,7 +10,8 @@
  *	__end__                {"format":"rdpairs","v":1,"chunks":c,"samples":n[,"rejected":r],"xxh3":"16 hex digits"}
  *
  * xxh3 is XXH3-64 over the members before __end__: the name, a NUL, the size as u64 little-endian, the data; and then over
- * r as u64 little-endian, where it is there. Integers of JSON above 2^63 - 1 (a seed) are strings of digits. The archive ends with the two blocks of zeros, unpadded. */
+ * r as u64 little-endian, where it is there. Integers of JSON above 2^63 - 1 (a seed) are strings of digits. The archive
+ * ends with the two blocks of zeros, unpadded. */
 #ifndef RD_FORMATS_PAIRS_H
 #define RD_FORMATS_PAIRS_H
 

@@ -12,6 +12,7 @@ enum { N = 400, DIM = 12 };
 static float noise[N * DIM], sample[N * DIM];
 static int32_t label[N];
 static float knots[N * 2 * DIM], error[N];
+static int named = 4; /* knots, by meta; 0: none */
 static struct rd_audit_report report;
 
 /* --- moments ------------------------------------------------------------------------------------------------------ */
@@ -76,10 +77,15 @@ static void make_good(void)
 /* Audits the pairs in two batches of one stream; the number of findings. */
 static int audit(int64_t classes)
 {
-	struct rd_stream s = {"pairs", 5, {"noise", "label", "sample", "knots", "error"}, json_pack("{s:I}", "classes", (json_int_t)classes)};
+	struct rd_stream s = {"pairs", 5, {"noise", "label", "sample", "knots", "error"},
+	                      json_pack("{s:I}", "classes", (json_int_t)classes)};
+	json_t *t = json_array();
 	struct rd_audit *a;
 	struct rd_err e;
 
+	for (int i = 0; i < named; i++)
+		json_array_append_new(t, json_real(named - i));
+	json_object_set_new(s.meta, "knots", json_pack("{s:o}", "t", t));
 	CHECK_OK(rd_audit_new(&a, &e), &e);
 	for (int half = 0; half < 2; half++) {
 		int64_t n = N / 2;
@@ -145,6 +151,15 @@ static void test_not_finite(void)
 	error[300] = NAN;
 	error[0] = INFINITY;
 	CHECK(audit(10) == 1 && found("2 errors are NaN or infinite, the first is 1000") && report.error_n == N - 2);
+}
+
+static void test_knots(void)
+{
+	make_good();
+	for (named = 0; named < 6; named++)
+		CHECK(audit(10) == (named != 4) &&
+		      found("from sample 1000 on the states at knots are not as many as meta's inner knots") == (named != 4));
+	named = 4;
 }
 
 static void test_not_normal(void)
@@ -220,6 +235,7 @@ int main(void)
 	test_good();
 	test_twice();
 	test_not_finite();
+	test_knots();
 	test_not_normal();
 	test_swapped();
 	test_equal();

@@ -188,7 +188,8 @@ static void not_finite(struct kt *k)
 
 enum { IMAGES = 4 };
 
-/* Four batches, of other noise and labels each, the last one short; with guidance also by halves: then the errors follow the images. */
+/* Four batches, of other noise and labels each, the last one short; with guidance also by halves: then the errors
+ * follow the images. */
 static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int solver,
                     double guidance, float *out)
 {

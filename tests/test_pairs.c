@@ -269,15 +269,20 @@ static void repack(int (*format)(struct archive *), const char *drop, const char
 
 static void test_repacked(void)
 {
-	static const struct { const char *drop, *rename_to; } bad[] = {
-		{"__meta__", NULL}, {"__end__", NULL}, {"00000000.noise.npy", NULL}, {"00000000.sample.npy", NULL},
-		{"00000000.label.npy", NULL}, {"00000002.noise.npy", NULL}, {"00000002.label.npy", NULL},
-		{"00000000.knots.npy", NULL}, {"00000002.knots.npy", NULL}, {"00000000.error.npy", NULL}, {"100000000.error.npy", NULL},
-		{"00000002.knots.npy", "00000002.error.npy"}, {"00000002.error.npy", "00000002.knots.npy"},
-		{"00000002.knots.npy", "00000003.knots.npy"},
-		{"__end__", "__END__"}, {"00000000.noise.npy", "0.noise.npy"}, {"00000002.sample.npy", "00000003.sample.npy"},
-		{"00000000.noise.npy", "./00000000.noise.npy"}, {"00000002.label.npy", "00000002.txt"},
-		{"00000000.noise.npy", "99999999999999999999.noise.npy"},
+	static const struct { const char *drop, *rename_to, *says; } bad[] = {
+		{"__meta__", NULL, ""}, {"__end__", NULL, ""}, {"00000000.noise.npy", NULL, ""}, {"00000000.sample.npy", NULL, ""},
+		{"00000000.label.npy", NULL, ""}, {"00000002.noise.npy", NULL, ""},
+		{"00000002.label.npy", NULL, "has no label, unlike"},
+		{"00000000.knots.npy", NULL, "chunk 00000002: has knots, unlike"},
+		{"00000002.knots.npy", NULL, "chunk 00000002: has no knots, unlike"},
+		{"00000000.error.npy", NULL, "has error, unlike"},
+		{"100000000.error.npy", NULL, "chunk 100000000: has no error, unlike"},
+		{"00000002.knots.npy", "00000002.error.npy", "error is not one"},
+		{"00000002.error.npy", "00000002.knots.npy", "has no error, unlike"},
+		{"00000002.knots.npy", "00000003.knots.npy", "has no knots, unlike"}, {"__end__", "__END__", ""},
+		{"00000000.noise.npy", "0.noise.npy", ""}, {"00000002.sample.npy", "00000003.sample.npy", ""},
+		{"00000000.noise.npy", "./00000000.noise.npy", ""}, {"00000002.label.npy", "00000002.txt", ""},
+		{"00000000.noise.npy", "99999999999999999999.noise.npy", ""},
 	};
 	struct rd_err e;
 
@@ -290,15 +295,16 @@ static void test_repacked(void)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		write_pairs(ALL);
 		repack(archive_write_set_format_ustar, bad[i].drop, bad[i].rename_to);
-		CHECK(read_all(&e) == RD_EINPUT);
+		CHECK(read_all(&e) == RD_EINPUT && strstr(e.msg, bad[i].says));
 	}
 }
 
 static void test_write_refused(void)
 {
-	/* where a chunk has [2, 3, 1, 2], its samples [2, 1, 2] */
+	/* where a chunk has [2, 3, 1, 2], its samples [2, 1, 2]; but for the first, none could be */
 	static const struct rd_shape knots[] = {
-		{4, {2, 4, 1, 2}}, {4, {2, 3, 2, 1}}, {3, {2, 3, 2}}, {3, {2, 1, 2}}, {5, {2, 3, 1, 1, 2}}, {4, {2, 0, 1, 2}}, {1, {2}}, {0, {0}},
+		{4, {2, 4, 1, 2}}, {4, {2, 3, 2, 1}}, {5, {2, 3, 1, 2, 1}}, {3, {2, 3, 2}}, {3, {2, 1, 2}}, {5, {2, 3, 1, 1, 2}},
+		{4, {2, 0, 1, 2}}, {1, {2}}, {0, {0}},
 	};
 	struct rd_pairs_chunk a, b, bad;
 	json_t *meta = json_object();
@@ -310,6 +316,11 @@ static void test_write_refused(void)
 	make_chunk(&b, 11, 2, ALL);
 	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
 	CHECK_OK(rd_pairs_writer_open(&w, o, meta, &e), &e);
+	for (size_t i = 1; i < sizeof knots / sizeof *knots; i++) {
+		bad = a;
+		bad.extra[RD_PAIRS_KNOTS].shape = knots[i];
+		CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "knots is"));
+	}
 	CHECK_OK(rd_pairs_write(w, &a, &e), &e);
 	CHECK(rd_pairs_write(w, &b, &e) == RD_EINPUT && strstr(e.msg, "below sample 12"));
 	b.first = 12;

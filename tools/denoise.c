@@ -61,8 +61,8 @@ struct results {
 	struct rd_record rec;
 };
 
-static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a, const struct rd_sampling *s,
-                    struct rd_err *e)
+static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a,
+                    const struct rd_sampling *s, struct rd_err *e)
 {
 	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
 	int rc;
@@ -163,8 +163,8 @@ int main(int argc, char **argv)
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
-	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &o.s, &s, &e) ||
-	    rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
+	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) ||
+	    describe(&head, &in, &o.s, &s, &e) || rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
 	if (work_all(&s, &in, out, &o.s, &e)) {

@@ -23,7 +23,7 @@ struct tally {
 struct rd_audit {
 	uint64_t pairs;
 	struct rd_moments noise, sample;
-	struct tally twice, equal, bad_noise, bad_sample, bad_knots, bad_error, negative, beyond;
+	struct tally twice, equal, bad_noise, bad_sample, bad_knots, bad_error, negative, beyond, unnamed;
 	uint64_t original; /* the sample that twice.first repeats */
 	int64_t classes;   /* of the model, as meta says; 0: not known */
 	uint64_t label_n;
@@ -133,9 +133,13 @@ static void add_label(struct rd_audit *a, int32_t label, uint64_t index)
 		count(&a->beyond, index);
 }
 
-static void check_knots(struct rd_audit *a, const struct rd_array *f, const struct rd_batch *b)
+/* Of the knots that meta names, all but the two ends have a state here. */
+static void check_knots(struct rd_audit *a, const json_t *meta, const struct rd_array *f, const struct rd_batch *b)
 {
-	size_t n = rd_shape_sample_elems(&f->shape);
+	size_t n = rd_shape_sample_elems(&f->shape), named = json_array_size(json_object_get(json_object_get(meta, "knots"), "t"));
+
+	if (f->shape.nd < 2 || (size_t)f->shape.d[1] + 2 != named)
+		count(&a->unnamed, b->first);
 
 	for (size_t i = 0; i < (size_t)b->n; i++)
 		for (size_t k = 0; k < n; k++)
@@ -170,7 +174,7 @@ static int add_extras(struct rd_audit *a, const struct rd_stream *s, const struc
 	int knots = rd_stream_field(s, "knots"), error = rd_stream_field(s, "error");
 
 	if (knots >= 0)
-		check_knots(a, &b->f[knots], b);
+		check_knots(a, s->meta, &b->f[knots], b);
 	return error >= 0 ? add_errors(a, &b->f[error], b, e) : RD_OK;
 }
 
@@ -284,6 +288,8 @@ void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r)
 	found_tally(r, &a->bad_sample, "samples hold NaN or infinities");
 	found_tally(r, &a->bad_knots, "pairs hold NaN or infinities at their knots");
 	found_tally(r, &a->bad_error, "errors are NaN or infinite");
+	if (a->unnamed.n)
+		found(r, "from sample %" PRIu64 " on the states at knots are not as many as meta's inner knots", a->unnamed.first);
 	sum_errors(a, r);
 	if (a->twice.n)
 		found(r, "%" PRIu64 " noise vectors are there more than once, the first is %" PRIu64 ", a copy of %" PRIu64,

@@ -50,8 +50,8 @@ static int compare(const struct rd_knots *k, const struct rd_grid *g, const stru
 	return RD_OK;
 }
 
-int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, const struct rd_grid *g, const struct rd_grid_opts *o,
-                  bool reversed, struct rd_err *e)
+int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, const struct rd_grid *g,
+                  const struct rd_grid_opts *o, bool reversed, struct rd_err *e)
 {
 	struct rd_grid_opts own = {.steps = phases, .spacing = RD_SPACING_TRAILING, .shift = o->shift};
 	struct rd_grid grid;

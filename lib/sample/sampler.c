@@ -251,7 +251,8 @@ static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 }
 
 /* Once through the schedule, from noise to sample. rec: where states go, or NULL. */
-static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, float *sample, struct rd_record *rec, struct rd_err *e)
+static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, float *sample, struct rd_record *rec,
+                    struct rd_err *e)
 {
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
 	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */

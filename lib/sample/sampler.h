@@ -30,7 +30,8 @@ int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted, t
 
 /* Where else a run's results go, host arrays or NULL. x [n, K+1, dim], x0 and eps [n, K, dim]: every state, in the order of
  * the walk. knots [n, M-1, dim]: the states at the inner knots of opts.knots = M phases, from noise to data whichever way the
- * walk goes. error [n], with opts.halving: the root of the mean square, over a sample's elements, of what the two runs differ by. */
+ * walk goes. error [n], with opts.halving: the root of the mean square, over a sample's elements, of what the two runs
+ * differ by. */
 struct rd_record {
 	float *x, *x0, *eps, *knots, *error;
 };
@@ -40,8 +41,8 @@ struct rd_record {
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
-/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing,
- * knots and error into meta. */
+/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance,
+ * spacing, knots and error into meta. */
 json_t *rd_sampler_grid_json(const struct rd_sampler *s);
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
 
