@@ -174,9 +174,10 @@ static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_
 	p->noise = rd_stream_field(s, "noise");
 	p->sample = rd_stream_field(s, "sample");
 	p->label = rd_stream_field(s, "label");
-	if (p->noise < 0 || p->sample < 0 || s->n_fields != 2 + (p->label >= 0))
-		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample and label; the stream has others");
-	return RD_OK;
+	for (int k = 0; k < s->n_fields; k++)
+		if (k != p->noise && k != p->sample && k != p->label)
+			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample and label alone", s->field[k]);
+	return p->noise >= 0 && p->sample >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "an archive holds pairs: the fields noise and sample are needed");
 }
 
 /* A seed over 2^63 - 1 is text, since JSON's integers end there. */

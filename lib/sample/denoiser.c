@@ -23,6 +23,11 @@ struct rd_denoiser {
 	int32_t *null_host;       /* [n] null classes */
 	float *host;              /* analytic models: [n, dim] */
 	float *time;              /* host [n] */
+	/* with a trace */
+	struct rd_trace *trace;   /* NULL for an exact one in closed form */
+	double *tr, *form;        /* host [n]: tr(dF/dx) at the last evaluation, F the network's output (x0 in closed form); v^T J v */
+	float *jv;                /* host [n, dim] */
+	struct rd_pred_coef c;    /* what F meant there */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -36,6 +41,8 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 	if (d->o.null_class >= d->m->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)d->o.null_class,
 		               (long long)d->m->net.classes - 1);
+	if (d->o.clip && d->o.trace.kind != RD_TRACE_NONE)
+		return rd_fail(e, RD_EUSAGE, "a likelihood with x0 clamped: the map from data to noise is then not invertible");
 	if (d->o.guidance == 1)
 		return RD_OK;
 	if (!d->m->net.classes)
@@ -44,6 +51,31 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 		return rd_fail(e, RD_EUSAGE, "guidance %g: %s records no null class; name it with --null-class", d->o.guidance,
 		               d->m->dir);
 	return RD_OK;
+}
+
+static int64_t dim_of(const struct rd_denoiser *d)
+{
+	return d->d.c * d->d.h * d->d.w;
+}
+
+/* What traces need, if they are wanted. */
+static int alloc_trace(struct rd_denoiser *d, struct rd_err *e)
+{
+	const struct rd_trace_opts *o = &d->o.trace;
+	size_t n = (size_t)d->d.n;
+	int rc = RD_OK;
+
+	if (o->kind == RD_TRACE_NONE)
+		return RD_OK;
+	if (!d->m->analytic || o->kind != RD_TRACE_EXACT)
+		rc = rd_trace_new(&d->trace, o, d->d.n, dim_of(d), e);
+	if (!rc)
+		rc = rd_alloc((void **)&d->tr, 2 * n, sizeof *d->tr, "trace", e);
+	if (!rc)
+		rc = rd_alloc((void **)&d->jv, n * (size_t)dim_of(d), sizeof *d->jv, "trace", e);
+	if (!rc)
+		d->form = d->tr + n;
+	return rc;
 }
 
 /* What an analytic model needs: a batch on the host. */
@@ -107,6 +139,8 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	rc = check_options(d, e);
 	if (!rc && m->analytic) {
 		rc = alloc_analytic(d, batch, e);
+		if (!rc)
+			rc = alloc_trace(d, e);
 		if (rc)
 			rd_denoiser_free(d);
 		else
@@ -117,10 +151,12 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 		rc = rd_net_build(&m->net, batch, &d->g, e);
 	if (!rc) {
 		d->d = rd_graph_dims(d->g, d->g->x);
-		rc = rd_exec_new(&d->x, d->g, be, dev, (struct rd_exec_opts){0}, e);
+		rc = rd_exec_new(&d->x, d->g, be, dev, (struct rd_exec_opts){.vjp = o->trace.kind != RD_TRACE_NONE}, e);
 	}
 	if (!rc)
 		rc = alloc_all(d, e);
+	if (!rc)
+		rc = alloc_trace(d, e);
 	if (rc)
 		rd_denoiser_free(d);
 	else
@@ -140,6 +176,9 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	rd_graph_free(d->g);
 	free(d->null_host);
 	free(d->host);
+	rd_trace_free(d->trace);
+	free(d->tr);
+	free(d->jv);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -188,6 +227,52 @@ static int affine(struct rd_denoiser *d, double a, const void *x, double b, cons
 	return rc ? rc : rd_lincomb(&d->lin, a, out, 0, NULL, out, e);
 }
 
+/* tr(dF/dx) += w times that of the forward pass just made, F its output at its input of `scale` x. */
+static int add_trace(struct rd_denoiser *d, double w, double scale, struct rd_err *e)
+{
+	void *in = rd_exec_grad(d->x, d->g->y), *out = rd_exec_grad(d->x, d->g->x);
+	int rc = 0;
+
+	for (int k = 0; d->trace && k < rd_trace_count(d->trace) && !rc; k++) {
+		rc = d->be->sample_import(d->dev, d->d, rd_trace_direction(d->trace, k), in, e);
+		if (!rc)
+			rc = rd_exec_backward(d->x, NULL, e);
+		if (!rc)
+			rc = d->be->sample_export(d->dev, d->d, out, d->jv, e);
+		if (!rc)
+			rd_trace_add(d->trace, w * scale * rd_trace_weight(d->trace), d->jv, d->tr);
+	}
+	return rc;
+}
+
+/* The same of x0 in closed form at x, which is on the host. */
+static void add_analytic_trace(struct rd_denoiser *d, const struct rd_node *n, const float *x)
+{
+	size_t images = (size_t)d->d.n;
+
+	if (!d->trace)
+		rd_posterior_jacobian(d->m->analytic, n->alpha, n->sigma, images, x, NULL, d->tr);
+	for (int k = 0; d->trace && k < rd_trace_count(d->trace); k++) {
+		rd_posterior_jacobian(d->m->analytic, n->alpha, n->sigma, images, x, rd_trace_direction(d->trace, k), d->form);
+		for (size_t i = 0; i < images; i++)
+			d->tr[i] += rd_trace_weight(d->trace) * d->form[i];
+	}
+}
+
+void rd_denoiser_images(struct rd_denoiser *d, uint64_t first)
+{
+	if (d->trace)
+		rd_trace_images(d->trace, first);
+}
+
+void rd_denoiser_add_traces(const struct rd_denoiser *d, double on_x0, double on_eps, double *to)
+{
+	double on_x = (on_x0 * d->c.x0_x + on_eps * d->c.eps_x) * (double)dim_of(d), on_f = on_x0 * d->c.x0_f + on_eps * d->c.eps_f;
+
+	for (int64_t i = 0; i < d->d.n; i++)
+		to[i] += on_x + on_f * d->tr[i];
+}
+
 /* x0 in closed form, in double precision on the host; eps from it. */
 static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const void *x, void *x0, void *eps, struct rd_err *e)
 {
@@ -195,6 +280,8 @@ static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const v
 
 	if (rc)
 		return rc;
+	if (d->tr)
+		add_analytic_trace(d, n, d->host);
 	rd_posterior_mean(d->m->analytic, n->alpha, n->sigma, (size_t)d->d.n, d->host, d->host);
 	rc = d->be->sample_import(d->dev, d->d, d->host, x0, e);
 	return rc ? rc : rd_lincomb(&d->lin, 1 / n->sigma, x, -n->alpha / n->sigma, x0, eps, e);
@@ -216,6 +303,9 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	void *f;
 	int rc = rd_model_query(d->m, node, &q, e);
 
+	for (int64_t i = 0; d->tr && i < d->d.n; i++)
+		d->tr[i] = 0;
+	d->c = q.c;
 	if (!rc && d->m->analytic) {
 		rc = analytic_eval(d, node, x, x0, eps, e);
 		return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
@@ -224,10 +314,14 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	if (!rc && d->o.guidance != 1) {
 		rc = forward(d, &q, x, d->null, e);
 		if (!rc)
+			rc = add_trace(d, 1 - d->o.guidance, q.input, e);
+		if (!rc)
 			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
 		rc = forward(d, &q, x, d->label, e);
+	if (!rc)
+		rc = add_trace(d, d->o.guidance, q.input, e);
 	if (!rc && d->o.guidance != 1)
 		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	if (!rc)

@@ -1,5 +1,6 @@
 #include "lib/sample/sampler.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,11 @@ struct rd_sampler {
 	/* of the run under way */
 	int64_t used;
 	struct rd_record *rec;
+	/* of likelihoods */
+	struct rd_divergence divergence;
+	uint64_t first;            /* image */
+	int n_evals;               /* so far */
+	double *logdet;            /* [n] */
 };
 
 struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool honour_clip)
@@ -77,6 +83,8 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 		rc = rd_grid_reverse(&s->grid, e);
 	if (!rc)
 		rc = check_nodes(s, e);
+	if (!rc && o->denoise.trace.kind != RD_TRACE_NONE)
+		rc = rd_solver_divergence(&s->divergence, &o->solver, &s->grid, e);
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;
@@ -94,6 +102,8 @@ static void drop_device_side(struct rd_sampler *s)
 		s->be->release(s->dev, s->x);
 	free(s->host);
 	free(s->label);
+	free(s->logdet);
+	s->logdet = NULL;
 	s->denoiser = NULL;
 	s->ode = NULL;
 	s->x = NULL;
@@ -108,6 +118,7 @@ void rd_sampler_free(struct rd_sampler *s)
 		return;
 	drop_device_side(s);
 	rd_grid_free(&s->grid);
+	free(s->divergence.at);
 	free(s);
 }
 
@@ -151,6 +162,10 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	}
 	if (!rc) {
 		s->label = p;
+		rc = rd_alloc(&p, (size_t)n, sizeof *s->logdet, "densities", e);
+	}
+	if (!rc) {
+		s->logdet = p;
 		s->n = n;
 	}
 	return rc;
@@ -187,7 +202,15 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *x, 
 /* The solver's context is the sampler, for the observer's sake. */
 static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
-	return rd_denoiser_eval(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
+	struct rd_sampler *s = ctx;
+	int rc = rd_denoiser_eval(s->denoiser, node, x, x0, eps, e);
+	const struct rd_divergence_at *w;
+
+	if (rc || !s->divergence.at)
+		return rc;
+	w = &s->divergence.at[s->n_evals++];
+	rd_denoiser_add_traces(s->denoiser, w->on_x0, w->on_eps, s->logdet);
+	return RD_OK;
 }
 
 static int solve(void *ctx, struct rd_err *e)
@@ -200,11 +223,11 @@ static int solve(void *ctx, struct rd_err *e)
 /* Evaluations that are recorded together: a device keeps some hundred launches for each. */
 #define MAX_RECORDED 100
 
-/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, or somebody who looks
- * at what lies between. */
+/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, traces, or somebody who
+ * looks at what lies between. */
 static int solve_batch(struct rd_sampler *s, struct rd_err *e)
 {
-	if (s->rec || s->m->analytic || rd_sampler_nfe(s) > MAX_RECORDED)
+	if (s->rec || s->m->analytic || s->divergence.at || rd_sampler_nfe(s) > MAX_RECORDED)
 		return solve(s, e);
 	return rd_routine_run(&s->solve, solve, s, e);
 }
@@ -230,6 +253,9 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
 	s->used = n;
 	s->rec = rec;
+	s->n_evals = 0;
+	memset(s->logdet, 0, (size_t)s->n * sizeof *s->logdet);
+	rd_denoiser_images(s->denoiser, s->first);
 	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
 	if (!rc)
 		rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
@@ -240,6 +266,35 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)
 		sample[i] = (float)((double)sample[i] / s->grid.start_scale);
 	return rc;
+}
+
+/* With z = x_T/start_scale the noise, and data = x/alpha where x begins. */
+int rd_sampler_likelihood(struct rd_sampler *s, uint64_t first, int64_t n, const float *data, const int32_t *label, float *noise,
+                          double *logp, struct rd_err *e)
+{
+	const struct rd_grid *g = &s->grid;
+	struct rd_dims d;
+	size_t dim;
+	double scale;
+	int rc;
+
+	if (!s->divergence.at || !s->o.reverse)
+		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without reverse and a trace");
+	s->first = first;
+	rc = rd_sampler_run(s, n, data, label, noise, NULL, e);
+	if (rc)
+		return rc;
+	d = rd_denoiser_dims(s->denoiser);
+	dim = (size_t)(d.c * d.h * d.w);
+	scale = s->divergence.scale + log(g->from[0].alpha / g->start_scale) - log(2 * M_PI) / 2;
+	for (size_t i = 0; i < (size_t)n; i++) {
+		double square = 0;
+
+		for (size_t j = 0; j < dim; j++)
+			square += (double)noise[i * dim + j] * (double)noise[i * dim + j];
+		logp[i] = s->logdet[i] + scale * (double)dim - square / 2;
+	}
+	return RD_OK;
 }
 
 json_t *rd_sampler_grid_json(const struct rd_sampler *s)
@@ -262,6 +317,8 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
 	const struct rd_node *start = s->o.reverse ? &s->grid.to[s->grid.steps - 1] : &s->grid.from[0]; /* where the noise is */
 
+	const struct rd_trace_opts *t = &s->o.denoise.trace;
+
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	if (rd_solver_type_name(&s->o.solver))
 		json_object_set_new(meta, "solver_type", json_string(rd_solver_type_name(&s->o.solver)));
@@ -271,6 +328,11 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
 	if (s->o.reverse)
 		json_object_set_new(meta, "reverse", json_true());
+	if (t->kind == RD_TRACE_EXACT)
+		json_object_set_new(meta, "likelihood", json_pack("{s:s}", "trace", "exact"));
+	else if (t->kind == RD_TRACE_HUTCHINSON)
+		json_object_set_new(meta, "likelihood", json_pack("{s:s, s:i, s:I}", "trace", "hutchinson", "probes", t->probes, "seed",
+		                                                  (json_int_t)t->seed));
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", s->grid.start_scale));
