@@ -102,43 +102,54 @@ int rd_rk_step(struct rd_walk *r, int k, struct rd_err *e)
 	return rc ? rc : move(r, t, h, sum, k1, r->x, e);
 }
 
-/* --- the density of x ----------------------------------------------------------------------------------------------- */
+/* --- the density of x -----------------------------------------------------------------------------------------------
+ *
+ * The density of x/alpha changes by the divergence alpha tr(deps/dx) dn, that of x/sigma by sigma tr(dx0/dx) d(1/n), that of x
+ * (velocity) by tr(deps/dx) - tr(dx0/dx) dsigma. The first integrand is smooth where there is little noise, and goes as dim/n
+ * where there is much; the second is the other way about. So a step counts in the coordinate that suits its end of the schedule,
+ * whichever x moves in; what lies between the two coordinates is known. */
 
-/* An evaluation at node n whose slope u moves along for h. du/dc has the divergence per tr(dslope/dx). */
-static struct rd_divergence_at weighed(enum rd_solver_type type, const struct rd_node *n, double h)
+/* On the side of x/alpha: n below 1 at the step's middle. */
+static bool at_data_end(const struct rd_node *from, const struct rd_node *to)
 {
-	double w = h * per(type, n);
-
-	switch (type) {
-	case RD_TYPE_DATA: return (struct rd_divergence_at){w, 0};
-	case RD_TYPE_VELOCITY: return (struct rd_divergence_at){-w, w};
-	default: return (struct rd_divergence_at){0, w};
-	}
+	return from->sigma * to->sigma < from->alpha * to->alpha;
 }
 
-/* Step k: its evaluations in at[], how many they are, and what x/per adds for each dimension. ddim's step, which is Euler's on
- * x/sigma, goes where alpha is 0. */
+/* An evaluation at node n whose slope u moves along for h. */
+static struct rd_divergence_at weighed(enum rd_solver_type type, bool data_end, const struct rd_node *n, double h)
+{
+	double ratio = n->sigma / n->alpha, dn, dc; /* of n and 1/n, as the coordinate that moves by h has them */
+
+	if (type == RD_TYPE_VELOCITY)
+		return (struct rd_divergence_at){-h, h};
+	dn = type == RD_TYPE_DATA ? -h * ratio * ratio : h;
+	dc = type == RD_TYPE_DATA ? h : -h / (ratio * ratio);
+	return data_end ? (struct rd_divergence_at){0, n->alpha * dn} : (struct rd_divergence_at){n->sigma * dc, 0};
+}
+
+/* Step k: its evaluations in at[], how many they are, and what the coordinate adds for each dimension. ddim's step, which is
+ * Euler's on x/sigma, goes where alpha is 0. */
 static int step_divergence(const struct rd_solver *s, const struct rd_grid *g, int k, struct rd_divergence_at *at, double *scale)
 {
 	const struct rd_node *from = &g->from[k], *to = &g->to[k];
-	bool whole = within(s, from, to), rk4 = s->family == RD_RK4;
+	bool whole = within(s, from, to), rk4 = s->family == RD_RK4, data_end = at_data_end(from, to);
 	enum rd_solver_type type = whole ? s->type : RD_TYPE_DATA;
 	double h = coordinate(type, to) - coordinate(type, from);
+	const double *weight = rk4 ? rk4_weight : heun_weight;
 	struct rd_node mid;
+	int n = 0;
 
-	*scale = log(per(type, to) / per(type, from));
-	at[0] = weighed(type, from, whole ? h * (rk4 ? rk4_weight[0] : heun_weight[0]) : h);
+	*scale = type == RD_TYPE_VELOCITY ? 0 : log(data_end ? to->alpha / from->alpha : to->sigma / from->sigma);
+	at[n++] = weighed(type, data_end, from, whole ? h * weight[0] : h);
 	if (!whole)
-		return 1;
-	if (!rk4) {
-		at[1] = weighed(type, to, h * heun_weight[1]);
-		return 2;
+		return n;
+	if (rk4) {
+		mid = middle(type, g->schedule, from, to);
+		at[n++] = weighed(type, data_end, &mid, h * weight[1]);
+		at[n++] = weighed(type, data_end, &mid, h * weight[2]);
 	}
-	mid = middle(type, g->schedule, from, to);
-	at[1] = weighed(type, &mid, h * rk4_weight[1]);
-	at[2] = weighed(type, &mid, h * rk4_weight[2]);
-	at[3] = weighed(type, to, h * rk4_weight[3]);
-	return 4;
+	at[n] = weighed(type, data_end, to, h * weight[n]);
+	return n + 1;
 }
 
 int rd_solver_divergence(struct rd_divergence *d, const struct rd_solver *s, const struct rd_grid *g, struct rd_err *e)

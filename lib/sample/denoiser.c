@@ -303,15 +303,17 @@ int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void 
 	void *f;
 	int rc = rd_model_query(d->m, node, &q, e);
 
+	if (rc)
+		return rc;
 	for (int64_t i = 0; d->tr && i < d->d.n; i++)
 		d->tr[i] = 0;
 	d->c = q.c;
-	if (!rc && d->m->analytic) {
+	if (d->m->analytic) {
 		rc = analytic_eval(d, node, x, x0, eps, e);
 		return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
 	}
 	f = rd_exec_value(d->x, d->g->y);
-	if (!rc && d->o.guidance != 1) {
+	if (d->o.guidance != 1) {
 		rc = forward(d, &q, x, d->null, e);
 		if (!rc)
 			rc = add_trace(d, 1 - d->o.guidance, q.input, e);
