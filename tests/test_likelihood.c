@@ -362,7 +362,7 @@ static void batches(void)
 {
 	enum { IMAGES = 6 };
 	static const int32_t label[IMAGES] = {0, 1, 2, 0, 1, 2};
-	struct rd_model m = network(mlp, "vp", "epsilon");
+	struct rd_model m = network(mlp, "fm", "flow_prediction");
 	double all[IMAGES], one, other[IMAGES];
 	struct rd_sampler_opts o = backwards(&m, solver(RD_HEUN, RD_TYPE_NOISE), 8, RD_SPACING_TRAILING, hutchinson(1, 1));
 	float x[IMAGES * 3];
