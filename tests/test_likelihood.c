@@ -374,11 +374,11 @@ static void batches(void)
 		likelihood(&m, o, (uint64_t)(10 + i), 1, x + (size_t)i * 3, label + i, &one);
 		CHECK_NEAR(one, all[i], test_bound(1e-4) * fmax(1, fabs(all[i])));
 	}
-	o.denoise.trace.seed = 2;
+	o.denoise.trace.seed = 4;
 	likelihood(&m, o, 10, IMAGES, x, label, other);
 	for (int i = 0; i < IMAGES; i++)
 		differ += fabs(other[i] - all[i]) > 1e-3;
-	CHECK(differ >= IMAGES / 2); /* of three signs, two in eight are the same trace */
+	CHECK(differ >= IMAGES / 2); /* of three signs, one and its negative are the same trace */
 	rd_model_free(&m);
 }
 
