@@ -174,6 +174,8 @@ static void sum_up(const struct job *j, json_t *end)
 {
 	double mean = j->logp_sum / (double)j->n, bits = -mean / ((double)j->in->dim * M_LN2);
 
+	if (j->n && !isfinite(mean))
+		rd_warn("warning: not every logp is a finite number");
 	if (!j->n || !isfinite(mean))
 		return;
 	json_object_set_new(end, "logp", json_real(mean));

@@ -93,13 +93,19 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 	return rc;
 }
 
-static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
+/* What a network needs: its executor and weights, and what is fed to it. */
+static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
-	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
+	size_t n = (size_t)batch, flat = d->m->params->n_flat * sizeof(float);
 	void *p, **label[] = {(void **)&d->label, (void **)&d->null};
-	int rc;
+	int rc = rd_net_build(&d->m->net, batch, &d->g, e);
 
-	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
+	if (rc)
+		return rc;
+	d->d = rd_graph_dims(d->g, d->g->x);
+	rc = rd_exec_new(&d->x, d->g, d->be, d->dev, (struct rd_exec_opts){.vjp = d->o.trace.kind != RD_TRACE_NONE}, e);
+	if (!rc)
+		rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
 	if (!rc)
 		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
 	if (!rc && d->o.guidance != 1)
@@ -137,24 +143,8 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	d->dev = dev;
 	d->o = *o;
 	rc = check_options(d, e);
-	if (!rc && m->analytic) {
-		rc = alloc_analytic(d, batch, e);
-		if (!rc)
-			rc = alloc_trace(d, e);
-		if (rc)
-			rd_denoiser_free(d);
-		else
-			*out = d;
-		return rc;
-	}
 	if (!rc)
-		rc = rd_net_build(&m->net, batch, &d->g, e);
-	if (!rc) {
-		d->d = rd_graph_dims(d->g, d->g->x);
-		rc = rd_exec_new(&d->x, d->g, be, dev, (struct rd_exec_opts){.vjp = o->trace.kind != RD_TRACE_NONE}, e);
-	}
-	if (!rc)
-		rc = alloc_all(d, e);
+		rc = m->analytic ? alloc_analytic(d, batch, e) : alloc_network(d, batch, e);
 	if (!rc)
 		rc = alloc_trace(d, e);
 	if (rc)

@@ -313,11 +313,21 @@ json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 	return json_pack("{s:o, s:o, s:o, s:o}", "t", t, "time", time, "alpha", alpha, "sigma", sigma);
 }
 
+static json_t *likelihood_json(const struct rd_sampler *s)
+{
+	const struct rd_trace_opts *t = &s->o.denoise.trace;
+	bool exact = t->kind == RD_TRACE_EXACT;
+	json_t *j = json_pack("{s:s, s:f}", "trace", exact ? "exact" : "hutchinson", "noise_to_signal",
+	                      s->grid.from[0].sigma / s->grid.from[0].alpha);
+
+	if (!exact)
+		json_object_update_new(j, json_pack("{s:i, s:I}", "probes", t->probes, "seed", (json_int_t)t->seed));
+	return j;
+}
+
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
 	const struct rd_node *start = s->o.reverse ? &s->grid.to[s->grid.steps - 1] : &s->grid.from[0]; /* where the noise is */
-
-	const struct rd_trace_opts *t = &s->o.denoise.trace;
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	if (rd_solver_type_name(&s->o.solver))
@@ -328,11 +338,8 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
 	if (s->o.reverse)
 		json_object_set_new(meta, "reverse", json_true());
-	if (t->kind == RD_TRACE_EXACT)
-		json_object_set_new(meta, "likelihood", json_pack("{s:s}", "trace", "exact"));
-	else if (t->kind == RD_TRACE_HUTCHINSON)
-		json_object_set_new(meta, "likelihood", json_pack("{s:s, s:i, s:I}", "trace", "hutchinson", "probes", t->probes, "seed",
-		                                                  (json_int_t)t->seed));
+	if (s->divergence.at)
+		json_object_set_new(meta, "likelihood", likelihood_json(s));
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", s->grid.start_scale));
