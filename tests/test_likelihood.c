@@ -74,16 +74,17 @@ static double pushed(const struct rd_model *m, const struct rd_sampler_opts *o, 
 {
 	const struct rd_node *a, *b;
 	struct rd_sampler *s;
-	double dev_a, dev_b, factor, sum = 0;
+	double dev_a, dev_b, start, factor, sum = 0;
 
 	CHECK_OK(rd_sampler_new(&s, m, be, dev, o, &e), &e);
 	a = &rd_sampler_grid(s)->from[0];
 	b = &rd_sampler_grid(s)->to[rd_sampler_grid(s)->steps - 1];
 	dev_a = hypot(S, a->sigma / a->alpha);
 	dev_b = hypot(S * b->alpha, b->sigma); /* of x itself */
-	factor = dev_b / dev_a / rd_sampler_grid(s)->start_scale;
+	start = rd_sampler_grid(s)->start_scale;
+	factor = dev_b / dev_a / start;
 	for (int j = 0; j < GAUSS_DIM; j++)
-		sum += log_normal(b->alpha * MU / rd_sampler_grid(s)->start_scale + factor * ((double)x[j] - MU), 0, 1) + log(factor);
+		sum += log_normal(b->alpha * MU / start + factor * ((double)x[j] - MU), 0, 1) + log(factor);
 	rd_sampler_free(s);
 	return sum;
 }
@@ -92,7 +93,8 @@ struct distances {
 	double pushed, density; /* mean absolute distance to what the flow makes, and to the density itself */
 };
 
-static struct distances gauss_distances(const char *form, struct rd_solver s, int steps, enum rd_spacing spacing, struct rd_trace_opts t)
+static struct distances gauss_distances(const char *form, struct rd_solver s, int steps, enum rd_spacing spacing,
+                                        struct rd_trace_opts t)
 {
 	struct distances d = {0, 0};
 	float x[GAUSS_N * GAUSS_DIM];
@@ -178,7 +180,8 @@ static void mixture(void)
 		x[i][1] = (float)(lo + step * (i / SIDE));
 	}
 	CHECK_OK(rd_model_load(&m, "analytic:mixture", &e), &e);
-	likelihood(&m, backwards(&m, solver(RD_RK4, RD_TYPE_NOISE), 60, RD_SPACING_EXPONENTIAL, exact), 0, SIDE * SIDE, x[0], NULL, logp);
+	likelihood(&m, backwards(&m, solver(RD_RK4, RD_TYPE_NOISE), 60, RD_SPACING_EXPONENTIAL, exact), 0, SIDE * SIDE, x[0], NULL,
+	           logp);
 	for (int i = 0; i < SIDE * SIDE; i++) {
 		double p = 0, q = 0;
 
@@ -211,7 +214,8 @@ static void many_probes(void)
 	}
 	likelihood(&m, backwards(&m, rk4, 30, RD_SPACING_EXPONENTIAL, exact), 0, 1, x[0], NULL, &want);
 	for (int p = 0; p < 2; p++) {
-		likelihood(&m, backwards(&m, rk4, 30, RD_SPACING_EXPONENTIAL, hutchinson(p ? 8 : 1, 7)), 0, COPIES, x[0], NULL, logp);
+		likelihood(&m, backwards(&m, rk4, 30, RD_SPACING_EXPONENTIAL, hutchinson(p ? 8 : 1, 7)), 0, COPIES, x[0], NULL,
+		           logp);
 		sum = square = 0;
 		for (int i = 0; i < COPIES; i++) {
 			sum += logp[i] / COPIES;

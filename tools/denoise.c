@@ -114,7 +114,9 @@ static int alloc_job(struct job *j, bool logp, struct rd_err *e)
 	j->computed = calloc(n, j->in->dim * sizeof *j->computed);
 	j->logp = logp ? calloc(n, sizeof *j->logp) : NULL;
 	j->logp_f32 = logp ? calloc(n, sizeof *j->logp_f32) : NULL;
-	return !j->computed || (logp && (!j->logp || !j->logp_f32)) ? rd_fail(e, RD_ENOMEM, "no memory for a batch of %zu", n) : RD_OK;
+	if (j->computed && (!logp || (j->logp && j->logp_f32)))
+		return RD_OK;
+	return rd_fail(e, RD_ENOMEM, "no memory for a batch of %zu", n);
 }
 
 /* The arrays of a batch borrow: nothing here is freed through it. */
@@ -200,7 +202,8 @@ int main(int argc, char **argv)
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
 	    rd_noise_stream(&in, o.in, o.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) ||
 	    describe(&head, &in, &s, o.s.trace.kind != RD_TRACE_NONE, &e) ||
-	    alloc_job(&job, o.s.trace.kind != RD_TRACE_NONE, &e) || rd_sink_open(&job.out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
+	    alloc_job(&job, o.s.trace.kind != RD_TRACE_NONE, &e) ||
+	    rd_sink_open(&job.out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
 	if (work_all(&job, &e)) {

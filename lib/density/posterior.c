@@ -197,8 +197,8 @@ static void mixture(const struct rd_posterior *p, double alpha, double sigma, co
 		*w->form = k * (double)dim + (1 - k * alpha) * alpha / v * (square / sum - square_along(acc, w->v, dim));
 }
 
-/* The integral of N(u; m, s^2) over [a, b], as a logarithm, and the mean and variance of u under it. Far from the interval the density falls off
- * exponentially from the nearer end. */
+/* The integral of N(u; m, s^2) over [a, b], as a logarithm, and the mean and variance of u under it. Far from the interval the
+ * density falls off exponentially from the nearer end. */
 static double interval(double m, double s, double a, double b, double *mean, double *var)
 {
 	double lo = (a - m) / s, hi = (b - m) / s, sign = 1, at_lo, at_hi, mass, log_mass, edge, fall;

@@ -59,7 +59,8 @@ static int move(struct rd_walk *r, const struct rd_node *n, double h, const void
 }
 
 /* The node half-way between two in the coordinate. */
-static struct rd_node middle(enum rd_solver_type type, const struct rd_schedule *c, const struct rd_node *s, const struct rd_node *t)
+static struct rd_node middle(enum rd_solver_type type, const struct rd_schedule *c, const struct rd_node *s,
+                             const struct rd_node *t)
 {
 	double mean = (coordinate(type, s) + coordinate(type, t)) / 2;
 
@@ -160,7 +161,8 @@ int rd_solver_divergence(struct rd_divergence *d, const struct rd_solver *s, con
 
 	*d = (struct rd_divergence){0};
 	if (s->family != RD_HEUN && s->family != RD_RK4)
-		return rd_fail(e, RD_EUSAGE, "solver %s: a density is integrated along the ODE by heun and rk4 alone", rd_solver_name(s));
+		return rd_fail(e, RD_EUSAGE, "solver %s: a density is integrated along the ODE by heun and rk4 alone",
+		               rd_solver_name(s));
 	rc = rd_alloc(&p, (size_t)rd_solver_nfe(s, g), sizeof *d->at, "divergences", e);
 	if (rc)
 		return rc;

@@ -25,7 +25,8 @@ struct rd_denoiser {
 	float *time;              /* host [n] */
 	/* with a trace */
 	struct rd_trace *trace;   /* NULL for an exact one in closed form */
-	double *tr, *form;        /* host [n]: tr(dF/dx) at the last evaluation, F the network's output (x0 in closed form); v^T J v */
+	double *tr;               /* host [n]: tr(dF/dx) at the last evaluation, F the network's output (x0 in closed form) */
+	double *form;             /* host [n]: v^T (dF/dx) v */
 	float *jv;                /* host [n, dim] */
 	struct rd_pred_coef c;    /* what F meant there */
 };

@@ -17,8 +17,8 @@ struct rd_denoiser_opts {
 	struct rd_trace_opts trace; /* of the Jacobians, taken at each evaluation; not with clip, which has none */
 };
 
-/* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class; an exact trace of
- * a network with more than RD_TRACE_MAX_DIM inputs. */
+/* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class; an exact
+ * trace of a network with more than RD_TRACE_MAX_DIM inputs. */
 int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
                     int64_t batch, const struct rd_denoiser_opts *o, struct rd_err *e) RD_MUST;
 void rd_denoiser_free(struct rd_denoiser *d);

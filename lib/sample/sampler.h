@@ -35,8 +35,8 @@ struct rd_record {
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
-/* The same of a sampler made with reverse and denoise.trace: noise from data, and logp[n], the natural logarithm of the density at
- * the data of what this ODE, solved without error, makes from standard normal noise. first: index of the first image. */
+/* The same of a sampler made with reverse and denoise.trace: noise from data, and logp[n], the natural logarithm of the density
+ * at the data of what this ODE, solved without error, makes from standard normal noise. first: index of the first image. */
 int rd_sampler_likelihood(struct rd_sampler *s, uint64_t first, int64_t n, const float *data, const int32_t *label, float *noise,
                           double *logp, struct rd_err *e) RD_MUST;
 

@@ -22,8 +22,8 @@ int rd_trace_new(struct rd_trace **out, const struct rd_trace_opts *o, int64_t n
 
 	*out = NULL;
 	if (o->kind == RD_TRACE_EXACT && dim > RD_TRACE_MAX_DIM)
-		return rd_fail(e, RD_EUSAGE, "an exact trace takes a backward pass for each of a sample's %lld numbers at every evaluation; "
-		               "%d are done, and for more there is hutchinson", (long long)dim, RD_TRACE_MAX_DIM);
+		return rd_fail(e, RD_EUSAGE, "an exact trace takes a backward pass for each of a sample's %lld numbers at every "
+		               "evaluation; up to %d are done, for more there is hutchinson", (long long)dim, RD_TRACE_MAX_DIM);
 	rc = rd_alloc0(&p, 1, sizeof *t, "trace", e);
 	if (rc)
 		return rc;
