@@ -47,8 +47,10 @@ static int read_json(struct rd_pairs_reader *r, json_t **out, struct rd_err *e)
 		rc = rd_tar_pad(r->in, m, e);
 	if (rc)
 		goto out;
-	pairs_tally_member(&r->tally, m->name, m->size);
-	pairs_tally_data(&r->tally, text, m->size);
+	if (strcmp(m->name, PAIRS_END)) {
+		pairs_tally_member(&r->tally, m->name, m->size);
+		pairs_tally_data(&r->tally, text, m->size);
+	}
 	*out = json_loadb(text, m->size, JSON_REJECT_DUPLICATES, &je);
 	if (!json_is_object(*out)) {
 		rc = rd_fail(e, RD_EINPUT, "%s: %s: %s", rd_in_name(r->in), m->name, *out ? "not a JSON object" : je.text);
@@ -157,6 +159,25 @@ static int unexpected(const struct rd_pairs_reader *r, const char *want, struct 
 	return rd_fail(e, RD_EINPUT, "%s: member %s where %s is expected", rd_in_name(r->in), r->ahead.name, want);
 }
 
+/* What the chunk has beside noise and sample, and the member behind it. */
+static int read_extras(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, struct rd_err *e)
+{
+	char tail[32];
+	uint64_t first;
+	int rc = advance(r, e);
+
+	for (int k = 0; k < RD_PAIRS_EXTRAS && !rc; k++) {
+		snprintf(tail, sizeof tail, "%s.npy", rd_pairs_extra_names[k]);
+		if (!ahead_is(r, tail, &first) || first != c->first)
+			continue;
+		c->has[k] = true;
+		rc = read_npy(r, &c->extra[k], e);
+		if (!rc)
+			rc = advance(r, e);
+	}
+	return rc;
+}
+
 /* Noise is ahead, as data or by reference; behind the chunk, the member after it is. */
 static int read_chunk(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, struct rd_err *e)
 {
@@ -176,33 +197,34 @@ static int read_chunk(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, struc
 	if (!rc)
 		rc = read_npy(r, &c->sample, e);
 	if (!rc)
-		rc = advance(r, e);
-	if (!rc && ahead_is(r, "label.npy", &first) && first == c->first) {
-		c->has_label = true;
-		rc = read_npy(r, &c->label, e);
-		if (!rc)
-			rc = advance(r, e);
-	}
+		rc = read_extras(r, c, e);
 	if (rc)
 		return rc;
 	c->n = c->sample.shape.nd ? c->sample.shape.d[0] : 0;
 	return pairs_tally_chunk(&r->tally, c, e) ? rd_context(e, "%s", rd_in_name(r->in)) : RD_OK;
 }
 
-static int check_end(struct rd_pairs_reader *r, const json_t *o, const char *sum, struct rd_err *e)
+static int check_end(struct rd_pairs_reader *r, const json_t *o, struct rd_err *e)
 {
 	const char *format, *theirs, *name = rd_in_name(r->in);
+	const json_t *rejected = NULL;
 	json_int_t v, chunks, samples;
+	char sum[PAIRS_SUM_TEXT];
+	uint64_t n = 0;
 
-	if (json_unpack((json_t *)o, "{s:s, s:I, s:I, s:I, s:s !}", "format", &format, "v", &v, "chunks", &chunks, "samples",
-	                &samples, "xxh3", &theirs))
-		return rd_fail(e, RD_EINPUT, "%s: " PAIRS_END ": not {format, v, chunks, samples, xxh3}", name);
+	if (json_unpack((json_t *)o, "{s:s, s:I, s:I, s:I, s?o, s:s !}", "format", &format, "v", &v, "chunks", &chunks, "samples",
+	                &samples, "rejected", &rejected, "xxh3", &theirs) ||
+	    (rejected && !pairs_u64_from_json(rejected, &n)))
+		return rd_fail(e, RD_EINPUT, "%s: " PAIRS_END ": not {format, v, chunks, samples[, rejected], xxh3}", name);
 	if (strcmp(format, PAIRS_FORMAT) || v != PAIRS_VERSION)
 		return rd_fail(e, RD_EINPUT, "%s: format %.30s %lld: only " PAIRS_FORMAT " %d is read", name, format,
 		               (long long)v, PAIRS_VERSION);
 	if ((uint64_t)chunks != r->tally.chunks || (uint64_t)samples != r->tally.samples)
 		return rd_fail(e, RD_EINPUT, "%s: " PAIRS_END " counts %lld chunks, %lld samples; %" PRIu64 ", %" PRIu64
 		               " were read", name, (long long)chunks, (long long)samples, r->tally.chunks, r->tally.samples);
+	if (rejected)
+		pairs_tally_rejected(&r->tally, n);
+	pairs_tally_text(&r->tally, sum);
 	if (strcmp(theirs, sum))
 		return rd_fail(e, RD_EINPUT, "%s: corrupt: the checksum is %s, " PAIRS_END " says %.20s", name, sum, theirs);
 	return RD_OK;
@@ -212,15 +234,13 @@ static int check_end(struct rd_pairs_reader *r, const json_t *o, const char *sum
 static int read_end(struct rd_pairs_reader *r, struct rd_err *e)
 {
 	struct rd_tar_member m;
-	char sum[PAIRS_SUM_TEXT];
 	json_t *o;
 	int rc;
 
-	pairs_tally_text(&r->tally, sum);
 	rc = read_json(r, &o, e);
 	if (rc)
 		return rc;
-	rc = check_end(r, o, sum, e);
+	rc = check_end(r, o, e);
 	json_decref(o);
 	if (rc)
 		return rc;
@@ -289,6 +309,12 @@ int rd_pairs_next(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, struct rd
 		return 1;
 	rd_pairs_chunk_free(c);
 	return rc;
+}
+
+bool rd_pairs_reader_rejected(const struct rd_pairs_reader *r, uint64_t *n)
+{
+	*n = r->tally.rejected;
+	return r->tally.counts_rejected;
 }
 
 void rd_pairs_reader_close(struct rd_pairs_reader *r)

@@ -15,6 +15,8 @@ struct rd_pairs_writer {
 	struct rd_err out_err; /* of the first write that failed; code 0: none did */
 	bool dropping;         /* the archive is given up */
 	struct pairs_tally tally;
+	bool counts_rejected;
+	uint64_t rejected;
 };
 
 /* Never fails as libarchive sees it: an archive that failed cannot be closed, and one that is not closed leaks. */
@@ -162,20 +164,35 @@ int rd_pairs_write(struct rd_pairs_writer *w, const struct rd_pairs_chunk *c, st
 		rc = write_npy(w, c->first, "noise", &c->noise, e);
 	if (!rc)
 		rc = write_npy(w, c->first, "sample", &c->sample, e);
-	if (!rc && c->has_label)
-		rc = write_npy(w, c->first, "label", &c->label, e);
+	for (int k = 0; k < RD_PAIRS_EXTRAS && !rc; k++)
+		if (c->has[k])
+			rc = write_npy(w, c->first, rd_pairs_extra_names[k], &c->extra[k], e);
 	return rc;
+}
+
+void rd_pairs_writer_rejected(struct rd_pairs_writer *w, uint64_t n)
+{
+	w->rejected = n;
+	w->counts_rejected = true;
+}
+
+/* What __end__ says of the members before it. */
+static json_t *end_object(struct rd_pairs_writer *w)
+{
+	char sum[PAIRS_SUM_TEXT];
+
+	if (w->counts_rejected)
+		pairs_tally_rejected(&w->tally, w->rejected);
+	pairs_tally_text(&w->tally, sum);
+	return json_pack("{s:s, s:i, s:I, s:I, s:o*, s:s}", "format", PAIRS_FORMAT, "v", PAIRS_VERSION, "chunks",
+	                 (json_int_t)w->tally.chunks, "samples", (json_int_t)w->tally.samples, "rejected",
+	                 w->counts_rejected ? pairs_json_u64(w->rejected) : NULL, "xxh3", sum);
 }
 
 int rd_pairs_writer_finish(struct rd_pairs_writer *w, struct rd_err *e)
 {
-	char sum[PAIRS_SUM_TEXT];
-	int rc;
+	int rc = write_json(w, PAIRS_END, end_object(w), e);
 
-	pairs_tally_text(&w->tally, sum);
-	rc = write_json(w, PAIRS_END, json_pack("{s:s, s:i, s:I, s:I, s:s}", "format", PAIRS_FORMAT, "v", PAIRS_VERSION,
-	                                        "chunks", (json_int_t)w->tally.chunks,
-	                                        "samples", (json_int_t)w->tally.samples, "xxh3", sum), e);
 	if (!rc)
 		rc = check_tar(w, archive_write_close(w->tar) == ARCHIVE_OK, e);
 	rd_pairs_writer_abort(w);

@@ -66,12 +66,14 @@ struct rd_dropout_desc {
 	uint32_t layer; /* below 2^16 */
 };
 
-enum rd_loss { RD_LOSS_L2, RD_LOSS_HUBER };
+/* Of an image's residuals r: the mean of r^2; pseudo-Huber, the mean of sqrt(r^2 + c^2) - c; the same of the image as a whole,
+ * sqrt(|r|^2 + c^2) - c over the number of its elements. */
+enum rd_loss { RD_LOSS_L2, RD_LOSS_HUBER, RD_LOSS_HUBER_IMAGE };
 
 struct rd_loss_desc {
 	struct rd_dims d;
 	enum rd_loss kind;
-	float c; /* pseudo-Huber: sqrt(r^2 + c^2) - c, elementwise */
+	float c; /* above 0 where there is one */
 };
 
 struct rd_adamw {
@@ -212,7 +214,7 @@ struct rd_backend {
 	               void *out, struct rd_err *e);
 	int (*clamp)(struct rd_dev *dev, struct rd_dims d, float lo, float hi, void *x, struct rd_err *e);
 
-	/* losses of samples: r = scale_i (pred - target) for image i; per_image[i] = mean of loss(r) over the image's elements (L2: r^2);
+	/* losses of samples: r = scale_i (pred - target) for image i; per_image[i] = the loss of the image's r;
 	 * dpred = d( mean over images of weight_i per_image[i] ) / d pred. scale, weight [n] f32 on the device. */
 	int (*loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target, const float *scale,
 	            const float *weight, float *per_image, void *dpred, struct rd_err *e);

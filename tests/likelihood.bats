@@ -100,6 +100,18 @@ assert abs(f["logp"] - g["logp"]).min() > 1
 close(f["noise"], read("plain")[1]["noise"], 1e-4)'
 }
 
+@test "with --error and --knots the density is that of the doubled number of steps" {
+	likelihood all "$m" hutchinson --steps 8 --error --knots 4 --spacing trailing "$points"
+	likelihood alone "$m" hutchinson --steps 16 --spacing trailing "$points"
+	frames all 'assert h["fields"] == ["noise", "sample", "knots", "error", "logp"], h["fields"]
+g = read("alone")[1]
+close(f["logp"], g["logp"], 0)
+close(f["noise"], g["noise"], 0)'
+	# made from these pairs, what was said of their density is not said of others
+	denoise --reverse -m "$m" --steps 4 -o again all
+	frames again 'assert "likelihood" not in h["meta"] and h["fields"] == ["noise", "sample"]'
+}
+
 @test "what reads pairs: tensorcat takes logp out, rectrain and samplecmp pass over it, an archive has no place for it" {
 	likelihood pairs "$m" exact --steps 5 "$points"
 	tensorcat --to npy -n logp pairs -o logp.npy

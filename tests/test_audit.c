@@ -11,6 +11,7 @@ enum { N = 400, DIM = 12 };
 
 static float noise[N * DIM], sample[N * DIM];
 static int32_t label[N];
+static float knots[N * 2 * DIM], error[N];
 static struct rd_audit_report report;
 
 /* --- moments ------------------------------------------------------------------------------------------------------ */
@@ -65,7 +66,9 @@ static void make_good(void)
 	for (uint64_t i = 0; i < N; i++) {
 		rd_rng_normal(9, RD_RNG_NOISE, i, noise + i * DIM, DIM);
 		label[i] = (int32_t)(i % 10);
+		error[i] = (float)(i * 7 % N); /* each of 0 .. 399 once */
 	}
+	memset(knots, 0, sizeof knots);
 	for (int i = 0; i < N * DIM; i++)
 		sample[i] = noise[i] > 0 ? 0.8f : -0.9f;
 }
@@ -73,7 +76,7 @@ static void make_good(void)
 /* Audits the pairs in two batches of one stream; the number of findings. */
 static int audit(int64_t classes)
 {
-	struct rd_stream s = {"pairs", 3, {"noise", "label", "sample"}, json_pack("{s:I}", "classes", (json_int_t)classes)};
+	struct rd_stream s = {"pairs", 5, {"noise", "label", "sample", "knots", "error"}, json_pack("{s:I}", "classes", (json_int_t)classes)};
 	struct rd_audit *a;
 	struct rd_err e;
 
@@ -85,6 +88,8 @@ static int audit(int64_t classes)
 		b.f[0] = (struct rd_array){RD_F32, {2, {n, DIM}}, noise + half * n * DIM};
 		b.f[1] = (struct rd_array){RD_I32, {1, {n}}, label + half * n};
 		b.f[2] = (struct rd_array){RD_F32, {2, {n, DIM}}, sample + half * n * DIM};
+		b.f[3] = (struct rd_array){RD_F32, {3, {n, 2, DIM}}, knots + half * n * 2 * DIM};
+		b.f[4] = (struct rd_array){RD_F32, {1, {n}}, error + half * n};
 		CHECK_OK(rd_audit_add(a, &s, &b, &e), &e);
 	}
 	rd_audit_finish(a, &report);
@@ -109,6 +114,8 @@ static void test_good(void)
 	CHECK(audit(0) == 0);
 	CHECK(report.pairs == N && report.noise.n == N * DIM && report.label_n == N);
 	CHECK(report.label_min == 0 && report.label_max == 9);
+	CHECK(report.error_n == N && report.error_max == 399 && report.error_mean == 199.5);
+	CHECK(report.error_quantile[0] == 20 && report.error_quantile[1] == 200 && report.error_quantile[2] == 379);
 }
 
 static void test_twice(void)
@@ -131,6 +138,13 @@ static void test_not_finite(void)
 	make_good();
 	sample[399 * DIM] = -INFINITY;
 	CHECK(audit(10) == 1 && found("1 samples hold NaN or infinities, the first is 1399"));
+	make_good();
+	knots[3 * 2 * DIM - 1] = knots[3 * 2 * DIM - 2] = NAN;
+	CHECK(audit(10) == 1 && found("1 pairs hold NaN or infinities at their knots, the first is 1002"));
+	make_good();
+	error[300] = NAN;
+	error[0] = INFINITY;
+	CHECK(audit(10) == 1 && found("2 errors are NaN or infinite, the first is 1000") && report.error_n == N - 2);
 }
 
 static void test_not_normal(void)
@@ -193,6 +207,7 @@ static void test_print(void)
 	CHECK_OK(rd_out_finish(o, &e), &e);
 	CHECK_OK(rd_in_file("/tmp/test_audit.txt", 1 << 16, &text, &n, &e), &e);
 	CHECK(strstr(text, "noise   mean") && strstr(text, "label   -1 to 9\n"));
+	CHECK(strstr(text, "error   mean 199.5  5% 20  50% 200  95% 379  max 399\n"));
 	CHECK(strstr(text, "audit: 1 labels are negative") && strstr(text, "audit: FAILED, 1 finding in 400 pairs\n"));
 	free(text);
 	remove("/tmp/test_audit.txt");

@@ -105,8 +105,8 @@ static void write_archive(const char *path, uint64_t first, int64_t n, bool labe
 
 	make_stream(&s, "pairs", fields);
 	make_batch(&b, &s, first, n, seed);
-	c = (struct rd_pairs_chunk){.first = first, .n = n, .has_label = label, .noise_ref = seed != 0, .noise_seed = seed,
-	                            .noise = b.f[0], .sample = b.f[1], .label = b.f[2]};
+	c = (struct rd_pairs_chunk){.first = first, .n = n, .has = {label}, .noise_ref = seed != 0, .noise_seed = seed,
+	                            .noise = b.f[0], .sample = b.f[1], .extra = {b.f[2]}};
 	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
 	CHECK_OK(rd_pairs_writer_open(&w, o, s.meta, &e), &e);
 	if (n)

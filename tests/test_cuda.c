@@ -127,7 +127,7 @@ static struct rd_train_state trained(const struct rd_model *m, const struct rd_b
 	struct rd_trainer *t;
 	struct rd_train_state s;
 
-	CHECK_OK(rd_trainer_new(&t, m, &d, b, on, &o, &e), &e);
+	CHECK_OK(rd_trainer_new(&t, m, &d, NULL, b, on, &o, &e), &e);
 	if (from)
 		CHECK_OK(rd_trainer_set(t, from, &e), &e);
 	CHECK_OK(rd_trainer_rehearse(t, &e), &e);
@@ -176,7 +176,7 @@ static void not_finite(struct kt *k)
 	struct rd_step_report r;
 	struct rd_trainer *t;
 
-	CHECK_OK(rd_trainer_new(&t, &m, &d, k->be, k->dev, &o, &e), &e);
+	CHECK_OK(rd_trainer_new(&t, &m, &d, NULL, k->be, k->dev, &o, &e), &e);
 	for (int i = 0; i < 3; i++)
 		step(t);
 	before = state_of(t, &m);
@@ -198,7 +198,7 @@ static void not_finite(struct kt *k)
 
 enum { IMAGES = 4 };
 
-/* Four batches, of other noise and labels each, the last one short. */
+/* Four batches, of other noise and labels each, the last one short; with guidance also by halves: then the errors follow the images. */
 static void sampled(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int solver,
                     double guidance, float *out)
 {
@@ -210,13 +210,16 @@ static void sampled(const struct rd_model *m, const struct rd_backend *b, struct
 	o.batch = IMAGES;
 	o.denoise.guidance = guidance;
 	o.denoise.null_class = 3;
+	o.halving = guidance > 1;
 	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
-	for (int i = 0; i < 4; i++, out += IMAGES * DIM) {
+	for (int i = 0; i < 4; i++, out += IMAGES * (DIM + 1)) {
+		struct rd_record rec = {.error = out + IMAGES * DIM};
 		float noise[IMAGES * DIM];
 		int32_t classes[IMAGES] = {i % 3, 1, (i + 1) % 3, 2};
 
 		rd_rng_normal(9, RD_RNG_NOISE, (uint64_t)i, noise, IMAGES * DIM);
-		CHECK_OK(rd_sampler_run(s, i < 3 ? IMAGES : 1, noise, classes, out, NULL, &e), &e);
+		CHECK_OK(rd_sampler_run(s, i < 3 ? IMAGES : 1, noise, classes, out, &rec, &e), &e);
+		CHECK((rec.error[0] > 0) == o.halving);
 	}
 	rd_sampler_free(s);
 }
@@ -225,11 +228,15 @@ static void sampling(struct kt *k, enum rd_precision precision)
 {
 	struct rd_model m = model_of("ddpm", "v_prediction");
 	struct rd_backend plain = *k->be;
-	static float want[4 * IMAGES * DIM], got[4 * IMAGES * DIM], other[4 * IMAGES * DIM];
+	enum { ALL = 4 * IMAGES * (DIM + 1) };
+	static float want[ALL], got[ALL], other[ALL];
 
 	plain.record_begin = NULL;
 	for (int solver = 0; rd_solver_names[solver]; solver++)
 		for (int guided = 0; guided < 2; guided++) {
+			memset(want, 0, sizeof want);
+			memset(got, 0, sizeof got);
+			memset(other, 0, sizeof other);
 			sampled(&m, cpu, cpu_dev, solver, 1 + guided, want);
 			sampled(&m, k->be, k->dev, solver, 1 + guided, got);
 			sampled(&m, &plain, k->dev, solver, 1 + guided, other);
@@ -256,8 +263,8 @@ static void densities(const struct rd_model *m, const struct rd_backend *b, stru
 	o.denoise.trace = (struct rd_trace_opts){.kind = kind, .probes = 3, .seed = 1};
 	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
 	rd_rng_normal(9, RD_RNG_DATA, 0, data, LEN(data));
-	CHECK_OK(rd_sampler_likelihood(s, 0, IMAGES, data, classes, noise, logp, &e), &e);
-	CHECK_OK(rd_sampler_likelihood(s, IMAGES, 1, data, classes, noise, logp + IMAGES, &e), &e);
+	CHECK_OK(rd_sampler_run(s, IMAGES, data, classes, noise, &(struct rd_record){.logp = logp}, &e), &e);
+	CHECK_OK(rd_sampler_run(s, 1, data, classes, noise, &(struct rd_record){.logp = logp + IMAGES, .first = IMAGES}, &e), &e);
 	rd_sampler_free(s);
 }
 

@@ -40,6 +40,16 @@ static void clamp(struct kt *k, struct rd_dims d)
 	kt_free(k);
 }
 
+/* |r|^2 of an image */
+static double squares(const float *pred, const float *target, int64_t at, int64_t image, double scale)
+{
+	double sum = 0.0;
+
+	for (int64_t i = at * image; i < (at + 1) * image; i++)
+		sum += scale * scale * ((double)pred[i] - (double)target[i]) * ((double)pred[i] - (double)target[i]);
+	return sum;
+}
+
 static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, float closeness)
 {
 	struct rd_loss_desc p = { .d = d, .kind = kind, .c = c };
@@ -56,9 +66,10 @@ static void loss(struct kt *k, struct rd_dims d, enum rd_loss kind, float c, flo
 		weight[i] *= (float)n; /* gradients of about 1 */
 	for (int64_t i = 0; i < n; i++) {
 		double s = (double)scale[i / image], r = s * ((double)pred[i] - (double)target[i]), cc = (double)c * (double)c;
-		double root = sqrt(r * r + cc);
+		double root = sqrt((kind == RD_LOSS_HUBER_IMAGE ? squares(pred, target, i / image, image, s) : r * r) + cc);
 
-		want[i / image] += (kind == RD_LOSS_L2 ? r * r : root - (double)c) / (double)image;
+		want[i / image] += (kind == RD_LOSS_L2 ? r * r : (root - (double)c) / (kind == RD_LOSS_HUBER ? 1.0 : (double)image)) /
+		                   (double)image;
 		grad[i] = (double)weight[i / image] / (double)n * s * (kind == RD_LOSS_L2 ? 2.0 * r : r / root);
 	}
 	ap = kt_sample(k, d, pred);
@@ -80,6 +91,8 @@ static void loss_refuses(struct kt *k)
 	float *one = kt_flat(k, 1, (float[]){ 1.0f }), *out = kt_flat(k, 1, (float[]){ 1.0f });
 	void *x = kt_sample(k, p.d, (float[]){ 1.0f });
 
+	CHECK(k->be->loss(k->dev, &p, x, x, one, one, out, NULL, &k->e) == RD_EDOMAIN);
+	p.kind = RD_LOSS_HUBER_IMAGE;
 	CHECK(k->be->loss(k->dev, &p, x, x, one, one, out, NULL, &k->e) == RD_EDOMAIN);
 	kt_free(k);
 }
@@ -170,6 +183,7 @@ static void all(struct kt *k)
 		for (float closeness = 1e-4f; closeness < 2.0f; closeness *= 100.0f) {
 			loss(k, shapes[i], RD_LOSS_L2, 0.0f, closeness);
 			loss(k, shapes[i], RD_LOSS_HUBER, 1e-3f, closeness);
+			loss(k, shapes[i], RD_LOSS_HUBER_IMAGE, 1e-2f, closeness);
 		}
 	}
 	loss_refuses(k);

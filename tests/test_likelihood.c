@@ -51,7 +51,7 @@ static void likelihood(const struct rd_model *m, struct rd_sampler_opts o, uint6
 	CHECK_OK(rd_shape_elems(&m->net.sample, &dim, &e), &e);
 	noise = calloc((size_t)n * dim, sizeof *noise);
 	CHECK_OK(rd_sampler_new(&s, m, be, dev, &o, &e), &e);
-	CHECK_OK(rd_sampler_likelihood(s, first, n, data, label, noise, logp, &e), &e);
+	CHECK_OK(rd_sampler_run(s, n, data, label, noise, &(struct rd_record){.logp = logp, .first = first}, &e), &e);
 	rd_sampler_free(s);
 	free(noise);
 }
@@ -289,8 +289,8 @@ static struct evaluation evaluate(const struct rd_model *m, const struct rd_node
 	CHECK_OK(be->alloc(dev, &dx0, be->sample_bytes(dims), &e), &e);
 	CHECK_OK(be->alloc(dev, &deps, be->sample_bytes(dims), &e), &e);
 	CHECK_OK(rd_denoiser_labels(d, label, &e), &e);
+	rd_denoiser_trace(d, true, first);
 	CHECK_OK(be->sample_import(dev, dims, x, dx, &e), &e);
-	rd_denoiser_images(d, first);
 	CHECK_OK(rd_denoiser_eval(d, node, dx, dx0, deps, &e), &e);
 	CHECK_OK(be->sample_export(dev, dims, dx0, r.x0, &e), &e);
 	CHECK_OK(be->sample_export(dev, dims, deps, r.eps, &e), &e);
@@ -396,7 +396,7 @@ static void refused(const struct rd_model *m, struct rd_sampler_opts o, const ch
 	int rc = rd_sampler_new(&s, m, be, dev, &o, &e);
 
 	if (!rc) {
-		rc = rd_sampler_likelihood(s, 0, 1, x, NULL, noise, &logp, &e);
+		rc = rd_sampler_run(s, 1, x, NULL, noise, &(struct rd_record){.logp = &logp}, &e);
 		rd_sampler_free(s);
 	}
 	CHECK(rc == RD_EUSAGE && strstr(e.msg, word));

@@ -9,10 +9,11 @@
 #include "lib/data/pack.h"
 #include "tests/check.h"
 
-enum { N = 50, DIM = 6, SEED = 77 };
+enum { N = 50, DIM = 6, KNOTS = 2, SEED = 77 };
 
 static float noise[N * DIM], sample[N * DIM];
 static int32_t label[N];
+static float knots[N * KNOTS * DIM], error[N];
 static struct rd_err e;
 
 static void fill(void)
@@ -20,8 +21,13 @@ static void fill(void)
 	rd_rng_normal_batch(SEED, RD_RNG_NOISE, 0, noise, N, DIM);
 	for (int i = 0; i < N * DIM; i++)
 		sample[i] = (float)i;
-	for (int i = 0; i < N; i++)
+	for (int i = 0; i < N * KNOTS * DIM; i++)
+		knots[i] = (float)i / 4;
+	for (int i = 0; i < N; i++) {
 		label[i] = i;
+		error[i] = (float)(i % 10) / 10;
+	}
+	error[40] = NAN;
 }
 
 /* Pairs first .. first+n-1, in batches of `step`. ref: the stream has its noise by reference. */
@@ -36,6 +42,8 @@ static int add(struct rd_pack *p, int64_t first, int64_t n, int64_t step, bool r
 		b.f[0] = (struct rd_array){RD_F32, {2, {k, DIM}}, noise + at * DIM};
 		b.f[1] = (struct rd_array){RD_I32, {1, {k}}, label + at};
 		b.f[2] = (struct rd_array){RD_F32, {2, {k, DIM}}, sample + at * DIM};
+		b.f[3] = (struct rd_array){RD_F32, {1, {k}}, error + at};
+		b.f[4] = (struct rd_array){RD_F32, {3, {k, KNOTS, DIM}}, knots + at * KNOTS * DIM};
 		rc = rd_pack_add(p, &b, &e);
 	}
 	return rc;
@@ -43,7 +51,7 @@ static int add(struct rd_pack *p, int64_t first, int64_t n, int64_t step, bool r
 
 static struct rd_stream stream(void)
 {
-	return (struct rd_stream){"pairs", 3, {"noise", "label", "sample"}, json_pack("{s:i}", "seed", SEED)};
+	return (struct rd_stream){"pairs", 5, {"noise", "label", "sample", "error", "knots"}, json_pack("{s:i}", "seed", SEED)};
 }
 
 static struct rd_pack *begin(const char *out, int64_t chunk, int64_t shard, bool ref)
@@ -92,6 +100,7 @@ static const char *layout(const char *path)
 	static char text[512];
 	struct rd_pairs_reader *r;
 	struct rd_pairs_chunk c;
+	uint64_t rejected;
 	size_t n = 0;
 	int rc;
 
@@ -101,11 +110,15 @@ static const char *layout(const char *path)
 		n += (size_t)snprintf(text + n, sizeof text - n, "%s%d+%d%s", n ? " " : "", (int)c.first, (int)c.n,
 		                      c.noise_ref ? "ref" : "");
 		CHECK(!memcmp(c.sample.data, sample + c.first * DIM, (size_t)c.n * DIM * 4));
-		CHECK(!memcmp(c.label.data, label + c.first, (size_t)c.n * 4));
+		CHECK(!memcmp(c.extra[RD_PAIRS_LABEL].data, label + c.first, (size_t)c.n * 4));
+		CHECK(!memcmp(c.extra[RD_PAIRS_ERROR].data, error + c.first, (size_t)c.n * 4));
+		CHECK(!memcmp(c.extra[RD_PAIRS_KNOTS].data, knots + c.first * KNOTS * DIM, (size_t)c.n * KNOTS * DIM * 4));
 		CHECK(c.noise_ref ? c.noise_seed == SEED : !memcmp(c.noise.data, noise + c.first * DIM, (size_t)c.n * DIM * 4));
 		rd_pairs_chunk_free(&c);
 	}
 	CHECK(rc == 0);
+	if (rd_pairs_reader_rejected(r, &rejected))
+		snprintf(text + n, sizeof text - n, " -%d", (int)rejected);
 	rd_pairs_reader_close(r);
 	return text;
 }
@@ -195,6 +208,100 @@ static void test_shards(void)
 	CHECK(entries() == 0);
 }
 
+/* What the stream at path gives to do again: "2+3 12+3ref ...", checked against what was rejected. */
+static const char *again(const char *path)
+{
+	static char text[512];
+	const struct rd_batch *b;
+	struct rd_source *s;
+	size_t n = 0;
+	int rc;
+
+	*text = '\0';
+	CHECK_OK(rd_source_open(&s, &path, 1, "noise", &e), &e);
+	CHECK(rd_source_stream(s)->n_fields == 2 && !json_object_get(rd_source_stream(s)->meta, "max_error"));
+	while ((rc = rd_source_next(s, &b, &e)) > 0) {
+		n += (size_t)snprintf(text + n, sizeof text - n, "%s%d+%d%s", n ? " " : "", (int)b->first, (int)b->n, b->ref[0] ? "ref" : "");
+		CHECK(!memcmp(b->f[0].data, noise + b->first * DIM, (size_t)b->n * DIM * 4));
+		CHECK(!memcmp(b->f[1].data, label + b->first, (size_t)b->n * 4));
+	}
+	CHECK(rc == 0);
+	rd_source_close(s);
+	return text;
+}
+
+static struct rd_pack *begin_limited(double max_error, int64_t shard, const char *rejects, double before)
+{
+	struct rd_pack_opts o = {.out = shard ? "s-%d.tar" : "a.tar", .chunk = 16, .shard_pairs = shard, .limited = true,
+	                         .max_error = max_error, .rejects = rejects};
+	struct rd_stream s = stream();
+	struct rd_pack *p;
+
+	if (before > 0)
+		json_object_set_new(s.meta, "max_error", json_real(before));
+	CHECK_OK(rd_pack_open(&p, &o, &s, &e), &e);
+	CHECK(!json_object_get(s.meta, "max_error") == !(before > 0));
+	json_decref(s.meta);
+	return p;
+}
+
+/* Of ten errors 0, 0.1, ... 0.9 those over 0.65 are three; 40 is with them, since its error is no number. */
+static void test_limit(void)
+{
+	static const int64_t steps[] = {1, 7, 50};
+
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		struct rd_pack *p = begin_limited(0.65, 0, "again", 0);
+
+		CHECK_OK(add(p, 0, N, steps[i], i == 2), &e);
+		CHECK(rd_pack_rejected(p) == 16);
+		CHECK(access("again", F_OK) != 0);
+		CHECK_OK(rd_pack_finish(p, &e), &e);
+		CHECK(!strcmp(layout("a.tar"), "0+7 10+7 20+7 30+7 41+6 -16"));
+		if (i == 0)
+			CHECK(!rename("a.tar", "one.tar"));
+		else
+			CHECK(same("a.tar", "one.tar"));
+		if (i == 2)
+			CHECK(!strcmp(again("again"), "7+3ref 17+3ref 27+3ref 37+4ref 47+3ref"));
+		unlink("again");
+	}
+	unlink("a.tar");
+	unlink("one.tar");
+}
+
+/* Of shards each counts what is left out up to the next one's first pair, so that the counts add up. */
+static void test_limit_shards(void)
+{
+	struct rd_pack *p = begin_limited(0.65, 14, NULL, 0.5);
+
+	CHECK_OK(add(p, 0, N, 9, false), &e);
+	CHECK_OK(rd_pack_finish(p, &e), &e);
+	CHECK(!strcmp(layout("s-0.tar"), "0+7 10+7 -6"));
+	CHECK(!strcmp(layout("s-1.tar"), "20+7 30+7 -7"));
+	CHECK(!strcmp(layout("s-2.tar"), "41+6 -3"));
+	for (int i = 0; i < 3; i++)
+		unlink((const char *const[]){"s-0.tar", "s-1.tar", "s-2.tar"}[i]);
+}
+
+/* The limit of an archive is the least that its pairs have met. */
+static void test_limit_meta(void)
+{
+	static const double before[] = {0, 0.5, 0.9}, want[] = {0.65, 0.5, 0.65};
+
+	for (int i = 0; i < 3; i++) {
+		struct rd_pack *p = begin_limited(0.65, 0, NULL, before[i]);
+		struct rd_pairs_reader *r;
+
+		CHECK_OK(add(p, 0, N, N, false), &e);
+		CHECK_OK(rd_pack_finish(p, &e), &e);
+		CHECK_OK(rd_pairs_reader_open_path(&r, "a.tar", &e), &e);
+		CHECK(json_number_value(json_object_get(rd_pairs_reader_meta(r), "max_error")) == want[i]);
+		rd_pairs_reader_close(r);
+	}
+	unlink("a.tar");
+}
+
 static void test_refusals(void)
 {
 	static const char *const names[] = {"no-number.tar", "%s.tar", "%d-%d.tar", "%06x", "100%", "%-5d", NULL};
@@ -207,8 +314,11 @@ static void test_refusals(void)
 		CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EUSAGE && strstr(e.msg, "%06d") && !p);
 	}
 	o = (struct rd_pack_opts){.out = "a.tar", .chunk = 8};
-	strcpy(s.field[1], "x");
-	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT);
+	strcpy(s.field[3], "x");
+	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT && strstr(e.msg, "field 'x'"));
+	s.n_fields = 3;
+	o.limited = true;
+	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT && strstr(e.msg, "no field `error`"));
 	json_decref(s.meta);
 	p = begin("a.tar", 1 << 26, 0, false);
 	CHECK(add(p, 0, 1, 1, false) == RD_EUSAGE && strstr(e.msg, "chunks of 67108864 pairs"));
@@ -236,6 +346,9 @@ int main(void)
 	test_gaps();
 	test_refs();
 	test_shards();
+	test_limit();
+	test_limit_shards();
+	test_limit_meta();
 	test_refusals();
 	test_empty();
 	CHECK(entries() == 0 && !chdir("/") && !rmdir(dir));

@@ -18,39 +18,62 @@ static struct rd_shape with_n(int64_t n, const struct rd_shape *sample)
 	return s;
 }
 
-static void make_chunk(struct rd_pairs_chunk *c, uint64_t first, int64_t n, bool label, bool ref)
+/* What a chunk has; ALL of it but the reference is what most archives here have. */
+enum { LABEL = 1, REF = 2, KNOTS = 4, ERROR = 8, ALL = LABEL | KNOTS | ERROR };
+
+/* n elements or so, each a number of its own. */
+static void make_extra(struct rd_pairs_chunk *c, enum rd_pairs_extra k, enum rd_dtype t, struct rd_shape s)
 {
-	struct rd_shape s = with_n(n, &(struct rd_shape){3, {0, 1, 2}}), l = {1, {n}};
+	struct rd_err e;
+
+	c->has[k] = true;
+	CHECK_OK(rd_array_init(&c->extra[k], t, &s, 0, &e), &e);
+	for (size_t i = 0; i < rd_array_bytes(&c->extra[k]) / 4; i++)
+		if (t == RD_I32)
+			((int32_t *)c->extra[k].data)[i] = (int32_t)i;
+		else
+			((float *)c->extra[k].data)[i] = (float)k + (float)i / 8;
+}
+
+static void make_chunk(struct rd_pairs_chunk *c, uint64_t first, int64_t n, unsigned with)
+{
+	struct rd_shape s = with_n(n, &(struct rd_shape){3, {0, 1, 2}});
 	struct rd_err e;
 
 	memset(c, 0, sizeof *c);
 	c->first = first;
 	c->n = n;
-	c->has_label = label;
-	c->noise_ref = ref;
-	c->noise_seed = ref ? UINT64_MAX - 5 : 0;
+	c->noise_ref = with & REF;
+	c->noise_seed = c->noise_ref ? UINT64_MAX - 5 : 0;
 	c->noise.shape = s;
 	c->noise.dtype = RD_F32;
-	if (!ref)
+	if (!c->noise_ref)
 		CHECK_OK(rd_array_init(&c->noise, RD_F32, &s, 0, &e), &e);
 	CHECK_OK(rd_array_init(&c->sample, RD_F32, &s, 0, &e), &e);
 	for (int64_t i = 0; i < 2 * n; i++) {
 		((float *)c->sample.data)[i] = (float)first + (float)i;
-		if (!ref)
+		if (!c->noise_ref)
 			((float *)c->noise.data)[i] = -(float)i;
 	}
-	if (!label)
-		return;
-	CHECK_OK(rd_array_init(&c->label, RD_I32, &l, 0, &e), &e);
-	for (int64_t i = 0; i < n; i++)
-		((int32_t *)c->label.data)[i] = (int32_t)i;
+	if (with & LABEL)
+		make_extra(c, RD_PAIRS_LABEL, RD_I32, (struct rd_shape){1, {n}});
+	if (with & KNOTS)
+		make_extra(c, RD_PAIRS_KNOTS, RD_F32, (struct rd_shape){4, {n, 3, 1, 2}});
+	if (with & ERROR)
+		make_extra(c, RD_PAIRS_ERROR, RD_F32, (struct rd_shape){1, {n}});
 }
 
 /* Chunks of 2, 1 and 3 samples with a gap before the last, so that keys and members vary. */
 static const struct { uint64_t first; int64_t n; } layout[] = {{0, 2}, {2, 1}, {100000000, 3}};
 enum { CHUNKS = 3 };
 
-static void write_pairs(bool label, bool ref)
+/* Of references, the middle chunk has none. */
+static unsigned of_chunk(unsigned with, int i)
+{
+	return i == 1 ? with & ~(unsigned)REF : with;
+}
+
+static void write_pairs(unsigned with)
 {
 	json_t *meta = json_pack("{s:s}", "tool", "test");
 	struct rd_pairs_writer *w;
@@ -61,10 +84,12 @@ static void write_pairs(bool label, bool ref)
 	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
 	CHECK_OK(rd_pairs_writer_open(&w, o, meta, &e), &e);
 	for (int i = 0; i < CHUNKS; i++) {
-		make_chunk(&c, layout[i].first, layout[i].n, label, ref && i != 1);
+		make_chunk(&c, layout[i].first, layout[i].n, of_chunk(with, i));
 		CHECK_OK(rd_pairs_write(w, &c, &e), &e);
 		rd_pairs_chunk_free(&c);
 	}
+	if (with & ERROR)
+		rd_pairs_writer_rejected(w, 1234567);
 	CHECK_OK(rd_pairs_writer_finish(w, &e), &e);
 	CHECK_OK(rd_out_finish(o, &e), &e);
 	json_decref(meta);
@@ -105,34 +130,37 @@ static bool same_array(const struct rd_array *a, const struct rd_array *b)
 	       (!a->data || !memcmp(a->data, b->data, rd_array_bytes(a)));
 }
 
-static void test_round_trip(bool label, bool ref)
+static void test_round_trip(unsigned with)
 {
 	struct rd_pairs_reader *r;
 	struct rd_pairs_chunk c, want;
 	char *first, *again;
+	uint64_t rejected;
 	struct rd_err e;
 	size_t n, m;
 
-	write_pairs(label, ref);
+	write_pairs(with);
 	first = slurp(&n);
-	write_pairs(label, ref);
+	write_pairs(with);
 	again = slurp(&m);
 	CHECK(n == m && !memcmp(first, again, n));
 	CHECK(rd_pairs_sniff(first, n) && !rd_pairs_sniff(first, 511) && !rd_pairs_sniff(first + 512, n - 512));
 	CHECK_OK(rd_pairs_reader_open_path(&r, path, &e), &e);
 	CHECK(!strcmp(json_string_value(json_object_get(rd_pairs_reader_meta(r), "tool")), "test"));
 	for (int i = 0; i < CHUNKS; i++) {
-		make_chunk(&want, layout[i].first, layout[i].n, label, ref && i != 1);
+		make_chunk(&want, layout[i].first, layout[i].n, of_chunk(with, i));
 		CHECK(rd_pairs_next(r, &c, &e) == 1);
-		CHECK(c.first == want.first && c.n == want.n && c.has_label == label);
+		CHECK(c.first == want.first && c.n == want.n);
 		CHECK(c.noise_ref == want.noise_ref && c.noise_seed == want.noise_seed);
 		CHECK(same_array(&c.noise, &want.noise) && same_array(&c.sample, &want.sample));
-		CHECK(!label || same_array(&c.label, &want.label));
+		for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+			CHECK(c.has[k] == want.has[k] && same_array(&c.extra[k], &want.extra[k]));
 		rd_pairs_chunk_free(&c);
 		rd_pairs_chunk_free(&want);
 	}
 	CHECK(rd_pairs_next(r, &c, &e) == 0);
 	CHECK(rd_pairs_next(r, &c, &e) == 0);
+	CHECK(rd_pairs_reader_rejected(r, &rejected) == !!(with & ERROR) && rejected == (with & ERROR ? 1234567 : 0));
 	rd_pairs_reader_close(r);
 	free(first);
 	free(again);
@@ -143,7 +171,7 @@ static void test_every_cut(void)
 	struct rd_err e;
 	size_t n, bad = 0;
 
-	write_pairs(true, true);
+	write_pairs(ALL | REF);
 	free(slurp(&n));
 	CHECK(n > 8192 && n % 512 == 0);
 	while (n--) {
@@ -165,7 +193,7 @@ static void test_every_bit(void)
 	char *buf;
 	FILE *f;
 
-	write_pairs(true, true);
+	write_pairs(ALL | REF);
 	buf = slurp(&n);
 	f = fopen(path, "r+b");
 	for (size_t k = 0; f && k < n * 8; k++) {
@@ -189,7 +217,7 @@ static void test_tail(void)
 	struct rd_err e;
 	size_t n;
 
-	write_pairs(false, false);
+	write_pairs(0);
 	buf = slurp(&n);
 	two = calloc(1, 2 * n);
 	memcpy(two, buf, n);
@@ -244,20 +272,23 @@ static void test_repacked(void)
 	static const struct { const char *drop, *rename_to; } bad[] = {
 		{"__meta__", NULL}, {"__end__", NULL}, {"00000000.noise.npy", NULL}, {"00000000.sample.npy", NULL},
 		{"00000000.label.npy", NULL}, {"00000002.noise.npy", NULL}, {"00000002.label.npy", NULL},
+		{"00000000.knots.npy", NULL}, {"00000002.knots.npy", NULL}, {"00000000.error.npy", NULL}, {"100000000.error.npy", NULL},
+		{"00000002.knots.npy", "00000002.error.npy"}, {"00000002.error.npy", "00000002.knots.npy"},
+		{"00000002.knots.npy", "00000003.knots.npy"},
 		{"__end__", "__END__"}, {"00000000.noise.npy", "0.noise.npy"}, {"00000002.sample.npy", "00000003.sample.npy"},
 		{"00000000.noise.npy", "./00000000.noise.npy"}, {"00000002.label.npy", "00000002.txt"},
 		{"00000000.noise.npy", "99999999999999999999.noise.npy"},
 	};
 	struct rd_err e;
 
-	write_pairs(true, false);
+	write_pairs(ALL);
 	repack(archive_write_set_format_ustar, NULL, NULL);
 	CHECK_OK(read_all(&e), &e);
-	write_pairs(true, false);
+	write_pairs(ALL);
 	repack(archive_write_set_format_gnutar, NULL, NULL);
 	CHECK_OK(read_all(&e), &e);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		write_pairs(true, false);
+		write_pairs(ALL);
 		repack(archive_write_set_format_ustar, bad[i].drop, bad[i].rename_to);
 		CHECK(read_all(&e) == RD_EINPUT);
 	}
@@ -265,28 +296,48 @@ static void test_repacked(void)
 
 static void test_write_refused(void)
 {
+	/* where a chunk has [2, 3, 1, 2], its samples [2, 1, 2] */
+	static const struct rd_shape knots[] = {
+		{4, {2, 4, 1, 2}}, {4, {2, 3, 2, 1}}, {3, {2, 3, 2}}, {3, {2, 1, 2}}, {5, {2, 3, 1, 1, 2}}, {4, {2, 0, 1, 2}}, {1, {2}}, {0, {0}},
+	};
 	struct rd_pairs_chunk a, b, bad;
 	json_t *meta = json_object();
 	struct rd_pairs_writer *w;
 	struct rd_out *o;
 	struct rd_err e;
 
-	make_chunk(&a, 10, 2, true, false);
-	make_chunk(&b, 11, 2, true, false);
+	make_chunk(&a, 10, 2, ALL);
+	make_chunk(&b, 11, 2, ALL);
 	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
 	CHECK_OK(rd_pairs_writer_open(&w, o, meta, &e), &e);
 	CHECK_OK(rd_pairs_write(w, &a, &e), &e);
 	CHECK(rd_pairs_write(w, &b, &e) == RD_EINPUT && strstr(e.msg, "below sample 12"));
 	b.first = 12;
 	bad = b;
-	bad.has_label = false;
-	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "no labels"));
+	bad.has[RD_PAIRS_LABEL] = false;
+	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "no label"));
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++) {
+		bad = b;
+		bad.has[k] = false;
+		CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, rd_pairs_extra_names[k]));
+		bad = b;
+		bad.extra[k].dtype = RD_F64;
+		CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, rd_pairs_extra_names[k]));
+		bad = b;
+		bad.extra[k].shape.d[0] = 1;
+		CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, rd_pairs_extra_names[k]));
+	}
+	for (size_t i = 0; i < sizeof knots / sizeof *knots; i++) {
+		bad = b;
+		bad.extra[RD_PAIRS_KNOTS].shape = knots[i];
+		CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "knots"));
+	}
 	bad = b;
 	bad.n = 3;
 	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT);
 	bad = b;
-	bad.sample.shape.d[1] = 2;
-	bad.sample.shape.d[2] = 1;
+	bad.sample.shape.d[1] = bad.extra[RD_PAIRS_KNOTS].shape.d[2] = 2;
+	bad.sample.shape.d[2] = bad.extra[RD_PAIRS_KNOTS].shape.d[3] = 1;
 	CHECK(rd_pairs_write(w, &bad, &e) == RD_EINPUT && strstr(e.msg, "first chunk"));
 	bad = b;
 	bad.sample.dtype = RD_I32;
@@ -312,7 +363,7 @@ static void test_full_disk(void)
 	struct rd_err e = {0};
 	int rc;
 
-	make_chunk(&c, 0, 100000, true, false);
+	make_chunk(&c, 0, 100000, LABEL);
 	CHECK_OK(rd_out_open(&o, "/dev/full", 0, &e), &e);
 	rc = rd_pairs_writer_open(&w, o, meta, &e);
 	if (!rc)
@@ -327,8 +378,8 @@ static void test_full_disk(void)
 int main(void)
 {
 	snprintf(path, sizeof path, "/tmp/test_pairs.%ld", (long)getpid());
-	for (int i = 0; i < 4; i++)
-		test_round_trip(i & 1, i & 2);
+	for (unsigned with = 0; with < 16; with++)
+		test_round_trip(with);
 	test_every_cut();
 	test_every_bit();
 	test_tail();

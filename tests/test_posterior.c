@@ -115,10 +115,10 @@ static void jacobians(void)
 				for (int r = 0; r < 2; r++)
 					jac[r][c] = (8 * ((double)x0[4 + r] - (double)x0[2 + r]) - ((double)x0[6 + r] - (double)x0[r])) / (12 * h);
 			}
-			rd_posterior_jacobian(p, a, s, 1, at, NULL, &trace);
+			rd_posterior_jacobian_each(p, &a, &s, 1, at, NULL, &trace);
 			CHECK_NEAR(trace, jac[0][0] + jac[1][1], 2e-3 * fmax(1, fabs(trace)));
 			for (int d = 0; d < 2; d++) {
-				rd_posterior_jacobian(p, a, s, 1, at, diagonal[d], &along);
+				rd_posterior_jacobian_each(p, &a, &s, 1, at, diagonal[d], &along);
 				CHECK_NEAR(along, jac[0][0] + jac[1][1] + (d ? -1 : 1) * (jac[0][1] + jac[1][0]), 4e-3 * fmax(1, fabs(trace)));
 			}
 		}
@@ -130,18 +130,19 @@ static void jacobians(void)
 static void jacobian_ends(void)
 {
 	struct rd_posterior *p = make("checkerboard");
+	const double none = 0, half = 0.5, one = 1;
 	float x[2] = {0.3f, -0.2f}, v[2] = {1, -1};
 	double j;
 
-	rd_posterior_jacobian(p, 0, 1, 1, x, NULL, &j);
+	rd_posterior_jacobian_each(p, &none, &one, 1, x, NULL, &j);
 	CHECK(j == 0);
-	rd_posterior_jacobian(p, 0.5, 0, 1, x, v, &j);
+	rd_posterior_jacobian_each(p, &half, &none, 1, x, v, &j);
 	CHECK_NEAR(j, 4, 1e-12);
 	for (float far = 1; far < 1e5f; far *= 3)
 		for (double s = 1e-3; s < 2000; s *= 3) {
 			x[0] = far;
 			x[1] = -far / 2;
-			rd_posterior_jacobian(p, 1, s, 1, x, NULL, &j);
+			rd_posterior_jacobian_each(p, &one, &s, 1, x, NULL, &j);
 			CHECK(j >= -1e-9 && j <= 1e3);
 		}
 	rd_posterior_free(p);

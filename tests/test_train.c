@@ -148,7 +148,7 @@ static double draw_time(const struct reference *r, double v, double *weight)
 	int i;
 
 	*weight = 1;
-	if (r->o.times == RD_TIMES_UNIFORM)
+	if (r->o.times.kind == RD_TIMES_UNIFORM)
 		return v;
 	for (i = 0; i < 1000; i++) {
 		double t = s->form->t_of_u(s, (i + 0.5) / 1000);
@@ -270,7 +270,7 @@ static struct rd_step_report reference_step(struct reference *r, int s, double l
 		m_hat = r->mean[i] / (1 - pow(o->beta1, s + 1));
 		v_hat = r->var[i] / (1 - pow(o->beta2, s + 1));
 		r->w[i] -= lr * (m_hat / (sqrt(v_hat) + o->adam_eps) + o->weight_decay * r->w[i]);
-		r->ema[i] = o->ema * r->ema[i] + (1 - o->ema) * r->w[i];
+		r->ema[i] = o->ema.a[0] * r->ema[i] + (1 - o->ema.a[0]) * r->w[i];
 	}
 	return rep;
 }
@@ -319,7 +319,7 @@ static void references(void)
 	o.label_drop = 0.4;
 	o.loss = RD_LOSS_HUBER;
 	o.space = RD_SPACE_X0;
-	o.times = RD_TIMES_IMPORTANCE;
+	o.times.kind = RD_TIMES_IMPORTANCE;
 	against_reference(model_of("ddpm", "epsilon"), true, o);
 	o.loss = RD_LOSS_L2;
 	against_reference(model_of("ve", "v_prediction"), true, o);
@@ -380,9 +380,9 @@ static void labels(void)
 		CHECK(la == lb && lb != lc);
 	}
 	drop.null_class = -1;
-	CHECK(rd_trainer_new(&none, &m, &with, be, dev, &drop, &e) == RD_EUSAGE && !none && strstr(e.msg, "null class"));
+	CHECK(rd_trainer_new(&none, &m, &with, NULL, be, dev, &drop, &e) == RD_EUSAGE && !none && strstr(e.msg, "null class"));
 	drop.null_class = CLASSES;
-	CHECK(rd_trainer_new(&none, &m, &with, be, dev, &drop, &e) == RD_EUSAGE && strstr(e.msg, "4 classes"));
+	CHECK(rd_trainer_new(&none, &m, &with, NULL, be, dev, &drop, &e) == RD_EUSAGE && strstr(e.msg, "4 classes"));
 	rd_trainer_free(a);
 	rd_trainer_free(b);
 	rd_trainer_free(c);
@@ -424,7 +424,7 @@ static void zero_snr(void)
 
 	step(t);
 	rd_trainer_free(t);
-	CHECK(rd_trainer_new(&none, &ep, &d, be, dev, &o, &e) == RD_EDOMAIN && !none && strstr(e.msg, "alpha = 0"));
+	CHECK(rd_trainer_new(&none, &ep, &d, NULL, be, dev, &o, &e) == RD_EDOMAIN && !none && strstr(e.msg, "alpha = 0"));
 	rd_model_free(&v);
 	rd_model_free(&ep);
 }

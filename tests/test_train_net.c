@@ -87,7 +87,7 @@ static void no_labels(void)
 	struct rd_train_opts o = unconditional(4, 2);
 	struct rd_trainer *t;
 
-	CHECK(rd_trainer_new(&t, &m, &d, be, dev, &o, &e) == RD_EUSAGE && !t && strstr(e.msg, "class_embed_type"));
+	CHECK(rd_trainer_new(&t, &m, &d, NULL, be, dev, &o, &e) == RD_EUSAGE && !t && strstr(e.msg, "class_embed_type"));
 	CHECK(rd_denoiser_new(&s, &m, be, dev, 2, &sampling, &e) == RD_EUSAGE && !s && strstr(e.msg, "class_embed_type"));
 	rd_model_free(&m);
 }

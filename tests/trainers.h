@@ -100,22 +100,25 @@ static inline struct rd_dataset data_of(bool paired, bool labelled)
 static inline struct rd_train_opts opts_of(int64_t steps, int64_t batch)
 {
 	return (struct rd_train_opts){.steps = steps, .batch = batch, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.99,
-	                              .adam_eps = 1e-8, .weight_decay = 0.1, .clip = 0.5, .ema = 0.9, .huber_c = 0.3,
+	                              .adam_eps = 1e-8, .weight_decay = 0.1, .clip = 0.5, .ema = {.kind = RD_EMA_CONSTANT, .a = {0.9}}, .guidance = 1, .huber_c = 0.3,
 	                              .null_class = 3, .seed = 5};
 }
 
 static inline struct rd_trainer *trainer_of(const struct rd_model *m, const struct rd_dataset *d,
                                             const struct rd_train_opts *o)
 {
+	struct rd_train_opts with = *o;
 	struct rd_trainer *t;
 
-	CHECK_OK(rd_trainer_new(&t, m, d, be, dev, o, &e), &e);
+	if (!d->eps && with.coupling == RD_COUPLING_PAIRS)
+		with.coupling = RD_COUPLING_INDEPENDENT;
+	CHECK_OK(rd_trainer_new(&t, m, d, NULL, be, dev, &with, &e), &e);
 	return t;
 }
 
 static inline struct rd_step_report step(struct rd_trainer *t)
 {
-	struct rd_step_report r = {NAN, NAN, NAN};
+	struct rd_step_report r = {NAN, NAN, NAN, NAN};
 
 	CHECK_OK(rd_trainer_step(t, &r, &e), &e);
 	return r;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/sample/knots.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -17,6 +18,10 @@ static const char usage[] =
 	"                       T: exact, or hutchinson[:PROBES] (default 1) for an unbiased estimate; the solver is rk4 (the\n"
 	"                       default) or heun\n"
 	"      --likelihood-seed S   of hutchinson's probes, default 0\n"
+	"      --knots M        record too the states at the inner knots of M equal phases (field knots); trailing spacing, and\n"
+	"                       --steps a multiple of M\n"
+	"      --error          solve in --steps and in twice as many; the sample is that of twice as many, and the field error\n"
+	"                       is the root mean square by which the two differ; three times the work\n"
 	"      --clip[=R]       clamp x0 to +-R at every step (default R: the config's); off unless asked for, it changes the ODE\n"
 	"      --no-clip        do not; the default\n"
 	"  -b, --batch N        images computed at once, default 64\n"
@@ -31,10 +36,9 @@ struct opts {
 	struct rd_common c;
 	struct rd_sampling_args s;
 	const char *in;
-	bool reverse;
 };
 
-enum { OPT_REVERSE = RD_OPT_TOOL, OPT_LIKELIHOOD, OPT_LIKELIHOOD_SEED };
+enum { OPT_REVERSE = RD_OPT_TOOL, OPT_KNOTS, OPT_ERROR, OPT_LIKELIHOOD, OPT_LIKELIHOOD_SEED };
 
 static void parse_likelihood(struct rd_trace_opts *t, const char *text)
 {
@@ -52,36 +56,55 @@ static void parse_likelihood(struct rd_trace_opts *t, const char *text)
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG,
-	                                      {"reverse", no_argument, 0, OPT_REVERSE},
+	                                      {"reverse", no_argument, 0, OPT_REVERSE}, {"knots", required_argument, 0, OPT_KNOTS},
+	                                      {"error", no_argument, 0, OPT_ERROR},
 	                                      {"likelihood", required_argument, 0, OPT_LIKELIHOOD},
 	                                      {"likelihood-seed", required_argument, 0, OPT_LIKELIHOOD_SEED}, {0, 0, 0, 0}};
 	bool seed = false;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT, longs, NULL)) != -1)
-		if (opt == OPT_REVERSE)
-			o->s.reverse = o->reverse = true;
-		else if (opt == OPT_LIKELIHOOD)
-			parse_likelihood(&o->s.trace, optarg);
-		else if (opt == OPT_LIKELIHOOD_SEED) {
+		switch (opt) {
+		case OPT_REVERSE: o->s.reverse = true; break;
+		case OPT_KNOTS: o->s.knots = (int)rd_opt_int("--knots", optarg, 2, RD_MAX_PHASES); break;
+		case OPT_ERROR: o->s.error = true; break;
+		case OPT_LIKELIHOOD: parse_likelihood(&o->s.trace, optarg); break;
+		case OPT_LIKELIHOOD_SEED:
 			o->s.trace.seed = (uint64_t)rd_opt_int("--likelihood-seed", optarg, 0, INT64_MAX);
 			seed = true;
-		} else if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
-			rd_usage_error(NULL);
+			break;
+		default:
+			if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
+				rd_usage_error(NULL);
+		}
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
-	if (o->s.trace.kind != RD_TRACE_NONE && !o->reverse)
+	if (o->s.trace.kind != RD_TRACE_NONE && !o->s.reverse)
 		rd_usage_error("--likelihood is that of data, which --reverse reads");
 	if (seed && o->s.trace.kind != RD_TRACE_HUTCHINSON)
 		rd_usage_error("--likelihood-seed is that of --likelihood hutchinson");
 	o->in = optind < argc ? argv[optind] : "-";
 }
 
-static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling *s, bool logp, struct rd_err *e)
+/* What a batch comes to, beside what it came as. */
+struct results {
+	float *computed; /* the sample, or in reverse the noise */
+	struct rd_record rec;
+	float *logp;     /* rec.logp as it is written */
+};
+
+static bool wants_logp(const struct rd_sampling_args *a)
+{
+	return a->trace.kind != RD_TRACE_NONE;
+}
+
+static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a, const struct rd_sampling *s,
+                    struct rd_err *e)
 {
 	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
 	int rc;
 
+	json_object_del(meta, "max_error"); /* of the pairs that this was taken from */
 	rd_model_describe(&s->model, meta);
 	rd_sampler_describe(s->sampler, meta);
 	rd_meta_history(meta, NULL);
@@ -91,98 +114,125 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 		rc = rd_stream_add(out, "label", e);
 	if (!rc)
 		rc = rd_stream_add(out, "sample", e);
-	return rc || !logp ? rc : rd_stream_add(out, "logp", e);
+	if (!rc && a->knots)
+		rc = rd_stream_add(out, "knots", e);
+	if (!rc && a->error)
+		rc = rd_stream_add(out, "error", e);
+	return rc || !wants_logp(a) ? rc : rd_stream_add(out, "logp", e);
 }
 
-/* What one batch after another needs. */
-struct job {
-	struct rd_sampling *s;
-	struct rd_noise_in *in;
-	struct rd_sink *out;
-	bool reverse;
-	float *computed; /* [batch, dim]: the sample, or in reverse the noise */
-	double *logp;    /* [batch]; NULL: not wanted */
-	float *logp_f32;
-	double logp_sum;
-	uint64_t n;      /* samples so far */
-};
-
-static int alloc_job(struct job *j, bool logp, struct rd_err *e)
+/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
+static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
 {
-	size_t n = (size_t)j->in->batch;
+	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
 
-	j->computed = calloc(n, j->in->dim * sizeof *j->computed);
-	j->logp = logp ? calloc(n, sizeof *j->logp) : NULL;
-	j->logp_f32 = logp ? calloc(n, sizeof *j->logp_f32) : NULL;
-	if (j->computed && (!logp || (j->logp && j->logp_f32)))
-		return RD_OK;
-	return rd_fail(e, RD_ENOMEM, "no memory for a batch of %zu", n);
+	if (points)
+		a.shape.d[a.shape.nd++] = points;
+	for (int i = 0; i < in->sample.nd; i++)
+		a.shape.d[a.shape.nd++] = in->sample.d[i];
+	return a;
 }
 
 /* The arrays of a batch borrow: nothing here is freed through it. */
-static void fill(struct rd_batch *p, const struct job *j, const struct rd_noise_batch *b)
+static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, const struct results *r,
+                 const struct rd_sampling_args *a)
 {
-	void *given = (void *)(uintptr_t)b->noise;
-	struct rd_shape s = {.nd = j->in->sample.nd + 1, .d = {b->n}};
 	int k = 0;
 
-	for (int i = 0; i < j->in->sample.nd; i++)
-		s.d[i + 1] = j->in->sample.d[i];
 	*p = (struct rd_batch){.first = b->first, .n = b->n};
-	p->ref[k] = b->ref && !j->reverse;
+	p->ref[k] = b->ref && !a->reverse;
 	p->ref_seed[k] = b->ref_seed;
-	p->f[k++] = (struct rd_array){RD_F32, s, j->reverse ? j->computed : given};
-	if (rd_noise_has_labels(j->in))
+	p->f[k++] = view(in, b->n, 0, a->reverse ? r->computed : b->noise);
+	if (rd_noise_has_labels(in))
 		p->f[k++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
-	p->f[k++] = (struct rd_array){RD_F32, s, j->reverse ? given : j->computed};
-	if (j->logp)
-		p->f[k] = (struct rd_array){RD_F32, {1, {b->n}}, j->logp_f32};
+	p->f[k++] = view(in, b->n, 0, a->reverse ? b->noise : r->computed);
+	if (a->knots)
+		p->f[k++] = view(in, b->n, a->knots - 1, r->rec.knots);
+	if (a->error)
+		p->f[k++] = (struct rd_array){RD_F32, {1, {b->n}}, r->rec.error};
+	if (wants_logp(a))
+		p->f[k] = (struct rd_array){RD_F32, {1, {b->n}}, r->logp};
 }
 
-static int work(struct job *j, const struct rd_noise_batch *b, struct rd_err *e)
+static int alloc(struct results *r, const struct rd_noise_in *in, const struct rd_sampling_args *a, struct rd_err *e)
 {
-	struct rd_batch p;
-	int rc;
+	size_t n = (size_t)in->batch, row = in->dim * sizeof(float);
 
-	if (!j->logp)
-		rc = rd_sampler_run(j->s->sampler, b->n, b->noise, b->label, j->computed, NULL, e);
-	else
-		rc = rd_sampler_likelihood(j->s->sampler, b->first, b->n, b->noise, b->label, j->computed, j->logp, e);
-	for (int64_t i = 0; i < b->n && j->logp && !rc; i++) {
-		j->logp_sum += j->logp[i];
-		j->logp_f32[i] = (float)j->logp[i];
+	*r = (struct results){.computed = calloc(n, row)};
+	if (a->knots)
+		r->rec.knots = calloc(n * (size_t)(a->knots - 1), row);
+	if (a->error)
+		r->rec.error = calloc(n, sizeof *r->rec.error);
+	if (wants_logp(a)) {
+		r->rec.logp = calloc(n, sizeof *r->rec.logp);
+		r->logp = calloc(n, sizeof *r->logp);
 	}
-	j->n += (uint64_t)b->n;
-	fill(&p, j, b);
-	return rc ? rc : rd_sink_write(j->out, &p, e);
+	if (!r->computed || (a->knots && !r->rec.knots) || (a->error && !r->rec.error) || (wants_logp(a) && (!r->rec.logp || !r->logp)))
+		return rd_fail(e, RD_ENOMEM, "no memory for a batch of %lld", (long long)in->batch);
+	return RD_OK;
 }
 
-static int work_all(struct job *j, struct rd_err *e)
+static void release(struct results *r)
 {
-	struct rd_noise_batch b;
-	int rc;
+	free(r->computed);
+	free(r->rec.knots);
+	free(r->rec.error);
+	free(r->rec.logp);
+	free(r->logp);
+}
 
-	while ((rc = rd_noise_next(j->in, &b, e)) > 0) {
-		rc = work(j, &b, e);
-		if (rc)
-			break;
-		rd_progress_add((uint64_t)b.n);
+/* Of all samples so far. */
+struct totals {
+	uint64_t n;
+	double logp;
+};
+
+static void add_logp(struct totals *t, struct results *r, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		r->logp[i] = (float)r->rec.logp[i];
+		t->logp += r->rec.logp[i];
 	}
-	return rc;
+	t->n += (uint64_t)n;
 }
 
 /* The mean log-density, to the end map and to those who ask. */
-static void sum_up(const struct job *j, json_t *end)
+static void sum_up(const struct totals *t, size_t dim, json_t *end)
 {
-	double mean = j->logp_sum / (double)j->n, bits = -mean / ((double)j->in->dim * M_LN2);
+	double mean = t->logp / (double)t->n, bits = -mean / ((double)dim * M_LN2);
 
-	if (j->n && !isfinite(mean))
-		rd_warn("warning: not every logp is a finite number");
-	if (!j->n || !isfinite(mean))
+	if (!t->n)
 		return;
+	if (!isfinite(mean)) {
+		rd_warn("warning: not every logp is a finite number");
+		return;
+	}
 	json_object_set_new(end, "logp", json_real(mean));
 	json_object_set_new(end, "bits_per_dim", json_real(bits));
 	rd_info("mean logp %.6g nats, %.6g bits per dimension", mean, bits);
+}
+
+static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, const struct rd_sampling_args *a,
+                    struct totals *t, struct rd_err *e)
+{
+	struct rd_noise_batch b;
+	struct results r;
+	struct rd_batch p;
+	int rc = alloc(&r, in, a, e);
+
+	while (!rc && (rc = rd_noise_next(in, &b, e)) > 0) {
+		r.rec.first = b.first;
+		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, r.computed, &r.rec, e);
+		if (!rc && wants_logp(a))
+			add_logp(t, &r, b.n);
+		fill(&p, in, &b, &r, a);
+		if (!rc)
+			rc = rd_sink_write(out, &p, e);
+		if (!rc)
+			rd_progress_add((uint64_t)b.n);
+	}
+	release(&r);
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -190,36 +240,30 @@ int main(int argc, char **argv)
 	struct opts o = {0};
 	struct rd_sampling s;
 	struct rd_noise_in in;
-	struct job job = {.s = &s, .in = &in};
 	struct rd_stream head;
+	struct totals totals = {0};
+	struct rd_sink *out;
 	struct rd_err e;
 	json_t *end;
 
 	rd_tool_init("denoise", usage, &o.c);
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
-	job.reverse = o.reverse;
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
-	    rd_noise_stream(&in, o.in, o.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) ||
-	    describe(&head, &in, &s, o.s.trace.kind != RD_TRACE_NONE, &e) ||
-	    alloc_job(&job, o.s.trace.kind != RD_TRACE_NONE, &e) ||
-	    rd_sink_open(&job.out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
+	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) || describe(&head, &in, &o.s, &s, &e) ||
+	    rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
-	if (work_all(&job, &e)) {
-		rd_sink_abort(job.out);
+	if (work_all(&s, &in, out, &o.s, &totals, &e)) {
+		rd_sink_abort(out);
 		rd_die(&e);
 	}
 	rd_progress_end();
 	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
-	if (job.logp)
-		sum_up(&job, end);
-	if (rd_sink_finish(job.out, end, &e))
+	sum_up(&totals, in.dim, end);
+	if (rd_sink_finish(out, end, &e))
 		rd_die(&e);
 	json_decref(end);
-	free(job.computed);
-	free(job.logp);
-	free(job.logp_f32);
 	rd_stream_free(&head);
 	rd_noise_close(&in);
 	rd_sampling_close(&s);

@@ -144,7 +144,7 @@ static int alloc(struct sinks *k, const struct opts *o, const struct rd_noise_in
 	if (o->png)
 		k->picture = calloc(PNG_MAX, row);
 	if (o->trajectory) {
-		k->rec = (struct rd_record){calloc(b * (steps + 1), row), calloc(b * steps, row), calloc(b * steps, row)};
+		k->rec = (struct rd_record){.x = calloc(b * (steps + 1), row), .x0 = calloc(b * steps, row), .eps = calloc(b * steps, row)};
 		if (!k->rec.x || !k->rec.x0 || !k->rec.eps)
 			return rd_fail(e, RD_ENOMEM, "no memory for trajectories of %lld samples at once", (long long)in->batch);
 	}

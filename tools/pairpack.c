@@ -8,7 +8,8 @@
 #include "tools/common/common.h"
 
 static const char usage[] =
-	"usage: pairpack [-c CHUNK] [--shard-pairs N -o 'NAME-%06d.tar'] [--noise data|ref] [FRAMES...] >TAR\n"
+	"usage: pairpack [-c CHUNK] [--shard-pairs N -o 'NAME-%06d.tar'] [--noise data|ref]\n"
+	"                [--max-error E [--rejects FILE]] [FRAMES...] >TAR\n"
 	"       pairpack -x [TAR...] >FRAMES\n"
 	"       pairpack -t [-v] [TAR...]\n"
 	"Packs streams of pairs (default standard input) into an archive, extracts archives as one stream, or tests them.\n"
@@ -16,6 +17,8 @@ static const char usage[] =
 	"  -c, --chunk CHUNK     pairs per chunk, default 256; 1: a pair per key, as some loaders want it\n"
 	"      --shard-pairs N   pairs per archive; the output's name then has one %d or %06d for the number of the archive\n"
 	"      --noise data|ref  store noise (default), or the seed it comes from: half the size, for these tools only\n"
+	"      --max-error E     leave out pairs whose field error, which denoise can record, is over E or not a number\n"
+	"      --rejects FILE    what those were made from, as a stream for denoise: their noise, or data if it ran in reverse\n"
 	"  -x, --extract         archives to frames\n"
 	"  -t, --test            verify every byte, print what is there, and audit it: noise that is not standard normal\n"
 	"                        or is there twice, NaN, noise and sample swapped, labels out of range; exit 3: corrupt,\n"
@@ -25,7 +28,7 @@ static const char usage[] =
 	"  -j, --threads N       default all processors\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_SHARD = RD_OPT_TOOL, OPT_NOISE };
+enum { OPT_SHARD = RD_OPT_TOOL, OPT_NOISE, OPT_MAX_ERROR, OPT_REJECTS };
 
 struct opts {
 	struct rd_common c;
@@ -40,7 +43,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	static const char *const stdin_only[] = {"-"}, *const noise[] = {"data", "ref", NULL};
 	static const struct option longs[] = {
 		RD_COMMON_LONG, {"chunk", required_argument, 0, 'c'}, {"shard-pairs", required_argument, 0, OPT_SHARD},
-		{"noise", required_argument, 0, OPT_NOISE}, {"extract", no_argument, 0, 'x'}, {"test", no_argument, 0, 't'},
+		{"noise", required_argument, 0, OPT_NOISE}, {"max-error", required_argument, 0, OPT_MAX_ERROR},
+		{"rejects", required_argument, 0, OPT_REJECTS}, {"extract", no_argument, 0, 'x'}, {"test", no_argument, 0, 't'},
 		{0, 0, 0, 0},
 	};
 	bool packing = false;
@@ -48,13 +52,18 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 
 	o->p.chunk = 256;
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "c:xt", longs, NULL)) != -1) {
-		packing |= opt == 'c' || opt == OPT_SHARD || opt == OPT_NOISE;
+		packing |= opt == 'c' || opt == OPT_SHARD || opt == OPT_NOISE || opt == OPT_MAX_ERROR || opt == OPT_REJECTS;
 		switch (opt) {
 		case 'c': o->p.chunk = rd_opt_int("--chunk", optarg, 1, 1 << 24); break;
 		case 'x': o->extract = true; break;
 		case 't': o->test = true; break;
 		case OPT_SHARD: o->p.shard_pairs = rd_opt_int("--shard-pairs", optarg, 1, INT64_MAX); break;
 		case OPT_NOISE: o->p.ref = rd_opt_choice("--noise", optarg, noise) == 1; break;
+		case OPT_MAX_ERROR:
+			o->p.limited = true;
+			o->p.max_error = rd_opt_num("--max-error", optarg, 0, 1e30);
+			break;
+		case OPT_REJECTS: o->p.rejects = optarg; break;
 		default:
 			if (!rd_common_opt(&o->c, opt))
 				rd_usage_error(NULL);
@@ -62,29 +71,49 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	}
 	if (o->extract + o->test + packing > 1)
 		rd_usage_error("-x, -t and the options of packing exclude one another");
+	if (o->p.rejects && !o->p.limited)
+		rd_usage_error("--rejects: nothing is rejected without --max-error");
+	if (o->p.rejects && !strcmp(o->p.rejects, "-") && (!o->c.out || !strcmp(o->c.out, "-")))
+		rd_usage_error("--rejects -: the archive is on standard output; give it a name with -o");
 	o->in = optind < argc ? (const char *const *)argv + optind : stdin_only;
 	o->n_in = optind < argc ? argc - optind : 1;
 	o->p.out = o->c.out;
 	o->p.flags = rd_common_out_flags(&o->c);
 }
 
+/* Told without being asked: pairs that are missed later are better known of now. */
+static void tell_rejected(const struct opts *o, uint64_t rejected, uint64_t n)
+{
+	if (rejected)
+		rd_warn("%llu of %llu pairs left out, their error over %g or not a number; what they were made from is %s%s",
+		        (unsigned long long)rejected, (unsigned long long)n, o->p.max_error, o->p.rejects ? "in " : "not kept (--rejects)",
+		        o->p.rejects ? o->p.rejects : "");
+}
+
 static int pack(const struct opts *o, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_batch *b;
 	struct rd_pack *p;
+	uint64_t n = 0, rejected;
 	int rc = rd_pack_open(&p, &o->p, rd_source_stream(src), e);
 
 	if (rc)
-		return rc;
+		return e->code == RD_EINPUT ? rd_context(e, "%s", rd_source_name(src)) : rc;
 	while ((rc = rd_source_next(src, &b, e)) > 0) {
 		rc = rd_pack_add(p, b, e);
 		if (rc)
 			break;
+		n += (uint64_t)b->n;
 		rd_progress_add((uint64_t)b->n);
 	}
+	if (rc) {
+		rd_pack_abort(p);
+		return rc;
+	}
+	rejected = rd_pack_rejected(p);
+	rc = rd_pack_finish(p, e);
 	if (!rc)
-		return rd_pack_finish(p, e);
-	rd_pack_abort(p);
+		tell_rejected(o, rejected, n);
 	return rc;
 }
 
@@ -133,6 +162,7 @@ static int list_input(const struct listing *l, struct rd_out *out, struct rd_sou
 {
 	const struct rd_stream *s = rd_source_stream(src);
 	struct rd_shape shape;
+	uint64_t rejected;
 	char text[128];
 	int rc;
 
@@ -143,6 +173,9 @@ static int list_input(const struct listing *l, struct rd_out *out, struct rd_sou
 	for (int k = 0; k < s->n_fields && !rc; k++)
 		if (rd_source_sample_shape(src, k, &shape))
 			rc = rd_out_printf(out, e, "%s %s %s", k ? "," : ":", s->field[k], rd_shape_str(&shape, text, sizeof text));
+	if (!rc && rd_source_rejected(src, &rejected))
+		rc = rd_out_printf(out, e, "; %llu rejected, error over %g", (unsigned long long)rejected,
+		                   json_number_value(json_object_get(s->meta, "max_error")));
 	return rc ? rc : rd_out_printf(out, e, "\n");
 }
 

@@ -9,7 +9,7 @@
 #include "formats/out.h"
 #include "lib/model/query.h"
 #include "lib/train/run.h"
-#include "tools/common/common.h"
+#include "tools/common/training.h"
 
 static const char usage[] =
 	"usage: rectrain (-m MODEL | --init CONFIG) -o OUT [options] DATA...|-\n"
@@ -19,27 +19,10 @@ static const char usage[] =
 	"  -m, --model MODEL           the model to start from\n"
 	"      --init CONFIG           or a new one: a JSON file {\"unet\":..., \"scheduler\":...} or a folder of configs\n"
 	"  -o, --output OUT            the folder to write\n"
-	"      --coupling C            pairs (default; Algorithm 4) or independent (fresh noise for every sample; Algorithm 2)\n"
-	"      --steps N               default 10000\n"
-	"      --batch N, -b N         samples a step, default 64\n"
-	"      --lr R                  AdamW's rate, default 2e-4\n"
-	"      --rate S                cosine (default; down to 0 at the last step) or constant\n"
-	"      --warmup N              steps of linear warm-up, default 100\n"
-	"      --ema D                 decay of the averaged weights, default 0.999\n"
-	"      --loss L                l2 (default) or huber (pseudo-Huber)\n"
 	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm) with the prediction type P (epsilon,\n"
 	"                              sample, v, flow, edm, edm_v): the network keeps its own convention, recorded in OUT\n"
-	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n"
-	"                              pairs, eps for an independent coupling\n"
-	"      --huber-c C             default 1e-3\n"
-	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n"
-	"                              uniform: the same objective, estimated plainly\n"
-	"      --weight-decay W        default 1e-3\n"
-	"      --clip G                largest norm of a gradient, 0: none; default none for pairs, 1 for an independent coupling\n"
-	"      --betas B1,B2           AdamW's; default 0.98,0.99 for pairs, 0.9,0.999 for an independent coupling\n"
-	"      --seed S, -s S          order, times, noise, new weights; default 0\n"
-	"      --label-drop P          probability that a label is replaced by the null class, default 0\n"
-	"      --null-class K          the class that stands for none; recorded in OUT\n"
+	RD_TRAINING_USAGE
+	"      --keep-best             OUT gets the average that did best on --hold-out, not the last\n"
 	"      --checkpoint-every N    steps, default 500\n"
 	"      --log FILE              JSON lines; --log-every N steps, default 50\n"
 	"      --dry-run               say what would be done and how long it would take, and stop\n"
@@ -49,22 +32,20 @@ static const char usage[] =
 	"  -f, --force                 replace an OUT of another run\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
 	"      --precision P           f32 (default), tf32 or bf16 (on CUDA alone)\n"
-	"      --recompute             hold less in memory: compute activations once more on the way back\n"
 	"  -j, --threads N             default all processors; the result's last bits depend on it\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_COUPLING, OPT_STEPS, OPT_LR, OPT_RATE, OPT_WARMUP, OPT_EMA, OPT_LOSS, OPT_SPACE, OPT_HUBER,
-       OPT_DECAY, OPT_CLIP, OPT_BETAS, OPT_DROP, OPT_NULL, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART,
-       OPT_MACHINE, OPT_FORM, OPT_TIMES, OPT_RECOMPUTE };
+enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART, OPT_MACHINE, OPT_FORM,
+       OPT_HELD_EVERY, OPT_BEST };
 
-#define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT "m:s:"
+#define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT RD_TRAINING_SHORT "m:"
 
 struct opts {
 	struct rd_common c;
 	const char *model, *init;
 	const char *form; /* --convert-to */
 	int pred;
-	bool paired, dry, any_form;
+	bool dry, any_form;
 	struct rd_train_opts t;
 	struct rd_run_opts r;
 };
@@ -122,38 +103,6 @@ static void watch_signals(void)
 	}
 }
 
-/* What works for each coupling. On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold):
- * a long first moment damps the stiff directions, a short second one follows the falling gradient, and the rate goes to 0. */
-static struct rd_train_opts defaults(bool paired)
-{
-	struct rd_train_opts t = {.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .rate = RD_RATE_COSINE, .beta1 = 0.9,
-	                          .beta2 = 0.999, .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .ema = 0.999,
-	                          .loss = RD_LOSS_L2, .space = RD_SPACE_EPS, .huber_c = 1e-3, .times = RD_TIMES_IMPORTANCE,
-	                          .null_class = -1};
-
-	if (paired) {
-		t.space = RD_SPACE_X0;
-		t.beta1 = 0.98;
-		t.beta2 = 0.99;
-		t.clip = 0;
-	}
-	return t;
-}
-
-static void parse_betas(struct opts *o, const char *text)
-{
-	char copy[64], *comma;
-
-	snprintf(copy, sizeof copy, "%s", text);
-	comma = strchr(copy, ',');
-	if (!comma)
-		rd_usage_error("--betas %s: two numbers expected, as 0.9,0.999", text);
-	*comma = '\0';
-	o->t.beta1 = rd_opt_num("--betas", copy, 0, 0.999999);
-	o->t.beta2 = rd_opt_num("--betas", comma + 1, 0, 0.999999);
-}
-
-/* Options of the training itself. */
 /* "FORM" or "FORM,PREDICTION" */
 static void convert_to(struct opts *o, const char *text)
 {
@@ -168,32 +117,6 @@ static void convert_to(struct opts *o, const char *text)
 	o->pred = text[n] ? rd_opt_choice("--convert-to", text + n + 1, rd_pred_names) : -1;
 }
 
-static bool train_opt(struct opts *o, int opt)
-{
-	switch (opt) {
-	case OPT_COUPLING: break; /* taken in a first pass, since other defaults hang on it */
-	case OPT_STEPS: o->t.steps = rd_opt_int("--steps", optarg, 1, 1000000000); break;
-	case OPT_LR: o->t.lr = rd_opt_num("--lr", optarg, 0, 10); break;
-	case OPT_RATE: o->t.rate = (enum rd_rate)rd_opt_choice("--rate", optarg, rd_rate_names); break;
-	case OPT_WARMUP: o->t.warmup = rd_opt_int("--warmup", optarg, 0, 1000000000); break;
-	case OPT_EMA: o->t.ema = rd_opt_num("--ema", optarg, 0, 0.9999999); break;
-	case OPT_LOSS: o->t.loss = (enum rd_loss)rd_opt_choice("--loss", optarg, rd_loss_names); break;
-	case OPT_SPACE: o->t.space = (enum rd_loss_space)rd_opt_choice("--loss-space", optarg, rd_loss_space_names); break;
-	case OPT_TIMES:
-		o->t.times = (enum rd_time_sampling)rd_opt_choice("--time-sampling", optarg, rd_time_sampling_names);
-		break;
-	case OPT_HUBER: o->t.huber_c = rd_opt_num("--huber-c", optarg, 1e-9, 1e9); break;
-	case OPT_DECAY: o->t.weight_decay = rd_opt_num("--weight-decay", optarg, 0, 10); break;
-	case OPT_CLIP: o->t.clip = rd_opt_num("--clip", optarg, 0, 1e9); break;
-	case OPT_BETAS: parse_betas(o, optarg); break;
-	case OPT_DROP: o->t.label_drop = rd_opt_num("--label-drop", optarg, 0, 1); break;
-	case OPT_NULL: o->t.null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
-	case 's': o->t.seed = rd_opt_u64("--seed", optarg); break;
-	default: return false;
-	}
-	return true;
-}
-
 /* Options of the run around it. */
 static bool run_opt(struct opts *o, int opt)
 {
@@ -206,7 +129,8 @@ static bool run_opt(struct opts *o, int opt)
 	case OPT_LOG_EVERY: o->r.log_every = rd_opt_int("--log-every", optarg, 1, INT32_MAX); break;
 	case OPT_DRY: o->dry = true; break;
 	case OPT_RESTART: o->r.restart = true; break;
-	case OPT_RECOMPUTE: o->t.recompute = true; break;
+	case OPT_HELD_EVERY: o->r.held_out_every = rd_opt_int("--held-out-every", optarg, 1, INT32_MAX); break;
+	case OPT_BEST: o->r.keep_best = true; break;
 	case OPT_MACHINE: o->r.any_machine = true; break;
 	case OPT_FORM: o->any_form = true; break;
 	default: return false;
@@ -217,36 +141,33 @@ static bool run_opt(struct opts *o, int opt)
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		RD_COMMON_LONG, RD_COMPUTE_LONG, {"model", required_argument, 0, 'm'}, {"init", required_argument, 0, OPT_INIT},
-		{"convert-to", required_argument, 0, OPT_CONVERT},
-		{"coupling", required_argument, 0, OPT_COUPLING}, {"steps", required_argument, 0, OPT_STEPS},
-		{"lr", required_argument, 0, OPT_LR}, {"rate", required_argument, 0, OPT_RATE},
-		{"warmup", required_argument, 0, OPT_WARMUP}, {"ema", required_argument, 0, OPT_EMA},
-		{"loss", required_argument, 0, OPT_LOSS}, {"loss-space", required_argument, 0, OPT_SPACE},
-		{"huber-c", required_argument, 0, OPT_HUBER}, {"time-sampling", required_argument, 0, OPT_TIMES}, {"weight-decay", required_argument, 0, OPT_DECAY},
-		{"clip", required_argument, 0, OPT_CLIP}, {"betas", required_argument, 0, OPT_BETAS},
-		{"seed", required_argument, 0, 's'}, {"label-drop", required_argument, 0, OPT_DROP},
-		{"null-class", required_argument, 0, OPT_NULL}, {"checkpoint-every", required_argument, 0, OPT_EVERY},
-		{"log", required_argument, 0, OPT_LOG}, {"log-every", required_argument, 0, OPT_LOG_EVERY},
-		{"dry-run", no_argument, 0, OPT_DRY}, {"restart", no_argument, 0, OPT_RESTART},
-		{"any-machine", no_argument, 0, OPT_MACHINE}, {"any-form", no_argument, 0, OPT_FORM},
-		{"recompute", no_argument, 0, OPT_RECOMPUTE}, {0, 0, 0, 0},
+		RD_COMMON_LONG, RD_COMPUTE_LONG, RD_TRAINING_LONG, {"model", required_argument, 0, 'm'},
+		{"init", required_argument, 0, OPT_INIT}, {"convert-to", required_argument, 0, OPT_CONVERT},
+		{"checkpoint-every", required_argument, 0, OPT_EVERY}, {"log", required_argument, 0, OPT_LOG},
+		{"log-every", required_argument, 0, OPT_LOG_EVERY}, {"held-out-every", required_argument, 0, OPT_HELD_EVERY},
+		{"keep-best", no_argument, 0, OPT_BEST}, {"dry-run", no_argument, 0, OPT_DRY},
+		{"restart", no_argument, 0, OPT_RESTART}, {"any-machine", no_argument, 0, OPT_MACHINE},
+		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};
-	static const char *const couplings[] = {"pairs", "independent", NULL};
+	enum rd_coupling coupling = RD_COUPLING_PAIRS;
 	int opt;
 
-	o->paired = true;
-	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .command = o->r.command};
+	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .held_out_every = 500, .command = o->r.command};
 	for (opterr = 0; (opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1;)
-		if (opt == OPT_COUPLING)
-			o->paired = rd_opt_choice("--coupling", optarg, couplings) == 0;
-	o->t = defaults(o->paired);
+		if (opt == RD_OPT_COUPLING) /* in a pass of its own: other defaults hang on it */
+			coupling = (enum rd_coupling)rd_opt_choice("--coupling", optarg, rd_coupling_names);
+	o->t = rd_training_defaults(coupling);
 	optind = opterr = 1;
 	while ((opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1)
-		if (!rd_common_opt(&o->c, opt) && !train_opt(o, opt) && !run_opt(o, opt))
+		if (!rd_common_opt(&o->c, opt) && !rd_training_opt(&o->t, opt) && !run_opt(o, opt))
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
 		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+	if (o->r.keep_best && !o->t.held_out)
+		rd_usage_error("--keep-best: best at what? --hold-out N is needed");
+	if (o->init && (o->t.consistency || (o->t.phases && o->t.coupling != RD_COUPLING_PAIRS)))
+		rd_usage_error("%s: the teacher is the model started from (-m); a new one (--init) knows nothing yet",
+		               o->t.phases ? "--phases" : "--consistency");
 	if (o->init && o->form)
 		rd_usage_error("--convert-to: a model is converted (-m), not a new one (--init)");
 	if (!o->c.out || !strcmp(o->c.out, "-"))
@@ -286,6 +207,12 @@ static void say_time(double s)
 		fprintf(stderr, "%.1f h", s / 3600);
 }
 
+static const char *what_it_is(const struct rd_train_opts *t)
+{
+	return t->coupling == RD_COUPLING_PAIRS ? "pairs" : t->coupling == RD_COUPLING_OT ? "samples, noise by optimal transport"
+	                                                                                  : "samples, independent noise";
+}
+
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
@@ -294,7 +221,10 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	fprintf(stderr, "rectrain: %s%s%s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
 	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
-	        (long long)d->n, o->paired ? "pairs" : "samples, independent noise");
+	        (long long)d->n, what_it_is(&o->t));
+	if (o->t.held_out)
+		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,
+		        (long long)o->r.held_out_every);
 	if (p->already) {
 		fprintf(stderr, "rectrain: %s is there already, of this very run: nothing to do\n", o->r.out);
 		return;
@@ -318,9 +248,11 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 	return atomic_load(&stop_signal) != 0;
 }
 
-static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, const struct rd_backend **be, struct rd_dev **dev,
+static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, struct rd_dataset *held, const struct rd_backend **be, struct rd_dev **dev,
                     const char *const *data, int n_data, struct rd_err *e)
 {
+	const struct rd_dataset_opts data_opts = {.paired = o->t.coupling == RD_COUPLING_PAIRS, .any_form = o->any_form,
+	                                          .knots = o->t.phases && o->t.coupling == RD_COUPLING_PAIRS};
 	int rc;
 
 	if (o->model && rd_model_is_analytic(o->model))
@@ -336,15 +268,19 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, co
 	else if (!rc)
 		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
 	if (!rc)
+		rc = rd_train_check(&o->t, e);
+	if (!rc)
 		rc = rd_common_device(&o->c, be, dev, e);
-	return rc ? rc : rd_dataset_load(d, data, n_data, o->paired, o->any_form, m, e);
+	if (!rc)
+		rc = rd_dataset_load(d, data, n_data, &data_opts, m, e);
+	return rc || !o->t.held_out ? rc : rd_dataset_split(d, o->t.held_out, held, e);
 }
 
 int main(int argc, char **argv)
 {
 	struct opts o = {0};
 	struct rd_model m;
-	struct rd_dataset d;
+	struct rd_dataset d, held = {0};
 	const struct rd_backend *be;
 	struct rd_dev *dev;
 	struct rd_run *run;
@@ -357,8 +293,8 @@ int main(int argc, char **argv)
 	o.r.command = command = command_line(argc, argv);
 	parse_opts(&o, argc, argv);
 	watch_signals();
-	if (open_all(&o, &m, &d, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
-	    rd_run_open(&run, &m, &d, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
+	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
+	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
@@ -373,8 +309,11 @@ int main(int argc, char **argv)
 	rd_run_close(run);
 	be->close(dev);
 	rd_dataset_free(&d);
+	rd_dataset_free(&held);
 	rd_model_free(&m);
 	free(command);
+	if (o.r.keep_best && !res.stopped && !res.already && !o.dry)
+		rd_info("the average of step %lld did best on what was held out: %.6g", (long long)res.best_step, res.best_loss);
 	if (res.stopped) {
 		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);

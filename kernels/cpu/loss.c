@@ -74,6 +74,16 @@ static double image_huber(float c, float scale, float factor, const float *p, co
 	return image(RD_LOSS_HUBER, c, scale, factor, p, t, dp, n);
 }
 
+/* Of the image as a whole: its slope is that of L2 over twice the root. */
+static double image_huber_image(float c, float scale, float factor, const float *p, const float *t, float *dp, int64_t n)
+{
+	double sum = (double)n * image(RD_LOSS_L2, c, scale, factor, p, t, NULL, n), root = sqrt(sum + (double)c * (double)c);
+
+	if (dp)
+		grad_loop(RD_LOSS_L2, c, scale, (float)((double)factor / (2.0 * root)), p, t, dp, n);
+	return sum / (root + (double)c) / (double)n;
+}
+
 int RD_SYM(loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *pred, const void *target,
                  const float *scale, const float *weight, float *per_image, void *dpred, struct rd_err *e)
 {
@@ -81,13 +91,13 @@ int RD_SYM(loss)(struct rd_dev *dev, const struct rd_loss_desc *p, const void *p
 	float *fd = dpred;
 	int64_t n = p->d.n, elems = p->d.c * p->d.h * p->d.w;
 
-	if (p->kind == RD_LOSS_HUBER && !(p->c > 0.0f))
+	if (p->kind != RD_LOSS_L2 && !(p->c > 0.0f))
 		return rd_fail(e, RD_EDOMAIN, "pseudo-Huber loss: c = %g, above 0 expected", (double)p->c);
 #pragma omp parallel for schedule(static) num_threads(dev->threads) if (n * elems >= RD_PARALLEL_MIN)
 	for (int64_t i = 0; i < n; i++) {
 		float factor = fd ? (float)((double)weight[i] * (double)scale[i] / ((double)n * (double)elems)) : 0.0f;
 		double (*f)(float, float, float, const float *, const float *, float *, int64_t) =
-			p->kind == RD_LOSS_L2 ? image_l2 : image_huber;
+			p->kind == RD_LOSS_L2 ? image_l2 : p->kind == RD_LOSS_HUBER ? image_huber : image_huber_image;
 
 		per_image[i] = (float)f(p->c, scale[i], factor, fp + i * elems, ft + i * elems, fd ? fd + i * elems : NULL, elems);
 	}

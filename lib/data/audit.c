@@ -23,14 +23,18 @@ struct tally {
 struct rd_audit {
 	uint64_t pairs;
 	struct rd_moments noise, sample;
-	struct tally twice, equal, bad_noise, bad_sample, negative, beyond;
+	struct tally twice, equal, bad_noise, bad_sample, bad_knots, bad_error, negative, beyond;
 	uint64_t original; /* the sample that twice.first repeats */
 	int64_t classes;   /* of the model, as meta says; 0: not known */
 	uint64_t label_n;
 	int32_t label_min, label_max;
 	struct seen *table; /* open addressing, at most half full */
 	size_t mask, used;
+	float *error;       /* those that are finite */
+	size_t n_error, error_room;
 };
+
+static const double quantiles[RD_AUDIT_QUANTILES] = {0.05, 0.5, 0.95};
 
 static void count(struct tally *t, uint64_t index)
 {
@@ -103,6 +107,7 @@ void rd_audit_free(struct rd_audit *a)
 	if (!a)
 		return;
 	free(a->table);
+	free(a->error);
 	free(a);
 }
 
@@ -126,6 +131,47 @@ static void add_label(struct rd_audit *a, int32_t label, uint64_t index)
 		count(&a->negative, index);
 	else if (a->classes > 0 && label >= a->classes)
 		count(&a->beyond, index);
+}
+
+static void check_knots(struct rd_audit *a, const struct rd_array *f, const struct rd_batch *b)
+{
+	size_t n = rd_shape_sample_elems(&f->shape);
+
+	for (size_t i = 0; i < (size_t)b->n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (!isfinite(((const float *)f->data)[i * n + k])) {
+				count(&a->bad_knots, b->first + i);
+				break;
+			}
+}
+
+static int add_errors(struct rd_audit *a, const struct rd_array *f, const struct rd_batch *b, struct rd_err *e)
+{
+	size_t need = (a->n_error + (size_t)b->n) * sizeof *a->error;
+	void *p = a->error;
+	int rc = RD_OK;
+
+	if (f->shape.nd != 1)
+		return rd_fail(e, RD_EINPUT, "error is not one number for each pair");
+	while (need > a->error_room && !rc)
+		rc = rd_grow(&p, &a->error_room, need > 2 * a->error_room ? need : 2 * a->error_room, "errors", e);
+	a->error = p;
+	for (size_t i = 0; i < (size_t)b->n && !rc; i++)
+		if (isfinite(((const float *)f->data)[i]))
+			a->error[a->n_error++] = ((const float *)f->data)[i];
+		else
+			count(&a->bad_error, b->first + i);
+	return rc;
+}
+
+/* The fields that pairs may have. */
+static int add_extras(struct rd_audit *a, const struct rd_stream *s, const struct rd_batch *b, struct rd_err *e)
+{
+	int knots = rd_stream_field(s, "knots"), error = rd_stream_field(s, "error");
+
+	if (knots >= 0)
+		check_knots(a, &b->f[knots], b);
+	return error >= 0 ? add_errors(a, &b->f[error], b, e) : RD_OK;
 }
 
 int rd_audit_add(struct rd_audit *a, const struct rd_stream *s, const struct rd_batch *b, struct rd_err *e)
@@ -154,7 +200,7 @@ int rd_audit_add(struct rd_audit *a, const struct rd_stream *s, const struct rd_
 			return rc;
 	}
 	a->pairs += (uint64_t)b->n;
-	return RD_OK;
+	return add_extras(a, s, b, e);
 }
 
 /* --- the verdict -------------------------------------------------------------------------------------------------- */
@@ -202,7 +248,30 @@ static void judge_noise(const struct rd_audit *a, struct rd_audit_report *r)
 		found(r, "noise and sample look swapped: the samples are standard normal");
 }
 
-void rd_audit_finish(const struct rd_audit *a, struct rd_audit_report *r)
+static int by_value(const void *a, const void *b)
+{
+	float x = *(const float *)a, y = *(const float *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void sum_errors(struct rd_audit *a, struct rd_audit_report *r)
+{
+	double sum = 0;
+
+	r->error_n = a->n_error;
+	if (!a->n_error)
+		return;
+	qsort(a->error, a->n_error, sizeof *a->error, by_value);
+	for (size_t i = 0; i < a->n_error; i++)
+		sum += (double)a->error[i];
+	r->error_mean = sum / (double)a->n_error;
+	r->error_max = (double)a->error[a->n_error - 1];
+	for (int k = 0; k < RD_AUDIT_QUANTILES; k++)
+		r->error_quantile[k] = (double)a->error[(size_t)(quantiles[k] * (double)(a->n_error - 1) + 0.5)];
+}
+
+void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r)
 {
 	memset(r, 0, sizeof *r);
 	r->pairs = a->pairs;
@@ -213,6 +282,9 @@ void rd_audit_finish(const struct rd_audit *a, struct rd_audit_report *r)
 	r->label_max = a->label_max;
 	found_tally(r, &a->bad_noise, "noise vectors hold NaN or infinities");
 	found_tally(r, &a->bad_sample, "samples hold NaN or infinities");
+	found_tally(r, &a->bad_knots, "pairs hold NaN or infinities at their knots");
+	found_tally(r, &a->bad_error, "errors are NaN or infinite");
+	sum_errors(a, r);
 	if (a->twice.n)
 		found(r, "%" PRIu64 " noise vectors are there more than once, the first is %" PRIu64 ", a copy of %" PRIu64,
 		      a->twice.n, a->twice.first, a->original);
@@ -230,6 +302,15 @@ static int print_field(const char *name, const struct rd_moments *m, struct rd_o
 	                     rd_moments_std(m), rd_moments_kurtosis(m), m->min, m->max);
 }
 
+static int print_errors(const struct rd_audit_report *r, struct rd_out *o, struct rd_err *e)
+{
+	int rc = rd_out_printf(o, e, "error   mean %.5g", r->error_mean);
+
+	for (int k = 0; k < RD_AUDIT_QUANTILES && !rc; k++)
+		rc = rd_out_printf(o, e, "  %g%% %.5g", 100 * quantiles[k], r->error_quantile[k]);
+	return rc ? rc : rd_out_printf(o, e, "  max %.5g\n", r->error_max);
+}
+
 int rd_audit_print(const struct rd_audit_report *r, struct rd_out *o, struct rd_err *e)
 {
 	int rc = print_field("noise", &r->noise, o, e);
@@ -238,6 +319,8 @@ int rd_audit_print(const struct rd_audit_report *r, struct rd_out *o, struct rd_
 		rc = print_field("sample", &r->sample, o, e);
 	if (!rc && r->label_n)
 		rc = rd_out_printf(o, e, "label   %d to %d\n", r->label_min, r->label_max);
+	if (!rc && r->error_n)
+		rc = print_errors(r, o, e);
 	for (int i = 0; i < r->n_findings && !rc; i++)
 		rc = rd_out_printf(o, e, "audit: %s\n", r->finding[i]);
 	if (rc)

@@ -9,6 +9,7 @@
 
 #define RD_AUDIT_LIMIT 5.0 /* standard scores beyond this are no chance */
 #define RD_AUDIT_MAX 16    /* findings */
+#define RD_AUDIT_QUANTILES 3 /* of the errors: 0.05, 0.5 and 0.95 */
 
 struct rd_audit;
 
@@ -24,10 +25,12 @@ struct rd_audit_report {
 	struct rd_moments noise, sample;
 	uint64_t label_n;
 	int32_t label_min, label_max;
+	uint64_t error_n;                  /* of the solver, where they are known; 0: they are not */
+	double error_mean, error_max, error_quantile[RD_AUDIT_QUANTILES];
 	int n_findings;
 	char finding[RD_AUDIT_MAX][200];
 };
-void rd_audit_finish(const struct rd_audit *a, struct rd_audit_report *r);
+void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r);
 
 /* The report as text: a line of statistics per field, a line per finding, the verdict. */
 int rd_audit_print(const struct rd_audit_report *r, struct rd_out *o, struct rd_err *e) RD_MUST;

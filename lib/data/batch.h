@@ -30,7 +30,7 @@ struct rd_source;
  * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
  * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). "-" is standard input, whatever it
  * holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
- * otherwise; what their meta says of form, start and grid must be the same too, so an archive does not join bare arrays. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
+ * otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join bare arrays. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
  * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with
  * noise and sample, else data. Arrays count their samples from 0, or on from the input before them. */
@@ -41,6 +41,8 @@ const struct rd_stream *rd_source_stream(const struct rd_source *s);
 bool rd_source_sample_shape(const struct rd_source *s, int k, struct rd_shape *out);
 /* 1: a batch, its arrays valid until the next call (owned by the source); 0: all inputs ended whole; < 0: error. */
 int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err *e) RD_MUST;
+/* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
+bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
 void rd_source_close(struct rd_source *s);
 

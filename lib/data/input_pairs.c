@@ -1,4 +1,4 @@
-/* A pairs archive as an input: fields noise, sample and, where the first chunk has it, label. */
+/* A pairs archive as an input: fields noise, sample and what else the first chunk has. */
 #include <string.h>
 
 #include "formats/pairs.h"
@@ -8,6 +8,7 @@ struct pairs {
 	struct rd_input in;
 	struct rd_pairs_reader *r;
 	bool pending; /* the first chunk, read to learn of shapes and labels, is in in.batch */
+	bool has[RD_PAIRS_EXTRAS]; /* every chunk, as the first */
 };
 
 /* The chunk's arrays become the batch's. */
@@ -19,7 +20,11 @@ static int take_chunk(struct pairs *s, struct rd_pairs_chunk *c, struct rd_err *
 	b->first = c->first;
 	b->n = c->n;
 	b->f[1] = c->sample;
-	b->f[2] = c->label;
+	for (int k = 0, f = 2; k < RD_PAIRS_EXTRAS; k++)
+		if (c->has[k]) {
+			s->has[k] = true;
+			b->f[f++] = c->extra[k];
+		}
 	if (!c->noise_ref) {
 		b->f[0] = c->noise;
 		return RD_OK;
@@ -36,6 +41,8 @@ static int read_chunk(struct pairs *s, struct rd_err *e)
 	int rc;
 
 	rc = rd_pairs_next(s->r, &c, e);
+	if (!rc)
+		s->in.counts_rejected = rd_pairs_reader_rejected(s->r, &s->in.rejected);
 	if (rc <= 0)
 		return rc;
 	return take_chunk(s, &c, e) ? e->code : 1;
@@ -68,8 +75,9 @@ static int describe(struct pairs *s, struct rd_err *e)
 	rc = rd_stream_add(&s->in.stream, "noise", e);
 	if (!rc)
 		rc = rd_stream_add(&s->in.stream, "sample", e);
-	if (!rc && b->f[2].data)
-		rc = rd_stream_add(&s->in.stream, "label", e);
+	for (int k = 0; k < RD_PAIRS_EXTRAS && !rc; k++)
+		if (s->has[k])
+			rc = rd_stream_add(&s->in.stream, rd_pairs_extra_names[k], e);
 	for (int k = 0; s->pending && k < s->in.stream.n_fields; k++)
 		s->in.sample[k] = rd_shape_make(b->f[k].shape.nd - 1, b->f[k].shape.d + 1);
 	return rc;

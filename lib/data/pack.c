@@ -7,14 +7,15 @@
 #include "formats/pairs.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
+#include "lib/data/rejects.h"
 
 #define CHUNK_BYTES_MAX ((size_t)1 << 30) /* of a member of an archive, its header aside */
 
 struct rd_pack {
 	struct rd_pack_opts o;
 	json_t *meta;
-	int noise, sample, label; /* fields of the stream; label -1: none */
-	size_t noise_elems, sample_elems;
+	int noise, sample, extra[RD_PAIRS_EXTRAS]; /* fields of the stream; -1: none */
+	size_t noise_elems, sample_elems, extra_bytes[RD_PAIRS_EXTRAS]; /* of one pair */
 	struct rd_pairs_chunk c;  /* being filled: c.n of o.chunk */
 	bool shapes_known;
 	float *check;             /* the noise of one sample, made again */
@@ -24,6 +25,8 @@ struct rd_pack {
 	struct rd_out **shard;    /* [n_shards]; the last is being written, the others are settled */
 	size_t n_shards;
 	int64_t in_shard;         /* pairs */
+	struct rd_rejects *rejects;
+	uint64_t rejected, told;  /* pairs left out; of those, how many closed archives count */
 };
 
 /* --- archives ----------------------------------------------------------------------------------------------------- */
@@ -71,6 +74,9 @@ static int close_archive(struct rd_pack *p, struct rd_err *e)
 
 	p->w = NULL;
 	p->in_shard = 0;
+	if (p->o.limited)
+		rd_pairs_writer_rejected(w, p->rejected - p->told);
+	p->told = p->rejected;
 	rc = rd_pairs_writer_finish(w, e);
 	return rc ? rc : rd_out_settle(p->shard[p->n_shards - 1], e);
 }
@@ -85,24 +91,42 @@ static int flush(struct rd_pack *p, struct rd_err *e)
 		return RD_OK;
 	if (!p->w)
 		rc = open_archive(p, e);
-	c->noise.shape.d[0] = c->sample.shape.d[0] = c->label.shape.d[0] = c->n;
+	c->noise.shape.d[0] = c->sample.shape.d[0] = c->n;
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		c->extra[k].shape.d[0] = c->n;
 	if (!rc)
 		rc = rd_pairs_write(p->w, c, e);
 	if (rc)
 		return rc;
 	p->in_shard += c->n;
 	c->n = 0;
-	return p->in_shard == p->o.shard_pairs ? close_archive(p, e) : RD_OK;
+	return RD_OK;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
 
-static int chunk_array(struct rd_array *a, enum rd_dtype t, const struct rd_array *like, int64_t n, struct rd_err *e)
+static int chunk_array(struct rd_array *a, const struct rd_array *like, int64_t n, struct rd_err *e)
 {
 	struct rd_shape s = like->shape;
 
 	s.d[0] = n;
-	return rd_array_init(a, t, &s, CHUNK_BYTES_MAX, e);
+	return rd_array_init(a, like->dtype, &s, CHUNK_BYTES_MAX, e);
+}
+
+static int chunk_extras(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (int k = 0; k < RD_PAIRS_EXTRAS && !rc; k++) {
+		const struct rd_array *like = &b->f[p->extra[k] < 0 ? 0 : p->extra[k]];
+
+		if (p->extra[k] < 0)
+			continue;
+		p->c.has[k] = true;
+		p->extra_bytes[k] = rd_shape_sample_elems(&like->shape) * rd_dtype_bytes(like->dtype);
+		rc = chunk_array(&p->c.extra[k], like, p->o.chunk, e);
+	}
+	return rc;
 }
 
 /* The first batch says how much a pair takes. */
@@ -113,15 +137,12 @@ static int learn_shapes(struct rd_pack *p, const struct rd_batch *b, struct rd_e
 
 	p->noise_elems = rd_shape_sample_elems(&b->f[p->noise].shape);
 	p->sample_elems = rd_shape_sample_elems(&b->f[p->sample].shape);
-	if (chunk_array(&c->noise, RD_F32, &b->f[p->noise], p->o.chunk, e) ||
-	    chunk_array(&c->sample, RD_F32, &b->f[p->sample], p->o.chunk, e) ||
-	    (p->label >= 0 && chunk_array(&c->label, RD_I32, &b->f[p->label], p->o.chunk, e)) ||
-	    rd_alloc(&check, p->noise_elems, sizeof(float), "noise", e)) {
+	if (chunk_array(&c->noise, &b->f[p->noise], p->o.chunk, e) || chunk_array(&c->sample, &b->f[p->sample], p->o.chunk, e) ||
+	    chunk_extras(p, b, e) || rd_alloc(&check, p->noise_elems, sizeof(float), "noise", e)) {
 		e->code = e->code == RD_EINPUT ? RD_EUSAGE : e->code;
 		return rd_context(e, "chunks of %lld pairs", (long long)p->o.chunk);
 	}
 	p->check = check;
-	c->has_label = p->label >= 0;
 	c->noise_ref = p->o.ref;
 	p->shapes_known = true;
 	return RD_OK;
@@ -153,31 +174,65 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	if (rc)
 		return rc;
 	if (!c->n) {
+		if (p->o.shard_pairs && p->in_shard == p->o.shard_pairs) /* not before: it counts what is left out behind its last pair */
+			rc = close_archive(p, e);
 		c->first = index;
 		c->noise_seed = p->o.ref ? seed : 0;
 	}
 	if (!p->o.ref)
 		memcpy((float *)c->noise.data + (size_t)c->n * p->noise_elems, noise, p->noise_elems * sizeof *noise);
 	memcpy((float *)c->sample.data + (size_t)c->n * p->sample_elems, sample, p->sample_elems * sizeof *sample);
-	if (p->label >= 0)
-		((int32_t *)c->label.data)[c->n] = ((const int32_t *)b->f[p->label].data)[i];
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		if (c->has[k])
+			memcpy((char *)c->extra[k].data + (size_t)c->n * p->extra_bytes[k],
+			       (const char *)b->f[p->extra[k]].data + i * p->extra_bytes[k], p->extra_bytes[k]);
 	c->n++;
-	if (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs))
+	if (!rc && (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs)))
 		rc = flush(p, e);
 	return rc;
 }
 
 /* --- the public calls --------------------------------------------------------------------------------------------- */
 
+static bool has_place(const struct rd_pack *p, int field)
+{
+	bool has = field == p->noise || field == p->sample;
+
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		has = has || field == p->extra[k];
+	return has;
+}
+
 static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
 {
 	p->noise = rd_stream_field(s, "noise");
 	p->sample = rd_stream_field(s, "sample");
-	p->label = rd_stream_field(s, "label");
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		p->extra[k] = rd_stream_field(s, rd_pairs_extra_names[k]);
+	if (p->noise < 0 || p->sample < 0)
+		return rd_fail(e, RD_EINPUT, "an archive holds pairs: the fields noise and sample are needed");
 	for (int k = 0; k < s->n_fields; k++)
-		if (k != p->noise && k != p->sample && k != p->label)
-			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample and label alone", s->field[k]);
-	return p->noise >= 0 && p->sample >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "an archive holds pairs: the fields noise and sample are needed");
+		if (!has_place(p, k))
+			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample, label, knots and error alone", s->field[k]);
+	if (p->o.limited && p->extra[RD_PAIRS_ERROR] < 0)
+		return rd_fail(e, RD_EINPUT, "has no field `error` to hold against a limit; denoise --error records it");
+	return RD_OK;
+}
+
+/* Pairs that met a stricter limit before keep to it. */
+static int set_meta(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
+{
+	const json_t *before = json_object_get(s->meta, "max_error");
+	double limit = p->o.max_error;
+
+	p->meta = p->o.limited ? json_copy(s->meta) : json_incref(s->meta);
+	if (!p->meta)
+		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+	if (json_is_number(before) && json_number_value(before) < limit)
+		limit = json_number_value(before);
+	if (p->o.limited && json_object_set_new(p->meta, "max_error", json_real(limit)))
+		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+	return RD_OK;
 }
 
 /* A seed over 2^63 - 1 is text, since JSON's integers end there. */
@@ -210,11 +265,14 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 	if (!p)
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	p->o = *o;
-	p->meta = json_incref(s->meta);
+	rc = set_meta(p, s, e);
 	find_seed(p);
-	rc = check_stream(p, s, e);
+	if (!rc)
+		rc = check_stream(p, s, e);
 	if (!rc)
 		rc = open_archive(p, e); /* at once: a name that cannot be written is better known before the work */
+	if (!rc && o->rejects)
+		rc = rd_rejects_open(&p->rejects, o->rejects, o->flags, s, e);
 	if (rc)
 		rd_pack_abort(p);
 	else
@@ -222,13 +280,38 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 	return rc;
 }
 
+static bool kept(const struct rd_pack *p, const struct rd_batch *b, int64_t i)
+{
+	return !p->o.limited || (double)((const float *)b->f[p->extra[RD_PAIRS_ERROR]].data)[i] <= p->o.max_error;
+}
+
+/* Pairs at .. at+n-1, all of which stay out. */
+static int reject(struct rd_pack *p, const struct rd_batch *b, int64_t at, int64_t n, struct rd_err *e)
+{
+	p->rejected += (uint64_t)n;
+	return p->rejects ? rd_rejects_add(p->rejects, b, at, n, e) : RD_OK;
+}
+
 int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)
 {
 	int rc = p->shapes_known ? RD_OK : learn_shapes(p, b, e);
 
-	for (size_t i = 0; i < (size_t)b->n && !rc; i++)
-		rc = add_pair(p, b, i, e);
+	for (int64_t i = 0, n; i < b->n && !rc; i += n) { /* a run of the one kind or the other */
+		bool keep = kept(p, b, i);
+
+		for (n = 1; i + n < b->n && kept(p, b, i + n) == keep; n++)
+			;
+		for (int64_t k = i; k < i + n && keep && !rc; k++)
+			rc = add_pair(p, b, (size_t)k, e);
+		if (!keep)
+			rc = reject(p, b, i, n, e);
+	}
 	return rc;
+}
+
+uint64_t rd_pack_rejected(const struct rd_pack *p)
+{
+	return p->rejected;
 }
 
 int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
@@ -237,6 +320,10 @@ int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
 
 	if (!rc && p->w)
 		rc = close_archive(p, e);
+	if (!rc && p->rejects) {
+		rc = rd_rejects_finish(p->rejects, e);
+		p->rejects = NULL;
+	}
 	for (size_t i = 0; i < p->n_shards && !rc; i++) {
 		struct rd_out *out = p->shard[i];
 
@@ -252,6 +339,7 @@ void rd_pack_abort(struct rd_pack *p)
 	if (!p)
 		return;
 	rd_pairs_writer_abort(p->w);
+	rd_rejects_abort(p->rejects);
 	for (size_t i = 0; i < p->n_shards; i++)
 		rd_out_abort(p->shard[i]);
 	free(p->shard);

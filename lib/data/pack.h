@@ -11,14 +11,20 @@ struct rd_pack_opts {
 	int64_t chunk;         /* pairs per chunk; a gap in the indices begins a new one */
 	int64_t shard_pairs;   /* pairs per archive; 0: one archive */
 	bool ref;              /* noise is not stored, but the seed it comes from: checked against the data */
+	bool limited;          /* pairs whose field `error` is over max_error, or no number, are left out */
+	double max_error;
+	const char *rejects;   /* where what those were made from goes, see rejects.h; NULL: nowhere */
 };
 
 struct rd_pack;
 
-/* s: a stream of role pairs. */
+/* s: a stream of role pairs. RD_EINPUT where it has fields that an archive has not, or, if limited, no `error`. */
 int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s,
                  struct rd_err *e) RD_MUST;
 int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e) RD_MUST;
+
+/* How many pairs were left out so far. */
+uint64_t rd_pack_rejected(const struct rd_pack *p);
 
 /* All archives appear under their names, or none does; frees. */
 int rd_pack_finish(struct rd_pack *p, struct rd_err *e) RD_MUST;

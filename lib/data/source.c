@@ -16,6 +16,8 @@ struct rd_source {
 	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
 	struct rd_batch view;               /* its batch in our order; borrowed */
 	uint64_t next_index;                /* where an array goes on counting */
+	bool counts_rejected;
+	uint64_t rejected;
 };
 
 static int copy_paths(struct rd_source *s, const char *const *paths, int n, struct rd_err *e)
@@ -63,7 +65,7 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 /* What the numbers mean must agree too: from here on the first input's meta stands for all. */
 static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
-	static const char *const keys[] = {"form", "start", "grid"};
+	static const char *const keys[] = {"form", "start", "grid", "knots"};
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		const json_t *a = json_object_get(s->stream.meta, keys[i]), *b = json_object_get(in->stream.meta, keys[i]);
@@ -200,6 +202,8 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 			rc = s->in->ops->next(s->in, e);
 		if (rc)
 			break;
+		s->counts_rejected |= s->in->counts_rejected;
+		s->rejected += s->in->rejected;
 		rd_input_close(s->in);
 		s->in = NULL;
 	}
@@ -209,6 +213,12 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 		return rc;
 	*b = &s->view;
 	return 1;
+}
+
+bool rd_source_rejected(const struct rd_source *s, uint64_t *n)
+{
+	*n = s->rejected;
+	return s->counts_rejected;
 }
 
 const char *rd_source_name(const struct rd_source *s)

@@ -20,6 +20,8 @@ struct rd_input {
 	struct rd_batch batch;                       /* fields in the order of stream; owned */
 	size_t room[RD_FRAME_MAX_FIELDS];            /* bytes at batch.f[k].data, where rd_input_room made it */
 	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* of one sample of field k; nd = -1: not known yet */
+	bool counts_rejected;                        /* at the end: */
+	uint64_t rejected;                           /* pairs that were left out of it, as it says itself */
 };
 
 /* Looks into the file and opens what it finds. Arrays count their samples from first. */

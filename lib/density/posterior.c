@@ -297,7 +297,9 @@ static void evaluate(const struct rd_posterior *p, double alpha, double sigma, c
 		mixture(p, alpha, sigma, x, w);
 }
 
-void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
+/* alpha[stride i] and sigma[stride i] for point i. */
+static void means(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t stride, size_t n, const float *x,
+                  float *x0)
 {
 	size_t dim = (size_t)p->dim;
 
@@ -305,12 +307,22 @@ void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma,
 	for (size_t i = 0; i < n; i++) {
 		struct wanted w = {.x0 = x0 + i * dim};
 
-		evaluate(p, alpha, sigma, x + i * dim, &w);
+		evaluate(p, alpha[stride * i], sigma[stride * i], x + i * dim, &w);
 	}
 }
 
-void rd_posterior_jacobian(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, const float *v,
-                           double *out)
+void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
+{
+	means(p, &alpha, &sigma, 0, n, x, x0);
+}
+
+void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0)
+{
+	means(p, alpha, sigma, 1, n, x, x0);
+}
+
+void rd_posterior_jacobian_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x,
+                                const float *v, double *out)
 {
 	size_t dim = (size_t)p->dim;
 
@@ -318,6 +330,6 @@ void rd_posterior_jacobian(const struct rd_posterior *p, double alpha, double si
 	for (size_t i = 0; i < n; i++) {
 		struct wanted w = {.v = v ? v + i * dim : NULL, .form = &out[i]};
 
-		evaluate(p, alpha, sigma, x + i * dim, &w);
+		evaluate(p, alpha[i], sigma[i], x + i * dim, &w);
 	}
 }

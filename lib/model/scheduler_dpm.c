@@ -170,8 +170,10 @@ static int lu_lambdas(const struct rd_sched_ctx *x)
 		return rc;
 	if (on && g->spacing >= RD_SPACING_KARRAS)
 		return rd_fail(x->e, RD_EINPUT, "%s: use_lu_lambdas: not together with another choice of sigmas", x->file);
-	if (on)
+	if (on) {
 		g->spacing = RD_SPACING_EXPONENTIAL;
+		g->single_logs = true;
+	}
 	g->rounding = cosine ? RD_ROUND_DOWN : RD_ROUND_NEAREST;
 	return RD_OK;
 }

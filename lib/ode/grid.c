@@ -168,6 +168,10 @@ static struct rd_node ramp_node(const struct rd_schedule *s, const struct rd_gri
 	double hi, lo, n, t;
 
 	ends(s, o, &hi, &lo);
+	if (o->single_logs) {
+		hi = exp((double)(float)log(hi));
+		lo = exp((double)(float)log(lo));
+	}
 	n = rd_ramp(o->spacing, hi, lo, k, o->steps, o->rho);
 	t = s->form->t_of_n(s, n);
 	return is(s, "ddpm") ? ddpm_node(s, n, t, rounded(s, n, t, o->rounding))

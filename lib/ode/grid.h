@@ -44,6 +44,7 @@ struct rd_grid_opts {
 	double final_sigma;   /* fm with RD_FINAL_LEAST: that sigma */
 	enum rd_rounding rounding; /* of the network's discrete times found from sigma/alpha */
 	bool real_times;      /* linspace's times are not rounded, sigma/alpha linear between the integers (Euler, Heun) */
+	bool single_logs;     /* the logarithms of these ends are numbers of single precision (Lu's) */
 	bool ends_of_times;   /* karras and the like lie between the ends of `times` spacing (Euler, Heun) */
 	bool log_linear;      /* sigma/alpha in equal log steps over steps + 1 points, at the spacing's times all the same (Euler) */
 	enum rd_spacing times; /* trailing, leading or linspace */

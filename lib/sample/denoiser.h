@@ -14,7 +14,7 @@ struct rd_denoiser_opts {
 	bool clip;           /* clamp x0 to +-clip_range; eps is left as predicted, as DDIMScheduler does, */
 	bool clip_eps;       /* or, with this, becomes that of the clamped x0 */
 	double clip_range;
-	struct rd_trace_opts trace; /* of the Jacobians, taken at each evaluation; not with clip, which has none */
+	struct rd_trace_opts trace; /* of the Jacobians; not with clip, which has none */
 };
 
 /* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class; an exact
@@ -24,16 +24,22 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 void rd_denoiser_free(struct rd_denoiser *d);
 struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
 
+/* Other parameters than the model's (device, n_flat floats) from here on; copied. */
+int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *e) RD_MUST;
+
 /* Labels of the images from here on (host, [batch], each in [0, classes)); NULL: the null class for all. A conditional model
  * without a null class needs labels: RD_EUSAGE. */
 int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e) RD_MUST;
 
 /* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device samples. */
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
+/* An rd_denoise_each_fn: image i is at node[i]. */
+int rd_denoiser_eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
 
-/* With a trace: the batch's images are first, first + 1, ..., which decides on the directions of hutchinson; and the traces at
- * the last evaluation: to[i] += on_x0 tr(dx0/dx) + on_eps tr(deps/dx) for each image of the batch. */
-void rd_denoiser_images(struct rd_denoiser *d, uint64_t first);
+/* With opts.trace: whether evaluations from here on take traces (at first they do not), of images first, first + 1, ..., which
+ * decides on the directions of hutchinson. */
+void rd_denoiser_trace(struct rd_denoiser *d, bool on, uint64_t first);
+/* Those of the last evaluation: to[i] += on_x0 tr(dx0/dx) + on_eps tr(deps/dx) for each image of the batch. */
 void rd_denoiser_add_traces(const struct rd_denoiser *d, double on_x0, double on_eps, double *to);
 
 #endif

@@ -7,27 +7,35 @@
 #include "lib/base/size.h"
 #include "lib/graph/routine.h"
 #include "lib/model/query.h"
+#include "lib/sample/knots.h"
+
+/* A way through the schedule, and the work that it takes each time. */
+struct walk {
+	struct rd_grid grid;
+	struct rd_routine solve;
+};
 
 struct rd_sampler {
 	const struct rd_model *m;
 	const struct rd_backend *be;
 	struct rd_dev *dev;
 	struct rd_sampler_opts o;
-	struct rd_grid grid;
+	struct walk walk, coarse;  /* coarse: with half the steps; of no steps without halving */
+	struct rd_knots knots;
 	int64_t n;                 /* images the device side below is made for; 0: not made yet */
 	struct rd_denoiser *denoiser;
 	struct rd_ode *ode;
-	struct rd_routine solve;
 	void *x;                   /* device sample */
 	float *host;               /* [n, dim] */
+	float *coarse_sample;      /* [n, dim] with halving */
 	int32_t *label;            /* [n] */
 	/* of the run under way */
 	int64_t used;
+	const struct walk *now;
 	struct rd_record *rec;
-	/* of likelihoods */
-	struct rd_divergence divergence;
-	uint64_t first;            /* image */
-	int n_evals;               /* so far */
+	/* with denoise.trace */
+	struct rd_divergence divergence; /* of walk */
+	int n_evals;               /* whose traces were added so far; < 0: none are to be */
 	double *logdet;            /* [n] */
 };
 
@@ -42,7 +50,7 @@ struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool ho
 	};
 }
 
-static int check_nodes(const struct rd_sampler *s, struct rd_err *e)
+static int check_nodes(const struct rd_sampler *s, const struct rd_grid *g, struct rd_err *e)
 {
 	struct rd_query q;
 	int rc = 0;
@@ -50,9 +58,32 @@ static int check_nodes(const struct rd_sampler *s, struct rd_err *e)
 	if (s->o.solver.type == RD_TYPE_VELOCITY && strcmp(s->m->scheduler.schedule.form->name, "fm"))
 		return rd_fail(e, RD_EUSAGE, "solver type velocity: for the form fm, this model's is %s",
 		               s->m->scheduler.schedule.form->name);
-	for (int k = 0; k < s->grid.steps && !rc; k++)
-		rc = rd_model_query(s->m, &s->grid.from[k], &q, e);
+	for (int k = 0; k < g->steps && !rc; k++)
+		rc = rd_model_query(s->m, &g->from[k], &q, e);
 	return rc;
+}
+
+static int init_walk(struct rd_sampler *s, struct walk *w, struct rd_err *e)
+{
+	int rc = rd_grid_init(&w->grid, &s->m->scheduler.schedule, &s->o.grid, e);
+
+	w->solve = (struct rd_routine){.be = s->be, .dev = s->dev};
+	if (!rc)
+		w->grid.start_scale = rd_model_start_scale(s->m, &s->o.grid, &w->grid.from[0]);
+	if (!rc && s->o.reverse)
+		rc = rd_grid_reverse(&w->grid, e);
+	return rc ? rc : check_nodes(s, &w->grid, e);
+}
+
+/* What traces are for. */
+static int init_density(struct rd_sampler *s, struct rd_err *e)
+{
+	s->n_evals = -1;
+	if (s->o.denoise.trace.kind == RD_TRACE_NONE)
+		return RD_OK;
+	if (!s->o.reverse)
+		return rd_fail(e, RD_EUSAGE, "a likelihood is that of data: the ODE is to be walked in reverse");
+	return rd_solver_divergence(&s->divergence, &s->o.solver, &s->walk.grid, e);
 }
 
 int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
@@ -70,21 +101,21 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->be = be;
 	s->dev = dev;
 	s->o = *o;
-	s->solve = (struct rd_routine){.be = be, .dev = dev};
 	if (o->reverse) {
 		s->o.grid.final = RD_FINAL_LEAST;
 		s->o.grid.final_sigma = 0;
 		s->o.grid.ddim_prev = s->o.grid.unscaled_end = s->o.grid.log_linear = false;
 	}
-	rc = rd_grid_init(&s->grid, &m->scheduler.schedule, &s->o.grid, e);
+	if (o->halving) {
+		rc = init_walk(s, &s->coarse, e);
+		s->o.grid.steps *= 2;
+	}
 	if (!rc)
-		s->grid.start_scale = rd_model_start_scale(m, &s->o.grid, &s->grid.from[0]);
-	if (!rc && o->reverse)
-		rc = rd_grid_reverse(&s->grid, e);
+		rc = init_walk(s, &s->walk, e);
 	if (!rc)
-		rc = check_nodes(s, e);
-	if (!rc && o->denoise.trace.kind != RD_TRACE_NONE)
-		rc = rd_solver_divergence(&s->divergence, &o->solver, &s->grid, e);
+		rc = init_density(s, e);
+	if (!rc)
+		rc = rd_knots_init(&s->knots, o->knots, &o->solver, &s->walk.grid, &s->o.grid, o->reverse, e);
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;
@@ -95,12 +126,14 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 
 static void drop_device_side(struct rd_sampler *s)
 {
-	rd_routine_free(&s->solve);
+	rd_routine_free(&s->walk.solve);
+	rd_routine_free(&s->coarse.solve);
 	rd_denoiser_free(s->denoiser);
 	rd_ode_free(s->ode);
 	if (s->x)
 		s->be->release(s->dev, s->x);
 	free(s->host);
+	free(s->coarse_sample);
 	free(s->label);
 	free(s->logdet);
 	s->logdet = NULL;
@@ -108,6 +141,7 @@ static void drop_device_side(struct rd_sampler *s)
 	s->ode = NULL;
 	s->x = NULL;
 	s->host = NULL;
+	s->coarse_sample = NULL;
 	s->label = NULL;
 	s->n = 0;
 }
@@ -117,14 +151,15 @@ void rd_sampler_free(struct rd_sampler *s)
 	if (!s)
 		return;
 	drop_device_side(s);
-	rd_grid_free(&s->grid);
+	rd_grid_free(&s->walk.grid);
+	rd_grid_free(&s->coarse.grid);
 	free(s->divergence.at);
 	free(s);
 }
 
 const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s)
 {
-	return &s->grid;
+	return &s->walk.grid;
 }
 
 bool rd_sampler_reversed(const struct rd_sampler *s)
@@ -132,9 +167,14 @@ bool rd_sampler_reversed(const struct rd_sampler *s)
 	return s->o.reverse;
 }
 
+static int evaluations(const struct rd_sampler *s, const struct rd_grid *g)
+{
+	return rd_solver_nfe(&s->o.solver, g) * (s->o.denoise.guidance == 1 ? 1 : 2);
+}
+
 int rd_sampler_nfe(const struct rd_sampler *s)
 {
-	return rd_solver_nfe(&s->o.solver, &s->grid) * (s->o.denoise.guidance == 1 ? 1 : 2);
+	return evaluations(s, &s->walk.grid);
 }
 
 /* The device side for n images at once; made on the first run and again only for more images than that. */
@@ -158,6 +198,10 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 		rc = rd_alloc(&p, (size_t)rd_dims_elems(d), sizeof(float), "samples", e);
 	if (!rc) {
 		s->host = p;
+		rc = rd_alloc(&p, s->o.halving ? (size_t)rd_dims_elems(d) : 0, sizeof(float), "samples", e);
+	}
+	if (!rc) {
+		s->coarse_sample = p;
 		rc = rd_alloc(&p, (size_t)n, sizeof *s->label, "labels", e);
 	}
 	if (!rc) {
@@ -187,15 +231,20 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *x, 
                    struct rd_err *e)
 {
 	struct rd_sampler *s = ctx;
+	const struct rd_record *r = s->rec;
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
-	size_t dim = (size_t)(d.c * d.h * d.w), kk = (size_t)k, steps = (size_t)s->grid.steps;
-	int rc = fetch(s, x, s->rec->x + kk * dim, (steps + 1) * dim, e);
+	size_t dim = (size_t)(d.c * d.h * d.w), kk = (size_t)k, steps = (size_t)s->now->grid.steps;
+	int inner = s->knots.phases - 1, j = r->knots ? rd_knots_at(&s->knots, k) : -1, rc = 0;
 
 	(void)node;
-	if (!rc && x0)
-		rc = fetch(s, x0, s->rec->x0 + kk * dim, steps * dim, e);
-	if (!rc && eps)
-		rc = fetch(s, eps, s->rec->eps + kk * dim, steps * dim, e);
+	if (r->x)
+		rc = fetch(s, x, r->x + kk * dim, (steps + 1) * dim, e);
+	if (!rc && r->x0 && x0)
+		rc = fetch(s, x0, r->x0 + kk * dim, steps * dim, e);
+	if (!rc && r->eps && eps)
+		rc = fetch(s, eps, r->eps + kk * dim, steps * dim, e);
+	if (!rc && j > 0 && j <= inner)
+		rc = fetch(s, x, r->knots + (size_t)(j - 1) * dim, (size_t)inner * dim, e);
 	return rc;
 }
 
@@ -206,7 +255,7 @@ static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, 
 	int rc = rd_denoiser_eval(s->denoiser, node, x, x0, eps, e);
 	const struct rd_divergence_at *w;
 
-	if (rc || !s->divergence.at)
+	if (rc || s->n_evals < 0)
 		return rc;
 	w = &s->divergence.at[s->n_evals++];
 	rd_denoiser_add_traces(s->denoiser, w->on_x0, w->on_eps, s->logdet);
@@ -217,7 +266,7 @@ static int solve(void *ctx, struct rd_err *e)
 {
 	struct rd_sampler *s = ctx;
 
-	return rd_ode_solve(s->ode, &s->o.solver, &s->grid, s->x, eval, s->rec ? observe : NULL, s, e);
+	return rd_ode_solve(s->ode, &s->o.solver, &s->now->grid, s->x, eval, s->rec ? observe : NULL, s, e);
 }
 
 /* Evaluations that are recorded together: a device keeps some hundred launches for each. */
@@ -225,92 +274,123 @@ static int solve(void *ctx, struct rd_err *e)
 
 /* The steps are the same for every batch, unless the host takes part in them: a model in closed form, traces, or somebody who
  * looks at what lies between. */
-static int solve_batch(struct rd_sampler *s, struct rd_err *e)
+static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 {
-	if (s->rec || s->m->analytic || s->divergence.at || rd_sampler_nfe(s) > MAX_RECORDED)
+	s->now = w;
+	if (s->rec || s->m->analytic || s->n_evals >= 0 || evaluations(s, &w->grid) > MAX_RECORDED)
 		return solve(s, e);
-	return rd_routine_run(&s->solve, solve, s, e);
+	return rd_routine_run(&w->solve, solve, s, e);
+}
+
+/* Once through the schedule, from noise to sample. rec: where states go, or NULL. */
+static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, float *sample, struct rd_record *rec, struct rd_err *e)
+{
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */
+	double scale = s->o.reverse ? w->grid.from[0].alpha : w->grid.start_scale;
+	size_t dim = (size_t)(d.c * d.h * d.w), used = (size_t)s->used * dim;
+	int rc;
+
+	for (size_t i = 0; i < used; i++)
+		s->host[i] = (float)scale * noise[i];
+	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
+	s->rec = rec;
+	rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
+	if (!rc)
+		rc = solve_batch(s, w, e);
+	if (!rc)
+		rc = fetch(s, s->x, sample, dim, e);
+	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)
+		sample[i] = (float)((double)sample[i] / w->grid.start_scale);
+	return rc;
+}
+
+static bool wants_states(const struct rd_record *r)
+{
+	return r && (r->x || r->x0 || r->eps || r->knots);
+}
+
+static void compare(const struct rd_sampler *s, const float *sample, float *error)
+{
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	size_t dim = (size_t)(d.c * d.h * d.w);
+
+	for (size_t i = 0; i < (size_t)s->used; i++) {
+		double sum = 0;
+
+		for (size_t j = i * dim; j < (i + 1) * dim; j++)
+			sum += ((double)sample[j] - (double)s->coarse_sample[j]) * ((double)sample[j] - (double)s->coarse_sample[j]);
+		error[i] = (float)sqrt(sum / (double)dim);
+	}
+}
+
+/* The walk's evaluations are to add their traces from here on. */
+static void begin_density(struct rd_sampler *s, uint64_t first)
+{
+	s->n_evals = 0;
+	memset(s->logdet, 0, (size_t)s->n * sizeof *s->logdet);
+	rd_denoiser_trace(s->denoiser, true, first);
+}
+
+/* With z = x_T/start_scale the noise, and data = x/alpha where x begins. */
+static void end_density(const struct rd_sampler *s, const float *noise, double *logp)
+{
+	const struct rd_grid *g = &s->walk.grid;
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	size_t dim = (size_t)(d.c * d.h * d.w);
+	double scale = s->divergence.scale + log(g->from[0].alpha / g->start_scale) - log(2 * M_PI) / 2;
+
+	for (size_t i = 0; i < (size_t)s->used; i++) {
+		double square = 0;
+
+		for (size_t j = i * dim; j < (i + 1) * dim; j++)
+			square += (double)noise[j] * (double)noise[j];
+		logp[i] = s->logdet[i] + scale * (double)dim - square / 2;
+	}
 }
 
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
-	struct rd_dims d;
-	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */
-	double scale = s->o.reverse ? s->grid.from[0].alpha : s->grid.start_scale;
-	size_t dim, used;
-	int rc = make_device_side(s, n, e);
+	bool halve = s->o.halving && rec && rec->error, density = rec && rec->logp;
+	int rc;
 
+	if (density && !s->divergence.at)
+		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without a trace");
+	rc = make_device_side(s, n, e);
 	if (rc)
 		return rc;
-	d = rd_denoiser_dims(s->denoiser);
-	dim = (size_t)(d.c * d.h * d.w);
-	used = (size_t)n * dim;
-	for (size_t i = 0; i < used; i++)
-		s->host[i] = (float)scale * noise[i];
-	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
+	s->n_evals = -1;
+	rd_denoiser_trace(s->denoiser, false, 0);
 	for (int64_t i = 0; i < s->n; i++)
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
 	s->used = n;
-	s->rec = rec;
-	s->n_evals = 0;
-	memset(s->logdet, 0, (size_t)s->n * sizeof *s->logdet);
-	rd_denoiser_images(s->denoiser, s->first);
 	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
+	if (!rc && halve)
+		rc = run_walk(s, &s->coarse, noise, s->coarse_sample, NULL, e);
+	if (!rc && density)
+		begin_density(s, rec->first);
 	if (!rc)
-		rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
-	if (!rc)
-		rc = solve_batch(s, e);
-	if (!rc)
-		rc = fetch(s, s->x, sample, dim, e);
-	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)
-		sample[i] = (float)((double)sample[i] / s->grid.start_scale);
+		rc = run_walk(s, &s->walk, noise, sample, wants_states(rec) ? rec : NULL, e);
+	if (!rc && density)
+		end_density(s, sample, rec->logp);
+	if (!rc && halve)
+		compare(s, sample, rec->error);
 	return rc;
-}
-
-/* With z = x_T/start_scale the noise, and data = x/alpha where x begins. */
-int rd_sampler_likelihood(struct rd_sampler *s, uint64_t first, int64_t n, const float *data, const int32_t *label, float *noise,
-                          double *logp, struct rd_err *e)
-{
-	const struct rd_grid *g = &s->grid;
-	struct rd_dims d;
-	size_t dim;
-	double scale;
-	int rc;
-
-	if (!s->divergence.at || !s->o.reverse)
-		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without reverse and a trace");
-	s->first = first;
-	rc = rd_sampler_run(s, n, data, label, noise, NULL, e);
-	if (rc)
-		return rc;
-	d = rd_denoiser_dims(s->denoiser);
-	dim = (size_t)(d.c * d.h * d.w);
-	scale = s->divergence.scale + log(g->from[0].alpha / g->start_scale) - log(2 * M_PI) / 2;
-	for (size_t i = 0; i < (size_t)n; i++) {
-		double square = 0;
-
-		for (size_t j = 0; j < dim; j++)
-			square += (double)noise[i * dim + j] * (double)noise[i * dim + j];
-		logp[i] = s->logdet[i] + scale * (double)dim - square / 2;
-	}
-	return RD_OK;
 }
 
 json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 {
-	const struct rd_grid *g = &s->grid;
-	json_t *t = json_array(), *time = json_array(), *alpha = json_array(), *sigma = json_array();
+	return rd_nodes_json(&s->walk.grid);
+}
 
-	for (int k = 0; k <= g->steps; k++) {
-		const struct rd_node *n = k < g->steps ? &g->from[k] : &g->to[k - 1];
-
-		json_array_append_new(t, json_real(n->t));
-		json_array_append_new(time, json_real(n->net_t));
-		json_array_append_new(alpha, json_real(n->alpha));
-		json_array_append_new(sigma, json_real(n->sigma));
-	}
-	return json_pack("{s:o, s:o, s:o, s:o}", "t", t, "time", time, "alpha", alpha, "sigma", sigma);
+/* What meta says of how its input was made goes. */
+static void replace(json_t *meta, const char *key, json_t *value)
+{
+	if (value)
+		json_object_set_new(meta, key, value);
+	else
+		json_object_del(meta, key);
 }
 
 static json_t *likelihood_json(const struct rd_sampler *s)
@@ -318,7 +398,7 @@ static json_t *likelihood_json(const struct rd_sampler *s)
 	const struct rd_trace_opts *t = &s->o.denoise.trace;
 	bool exact = t->kind == RD_TRACE_EXACT;
 	json_t *j = json_pack("{s:s, s:f}", "trace", exact ? "exact" : "hutchinson", "noise_to_signal",
-	                      s->grid.from[0].sigma / s->grid.from[0].alpha);
+	                      s->walk.grid.from[0].sigma / s->walk.grid.from[0].alpha);
 
 	if (!exact)
 		json_object_update_new(j, json_pack("{s:i, s:I}", "probes", t->probes, "seed", (json_int_t)t->seed));
@@ -327,20 +407,21 @@ static json_t *likelihood_json(const struct rd_sampler *s)
 
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
-	const struct rd_node *start = s->o.reverse ? &s->grid.to[s->grid.steps - 1] : &s->grid.from[0]; /* where the noise is */
+	const char *type = rd_solver_type_name(&s->o.solver);
+	const struct rd_grid *g = &s->walk.grid;
+	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
-	if (rd_solver_type_name(&s->o.solver))
-		json_object_set_new(meta, "solver_type", json_string(rd_solver_type_name(&s->o.solver)));
-	json_object_set_new(meta, "steps", json_integer(s->grid.steps));
+	replace(meta, "solver_type", type ? json_string(type) : NULL);
+	json_object_set_new(meta, "steps", json_integer(g->steps));
 	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
 	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
-	if (s->o.reverse)
-		json_object_set_new(meta, "reverse", json_true());
-	if (s->divergence.at)
-		json_object_set_new(meta, "likelihood", likelihood_json(s));
+	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
-	                                             "sigma", start->sigma, "scale", s->grid.start_scale));
+	                                             "sigma", start->sigma, "scale", g->start_scale));
+	replace(meta, "knots", s->knots.phases ? rd_knots_json(&s->knots, g) : NULL);
+	replace(meta, "error", s->o.halving ? json_string("halving") : NULL);
+	replace(meta, "likelihood", s->divergence.at ? likelihood_json(s) : NULL);
 }

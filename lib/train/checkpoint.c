@@ -7,11 +7,17 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 
-static const char *const names[] = {"w", "m", "v", "ema"};
+#define ARRAYS 5
+static const char *const names[ARRAYS] = {"w", "m", "v", "ema", "best"};
 
 static float *array_of(const struct rd_train_state *s, int i)
 {
-	return (float *[]){s->w, s->m, s->v, s->ema}[i];
+	return (float *[ARRAYS]){s->w, s->m, s->v, s->ema, s->best}[i];
+}
+
+static int arrays(const struct rd_train_state *s)
+{
+	return s->best ? ARRAYS : ARRAYS - 1;
 }
 
 static json_t *make_meta(const struct rd_train_state *s, const json_t *run)
@@ -22,24 +28,30 @@ static json_t *make_meta(const struct rd_train_state *s, const json_t *run)
 	snprintf(step, sizeof step, "%lld", (long long)s->step);
 	meta = text ? json_pack("{s:s, s:s, s:s}", "rectdiff.checkpoint", "1", "step", step, "run", text) : NULL;
 	free(text);
+	if (meta && s->best) {
+		snprintf(step, sizeof step, "%lld", (long long)s->best_step);
+		json_object_set_new(meta, "best_step", json_string(step));
+		snprintf(step, sizeof step, "%.17g", s->best_loss);
+		json_object_set_new(meta, "best_loss", json_string(step));
+	}
 	return meta;
 }
 
 int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const json_t *run, struct rd_err *e)
 {
-	struct rd_st_view v[4];
+	struct rd_st_view v[ARRAYS];
 	struct rd_out *o;
 	json_t *meta = make_meta(s, run);
 	int rc;
 
 	if (!meta)
 		return rd_fail(e, RD_ENOMEM, "%s: no memory", path);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < arrays(s); i++)
 		v[i] = (struct rd_st_view){.name = names[i], .dtype = RD_F32, .shape = {1, {(int64_t)s->n}},
 		                           .data = array_of(s, i), .bytes = s->n * sizeof(float)};
 	rc = rd_out_open(&o, path, RD_OUT_BINARY, e);
 	if (!rc) {
-		rc = rd_safetensors_write(o, v, 4, meta, e);
+		rc = rd_safetensors_write(o, v, (size_t)arrays(s), meta, e);
 		if (rc)
 			rd_out_abort(o);
 		else
@@ -51,13 +63,30 @@ int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const j
 
 static int load_arrays(const struct rd_safetensors *st, const char *path, struct rd_train_state *s, struct rd_err *e)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < arrays(s); i++) {
 		const struct rd_st_view *v = rd_safetensors_find(st, names[i]);
 
 		if (!v || v->dtype != RD_F32 || v->bytes != s->n * sizeof(float))
 			return rd_fail(e, RD_EINPUT, "%s: no array %s of this network's %zu parameters in it", path, names[i], s->n);
 		memcpy(array_of(s, i), v->data, v->bytes);
 	}
+	return RD_OK;
+}
+
+static int load_best(const json_t *meta, const char *path, struct rd_train_state *s, struct rd_err *e)
+{
+	const char *loss = json_string_value(json_object_get(meta, "best_loss"));
+	const char *step = json_string_value(json_object_get(meta, "best_step"));
+	char *end_loss = NULL, *end_step = NULL;
+
+	if (!s->best)
+		return RD_OK;
+	if (loss && step) {
+		s->best_loss = strtod(loss, &end_loss);
+		s->best_step = strtoll(step, &end_step, 10);
+	}
+	if (!loss || !step || *end_loss || *end_step)
+		return rd_fail(e, RD_EINPUT, "%s: it does not say which of its weights were the best", path);
 	return RD_OK;
 }
 
@@ -79,6 +108,8 @@ int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run,
 		s->step = strtoll(step, &end, 10);
 	if (!step || *end || s->step < 0 || !text || !(*run = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
 		rc = rd_fail(e, RD_EINPUT, "%s: not a checkpoint of rectrain", path);
+	if (!rc)
+		rc = load_best(meta, path, s, e);
 	if (!rc)
 		rc = load_arrays(st, path, s, e);
 	if (rc) {

@@ -1,5 +1,5 @@
-/* A training run's state in one file, written whole or not at all: a safetensors file with the flat arrays w, m, v and ema,
- * and in its metadata the step and the run it belongs to. */
+/* A training run's state in one file, written whole or not at all: a safetensors file with the flat arrays w, m, v, ema and,
+ * where it is kept, best, and in its metadata the step and the run it belongs to. */
 #ifndef RD_LIB_TRAIN_CHECKPOINT_H
 #define RD_LIB_TRAIN_CHECKPOINT_H
 

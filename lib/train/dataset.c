@@ -11,8 +11,8 @@
 struct loader {
 	struct rd_dataset *d;
 	const struct rd_model *m;
-	bool paired;
-	int sample, noise, label; /* fields; -1: not there */
+	struct rd_dataset_opts o;
+	int sample, noise, label, knots; /* fields; -1: not there */
 	int64_t cap;
 };
 
@@ -24,20 +24,24 @@ static bool knows_form(const struct rd_model *m, const char *form)
 	return !strcmp(form, m->scheduler.schedule.form->name) || (own && !strcmp(form, own->schedule.form->name));
 }
 
-static int check_stream(struct loader *l, const struct rd_source *src, bool any_form, struct rd_err *e)
+static int check_stream(struct loader *l, const struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_stream *s = rd_source_stream(src);
 	const char *form = json_string_value(json_object_get(s->meta, "form")), *own = l->m->scheduler.schedule.form->name;
 
 	l->sample = rd_stream_field(s, "sample");
-	l->noise = l->paired ? rd_stream_field(s, "noise") : -1;
+	l->noise = l->o.paired ? rd_stream_field(s, "noise") : -1;
+	l->knots = l->o.knots ? rd_stream_field(s, "knots") : -1;
 	l->label = l->m->net.classes ? rd_stream_field(s, "label") : -1;
 	if (l->sample < 0)
 		return rd_fail(e, RD_EINPUT, "%s: no field `sample` in it (role %s)", rd_source_name(src), s->role);
-	if (l->paired && l->noise < 0)
+	if (l->o.knots && l->knots < 0)
+		return rd_fail(e, RD_EINPUT, "%s: no field `knots` in it: phases need the states between, as denoise --knots records them",
+		               rd_source_name(src));
+	if (l->o.paired && l->noise < 0)
 		return rd_fail(e, RD_EINPUT, "%s: no field `noise` in it (role %s): pairs are needed", rd_source_name(src),
 		               s->role);
-	if (l->paired && form && !knows_form(l->m, form) && !any_form)
+	if (l->o.paired && form && !knows_form(l->m, form) && !l->o.any_form)
 		return rd_fail(e, RD_EINPUT, "%s: pairs of form %s, the model's form is %s (--any-form takes them as they are)",
 		               rd_source_name(src), form, own);
 	if (l->m->net.classes && l->label < 0 && l->m->null_class < 0)
@@ -64,7 +68,7 @@ static int reserve(struct loader *l, int64_t n, struct rd_err *e)
 {
 	struct rd_dataset *d = l->d;
 	size_t row = d->dim * sizeof(float);
-	void *s = d->sample, *x = d->eps, *y = d->label;
+	void *s = d->sample, *x = d->eps, *y = d->label, *k = d->knots;
 	int rc;
 
 	if (n <= l->cap)
@@ -73,9 +77,13 @@ static int reserve(struct loader *l, int64_t n, struct rd_err *e)
 		n = 2 * l->cap;
 	rc = grow(&s, n, row, e);
 	d->sample = s;
-	if (!rc && l->paired) {
+	if (!rc && l->o.paired) {
 		rc = grow(&x, n, row, e);
 		d->eps = x;
+	}
+	if (!rc && d->n_knots) {
+		rc = grow(&k, n, row * (size_t)d->n_knots, e);
+		d->knots = k;
 	}
 	if (!rc && l->label >= 0) {
 		rc = grow(&y, n, sizeof(int32_t), e);
@@ -84,6 +92,20 @@ static int reserve(struct loader *l, int64_t n, struct rd_err *e)
 	if (!rc)
 		l->cap = n;
 	return rc;
+}
+
+/* [n, knots, ...sample], as many in every batch */
+static int check_knots(const struct loader *l, const struct rd_source *src, const struct rd_shape *s,
+                       const struct rd_shape *sample, struct rd_err *e)
+{
+	struct rd_shape one = s->nd > 1 ? rd_shape_make(s->nd - 2, s->d + 2) : (struct rd_shape){.nd = -1};
+	char have[128];
+
+	if (!rd_shape_eq(&one, sample) || s->d[1] < 1 || (l->d->n_knots && s->d[1] != l->d->n_knots))
+		return rd_fail(e, RD_EINPUT, "%s: knots of shape %s: as many states of each sample expected everywhere, in its shape",
+		               rd_source_name(src), rd_shape_str(s, have, sizeof have));
+	l->d->n_knots = s->d[1];
+	return RD_OK;
 }
 
 static int check_batch(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
@@ -103,7 +125,7 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
 			               rd_source_name(src), label[i], (unsigned long long)b->first + (unsigned long long)i,
 			               (long long)l->m->net.classes - 1);
-	return RD_OK;
+	return l->knots >= 0 ? check_knots(l, src, &b->f[l->knots].shape, &one, e) : RD_OK;
 }
 
 static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
@@ -115,22 +137,33 @@ static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 	if (rc)
 		return rc;
 	memcpy(d->sample + at, b->f[l->sample].data, bytes);
-	if (l->paired)
+	if (l->o.paired)
 		memcpy(d->eps + at, b->f[l->noise].data, bytes);
+	if (d->n_knots)
+		memcpy(d->knots + at * (size_t)d->n_knots, b->f[l->knots].data, bytes * (size_t)d->n_knots);
 	if (l->label >= 0)
 		memcpy(d->label + d->n, b->f[l->label].data, (size_t)b->n * sizeof *d->label);
 	d->n += b->n;
 	return RD_OK;
 }
 
-static int check_finite(const struct rd_dataset *d, struct rd_err *e)
+static int check_finite(const struct rd_dataset *d, const float *v, size_t row, struct rd_err *e)
 {
-	size_t n = (size_t)d->n * d->dim;
+	size_t n = (size_t)d->n * row;
 
-	for (size_t i = 0; i < n; i++)
-		if (!(d->sample[i] - d->sample[i] == 0) || (d->eps && !(d->eps[i] - d->eps[i] == 0)))
-			return rd_fail(e, RD_EINPUT, "training data: sample %zu has a value that is not finite", i / d->dim);
+	for (size_t i = 0; v && i < n; i++)
+		if (!(v[i] - v[i] == 0))
+			return rd_fail(e, RD_EINPUT, "training data: sample %zu has a value that is not finite", i / row);
 	return RD_OK;
+}
+
+static int check_all_finite(const struct rd_dataset *d, struct rd_err *e)
+{
+	int rc = check_finite(d, d->sample, d->dim, e);
+
+	if (!rc)
+		rc = check_finite(d, d->eps, d->dim, e);
+	return rc ? rc : check_finite(d, d->knots, d->dim * (size_t)d->n_knots, e);
 }
 
 /* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
@@ -162,6 +195,8 @@ static void hash_all(struct rd_dataset *d)
 
 	if (d->eps)
 		h = XXH3_64bits_withSeed(d->eps, bytes, h);
+	if (d->knots)
+		h = XXH3_64bits_withSeed(d->knots, bytes * (size_t)d->n_knots, h);
 	if (d->label)
 		h = XXH3_64bits_withSeed(d->label, (size_t)d->n * sizeof *d->label, h);
 	snprintf(d->hash, sizeof d->hash, "%016llx", (unsigned long long)h);
@@ -182,10 +217,10 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 	return rc;
 }
 
-int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, bool paired, bool any_form,
+int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
                     const struct rd_model *m, struct rd_err *e)
 {
-	struct loader l = {.d = d, .m = m, .paired = paired};
+	struct loader l = {.d = d, .m = m, .o = *o};
 	struct rd_source *src;
 	int rc;
 
@@ -193,10 +228,10 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	d->dim = 1;
 	for (int i = 0; i < m->net.sample.nd; i++)
 		d->dim *= (size_t)m->net.sample.d[i];
-	rc = rd_source_open(&src, paths, n_paths, paired ? "pairs" : NULL, e);
+	rc = rd_source_open(&src, paths, n_paths, o->paired ? "pairs" : NULL, e);
 	if (rc)
 		return rc;
-	rc = check_stream(&l, src, any_form, e);
+	rc = check_stream(&l, src, e);
 	if (!rc) {
 		d->meta = json_deep_copy(rd_source_stream(src)->meta);
 		rc = d->meta ? read_all(&l, src, e) : rd_fail(e, RD_ENOMEM, "training data: no memory");
@@ -205,14 +240,65 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
 	rd_source_close(src);
 	if (!rc)
-		rc = check_finite(d, e);
+		rc = check_all_finite(d, e);
 	if (rc) {
 		rd_dataset_free(d);
 		return rc;
 	}
-	if (paired)
+	if (o->paired)
 		noise_to_eps(d, m);
 	hash_all(d);
+	return RD_OK;
+}
+
+static void move_row(struct rd_dataset *to, int64_t j, const struct rd_dataset *from, int64_t i)
+{
+	size_t dim = from->dim, knots = dim * (size_t)from->n_knots, a = (size_t)j, b = (size_t)i;
+
+	memmove(to->sample + a * dim, from->sample + b * dim, dim * sizeof *to->sample);
+	if (from->eps)
+		memmove(to->eps + a * dim, from->eps + b * dim, dim * sizeof *to->eps);
+	if (from->knots)
+		memmove(to->knots + a * knots, from->knots + b * knots, knots * sizeof *to->knots);
+	if (from->label)
+		to->label[a] = from->label[b];
+}
+
+/* Room for n samples of the kind that d has. */
+static int like(struct rd_dataset *held, const struct rd_dataset *d, int64_t n, struct rd_err *e)
+{
+	void *s = NULL, *x = NULL, *k = NULL, *y = NULL;
+	size_t row = d->dim * sizeof(float);
+	int rc = grow(&s, n, row, e);
+
+	if (!rc && d->eps)
+		rc = grow(&x, n, row, e);
+	if (!rc && d->knots)
+		rc = grow(&k, n, row * (size_t)d->n_knots, e);
+	if (!rc && d->label)
+		rc = grow(&y, n, sizeof *d->label, e);
+	*held = (struct rd_dataset){.n = n, .dim = d->dim, .sample = s, .eps = x, .knots = k, .n_knots = d->n_knots, .label = y};
+	if (rc)
+		rd_dataset_free(held);
+	return rc;
+}
+
+int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, struct rd_err *e)
+{
+	int64_t kept = 0, out = 0, all = d->n;
+	int rc;
+
+	if (n >= all)
+		return rd_fail(e, RD_EUSAGE, "%lld samples held out: there are only %lld", (long long)n, (long long)all);
+	rc = like(held, d, n, e);
+	if (rc)
+		return rc;
+	for (int64_t i = 0; i < all; i++)
+		if (out < n && i == (out * all + all / 2) / n)
+			move_row(held, out++, d, i);
+		else
+			move_row(d, kept++, d, i);
+	d->n = kept;
 	return RD_OK;
 }
 
@@ -222,6 +308,7 @@ void rd_dataset_free(struct rd_dataset *d)
 		return;
 	free(d->sample);
 	free(d->eps);
+	free(d->knots);
 	free(d->label);
 	json_decref(d->meta);
 	memset(d, 0, sizeof *d);

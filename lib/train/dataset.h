@@ -12,19 +12,29 @@ struct rd_dataset {
 	int64_t n;
 	size_t dim;       /* floats of one sample */
 	float *sample;    /* [n, dim] */
-	float *eps;       /* [n, dim]; NULL where the coupling is independent */
+	float *eps;       /* [n, dim]; NULL where the data are no pairs */
+	float *knots;     /* [n, n_knots, dim]: states between the noise and the sample; NULL where none are wanted */
+	int64_t n_knots;
 	int32_t *label;   /* [n] or NULL */
 	json_t *meta;     /* of the first input */
 	char hash[17];    /* of all that training sees */
 };
 
+struct rd_dataset_opts {
+	bool paired;   /* inputs must hold role pairs */
+	bool any_form; /* pairs of another form are not refused; epsilon is then the noise */
+	bool knots;    /* inputs must hold the field knots */
+};
+
 /* Reads all of the inputs (see rd_source_open). The sample shape must be that of m; labels are checked against its classes.
- * paired: inputs must hold role pairs, and noise becomes the pair's epsilon: the ODE started at x_T = noise, so on a first-order
- * path through x_T and x0 it is (x_T - alpha_T x0)/sigma_T, with (alpha_T, sigma_T) the start that the pairs' meta records
- * (the schedule's last time where it records none). Pairs of another form are refused unless any_form (epsilon is then
- * the noise). Not paired: any input with a field `sample`. */
-int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, bool paired, bool any_form,
+ * The noise of a pair becomes its epsilon: the ODE started at x_T = noise, so on a first-order path through x_T and x0 it is
+ * (x_T - alpha_T x0)/sigma_T, with (alpha_T, sigma_T) the start that the pairs' meta records (the schedule's last time
+ * where it records none). Not paired: any input with a field `sample`. */
+int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
                     const struct rd_model *m, struct rd_err *e) RD_MUST;
+
+/* Moves n samples, evenly from among all, into *held; d keeps the others. RD_EUSAGE where d has no more than n. */
+int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, struct rd_err *e) RD_MUST;
 void rd_dataset_free(struct rd_dataset *d);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,8 +189,8 @@ static int set_paths(struct rd_run *r, struct rd_err *e)
 	return RD_OK;
 }
 
-int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_dataset *d, const struct rd_backend *be,
-                struct rd_dev *dev, const struct rd_train_opts *t, const struct rd_run_opts *o, struct rd_err *e)
+int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_dataset *d, const struct rd_dataset *held,
+                const struct rd_backend *be, struct rd_dev *dev, const struct rd_train_opts *t, const struct rd_run_opts *o, struct rd_err *e)
 {
 	struct rd_run *r;
 	void *p;
@@ -206,6 +207,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	r->lock_fd = -1;
 	r->run = rd_train_describe(m, d, t);
 	rc = r->run ? set_paths(r, e) : rd_fail(e, RD_ENOMEM, "no memory");
+	if (r->run && o->keep_best)
+		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
 		rc = take_lock(r, e);
@@ -215,9 +218,11 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 		rc = look_for_out(r, e);
 	}
 	if (!rc && !r->already)
-		rc = rd_trainer_new(&r->trainer, m, d, be, dev, t, e);
+		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
 		rc = rd_train_state_init(&r->state, m->params->n_flat, e);
+	if (!rc && !r->already && o->keep_best)
+		rc = rd_train_state_keep_best(&r->state, e);
 	if (!rc && !r->already)
 		rc = look_for_checkpoint(r, e);
 	if (rc)
@@ -248,7 +253,7 @@ int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
 
 	*p = (struct rd_run_plan){.already = r->already, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
-	                          .checkpoint_bytes = 4 * r->m->params->n_flat * sizeof(float)};
+	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
 	if (r->already)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
@@ -281,6 +286,12 @@ static json_t *weights_meta(const struct rd_run *r, const char *which)
 		snprintf(text, sizeof text, "%lld", (long long)null);
 		json_object_set_new(meta, "null_class", json_string(text));
 	}
+	if (meta && r->o.keep_best && !strcmp(which, "ema")) {
+		snprintf(text, sizeof text, "%lld", (long long)r->state.best_step);
+		json_object_set_new(meta, "rectdiff.best_step", json_string(text));
+		snprintf(text, sizeof text, "%.9g", r->state.best_loss);
+		json_object_set_new(meta, "rectdiff.held_out", json_string(text));
+	}
 	free(run);
 	free(data);
 	return meta;
@@ -294,7 +305,7 @@ static int finish(struct rd_run *r, struct rd_err *e)
 	int rc = meta && raw && card ? rd_trainer_get(r->trainer, &r->state, e) : rd_fail(e, RD_ENOMEM, "no memory");
 
 	if (!rc) {
-		o.main = r->state.ema;
+		o.main = r->state.best ? r->state.best : r->state.ema;
 		o.raw = r->state.w;
 		o.meta = meta;
 		o.raw_meta = raw;
@@ -316,16 +327,39 @@ static int log_mean(struct rd_trainlog *log, int64_t step, struct rd_step_report
 		sum->grad_norm /= (double)*n;
 		rc = rd_trainlog_write(log, step, sum, now() - t0, e);
 	}
-	*sum = (struct rd_step_report){0};
+	*sum = (struct rd_step_report){.held_out = NAN};
 	*n = 0;
 	return rc;
+}
+
+/* The loss on what is held out, where it is due after `done` steps; the average that does best is kept. */
+static int measure(struct rd_run *r, int64_t done, double *loss, struct rd_err *e)
+{
+	struct rd_train_state *s = &r->state;
+	int rc;
+
+	*loss = NAN;
+	if (!r->t.held_out || (done % r->o.held_out_every && done != r->t.steps))
+		return RD_OK;
+	rc = rd_trainer_held_out(r->trainer, loss, e);
+	if (!rc && !isfinite(*loss))
+		rc = rd_fail(e, RD_EFAIL, "step %lld: the loss of what is held out is %g", (long long)done, *loss);
+	if (rc || !s->best || !(*loss < s->best_loss))
+		return rc;
+	rc = rd_trainer_get(r->trainer, s, e);
+	if (rc)
+		return rc;
+	memcpy(s->best, s->ema, s->n * sizeof *s->best);
+	s->best_loss = *loss;
+	s->best_step = done;
+	return RD_OK;
 }
 
 /* Steps until the end or until tick asks to stop. */
 static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res,
                  struct rd_err *e)
 {
-	struct rd_step_report s, sum = {0};
+	struct rd_step_report s, sum = {.held_out = NAN};
 	int64_t summed = 0, done;
 	double t0 = now();
 	int rc = 0;
@@ -339,7 +373,8 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 		sum.grad_norm += s.grad_norm;
 		sum.lr = s.lr;
 		summed++;
-		if (done % r->o.log_every == 0 || done == r->t.steps)
+		rc = measure(r, done, &sum.held_out, e);
+		if (!rc && (done % r->o.log_every == 0 || done == r->t.steps || !isnan(sum.held_out)))
 			rc = log_mean(log, done, &sum, &summed, t0, e);
 		if (!rc && tick(ctx, done, &s))
 			res->stopped = done < r->t.steps;
@@ -347,6 +382,8 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 			rc = checkpoint(r, e);
 	}
 	res->step = rd_trainer_done(r->trainer);
+	res->best_step = r->state.best_step;
+	res->best_loss = r->state.best_loss;
 	return rc;
 }
 

@@ -11,6 +11,8 @@ struct rd_run_opts {
 	const char *out;           /* the folder to be made */
 	const char *log;           /* JSON lines; NULL: none */
 	int64_t checkpoint_every, log_every;
+	int64_t held_out_every;    /* steps between measurements on what is held out */
+	bool keep_best;            /* OUT gets the average that did best there, not the last */
 	bool replace;              /* an OUT of another run may be replaced */
 	bool any_machine;          /* go on from a checkpoint of another device, CPU or thread count */
 	bool restart;              /* begin anew although a checkpoint is there */
@@ -23,14 +25,16 @@ typedef bool (*rd_run_tick_fn)(void *ctx, int64_t step, const struct rd_step_rep
 struct rd_run_result {
 	bool already, stopped; /* OUT was there, of this very run; asked to stop before the end */
 	int64_t resumed_at, step;
+	int64_t best_step;     /* keep_best: whose average OUT has; 0: none was measured */
+	double best_loss;
 };
 
 struct rd_run; /* opened, not yet under way */
 
-/* Takes the lock, removes what a killed run left, looks for OUT and its checkpoint, makes the trainer. m (with weights) and d
- * are borrowed. */
-int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_dataset *d, const struct rd_backend *be,
-                struct rd_dev *dev, const struct rd_train_opts *t, const struct rd_run_opts *o, struct rd_err *e) RD_MUST;
+/* Takes the lock, removes what a killed run left, looks for OUT and its checkpoint, makes the trainer. m (with weights), d
+ * and held (NULL: nothing is held out) are borrowed. */
+int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_dataset *d, const struct rd_dataset *held,
+                const struct rd_backend *be, struct rd_dev *dev, const struct rd_train_opts *t, const struct rd_run_opts *o, struct rd_err *e) RD_MUST;
 void rd_run_close(struct rd_run *r);
 
 /* What it is going to do: already complete or not, the step it goes on from, bytes of device memory and of each file. */

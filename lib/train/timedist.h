@@ -1,28 +1,37 @@
-/* Where on the schedule training looks. The objective is the mean over uniform times; importance sampling estimates that same
- * mean from times drawn more often where the loss weighs an error of the network more, each divided by how much more often.
+/* Where on the schedule training looks, as a density over u in [0, 1], u being the place of a time between least and most noise.
  *
- * In x0 space an error of an epsilon model counts sigma/alpha-fold: 157 at the end of DDPM's linear schedule, 1 in its
- * middle, so a uniform batch learns from few of its images. Here half of the draws are uniform and half have a density
- * proportional to the factor k_t that the loss puts on the network's error (lib/train/train.h). */
+ *   uniform       all times alike
+ *   importance    the same objective as uniform, estimated from times drawn more often where the loss weighs an error of the network
+ *                 more, each divided by how much more often. In x0 space an error of an epsilon model counts sigma/alpha-fold:
+ *                 157 at the end of DDPM's linear schedule, 1 in its middle, so a uniform batch learns from few of its images.
+ *                 Half of the draws are uniform, half have a density proportional to the factor that the loss puts on the error
+ *   logit-normal  logit(u) ~ N(mean, deviation) (arXiv 2403.03206)
+ *   lognormal     ln(sigma/alpha) ~ N(mean, deviation), cut at the schedule's ends (EDM, arXiv 2206.00364)
+ *   u-shaped      p(u) proportional to exp(a u) + exp(a (1 - u)) (arXiv 2405.20320)
+ *   last          only the noisiest time (distillation into one step)
+ *
+ * All but importance are densities of the objective itself: nothing is divided by them. */
 #ifndef RD_LIB_TRAIN_TIMEDIST_H
 #define RD_LIB_TRAIN_TIMEDIST_H
 
-#include "lib/base/err.h"
+#include "lib/train/spec.h"
 
-enum rd_time_sampling { RD_TIMES_UNIFORM, RD_TIMES_IMPORTANCE };
-extern const char *const rd_time_sampling_names[];
+enum { RD_TIMES_UNIFORM, RD_TIMES_IMPORTANCE, RD_TIMES_LOGIT_NORMAL, RD_TIMES_LOGNORMAL, RD_TIMES_U_SHAPED, RD_TIMES_LAST };
+extern const struct rd_spec_kind rd_times_kinds[];
 
 #define RD_TIMEDIST_CELLS 1000
 
 struct rd_timedist {
-	double cdf[RD_TIMEDIST_CELLS + 1]; /* over u in [0, 1] in equal cells; 0 and 1 at the ends */
+	int kind;
+	double cdf[RD_TIMEDIST_CELLS + 1]; /* over u in equal cells; 0 and 1 at the ends */
 };
 
-/* factor(ctx, u) > 0: the weight of an error at u; asked at the middle of each cell. */
-void rd_timedist_init(struct rd_timedist *d, enum rd_time_sampling s, double (*factor)(const void *ctx, double u),
-                      const void *ctx);
+/* factor(ctx, u) > 0: the weight of an error at u, asked by importance; n(ctx, u): sigma/alpha there, by lognormal. Both at the
+ * middle of each cell. RD_EUSAGE for a lognormal that has nothing within the schedule. */
+int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, double (*factor)(const void *ctx, double u),
+                     double (*n)(const void *ctx, double u), const void *ctx, struct rd_err *e) RD_MUST;
 
-/* A uniform v becomes the place u where training looks, and *weight = 1/density there. */
+/* A uniform v becomes the place u where training looks, and *weight what its loss is multiplied by. */
 double rd_timedist_draw(const struct rd_timedist *d, double v, double *weight);
 
 #endif

@@ -1,5 +1,6 @@
 #include "lib/train/trainlog.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,8 +79,12 @@ int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, s
 
 int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const struct rd_step_report *mean, double seconds, struct rd_err *e)
 {
-	if (fprintf(l->f, "{\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g,\"seconds\":%.3f}\n", (long long)step,
-	            mean->loss, mean->grad_norm, mean->lr, seconds) < 0 || fflush(l->f))
+	char held[48] = "";
+
+	if (!isnan(mean->held_out))
+		snprintf(held, sizeof held, ",\"held_out\":%.9g", mean->held_out);
+	if (fprintf(l->f, "{\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g%s,\"seconds\":%.3f}\n", (long long)step,
+	            mean->loss, mean->grad_norm, mean->lr, held, seconds) < 0 || fflush(l->f))
 		return rd_fail_errno(e, RD_EIO, "%s", l->path);
 	return RD_OK;
 }

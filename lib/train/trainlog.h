@@ -10,7 +10,8 @@ struct rd_trainlog;
 /* Opens path for a run that goes on after `step` steps: lines of later steps, and a torn last line, are dropped. */
 int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, struct rd_err *e) RD_MUST;
 
-/* {"step":..,"loss":..,"grad_norm":..,"lr":..,"seconds":..}, loss and norm averaged over the steps since the last line. */
+/* {"step":..,"loss":..,"grad_norm":..,"lr":..,"seconds":..}, loss and norm averaged over the steps since the last line;
+ * and "held_out" where it is a number. */
 int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const struct rd_step_report *mean, double seconds,
                       struct rd_err *e) RD_MUST;
 int rd_trainlog_close(struct rd_trainlog *l, struct rd_err *e) RD_MUST; /* NULL-safe; frees */

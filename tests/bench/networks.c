@@ -169,7 +169,7 @@ static void network(const struct bench *b, const char *name, const struct rd_mod
 	size_t dim = (size_t)(m->net.sample.d[0] * m->net.sample.d[1] * m->net.sample.d[2]), all = (size_t)batch * dim;
 	struct rd_sampler_opts so = rd_sampler_defaults(&m->scheduler, false);
 	struct rd_train_opts to = {.steps = 1000, .batch = batch, .lr = 1e-6, .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8,
-	                           .clip = 1, .ema = 0.999, .loss = RD_LOSS_HUBER, .huber_c = 1e-3, .null_class = -1};
+	                           .clip = 1, .ema = {.kind = RD_EMA_CONSTANT, .a = {0.999}}, .guidance = 1, .loss = RD_LOSS_HUBER, .huber_c = 1e-3, .null_class = -1};
 	struct job j = {.batch = batch, .noise = malloc(all * sizeof(float)), .sample = malloc(all * sizeof(float)),
 	                .label = calloc((size_t)batch, sizeof(int32_t))};
 	struct rd_dataset d = {.n = batch, .dim = dim, .sample = j.noise, .eps = j.noise, .label = j.label};
@@ -188,7 +188,7 @@ static void network(const struct bench *b, const char *name, const struct rd_mod
 	bench_times(sample, &j, b->runs, t);
 	report(name, "sampling in one step", batch, bench_median(t, b->runs), flops, p.forward);
 	rd_sampler_free(j.s);
-	BENCH_OK(rd_trainer_new(&j.t, m, &d, b->be, b->dev, &to, &e), &e);
+	BENCH_OK(rd_trainer_new(&j.t, m, &d, NULL, b->be, b->dev, &to, &e), &e);
 	bench_times(train, &j, b->runs, t);
 	report(name, "training", batch, bench_median(t, b->runs), 3 * flops, p.both);
 	rd_trainer_free(j.t);

@@ -28,13 +28,15 @@ static void add_chunk(XXH3_state_t *sum, const struct rd_pairs_chunk *c)
 	add(sum, &c->noise_seed, sizeof c->noise_seed);
 	add_array(sum, &c->noise);
 	add_array(sum, &c->sample);
-	if (c->has_label)
-		add_array(sum, &c->label);
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		if (c->has[k])
+			add_array(sum, &c->extra[k]);
 }
 
 static int copy_chunks(struct rd_pairs_reader *r, struct rd_pairs_writer *w, XXH3_state_t *sum, struct rd_err *e)
 {
 	struct rd_pairs_chunk c;
+	uint64_t rejected;
 	int rc;
 
 	while ((rc = rd_pairs_next(r, &c, e)) > 0) {
@@ -44,6 +46,10 @@ static int copy_chunks(struct rd_pairs_reader *r, struct rd_pairs_writer *w, XXH
 	}
 	if (!rc)
 		ENSURE(rd_pairs_next(r, &c, e) == 0);
+	if (!rc && rd_pairs_reader_rejected(r, &rejected)) {
+		add(sum, &rejected, sizeof rejected);
+		rd_pairs_writer_rejected(w, rejected);
+	}
 	return rc;
 }
 
@@ -107,26 +113,36 @@ static void make_array(struct rd_array *a, enum rd_dtype t, struct rd_shape s)
 		((int32_t *)a->data)[i] = (int32_t)(i * i);
 }
 
-static void write_chunk(struct rd_pairs_writer *w, uint64_t first, int64_t n, bool label, bool ref)
+enum { LABEL = 1, REF = 2, KNOTS = 4, ERROR = 8 };
+
+static void write_chunk(struct rd_pairs_writer *w, uint64_t first, int64_t n, unsigned with)
 {
-	struct rd_pairs_chunk c = {.first = first, .n = n, .has_label = label, .noise_ref = ref};
+	struct rd_pairs_chunk c = {.first = first, .n = n, .noise_ref = with & REF};
 	struct rd_err e;
 
-	c.noise_seed = ref ? UINT64_MAX - 5 : 0;
+	c.noise_seed = c.noise_ref ? UINT64_MAX - 5 : 0;
 	c.noise.shape = (struct rd_shape){3, {n, 1, 2}};
 	c.noise.dtype = RD_F32;
-	if (!ref)
+	if (!c.noise_ref)
 		make_array(&c.noise, RD_F32, c.noise.shape);
 	make_array(&c.sample, RD_F32, (struct rd_shape){3, {n, 1, 2}});
-	if (label)
-		make_array(&c.label, RD_I32, (struct rd_shape){1, {n}});
+	c.has[RD_PAIRS_LABEL] = with & LABEL;
+	c.has[RD_PAIRS_KNOTS] = with & KNOTS;
+	c.has[RD_PAIRS_ERROR] = with & ERROR;
+	if (with & LABEL)
+		make_array(&c.extra[RD_PAIRS_LABEL], RD_I32, (struct rd_shape){1, {n}});
+	if (with & KNOTS)
+		make_array(&c.extra[RD_PAIRS_KNOTS], RD_F32, (struct rd_shape){4, {n, 3, 1, 2}});
+	if (with & ERROR)
+		make_array(&c.extra[RD_PAIRS_ERROR], RD_F32, (struct rd_shape){1, {n}});
 	ENSURE_OK(rd_pairs_write(w, &c, &e), &e);
 	rd_pairs_chunk_free(&c);
 }
 
+/* Archives of 0, 1 and 2 chunks, of every set of members. */
 static void seeds(fuzz_emit *emit, void *arg)
 {
-	for (unsigned k = 0; k < 12; k++) {
+	for (unsigned k = 0; k < 48; k++) {
 		json_t *meta = json_pack("{s:s, s:i}", "tool", "fuzz", "seed", 1);
 		struct rd_out *o = fuzz_out_open();
 		struct rd_pairs_writer *w;
@@ -135,8 +151,10 @@ static void seeds(fuzz_emit *emit, void *arg)
 		void *p;
 
 		ENSURE_OK(rd_pairs_writer_open(&w, o, meta, &e), &e);
-		for (unsigned i = 0; i < k / 4; i++)
-			write_chunk(w, i ? 100000000 : 0, 1 + (int64_t)i, k & 1, k & 2);
+		for (unsigned i = 0; i < k / 16; i++)
+			write_chunk(w, i ? 100000000 : 0, 1 + (int64_t)i, k % 16);
+		if (k & ERROR)
+			rd_pairs_writer_rejected(w, k);
 		ENSURE_OK(rd_pairs_writer_finish(w, &e), &e);
 		p = fuzz_out_take(o, &n);
 		emit(arg, p, n);
@@ -148,6 +166,7 @@ static void seeds(fuzz_emit *emit, void *arg)
 static const char *const words[] = {
 	"seed", "first", "shape", "format", "rdpairs", "v", "chunks", "samples", "xxh3", "__meta__", "__end__",
 	"00000000.noise.npy", "00000000.noise.json", "00000000.sample.npy", "00000000.label.npy",
+	"00000000.knots.npy", "00000000.error.npy", "rejected",
 	"18446744073709551615", "descr", "fortran_order", "<f4", "<i4", "ustar", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)

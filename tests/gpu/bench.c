@@ -159,7 +159,7 @@ static void bench_training(const struct target *t, struct rd_model *m, struct re
 	struct rd_dataset d = {.n = (int64_t)n, .dim = dim, .sample = data, .eps = noise, .label = m->net.classes ? label : NULL,
 	                       .hash = "0123456789abcdef"};
 	struct rd_train_opts o = {.steps = 1000000, .batch = r.batch, .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.999,
-	                          .adam_eps = 1e-8, .clip = 1, .ema = 0.999, .null_class = -1};
+	                          .adam_eps = 1e-8, .clip = 1, .ema = {.kind = RD_EMA_CONSTANT, .a = {0.999}}, .guidance = 1, .null_class = -1};
 	struct rd_step_report s;
 	struct rd_trainer *tr;
 	double from;
@@ -167,7 +167,7 @@ static void bench_training(const struct target *t, struct rd_model *m, struct re
 
 	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, n, dim);
 	rd_rng_normal_batch(1, RD_RNG_DATA, 0, data, n, dim);
-	OK(rd_trainer_new(&tr, m, &d, t->be, t->dev, &o, &e));
+	OK(rd_trainer_new(&tr, m, &d, NULL, t->be, t->dev, &o, &e));
 	for (int i = 0; i < 4; i++)
 		OK(rd_trainer_step(tr, &s, &e));
 	for (from = now(); now() - from < 3; steps++)

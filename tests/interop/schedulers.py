@@ -37,6 +37,7 @@ def kinds(config):
 REFUSED = (
     ("thresholding", lambda c: c.get("thresholding"), "dynamic thresholding is not ours"),
     ("use_dynamic_shifting", lambda c: c.get("use_dynamic_shifting"), "the shift comes from a call, not the config"),
+    ("invert_sigmas", lambda c: c.get("invert_sigmas"), "from data to noise: denoise --reverse"),
     ("stochastic_sampling", lambda c: c.get("stochastic_sampling"), "random"),
     ("alpha = 0", lambda c: c.get("rescale_betas_zero_snr"), "epsilon says nothing of x0; diffusers clamps infinity"),
     ("prediction_type: v_prediction", lambda c: c.get("use_flow_sigmas"), "diffusers' v wants alpha^2 + sigma^2 = 1"),
@@ -110,9 +111,19 @@ def documented(message, config):
 
 
 def slips(config, steps):
-    """numpy.arange(N, 0, -N/K) may have one value more than K: diffusers then takes one step more, at time -1."""
+    """Where diffusers takes one step more than it is asked for: numpy.arange(N, 0, -N/K) may have one value more than K, the last
+    at time -1; and EulerDiscrete's log_linear has K + 1 sigmas, which its continuous times count as steps."""
+    if config.get("interpolation_type") == "log_linear" and config.get("timestep_type") == "continuous":
+        return config.get("prediction_type") == "v_prediction"
     n = config.get("num_train_timesteps", 1000)
     return config.get("timestep_spacing") == "trailing" and len(np.arange(n, 0, -(n / steps))) != steps
+
+
+def stays(config, steps):
+    """Of one step EDMEuler makes none: with "sigma_min" it ends at the last sigma it has, which is the first; and its exponential
+    sigmas, of which there is one, are the least noise."""
+    return config["_class_name"] == "EDMEulerScheduler" and steps == 1 and (
+        config.get("final_sigmas_type") == "sigma_min" or config.get("sigma_schedule") == "exponential")
 
 
 def compare(o, config, steps, ours, theirs, times):
@@ -159,6 +170,8 @@ def case(o, tools, config, steps):
         return dict(said, verdict="refused as documented" if documented(our_message, config) else "refused by us only")
     if not oracle.stand_in(config) and slips(config, steps):
         return dict(said, verdict="one step too many in diffusers")
+    if stays(config, steps):
+        return dict(said, verdict="does not move in diffusers")
     return compare(o, config, steps, ours, *theirs[:2])
 
 

@@ -45,6 +45,8 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
 	o.reverse = a->reverse;
+	o.knots = a->knots;
+	o.halving = a->error;
 	o.denoise.guidance = a->guidance;
 	o.denoise.null_class = a->null_class;
 	o.denoise.trace = a->trace;

@@ -1,0 +1,188 @@
+#include "lib/train/objective.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/base/size.h"
+#include "lib/model/query.h"
+
+#define LAST_U (1 - 0x1p-53)
+
+int rd_train_batch_new(struct rd_train_batch *b, int64_t n, size_t dim, struct rd_err *e)
+{
+	size_t count = (size_t)n, all;
+
+	*b = (struct rd_train_batch){.n = n, .dim = dim};
+	if (!rd_mul(count, dim, &all))
+		return rd_fail(e, RD_ENOMEM, "training batch: %lld samples of %zu numbers overflow a size", (long long)n, dim);
+	struct {
+		void **p;
+		size_t n, size;
+	} a[] = {{(void **)&b->x0, all, 4}, {(void **)&b->eps, all, 4}, {(void **)&b->label, count, 4}, {(void **)&b->t, count, 4},
+	         {(void **)&b->in_a, count, 4}, {(void **)&b->in_b, count, 4}, {(void **)&b->on_a, count, 4},
+	         {(void **)&b->on_b, count, 4}, {(void **)&b->k, count, 4}, {(void **)&b->weight, count, 4},
+	         {(void **)&b->node, count, sizeof *b->node}, {(void **)&b->part, count, sizeof *b->part}};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof a / sizeof *a && !rc; i++)
+		rc = rd_alloc0(a[i].p, a[i].n, a[i].size, "training batch", e);
+	if (rc)
+		rd_train_batch_free(b);
+	return rc;
+}
+
+void rd_train_batch_free(struct rd_train_batch *b)
+{
+	void *p[] = {b->x0, b->eps, b->label, b->t, b->in_a, b->in_b, b->on_a, b->on_b, b->k, b->weight, b->node, b->part};
+
+	for (size_t i = 0; i < sizeof p / sizeof *p; i++)
+		free(p[i]);
+	*b = (struct rd_train_batch){0};
+}
+
+/* What an error of the network's output becomes in the loss's space. */
+static double error_factor(const struct rd_objective *b, const struct rd_node *n, const struct rd_query *q)
+{
+	const struct rd_node *end = b->phases.n ? &b->phases.knot[rd_phases_at(&b->phases, n) + 1] : NULL;
+	double on_x0, on_eps;
+
+	switch (b->o->space) {
+	case RD_SPACE_X0: return fabs(end ? end->alpha * q->c.x0_f + end->sigma * q->c.eps_f : q->c.x0_f);
+	case RD_SPACE_EPS: return fabs(q->c.eps_f);
+	default:
+		rd_pred_target(b->m->scheduler.pred, n->alpha, n->sigma, &on_x0, &on_eps);
+		return fabs(on_x0 * q->c.x0_f + on_eps * q->c.eps_f);
+	}
+}
+
+/* What an image's loss is multiplied by, so that a squared error of x0 weighs as much as asked for; k: the error's factor. */
+static double weight_of(const struct rd_objective *b, const struct rd_node *n, const struct rd_query *q, double k)
+{
+	const struct rd_spec *w = &b->o->weight;
+	double ratio = n->alpha / n->sigma, snr = ratio * ratio, on_x0;
+
+	switch (w->kind) {
+	case RD_WEIGHT_SNR: on_x0 = snr; break;
+	case RD_WEIGHT_MIN_SNR: on_x0 = fmin(snr, w->a[0]); break;
+	case RD_WEIGHT_EDM: on_x0 = snr + 1 / (w->a[0] * w->a[0]); break;
+	default: return 1;
+	}
+	return on_x0 * (q->c.x0_f / k) * (q->c.x0_f / k);
+}
+
+/* The node at u, and which phase or step it is of. */
+static struct rd_node node_at(const struct rd_objective *b, double u, int *part)
+{
+	const struct rd_schedule *s = &b->m->scheduler.schedule;
+	struct rd_node n;
+
+	if (b->grid.steps) {
+		int i = (int)((1 - u) * b->grid.steps);
+
+		*part = i < b->grid.steps ? i : b->grid.steps - 1;
+		return b->grid.from[*part];
+	}
+	n = rd_node_at(s, s->form->t_of_u(s, u));
+	*part = b->phases.n ? rd_phases_at(&b->phases, &n) : 0;
+	return n;
+}
+
+static double factor_at(const void *ctx, double u)
+{
+	const struct rd_objective *b = ctx;
+	int part;
+	struct rd_node n = node_at(b, u, &part);
+	struct rd_query q;
+	struct rd_err e;
+	double k;
+
+	if (rd_model_query(b->m, &n, &q, &e))
+		return 0;
+	k = error_factor(b, &n, &q);
+	return k * sqrt(weight_of(b, &n, &q, k));
+}
+
+static double noise_at(const void *ctx, double u)
+{
+	int part;
+	struct rd_node n = node_at(ctx, u, &part);
+
+	return n.sigma / n.alpha;
+}
+
+/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it. */
+static int check_last_time(const struct rd_objective *b, struct rd_err *e)
+{
+	int part;
+	struct rd_node n = node_at(b, LAST_U, &part);
+	struct rd_query q;
+
+	return rd_model_query(b->m, &n, &q, e) ? rd_context(e, "training at t = %g", n.t) : RD_OK;
+}
+
+static int even_steps(const struct rd_objective *b, int steps, struct rd_grid *g, struct rd_err *e)
+{
+	const struct rd_grid_opts o = {.steps = steps, .spacing = RD_SPACING_TRAILING};
+
+	return rd_grid_init(g, &b->m->scheduler.schedule, &o, e);
+}
+
+int rd_objective_init(struct rd_objective *b, const struct rd_model *m, const struct rd_train_opts *o, const json_t *data_meta,
+                      struct rd_err *e)
+{
+	int rc = 0;
+
+	*b = (struct rd_objective){.m = m, .o = o};
+	if (o->consistency)
+		rc = even_steps(b, o->consistency, &b->grid, e);
+	if (o->phases && o->coupling == RD_COUPLING_PAIRS)
+		rc = rd_phases_recorded(&b->phases, data_meta, e);
+	else if (o->phases)
+		rc = even_steps(b, o->phases * o->phase_steps, &b->within, e);
+	if (!rc && b->within.steps)
+		rc = rd_phases_of_grid(&b->phases, &b->within, o->phases, e);
+	if (!rc && o->phases && b->phases.n != o->phases)
+		rc = rd_fail(e, RD_EUSAGE, "%d phases: the trajectories were recorded with knots of %d", o->phases, b->phases.n);
+	if (!rc)
+		rc = check_last_time(b, e);
+	if (!rc)
+		rc = rd_timedist_init(&b->times, &o->times, factor_at, noise_at, b, e);
+	if (rc)
+		rd_objective_free(b);
+	return rc;
+}
+
+void rd_objective_free(struct rd_objective *b)
+{
+	rd_phases_free(&b->phases);
+	rd_grid_free(&b->grid);
+	rd_grid_free(&b->within);
+}
+
+int rd_objective_set(const struct rd_objective *b, double v, struct rd_train_batch *batch, int64_t j, struct rd_err *e)
+{
+	double weight;
+	struct rd_node n = node_at(b, rd_timedist_draw(&b->times, v, &weight), &batch->part[j]);
+	struct rd_query q;
+	double k;
+
+	if (rd_model_query(b->m, &n, &q, e))
+		return rd_context(e, "training at t = %g", n.t);
+	k = error_factor(b, &n, &q);
+	batch->node[j] = n;
+	batch->t[j] = (float)q.net_t;
+	batch->k[j] = (float)k;
+	batch->weight[j] = (float)(weight * weight_of(b, &n, &q, k));
+	if (b->grid.steps) {
+		batch->in_a[j] = 0;
+		batch->in_b[j] = (float)q.input;
+		batch->on_a[j] = (float)(1 / q.c.x0_f);
+		batch->on_b[j] = (float)(-q.c.x0_x / q.c.x0_f);
+	} else {
+		batch->in_a[j] = (float)(q.input * n.alpha);
+		batch->in_b[j] = (float)(q.input * n.sigma);
+		batch->on_a[j] = (float)q.on_x0;
+		batch->on_b[j] = (float)q.on_eps;
+	}
+	return RD_OK;
+}

@@ -1,0 +1,61 @@
+/* The options by which rectrain is told what to train, and how. */
+#ifndef RD_TOOLS_TRAINING_H
+#define RD_TOOLS_TRAINING_H
+
+#include "lib/train/options.h"
+#include "tools/common/common.h"
+
+enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, RD_OPT_WARMUP, RD_OPT_EMA, RD_OPT_LOSS, RD_OPT_LOSS_SPACE,
+       RD_OPT_HUBER_C, RD_OPT_WEIGHT, RD_OPT_TIMES, RD_OPT_DECAY, RD_OPT_CLIP_NORM, RD_OPT_BETAS, RD_OPT_DROP, RD_OPT_NULL, RD_OPT_PHASES,
+       RD_OPT_PHASE_STEPS, RD_OPT_CONSISTENCY, RD_OPT_TEACHER_GUIDANCE, RD_OPT_HOLD_OUT, RD_OPT_RECOMPUTE };
+#define RD_TRAINING_SHORT "s:"
+#define RD_TRAINING_LONG \
+	{"coupling", required_argument, 0, RD_OPT_COUPLING}, {"steps", required_argument, 0, RD_OPT_STEPS_OF_TRAINING}, \
+	{"lr", required_argument, 0, RD_OPT_LR}, {"rate", required_argument, 0, RD_OPT_RATE}, \
+	{"warmup", required_argument, 0, RD_OPT_WARMUP}, {"ema", required_argument, 0, RD_OPT_EMA}, \
+	{"loss", required_argument, 0, RD_OPT_LOSS}, {"loss-space", required_argument, 0, RD_OPT_LOSS_SPACE}, \
+	{"huber-c", required_argument, 0, RD_OPT_HUBER_C}, {"weight", required_argument, 0, RD_OPT_WEIGHT}, \
+	{"time-sampling", required_argument, 0, RD_OPT_TIMES}, {"weight-decay", required_argument, 0, RD_OPT_DECAY}, \
+	{"clip", required_argument, 0, RD_OPT_CLIP_NORM}, {"betas", required_argument, 0, RD_OPT_BETAS}, \
+	{"label-drop", required_argument, 0, RD_OPT_DROP}, {"null-class", required_argument, 0, RD_OPT_NULL}, \
+	{"phases", required_argument, 0, RD_OPT_PHASES}, {"phase-steps", required_argument, 0, RD_OPT_PHASE_STEPS}, \
+	{"consistency", optional_argument, 0, RD_OPT_CONSISTENCY}, {"guidance", required_argument, 0, RD_OPT_TEACHER_GUIDANCE}, \
+	{"hold-out", required_argument, 0, RD_OPT_HOLD_OUT}, {"recompute", no_argument, 0, RD_OPT_RECOMPUTE}, \
+	{"seed", required_argument, 0, 's'}
+#define RD_TRAINING_USAGE \
+	"      --coupling C            pairs (default; Algorithm 4), independent (fresh noise for every sample; Algorithm 2), or ot\n" \
+	"                              (fresh noise, dealt to the samples of a class within a batch by optimal transport)\n" \
+	"      --steps N               default 10000\n" \
+	"  -b, --batch N               samples a step, default 64\n" \
+	"      --lr R                  AdamW's rate, default 2e-4\n" \
+	"      --rate S                cosine (default; down to 0 at the last step) or constant\n" \
+	"      --warmup N              steps of linear warm-up, default 100\n" \
+	"      --ema E                 decay of the averaged weights: a number (default 0.999), constant:D, warmup:D, half-life:STEPS\n" \
+	"                              or power:GAMMA\n" \
+	"      --loss L                l2 (default), huber (pseudo-Huber) or huber-image (of each image as a whole)\n" \
+	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n" \
+	"                              pairs, eps for fresh noise\n" \
+	"      --huber-c C             of one element, default 1e-3\n" \
+	"      --weight W              none (default), snr, min-snr[:GAMMA] or edm[:SIGMA_DATA]: of a squared error of x0\n" \
+	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n" \
+	"                              uniform: the same objective, estimated plainly; logit-normal[:M,S], lognormal[:M,S] (of\n" \
+	"                              sigma/alpha), u-shaped[:A], last (the noisiest alone): objectives of their own\n" \
+	"      --weight-decay W        default 1e-3\n" \
+	"      --clip G                largest norm of a gradient, 0: none; default none for pairs, 1 for fresh noise\n" \
+	"      --betas B1,B2           AdamW's; default 0.98,0.99 for pairs, 0.9,0.999 for fresh noise\n" \
+	"  -s, --seed S                order, times, noise, new weights; default 0\n" \
+	"      --label-drop P          probability that a label is replaced by the null class, default 0\n" \
+	"      --null-class K          the class that stands for none; recorded in OUT\n" \
+	"      --phases M              a first-order path for each of M phases: of pairs with knots (denoise --knots M), or with fresh\n" \
+	"                              noise by the teacher, MODEL, in --phase-steps N (10) DDIM steps a phase\n" \
+	"      --consistency[=N]       consistency distillation: what is said at neighbours on the teacher's ODE, N (50) steps to the\n" \
+	"                              whole of it, must agree\n" \
+	"      --guidance W            of that teacher, default 1\n" \
+	"      --hold-out N            samples not trained on, whose loss is measured every --held-out-every N (500) steps\n" \
+	"      --recompute             hold less in memory: compute activations once more on the way back\n"
+
+/* What works for each coupling. */
+struct rd_train_opts rd_training_defaults(enum rd_coupling c);
+bool rd_training_opt(struct rd_train_opts *t, int opt); /* true where it was one of them; --coupling is left to the caller */
+
+#endif
