@@ -213,7 +213,8 @@ static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_
 		return rd_fail(e, RD_EINPUT, "an archive holds pairs: the fields noise and sample are needed");
 	for (int k = 0; k < s->n_fields; k++)
 		if (!has_place(p, k))
-			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample, label, knots and error alone", s->field[k]);
+			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample, label, knots and error alone",
+			               s->field[k]);
 	if (p->o.limited && p->extra[RD_PAIRS_ERROR] < 0)
 		return rd_fail(e, RD_EINPUT, "has no field `error` to hold against a limit; denoise --error records it");
 	return RD_OK;
