@@ -42,8 +42,12 @@ static float *floats(size_t n, unsigned seed)
 	return p;
 }
 
-/* Forward and backward of g with the same weights and inputs on any device. */
-static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *b, struct rd_dev *on, bool recompute)
+static const struct rd_exec_opts training_opts = {.training = true, .input_grad = true, .seed = 5},
+                                 recompute_opts = {.training = true, .input_grad = true, .recompute = true, .seed = 5},
+                                 vjp_opts = {.vjp = true};
+
+/* Forward and backward (of vjp, twice) of g with the same weights and inputs on any device. */
+static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *b, struct rd_dev *on, struct rd_exec_opts o)
 {
 	static const float t[] = {1, 17.5f, 400};
 	static const int32_t classes[] = {3, 0, 3};
@@ -57,7 +61,7 @@ static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *
 	p.y = floats(p.n_y, 0);
 	p.dx = floats(p.n_x, 0);
 	p.dw = floats(p.n_w, 0);
-	CHECK_OK(rd_exec_new(&ex, g, b, on, (struct rd_exec_opts){.training = true, .input_grad = true, .recompute = recompute, .seed = 5}, &e), &e);
+	CHECK_OK(rd_exec_new(&ex, g, b, on, o, &e), &e);
 	CHECK_OK(b->alloc(on, (void **)&d_w, p.n_w * sizeof *d_w, &e), &e);
 	CHECK_OK(b->alloc(on, (void **)&d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(b->put(on, d_w, w, p.n_w * sizeof *d_w, &e), &e);
@@ -71,7 +75,8 @@ static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *
 	CHECK_OK(rd_exec_forward(ex, &e), &e);
 	CHECK_OK(b->sample_export(on, dy, rd_exec_value(ex, g->y), p.y, &e), &e);
 	CHECK_OK(b->sample_import(on, dy, up, rd_exec_grad(ex, g->y), &e), &e);
-	CHECK_OK(rd_exec_backward(ex, d_g, &e), &e);
+	for (int i = 0; i < (o.vjp ? 2 : 1); i++)
+		CHECK_OK(rd_exec_backward(ex, o.vjp ? NULL : d_g, &e), &e);
 	CHECK_OK(b->get(on, p.dw, d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(b->sample_export(on, dx, rd_exec_grad(ex, g->x), p.dx, &e), &e);
 	b->release(on, d_w);
@@ -92,17 +97,22 @@ static void passed_free(struct passed *p)
 
 static void network(struct kt *k, const char *name, struct rd_graph *g, enum rd_precision precision)
 {
-	struct passed want = pass_of(g, cpu, cpu_dev, false), got = pass_of(g, k->be, k->dev, false),
-	              again = pass_of(g, k->be, k->dev, true);
+	struct passed want = pass_of(g, cpu, cpu_dev, training_opts), got = pass_of(g, k->be, k->dev, training_opts),
+	              again = pass_of(g, k->be, k->dev, recompute_opts), product = pass_of(g, cpu, cpu_dev, vjp_opts),
+	              got_product = pass_of(g, k->be, k->dev, vjp_opts);
 	double y = far_from(got.y, want.y, want.n_y), dx = far_from(got.dx, want.dx, want.n_x),
 	       dw = far_from(got.dw, want.dw, want.n_w);
 
 	printf("  %s, %s: from the CPU y %.1g, dx %.1g, dw %.1g\n", k->be->describe(k->dev), name, y, dx, dw);
 	CHECK(y < bounds[precision] && dx < bounds[precision] && dw < bounds[precision]);
 	CHECK(!memcmp(got.dw, again.dw, got.n_w * sizeof *got.dw) && !memcmp(got.dx, again.dx, got.n_x * sizeof *got.dx));
+	CHECK(far_from(got_product.y, product.y, want.n_y) < bounds[precision]);
+	CHECK(far_from(got_product.dx, product.dx, want.n_x) < bounds[precision]);
 	passed_free(&want);
 	passed_free(&got);
 	passed_free(&again);
+	passed_free(&product);
+	passed_free(&got_product);
 	rd_graph_free(g);
 }
 
@@ -237,6 +247,44 @@ static void sampling(struct kt *k, enum rd_precision precision)
 	rd_model_free(&m);
 }
 
+/* Densities of two batches, the second one short; by both traces. */
+static void densities(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, enum rd_trace_kind kind, double guidance,
+                      double *logp)
+{
+	static const int32_t classes[IMAGES] = {0, 2, 1, 2};
+	struct rd_sampler_opts o = rd_sampler_defaults(&m->scheduler, false);
+	float data[IMAGES * DIM], noise[IMAGES * DIM];
+	struct rd_sampler *s;
+
+	o.solver = (struct rd_solver){.family = RD_RK4};
+	o.reverse = true;
+	o.grid.steps = 5;
+	o.denoise.guidance = guidance;
+	o.denoise.null_class = 3;
+	o.denoise.trace = (struct rd_trace_opts){.kind = kind, .probes = 3, .seed = 1};
+	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
+	rd_rng_normal(9, RD_RNG_DATA, 0, data, LEN(data));
+	CHECK_OK(rd_sampler_run(s, IMAGES, data, classes, noise, &(struct rd_record){.logp = logp}, &e), &e);
+	CHECK_OK(rd_sampler_run(s, 1, data, classes, noise, &(struct rd_record){.logp = logp + IMAGES, .first = IMAGES}, &e), &e);
+	rd_sampler_free(s);
+}
+
+static void likelihoods(struct kt *k, enum rd_precision precision)
+{
+	struct rd_model m = model_of("fm", "flow_prediction");
+
+	for (int guided = 0; guided < 2; guided++)
+		for (int kind = RD_TRACE_EXACT; kind <= RD_TRACE_HUTCHINSON; kind++) {
+			double want[IMAGES + 1], got[IMAGES + 1];
+
+			densities(&m, cpu, cpu_dev, (enum rd_trace_kind)kind, 1 + guided, want);
+			densities(&m, k->be, k->dev, (enum rd_trace_kind)kind, 1 + guided, got);
+			for (int i = 0; i <= IMAGES; i++)
+				CHECK_NEAR(got[i], want[i], 3 * bounds[precision] * fmax(1, fabs(want[i])));
+		}
+	rd_model_free(&m);
+}
+
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
 /* Beyond a staging slot; many puts in a row, whose host memory is reused at once. */
@@ -302,6 +350,7 @@ static void all(struct kt *k)
 	training(k, p);
 	not_finite(k);
 	sampling(k, p);
+	likelihoods(k, p);
 }
 
 int main(void)

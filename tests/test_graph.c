@@ -324,6 +324,44 @@ static void recomputed(struct rd_graph *g)
 
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
+/* --- products with the Jacobian ----------------------------------------------------------------------------------- */
+
+/* The gradient by x alone, as often as it is asked for: training's without dropout, and inference's output. */
+static void products(const char *name, struct rd_graph *g, struct rd_graph *noisy)
+{
+	struct bench want = bench_new(g, (struct rd_exec_opts){.training = true, .input_grad = true}),
+	             have = bench_new(noisy, (struct rd_exec_opts){.vjp = true});
+	float *grads = calloc(g->n_flat, sizeof *grads), *dx = calloc(want.n_x, sizeof *dx), *got = calloc(want.n_x, sizeof *got);
+	struct rd_dims x = rd_graph_dims(g, g->x), y = rd_graph_dims(g, g->y);
+	float *dy = calloc(want.n_y, sizeof *dy);
+
+	forward(&want);
+	zero_grads(&want);
+	backward(&want, grads, dx);
+	forward(&have);
+	CHECK(distance(have.out, want.out, want.n_y) <= test_bound(1e-6));
+	for (int k = 0; k < 3; k++) {
+		float factor = k == 1 ? -2 : 1; /* another direction between two that are the same */
+
+		for (size_t i = 0; i < want.n_y; i++)
+			dy[i] = factor * (float)want.r[i];
+		CHECK_OK(be->sample_import(dev, y, dy, rd_exec_grad(have.x, noisy->y), &e), &e);
+		CHECK_OK(rd_exec_backward(have.x, NULL, &e), &e);
+		CHECK_OK(be->sample_export(dev, x, rd_exec_grad(have.x, noisy->x), got, &e), &e);
+		for (size_t i = 0; i < want.n_x; i++)
+			got[i] /= factor;
+		if (!(distance(got, dx, want.n_x) <= test_bound(1e-5)))
+			fprintf(stderr, "%s, product %d: %g\n", name, k, distance(got, dx, want.n_x));
+		CHECK(distance(got, dx, want.n_x) <= test_bound(1e-5));
+	}
+	free(grads);
+	free(dx);
+	free(got);
+	free(dy);
+	bench_free(&want);
+	bench_free(&have);
+}
+
 /* One after another at aligned places, those that are not trained at the end, the same for every batch; new weights are a
  * function of the seed. */
 static void parameters(void)
@@ -424,6 +462,7 @@ int main(void)
 		gradients(name, n);
 		executors(name, g);
 		recomputed(g);
+		products(name, g, n);
 		rd_graph_free(g);
 		rd_graph_free(n);
 	}
@@ -434,6 +473,9 @@ int main(void)
 	recomputed(mlp);
 	recomputed(unet);
 	recomputed(noisy);
+	products("every operation", every, noisy);
+	products("mlp", mlp, mlp);
+	products("unet", unet, unet);
 	parameters();
 	masks(noisy, every);
 	rd_graph_free(every);

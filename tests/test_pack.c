@@ -315,7 +315,7 @@ static void test_refusals(void)
 	}
 	o = (struct rd_pack_opts){.out = "a.tar", .chunk = 8};
 	strcpy(s.field[3], "x");
-	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT && strstr(e.msg, "the stream has others"));
+	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT && strstr(e.msg, "field 'x'"));
 	s.n_fields = 3;
 	o.limited = true;
 	CHECK(rd_pack_open(&p, &o, &s, &e) == RD_EINPUT && strstr(e.msg, "no field `error`"));

@@ -59,7 +59,7 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 
 	if (n->op == RD_OP_GROUPNORM) {
 		bytes = (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups * 2) * sizeof(float);
-	} else if (n->op == RD_OP_ATTENTION && s->x->opts.training) {
+	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
 		int64_t tokens = n->u.attention.d.h * n->u.attention.d.w;
 
 		bytes = (size_t)(n->u.attention.d.n * n->u.attention.heads * tokens * tokens) * sizeof(float);
@@ -239,10 +239,10 @@ static void play(struct shadow *s)
 			forward_op(s, i);
 	s->where = "the output";
 	need(s, value(s, g->y));
-	if (s->x->opts.training)
+	for (int i = 0; i < (s->x->opts.vjp ? 2 : s->x->opts.training); i++)
 		play_backward(s);
 	s->where = "the gradient by x";
-	if (s->x->opts.input_grad)
+	if (s->x->opts.input_grad || s->x->opts.vjp)
 		need(s, grad(s, g->x));
 }
 
@@ -300,6 +300,7 @@ static void check_graph(const char *name, const struct rd_graph *g, bool print)
 	             again = check_plan(name, g, (struct rd_exec_opts){.training = true, .recompute = true});
 
 	check_plan(name, g, (struct rd_exec_opts){.training = true, .input_grad = true, .recompute = true});
+	check_plan(name, g, (struct rd_exec_opts){.vjp = true});
 	CHECK(again.planned <= train.planned);
 	CHECK(inf.planned <= inf.unshared && train.planned <= train.unshared && both.planned >= train.planned);
 	if (print)

@@ -89,6 +89,65 @@ static void densities(void)
 	free(xy);
 }
 
+/* Jacobians against differences of the mean: the trace, and along both diagonals. */
+static void jacobians(void)
+{
+	static const char *const specs[] = {"gauss", "mixture", "mixture,mean=0.4,std=0.5", "8gaussians", "checkerboard", "moons",
+	                                    "spiral", "rings"};
+	static const float diagonal[2][2] = {{1, 1}, {-1, 1}};
+	const double a = 0.8, h = 0.01;
+
+	for (size_t k = 0; k < sizeof specs / sizeof *specs; k++) {
+		struct rd_posterior *p = make(specs[k]);
+
+		for (int i = 0; i < 24; i++) {
+			double s = i % 3 == 0 ? 0.2 : i % 3 == 1 ? 0.6 : 5, trace, along;
+			float at[2] = {0.1f * (float)(i - 12), 0.07f * (float)(17 - i)}, x[8], x0[8];
+			double jac[2][2]; /* to fourth order in h */
+
+			for (int c = 0; c < 2; c++) {
+				for (int j = 0; j < 4; j++) {
+					x[2 * j] = at[0];
+					x[2 * j + 1] = at[1];
+					x[2 * j + c] += (float)(h * (j < 2 ? j - 2 : j - 1));
+				}
+				rd_posterior_mean(p, a, s, 4, x, x0);
+				for (int r = 0; r < 2; r++)
+					jac[r][c] = (8 * ((double)x0[4 + r] - (double)x0[2 + r]) - ((double)x0[6 + r] - (double)x0[r])) / (12 * h);
+			}
+			rd_posterior_jacobian_each(p, &a, &s, 1, at, NULL, &trace);
+			CHECK_NEAR(trace, jac[0][0] + jac[1][1], 2e-3 * fmax(1, fabs(trace)));
+			for (int d = 0; d < 2; d++) {
+				rd_posterior_jacobian_each(p, &a, &s, 1, at, diagonal[d], &along);
+				CHECK_NEAR(along, jac[0][0] + jac[1][1] + (d ? -1 : 1) * (jac[0][1] + jac[1][0]), 4e-3 * fmax(1, fabs(trace)));
+			}
+		}
+		rd_posterior_free(p);
+	}
+}
+
+/* Where there is no signal or no noise; and far away, where no variance may turn negative. */
+static void jacobian_ends(void)
+{
+	struct rd_posterior *p = make("checkerboard");
+	const double none = 0, half = 0.5, one = 1;
+	float x[2] = {0.3f, -0.2f}, v[2] = {1, -1};
+	double j;
+
+	rd_posterior_jacobian_each(p, &none, &one, 1, x, NULL, &j);
+	CHECK(j == 0);
+	rd_posterior_jacobian_each(p, &half, &none, 1, x, v, &j);
+	CHECK_NEAR(j, 4, 1e-12);
+	for (float far = 1; far < 1e5f; far *= 3)
+		for (double s = 1e-3; s < 2000; s *= 3) {
+			x[0] = far;
+			x[1] = -far / 2;
+			rd_posterior_jacobian_each(p, &one, &s, 1, x, NULL, &j);
+			CHECK(j >= -1e-9 && j <= 1e3);
+		}
+	rd_posterior_free(p);
+}
+
 /* Far outside a board the nearest edge is what x0 can be; no NaN at any distance. */
 static void far_away(void)
 {
@@ -120,6 +179,8 @@ int main(void)
 	mixture();
 	densities();
 	far_away();
+	jacobians();
+	jacobian_ends();
 	refusals();
 	return check_report("posterior");
 }

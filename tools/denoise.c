@@ -1,5 +1,7 @@
 /* Noise in, (noise, sample) pairs out: the end points of the model's own probability-flow ODE. */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/sample/knots.h"
 #include "tools/common/noise_in.h"
@@ -12,6 +14,10 @@ static const char usage[] =
 	"\n"
 	RD_SAMPLING_USAGE
 	"      --reverse        from data (field sample of frames, archives, .npy, idx) to noise; the pairs are as ever\n"
+	"      --likelihood T   with --reverse: the log-density of each sample too, a field logp in nats; traces of the Jacobian\n"
+	"                       T: exact, or hutchinson[:PROBES] (default 1) for an unbiased estimate; the solver is rk4 (the\n"
+	"                       default) or heun\n"
+	"      --likelihood-seed S   of hutchinson's probes, default 0\n"
 	"      --knots M        record too the states at the inner knots of M equal phases (field knots); trailing spacing, and\n"
 	"                       --steps a multiple of M\n"
 	"      --error          solve in --steps and in twice as many; the sample is that of twice as many, and the field error\n"
@@ -32,13 +38,29 @@ struct opts {
 	const char *in;
 };
 
-enum { OPT_REVERSE = RD_OPT_TOOL, OPT_KNOTS, OPT_ERROR };
+enum { OPT_REVERSE = RD_OPT_TOOL, OPT_KNOTS, OPT_ERROR, OPT_LIKELIHOOD, OPT_LIKELIHOOD_SEED };
+
+static void parse_likelihood(struct rd_trace_opts *t, const char *text)
+{
+	static const char *const names[] = {"exact", "hutchinson", NULL};
+	char kind[16];
+	size_t n = strcspn(text, ":");
+
+	snprintf(kind, sizeof kind, "%.*s", (int)n, text);
+	t->kind = rd_opt_choice("--likelihood", kind, names) ? RD_TRACE_HUTCHINSON : RD_TRACE_EXACT;
+	if (text[n] && t->kind == RD_TRACE_EXACT)
+		rd_usage_error("--likelihood: '%s': an exact trace has no probes", text);
+	t->probes = text[n] ? (int)rd_opt_int("--likelihood", text + n + 1, 1, RD_TRACE_MAX_PROBES) : 1;
+}
 
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG,
 	                                      {"reverse", no_argument, 0, OPT_REVERSE}, {"knots", required_argument, 0, OPT_KNOTS},
-	                                      {"error", no_argument, 0, OPT_ERROR}, {0, 0, 0, 0}};
+	                                      {"error", no_argument, 0, OPT_ERROR},
+	                                      {"likelihood", required_argument, 0, OPT_LIKELIHOOD},
+	                                      {"likelihood-seed", required_argument, 0, OPT_LIKELIHOOD_SEED}, {0, 0, 0, 0}};
+	bool seed = false;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT, longs, NULL)) != -1)
@@ -46,12 +68,21 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case OPT_REVERSE: o->s.reverse = true; break;
 		case OPT_KNOTS: o->s.knots = (int)rd_opt_int("--knots", optarg, 2, RD_MAX_PHASES); break;
 		case OPT_ERROR: o->s.error = true; break;
+		case OPT_LIKELIHOOD: parse_likelihood(&o->s.trace, optarg); break;
+		case OPT_LIKELIHOOD_SEED:
+			o->s.trace.seed = (uint64_t)rd_opt_int("--likelihood-seed", optarg, 0, INT64_MAX);
+			seed = true;
+			break;
 		default:
 			if (!rd_common_opt(&o->c, opt) && !rd_sampling_opt(&o->s, opt))
 				rd_usage_error(NULL);
 		}
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
+	if (o->s.trace.kind != RD_TRACE_NONE && !o->s.reverse)
+		rd_usage_error("--likelihood is that of data, which --reverse reads");
+	if (seed && o->s.trace.kind != RD_TRACE_HUTCHINSON)
+		rd_usage_error("--likelihood-seed is that of --likelihood hutchinson");
 	o->in = optind < argc ? argv[optind] : "-";
 }
 
@@ -59,10 +90,16 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 struct results {
 	float *computed; /* the sample, or in reverse the noise */
 	struct rd_record rec;
+	float *logp;     /* rec.logp as it is written */
 };
 
-static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a,
-                    const struct rd_sampling *s, struct rd_err *e)
+static bool wants_logp(const struct rd_sampling_args *a)
+{
+	return a->trace.kind != RD_TRACE_NONE;
+}
+
+static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a, const struct rd_sampling *s,
+                    struct rd_err *e)
 {
 	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
 	int rc;
@@ -79,7 +116,9 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 		rc = rd_stream_add(out, "sample", e);
 	if (!rc && a->knots)
 		rc = rd_stream_add(out, "knots", e);
-	return rc || !a->error ? rc : rd_stream_add(out, "error", e);
+	if (!rc && a->error)
+		rc = rd_stream_add(out, "error", e);
+	return rc || !wants_logp(a) ? rc : rd_stream_add(out, "logp", e);
 }
 
 /* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
@@ -110,7 +149,9 @@ static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct 
 	if (a->knots)
 		p->f[k++] = view(in, b->n, a->knots - 1, r->rec.knots);
 	if (a->error)
-		p->f[k] = (struct rd_array){RD_F32, {1, {b->n}}, r->rec.error};
+		p->f[k++] = (struct rd_array){RD_F32, {1, {b->n}}, r->rec.error};
+	if (wants_logp(a))
+		p->f[k] = (struct rd_array){RD_F32, {1, {b->n}}, r->logp};
 }
 
 static int alloc(struct results *r, const struct rd_noise_in *in, const struct rd_sampling_args *a, struct rd_err *e)
@@ -122,13 +163,57 @@ static int alloc(struct results *r, const struct rd_noise_in *in, const struct r
 		r->rec.knots = calloc(n * (size_t)(a->knots - 1), row);
 	if (a->error)
 		r->rec.error = calloc(n, sizeof *r->rec.error);
-	if (!r->computed || (a->knots && !r->rec.knots) || (a->error && !r->rec.error))
+	if (wants_logp(a)) {
+		r->rec.logp = calloc(n, sizeof *r->rec.logp);
+		r->logp = calloc(n, sizeof *r->logp);
+	}
+	if (!r->computed || (a->knots && !r->rec.knots) || (a->error && !r->rec.error) || (wants_logp(a) && (!r->rec.logp || !r->logp)))
 		return rd_fail(e, RD_ENOMEM, "no memory for a batch of %lld", (long long)in->batch);
 	return RD_OK;
 }
 
+static void release(struct results *r)
+{
+	free(r->computed);
+	free(r->rec.knots);
+	free(r->rec.error);
+	free(r->rec.logp);
+	free(r->logp);
+}
+
+/* Of all samples so far. */
+struct totals {
+	uint64_t n;
+	double logp;
+};
+
+static void add_logp(struct totals *t, struct results *r, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		r->logp[i] = (float)r->rec.logp[i];
+		t->logp += r->rec.logp[i];
+	}
+	t->n += (uint64_t)n;
+}
+
+/* The mean log-density, to the end map and to those who ask. */
+static void sum_up(const struct totals *t, size_t dim, json_t *end)
+{
+	double mean = t->logp / (double)t->n, bits = -mean / ((double)dim * M_LN2);
+
+	if (!t->n)
+		return;
+	if (!isfinite(mean)) {
+		rd_warn("warning: not every logp is a finite number");
+		return;
+	}
+	json_object_set_new(end, "logp", json_real(mean));
+	json_object_set_new(end, "bits_per_dim", json_real(bits));
+	rd_info("mean logp %.6g nats, %.6g bits per dimension", mean, bits);
+}
+
 static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sink *out, const struct rd_sampling_args *a,
-                    struct rd_err *e)
+                    struct totals *t, struct rd_err *e)
 {
 	struct rd_noise_batch b;
 	struct results r;
@@ -136,16 +221,17 @@ static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sin
 	int rc = alloc(&r, in, a, e);
 
 	while (!rc && (rc = rd_noise_next(in, &b, e)) > 0) {
+		r.rec.first = b.first;
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, r.computed, &r.rec, e);
+		if (!rc && wants_logp(a))
+			add_logp(t, &r, b.n);
 		fill(&p, in, &b, &r, a);
 		if (!rc)
 			rc = rd_sink_write(out, &p, e);
 		if (!rc)
 			rd_progress_add((uint64_t)b.n);
 	}
-	free(r.computed);
-	free(r.rec.knots);
-	free(r.rec.error);
+	release(&r);
 	return rc;
 }
 
@@ -155,6 +241,7 @@ int main(int argc, char **argv)
 	struct rd_sampling s;
 	struct rd_noise_in in;
 	struct rd_stream head;
+	struct totals totals = {0};
 	struct rd_sink *out;
 	struct rd_err e;
 	json_t *end;
@@ -167,12 +254,13 @@ int main(int argc, char **argv)
 	    describe(&head, &in, &o.s, &s, &e) || rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));
-	if (work_all(&s, &in, out, &o.s, &e)) {
+	if (work_all(&s, &in, out, &o.s, &totals, &e)) {
 		rd_sink_abort(out);
 		rd_die(&e);
 	}
 	rd_progress_end();
 	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
+	sum_up(&totals, in.dim, end);
 	if (rd_sink_finish(out, end, &e))
 		rd_die(&e);
 	json_decref(end);

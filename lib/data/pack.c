@@ -194,18 +194,27 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 
 /* --- the public calls --------------------------------------------------------------------------------------------- */
 
+static bool has_place(const struct rd_pack *p, int field)
+{
+	bool has = field == p->noise || field == p->sample;
+
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
+		has = has || field == p->extra[k];
+	return has;
+}
+
 static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
 {
-	int known = 2;
-
 	p->noise = rd_stream_field(s, "noise");
 	p->sample = rd_stream_field(s, "sample");
-	for (int k = 0; k < RD_PAIRS_EXTRAS; k++) {
+	for (int k = 0; k < RD_PAIRS_EXTRAS; k++)
 		p->extra[k] = rd_stream_field(s, rd_pairs_extra_names[k]);
-		known += p->extra[k] >= 0;
-	}
-	if (p->noise < 0 || p->sample < 0 || s->n_fields != known)
-		return rd_fail(e, RD_EINPUT, "an archive holds the fields noise, sample, label, knots and error; the stream has others");
+	if (p->noise < 0 || p->sample < 0)
+		return rd_fail(e, RD_EINPUT, "an archive holds pairs: the fields noise and sample are needed");
+	for (int k = 0; k < s->n_fields; k++)
+		if (!has_place(p, k))
+			return rd_fail(e, RD_EINPUT, "field '%s': an archive holds noise, sample, label, knots and error alone",
+			               s->field[k]);
 	if (p->o.limited && p->extra[RD_PAIRS_ERROR] < 0)
 		return rd_fail(e, RD_EINPUT, "has no field `error` to hold against a limit; denoise --error records it");
 	return RD_OK;

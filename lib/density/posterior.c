@@ -19,6 +19,13 @@ struct rd_posterior {
 	double *weight; /* [n], logarithms */
 };
 
+/* What is asked of a density at an x: NULL where it is not. */
+struct wanted {
+	float *x0;      /* the mean */
+	const float *v; /* a direction of numbers 1 and -1; NULL: all together */
+	double *form;   /* v^T (dx0/dx) v, or the trace */
+};
+
 static int alloc(struct rd_posterior *p, size_t n, struct rd_err *e)
 {
 	void *a, *b;
@@ -142,12 +149,22 @@ int64_t rd_posterior_dim(const struct rd_posterior *p)
 	return p->dim;
 }
 
+/* The square of a vector's component along v, or (v NULL) its squared length. */
+static double square_along(const double *c, const float *v, size_t dim)
+{
+	double sum = 0;
+
+	for (size_t j = 0; j < dim; j++)
+		sum += v ? (double)v[j] * c[j] : c[j] * c[j];
+	return v ? sum * sum : sum;
+}
+
 /* Of a gaussian of variance v = alpha^2 s^2 + sigma^2 about alpha c: x0 is c + (alpha s^2/v)(x - alpha c); the parts of a mixture weigh
  * as their densities at x. */
-static void mixture_mean(const struct rd_posterior *p, double alpha, double sigma, const float *x, float *x0)
+static void mixture(const struct rd_posterior *p, double alpha, double sigma, const float *x, struct wanted *w)
 {
 	double v = alpha * alpha * p->std * p->std + sigma * sigma, k = alpha * p->std * p->std / v, top = -INFINITY, sum = 0;
-	double acc[MAX_DIM] = {0};
+	double acc[MAX_DIM] = {0}, square = 0;
 	size_t dim = (size_t)p->dim;
 
 	for (size_t i = 0; i < p->n; i++) {
@@ -160,24 +177,31 @@ static void mixture_mean(const struct rd_posterior *p, double alpha, double sigm
 		if (l > top) { /* everything so far counts for exp(top - l) of what it did */
 			f = exp(top - l);
 			sum *= f;
+			square *= f;
 			for (size_t j = 0; j < dim; j++)
 				acc[j] *= f;
 			top = l;
 		}
 		f = exp(l - top);
 		sum += f;
+		if (w->form)
+			square += f * square_along(c, w->v, dim);
 		for (size_t j = 0; j < dim; j++)
 			acc[j] += f * c[j];
 	}
 	for (size_t j = 0; j < dim; j++)
-		x0[j] = (float)(acc[j] / sum * (1 - k * alpha) + k * (double)x[j]);
+		acc[j] /= sum;
+	for (size_t j = 0; j < dim && w->x0; j++)
+		w->x0[j] = (float)(acc[j] * (1 - k * alpha) + k * (double)x[j]);
+	if (w->form) /* the weights' derivative is alpha/v times the covariance of the centres */
+		*w->form = k * (double)dim + (1 - k * alpha) * alpha / v * (square / sum - square_along(acc, w->v, dim));
 }
 
-/* The integral of N(u; m, s^2) over [a, b], as a logarithm, and the mean of u under it. Far from the interval the density falls off
- * exponentially from the nearer end. */
-static double interval(double m, double s, double a, double b, double *mean)
+/* The integral of N(u; m, s^2) over [a, b], as a logarithm, and the mean and variance of u under it. Far from the interval the
+ * density falls off exponentially from the nearer end. */
+static double interval(double m, double s, double a, double b, double *mean, double *var)
 {
-	double lo = (a - m) / s, hi = (b - m) / s, sign = 1, mass, log_mass, edge;
+	double lo = (a - m) / s, hi = (b - m) / s, sign = 1, at_lo, at_hi, mass, log_mass, edge, fall;
 
 	if (lo + hi < 0) { /* mirrored so that the interval lies to the right of the middle */
 		double swap = -lo;
@@ -188,67 +212,89 @@ static double interval(double m, double s, double a, double b, double *mean)
 	}
 	if (lo > 20) { /* exp(-lo^2/2)/lo, the rest of the interval hardly counts */
 		log_mass = -lo * lo / 2 - log(lo * sqrt(2 * M_PI)) + log1p(-exp(-lo * (hi - lo)));
-		edge = 1 / lo - (hi - lo) / expm1(fmin(lo * (hi - lo), 700));
+		fall = fmin(lo * (hi - lo), 700);
+		edge = 1 / lo - (hi - lo) / expm1(fall);
 		*mean = m + sign * s * (lo + edge);
+		*var = s * s * (1 / (lo * lo) - (hi - lo) * (hi - lo) / (expm1(fall) * -expm1(-fall)));
 		return log_mass;
 	}
 	mass = (erfc(lo / M_SQRT2) - erfc(hi / M_SQRT2)) / 2;
-	edge = (exp(-lo * lo / 2) - exp(-hi * hi / 2)) / sqrt(2 * M_PI) / mass;
+	at_lo = exp(-lo * lo / 2) / sqrt(2 * M_PI) / mass;
+	at_hi = exp(-hi * hi / 2) / sqrt(2 * M_PI) / mass;
+	edge = at_lo - at_hi;
 	*mean = m + sign * s * edge;
+	*var = s * s * (1 + lo * at_lo - hi * at_hi - edge * edge);
 	return log(mass);
 }
 
 /* Uniform on squares: given the square, each coordinate is a normal about x/alpha of deviation sigma/alpha, cut off at its ends. */
-static void board_mean(const struct rd_posterior *p, double alpha, double sigma, const float *x, float *x0)
+static void board(const struct rd_posterior *p, double alpha, double sigma, const float *x, struct wanted *w)
 {
-	double top = -INFINITY, sum = 0, acc[2] = {0, 0}, s = sigma / alpha;
+	double top = -INFINITY, sum = 0, acc[2] = {0, 0}, square = 0, s = sigma / alpha;
 
 	for (size_t i = 0; i < p->n; i++) {
-		double mean[2], l = 0, f;
+		const double *corner = p->centre + 2 * i;
+		double mean[2], var[2], l = 0, f;
 
 		for (int j = 0; j < 2; j++)
-			l += interval((double)x[j] / alpha, s, p->centre[2 * i + (size_t)j], p->centre[2 * i + (size_t)j] + p->side, &mean[j]);
+			l += interval((double)x[j] / alpha, s, corner[j], corner[j] + p->side, &mean[j], &var[j]);
 		if (l > top) {
 			f = exp(top - l);
 			sum *= f;
+			square *= f;
 			acc[0] *= f;
 			acc[1] *= f;
 			top = l;
 		}
 		f = exp(l - top);
 		sum += f;
+		square += f * (var[0] + var[1] + square_along(mean, w->v, 2)); /* v is +-1: its squares are no factor */
 		acc[0] += f * mean[0];
 		acc[1] += f * mean[1];
 	}
-	x0[0] = (float)(acc[0] / sum);
-	x0[1] = (float)(acc[1] / sum);
+	for (int j = 0; j < 2; j++)
+		acc[j] /= sum;
+	for (int j = 0; j < 2 && w->x0; j++)
+		w->x0[j] = (float)acc[j];
+	if (w->form)
+		*w->form = alpha / (sigma * sigma) * (square / sum - square_along(acc, w->v, 2));
 }
 
-/* Without any signal x0 is the mean of the density. */
-static void prior_mean(const struct rd_posterior *p, float *x0)
+/* Without any signal x0 is the mean of the density, whatever x. */
+static void prior(const struct rd_posterior *p, struct wanted *w)
 {
-	for (int64_t j = 0; j < p->dim; j++) {
+	if (w->form)
+		*w->form = 0;
+	for (int64_t j = 0; j < p->dim && w->x0; j++) {
 		double sum = 0, weights = 0;
 
 		for (size_t i = 0; i < p->n; i++) {
 			sum += exp(p->weight[i]) * (p->centre[i * (size_t)p->dim + (size_t)j] + p->side / 2);
 			weights += exp(p->weight[i]);
 		}
-		x0[j] = (float)(sum / weights);
+		w->x0[j] = (float)(sum / weights);
 	}
 }
 
-static void mean_of(const struct rd_posterior *p, double alpha, double sigma, const float *x, float *x0)
+/* Without any noise x0 is x/alpha. */
+static void exactly(const struct rd_posterior *p, double alpha, const float *x, struct wanted *w)
+{
+	if (w->form)
+		*w->form = (double)p->dim / alpha;
+	for (int64_t j = 0; j < p->dim && w->x0; j++)
+		w->x0[j] = (float)((double)x[j] / alpha);
+}
+
+static void evaluate(const struct rd_posterior *p, double alpha, double sigma, const float *x, struct wanted *w)
 {
 	if (!(sigma > 0))
-		for (int64_t j = 0; j < p->dim; j++)
-			x0[j] = (float)((double)x[j] / alpha);
+		exactly(p, alpha, x, w);
 	else if (!(alpha > 0))
-		prior_mean(p, x0);
+		prior(p, w);
 	else if (p->side > 0)
-		board_mean(p, alpha, sigma, x, x0);
+		board(p, alpha, sigma, x, w);
 	else
-		mixture_mean(p, alpha, sigma, x, x0);
+		mixture(p, alpha, sigma, x, w);
 }
 
 /* alpha[stride i] and sigma[stride i] for point i. */
@@ -258,8 +304,11 @@ static void means(const struct rd_posterior *p, const double *alpha, const doubl
 	size_t dim = (size_t)p->dim;
 
 #pragma omp parallel for if (n * p->n > 10000)
-	for (size_t i = 0; i < n; i++)
-		mean_of(p, alpha[stride * i], sigma[stride * i], x + i * dim, x0 + i * dim);
+	for (size_t i = 0; i < n; i++) {
+		struct wanted w = {.x0 = x0 + i * dim};
+
+		evaluate(p, alpha[stride * i], sigma[stride * i], x + i * dim, &w);
+	}
 }
 
 void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
@@ -270,4 +319,17 @@ void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma,
 void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0)
 {
 	means(p, alpha, sigma, 1, n, x, x0);
+}
+
+void rd_posterior_jacobian_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x,
+                                const float *v, double *out)
+{
+	size_t dim = (size_t)p->dim;
+
+#pragma omp parallel for if (n * p->n > 10000)
+	for (size_t i = 0; i < n; i++) {
+		struct wanted w = {.v = v ? v + i * dim : NULL, .form = &out[i]};
+
+		evaluate(p, alpha[i], sigma[i], x + i * dim, &w);
+	}
 }

@@ -23,4 +23,9 @@ void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma,
 /* The same with an alpha and a sigma of its own for each of the n. */
 void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0);
 
+/* out[i] = v^T (dx0/dx) v at image i for its direction v[i][dim], whose numbers are 1 or -1; or, where v is NULL, the trace of
+ * dx0/dx. The Jacobian is alpha/sigma^2 Cov[x0 | x]. */
+void rd_posterior_jacobian_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x,
+                                const float *v, double *out);
+
 #endif

@@ -52,7 +52,7 @@ static int make_plans(struct rd_exec *x, struct rd_err *e)
 		const struct rd_node_op *n = &x->g->node[i];
 
 		if (n->op == RD_OP_CONV) {
-			rc = x->be->conv2d_new(x->dev, &n->u.conv, x->opts.training, &x->conv[i], e);
+			rc = x->be->conv2d_new(x->dev, &n->u.conv, rd_exec_goes_back(x), &x->conv[i], e);
 			if (!rc)
 				rc = device_alloc(x, &x->packed[i], x->be->conv2d_packed_bytes(x->conv[i]), e);
 		}
@@ -73,8 +73,8 @@ static int make_samples(struct rd_exec *x, struct rd_err *e)
 		bool wanted;
 	} s[] = {{&x->x_sample, g->x, true},
 	         {&x->y_sample, g->y, true},
-	         {&x->dy_sample, g->y, x->opts.training},
-	         {&x->dx_sample, g->x, x->opts.input_grad}};
+	         {&x->dy_sample, g->y, rd_exec_goes_back(x)},
+	         {&x->dx_sample, g->x, x->opts.input_grad || x->opts.vjp}};
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof s / sizeof *s && x->be->narrow && !rc; i++)

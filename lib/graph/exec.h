@@ -12,6 +12,7 @@ struct rd_exec_opts {
 	bool input_grad; /* training: the gradient by x as well */
 	bool recompute;  /* training: hold the ends of blocks alone, and compute what lies between once more on the way back */
 	uint64_t seed;   /* training: of dropout's masks */
+	bool vjp;        /* not training, but the gradient by x alone: backward as often as one likes after a forward, no dropout */
 };
 
 /* g is borrowed and must outlive the executor. */
@@ -47,7 +48,7 @@ int rd_exec_set_draw(struct rd_exec *x, uint64_t first, struct rd_err *e) RD_MUS
 
 int rd_exec_forward(struct rd_exec *x, struct rd_err *e) RD_MUST;
 
-/* Adds the parameters' gradients to grads (device, n_flat floats). */
+/* Adds the parameters' gradients to grads (device, n_flat floats; NULL under vjp). */
 int rd_exec_backward(struct rd_exec *x, float *grads, struct rd_err *e) RD_MUST;
 
 #endif

@@ -42,6 +42,12 @@ struct rd_exec {
 	size_t bytes;
 };
 
+/* Whether there is a backward pass. */
+static inline bool rd_exec_goes_back(const struct rd_exec *x)
+{
+	return x->opts.training || x->opts.vjp;
+}
+
 /* One entry per operation. */
 struct rd_op_impl {
 	const char *name;

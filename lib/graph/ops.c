@@ -29,7 +29,7 @@ static const float *par(const struct rd_exec *x, rd_pref p)
 
 static float *dpar(const struct rd_exec *x, rd_pref p)
 {
-	return x->dw + x->g->param[p].offset;
+	return x->dw ? x->dw + x->g->param[p].offset : NULL;
 }
 
 /* The buffer for operand k's gradient, NULL where none is to be computed. */
@@ -183,7 +183,7 @@ static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 	const struct rd_attention_desc *a = &n->u.attention;
 	int64_t tokens = a->d.h * a->d.w;
 
-	return x->opts.training ? (size_t)(a->d.n * a->heads * tokens * tokens) * sizeof(float) : 0;
+	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * tokens * tokens) * sizeof(float) : 0;
 }
 
 static size_t attention_ws(const struct rd_exec *x, int i)
@@ -196,7 +196,7 @@ static int attention_fwd(struct rd_exec *x, int i, struct rd_err *e)
 	NODE;
 
 	return x->be->attention_fwd(x->dev, &n->u.attention, val(x, n->in[0]), val(x, n->in[1]), val(x, n->in[2]),
-	                            val(x, n->out), x->opts.training ? x->aux[i] : NULL, x->ws, e);
+	                            val(x, n->out), rd_exec_goes_back(x) ? x->aux[i] : NULL, x->ws, e);
 }
 
 static int attention_bwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -286,6 +286,8 @@ static int dropout_fwd(struct rd_exec *x, int i, struct rd_err *e)
 
 static int dropout_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
+	if (!x->opts.training)
+		return pass_grad(x, i, 0, e);
 	return drop(x, i, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 

@@ -50,14 +50,16 @@ static int new_life(struct plan *p, size_t bytes, int first, int last)
 	return p->n_life++;
 }
 
-/* A value needs a gradient where parameters (or x, when asked for) stand behind it. */
+/* A value needs a gradient where parameters (in training) or x (when asked for) stand behind it. */
 static void find_needs_grad(struct plan *p)
 {
-	if (!p->x->opts.training)
+	const struct rd_exec_opts *o = &p->x->opts;
+
+	if (!rd_exec_goes_back(p->x))
 		return;
 	for (int i = 0; i < p->n; i++) {
 		const struct rd_node_op *n = &p->g->node[i];
-		bool need = n->param[0] != RD_NONE || (p->x->opts.input_grad && n->out == p->g->x);
+		bool need = (o->training && n->param[0] != RD_NONE) || ((o->input_grad || o->vjp) && n->out == p->g->x);
 
 		for (int k = 0; k < 3; k++)
 			need |= n->in[k] != RD_NONE && p->needs_grad[n->in[k]];
@@ -117,13 +119,19 @@ static void number_steps(struct plan *p)
 		for (int i = last; i >= first; i--)
 			p->back[i] = step++;
 	}
-	p->end = p->x->opts.training ? step : p->n;
+	p->end = rd_exec_goes_back(p->x) ? step : p->n;
 }
 
 static void extend(int *last, int step)
 {
 	if (*last < step)
 		*last = step;
+}
+
+/* The step after which what node i's backward reads is of no more use. */
+static int last_back(const struct plan *p, int i)
+{
+	return p->x->opts.vjp ? p->end : p->back[i];
 }
 
 /* last[0][v] of a value's life in forward, or of its only one where it is kept; last[1][v] of its second one. */
@@ -143,7 +151,7 @@ static void last_uses(const struct plan *p, int *last[2])
 			again = &last[!p->kept[r]][r];
 			extend(&last[0][r], i);
 			if (reads_back(p, i, k))
-				extend(again, p->back[i]);
+				extend(again, last_back(p, i));
 			if (p->again[i] >= 0)
 				extend(again, p->again[i]);
 		}
@@ -181,7 +189,7 @@ static void plan_value(struct plan *p, int i, int way, int step, const int *last
 		p->val[way][n->out] = new_life(p, value_bytes(p, n->out), n->op == RD_OP_INPUT ? 0 : step, last[n->out]);
 	}
 	if (aux)
-		p->aux[way][i] = new_life(p, aux, step, needed_back ? p->back[i] : step);
+		p->aux[way][i] = new_life(p, aux, step, needed_back ? last_back(p, i) : step);
 }
 
 static void plan_values(struct plan *p, int *last[2])
@@ -223,7 +231,7 @@ static enum rd_grad_mode grad_mode(struct plan *p, int i, int k)
 
 static void plan_grads(struct plan *p)
 {
-	if (!p->x->opts.training)
+	if (!rd_exec_goes_back(p->x))
 		return;
 	if (p->needs_grad[p->g->y])
 		p->grad[p->g->y] = new_life(p, value_bytes(p, p->g->y), p->n, p->end);

@@ -5,7 +5,10 @@
  *   velocity  u = x, c = sigma, slope eps - x0               where alpha = 1 - sigma; heun */
 #include <math.h>
 
+#include "lib/base/size.h"
 #include "lib/ode/solver_impl.h"
+
+static const double heun_weight[] = {0.5, 0.5}, rk4_weight[] = {1 / 6.0, 1 / 3.0, 1 / 3.0, 1 / 6.0};
 
 /* u = x / per; c of a node. */
 static double per(enum rd_solver_type type, const struct rd_node *n)
@@ -56,17 +59,18 @@ static int move(struct rd_walk *r, const struct rd_node *n, double h, const void
 }
 
 /* The node half-way between two in the coordinate. */
-static struct rd_node middle(const struct rd_walk *r, const struct rd_node *s, const struct rd_node *t)
+static struct rd_node middle(enum rd_solver_type type, const struct rd_schedule *c, const struct rd_node *s,
+                             const struct rd_node *t)
 {
-	double c = (coordinate(r->s->type, s) + coordinate(r->s->type, t)) / 2;
+	double mean = (coordinate(type, s) + coordinate(type, t)) / 2;
 
-	return rd_node_of_n(r->g->schedule, r->s->type == RD_TYPE_DATA ? 1 / c : c);
+	return rd_node_of_n(c, type == RD_TYPE_DATA ? 1 / mean : mean);
 }
 
 /* k1 at s; each further slope at a node reached with the one before; their weighted mean in the end. */
 int rd_rk_step(struct rd_walk *r, int k, struct rd_err *e)
 {
-	static const double half[] = {0.5, 0.5, 1}, heun_weight[] = {0.5, 0.5}, rk4_weight[] = {1 / 6.0, 1 / 3.0, 1 / 3.0, 1 / 6.0};
+	static const double half[] = {0.5, 0.5, 1};
 	const struct rd_node *s = &r->g->from[k], *t = &r->g->to[k];
 	bool rk4 = r->s->family == RD_RK4;
 	const double *weight = rk4 ? rk4_weight : heun_weight;
@@ -79,7 +83,7 @@ int rd_rk_step(struct rd_walk *r, int k, struct rd_err *e)
 	if (!within(r->s, s, t))
 		return rd_ddim_step(r, k, e);
 	h = coordinate(r->s->type, t) - coordinate(r->s->type, s);
-	mid = rk4 ? middle(r, s, t) : *t;
+	mid = rk4 ? middle(r->s->type, r->g->schedule, s, t) : *t;
 	rc = slope(r, o->x0, o->eps, o->history[3], &k1, e);
 	now = k1;
 	if (!rc)
@@ -97,4 +101,75 @@ int rd_rk_step(struct rd_walk *r, int k, struct rd_err *e)
 			rc = rd_lincomb(&o->lin, 1, sum, weight[i], now, sum, e);
 	}
 	return rc ? rc : move(r, t, h, sum, k1, r->x, e);
+}
+
+/* --- the density of x -----------------------------------------------------------------------------------------------
+ *
+ * The density of x/alpha changes by the divergence alpha tr(deps/dx) dn, that of x/sigma by sigma tr(dx0/dx) d(1/n), that of x
+ * (velocity) by tr(deps/dx) - tr(dx0/dx) dsigma. The first integrand is smooth where there is little noise, and goes as dim/n
+ * where there is much; the second is the other way about. So a step counts in the coordinate that suits its end of the schedule,
+ * whichever x moves in; what lies between the two coordinates is known. */
+
+/* On the side of x/alpha: n below 1 at the step's middle. */
+static bool at_data_end(const struct rd_node *from, const struct rd_node *to)
+{
+	return from->sigma * to->sigma < from->alpha * to->alpha;
+}
+
+/* An evaluation at node n whose slope u moves along for h. */
+static struct rd_divergence_at weighed(enum rd_solver_type type, bool data_end, const struct rd_node *n, double h)
+{
+	double ratio = n->sigma / n->alpha, dn, dc; /* of n and 1/n, as the coordinate that moves by h has them */
+
+	if (type == RD_TYPE_VELOCITY)
+		return (struct rd_divergence_at){-h, h};
+	dn = type == RD_TYPE_DATA ? -h * ratio * ratio : h;
+	dc = type == RD_TYPE_DATA ? h : -h / (ratio * ratio);
+	return data_end ? (struct rd_divergence_at){0, n->alpha * dn} : (struct rd_divergence_at){n->sigma * dc, 0};
+}
+
+/* Step k: its evaluations in at[], how many they are, and what the coordinate adds for each dimension. ddim's step, which is
+ * Euler's on x/sigma, goes where alpha is 0. */
+static int step_divergence(const struct rd_solver *s, const struct rd_grid *g, int k, struct rd_divergence_at *at, double *scale)
+{
+	const struct rd_node *from = &g->from[k], *to = &g->to[k];
+	bool whole = within(s, from, to), rk4 = s->family == RD_RK4, data_end = at_data_end(from, to);
+	enum rd_solver_type type = whole ? s->type : RD_TYPE_DATA;
+	double h = coordinate(type, to) - coordinate(type, from);
+	const double *weight = rk4 ? rk4_weight : heun_weight;
+	struct rd_node mid;
+	int n = 0;
+
+	*scale = type == RD_TYPE_VELOCITY ? 0 : log(data_end ? to->alpha / from->alpha : to->sigma / from->sigma);
+	at[n++] = weighed(type, data_end, from, whole ? h * weight[0] : h);
+	if (!whole)
+		return n;
+	if (rk4) {
+		mid = middle(type, g->schedule, from, to);
+		at[n++] = weighed(type, data_end, &mid, h * weight[1]);
+		at[n++] = weighed(type, data_end, &mid, h * weight[2]);
+	}
+	at[n] = weighed(type, data_end, to, h * weight[n]);
+	return n + 1;
+}
+
+int rd_solver_divergence(struct rd_divergence *d, const struct rd_solver *s, const struct rd_grid *g, struct rd_err *e)
+{
+	double scale;
+	void *p;
+	int rc;
+
+	*d = (struct rd_divergence){0};
+	if (s->family != RD_HEUN && s->family != RD_RK4)
+		return rd_fail(e, RD_EUSAGE, "solver %s: a density is integrated along the ODE by heun and rk4 alone",
+		               rd_solver_name(s));
+	rc = rd_alloc(&p, (size_t)rd_solver_nfe(s, g), sizeof *d->at, "divergences", e);
+	if (rc)
+		return rc;
+	d->at = p;
+	for (int k = 0, n = 0; k < g->steps; k++) {
+		n += step_divergence(s, g, k, d->at + n, &scale);
+		d->scale += scale;
+	}
+	return RD_OK;
 }

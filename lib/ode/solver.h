@@ -66,4 +66,17 @@ void rd_ode_free(struct rd_ode *o);
 int rd_ode_solve(struct rd_ode *o, const struct rd_solver *s, const struct rd_grid *g, void *x, rd_denoise_fn denoise,
                  rd_observe_fn observe, void *ctx, struct rd_err *e) RD_MUST;
 
+/* How the density of x changes over a run, by the rule that moves x: ln p(x) at the start is that at the end, plus `scale` for
+ * each dimension, plus the sum over the run's evaluations (rd_solver_nfe of them, in their order) of
+ * on_x0 tr(dx0/dx) + on_eps tr(deps/dx). */
+struct rd_divergence {
+	double scale;
+	struct rd_divergence_at {
+		double on_x0, on_eps;
+	} *at;
+};
+
+/* RD_EUSAGE for other solvers than heun and rk4: theirs is a rule for x alone. d->at is the caller's to free. */
+int rd_solver_divergence(struct rd_divergence *d, const struct rd_solver *s, const struct rd_grid *g, struct rd_err *e) RD_MUST;
+
 #endif

@@ -26,6 +26,12 @@ struct rd_denoiser {
 	struct rd_query *query;   /* [n] what each image asks */
 	double *alpha, *sigma;    /* [n] of the node where each image is */
 	double *a, *b, *scale;    /* [n] coefficients under way */
+	/* with opts.trace */
+	bool tracing;
+	struct rd_trace *trace;   /* NULL for an exact one in closed form */
+	double *tr;               /* [n] by the last evaluation, the trace of the network's output by its input, or of x0 by x */
+	double *form;             /* [n] the part of a direction in it, for models in closed form */
+	float *jv;                /* [n, dim] v^T J */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -39,6 +45,8 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 	if (d->o.null_class >= d->m->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)d->o.null_class,
 		               (long long)d->m->net.classes - 1);
+	if (d->o.clip && d->o.trace.kind != RD_TRACE_NONE)
+		return rd_fail(e, RD_EUSAGE, "a likelihood with x0 clamped: the map from data to noise is then not invertible");
 	if (d->o.guidance == 1)
 		return RD_OK;
 	if (!d->m->net.classes)
@@ -65,6 +73,31 @@ static int alloc_images(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 	return rc;
 }
 
+static int64_t dim_of(const struct rd_denoiser *d)
+{
+	return d->d.c * d->d.h * d->d.w;
+}
+
+/* What traces need, if they are wanted. */
+static int alloc_trace(struct rd_denoiser *d, struct rd_err *e)
+{
+	const struct rd_trace_opts *o = &d->o.trace;
+	size_t n = (size_t)d->d.n;
+	int rc = RD_OK;
+
+	if (o->kind == RD_TRACE_NONE)
+		return RD_OK;
+	if (!d->m->analytic || o->kind != RD_TRACE_EXACT)
+		rc = rd_trace_new(&d->trace, o, d->d.n, dim_of(d), e);
+	if (!rc)
+		rc = rd_alloc((void **)&d->tr, n, sizeof *d->tr, "trace", e);
+	if (!rc)
+		rc = rd_alloc((void **)&d->form, n, sizeof *d->form, "trace", e);
+	if (!rc)
+		rc = rd_alloc((void **)&d->jv, n * (size_t)dim_of(d), sizeof *d->jv, "trace", e);
+	return rc;
+}
+
 /* What an analytic model needs: a batch on the host. */
 static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
@@ -80,13 +113,19 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 	return rc;
 }
 
-static int alloc_all(struct rd_denoiser *d, struct rd_err *e)
+/* What a network needs: its executor and weights, and what is fed to it. */
+static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
-	size_t n = (size_t)d->d.n, flat = d->m->params->n_flat * sizeof(float);
+	size_t n = (size_t)batch, flat = d->m->params->n_flat * sizeof(float);
 	void *p, **label[] = {(void **)&d->label, (void **)&d->null};
-	int rc;
+	int rc = rd_net_build(&d->m->net, batch, &d->g, e);
 
-	rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
+	if (rc)
+		return rc;
+	d->d = rd_graph_dims(d->g, d->g->x);
+	rc = rd_exec_new(&d->x, d->g, d->be, d->dev, (struct rd_exec_opts){.vjp = d->o.trace.kind != RD_TRACE_NONE}, e);
+	if (!rc)
+		rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
 	if (!rc)
 		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
 	if (!rc && d->o.guidance != 1)
@@ -126,22 +165,10 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	rc = check_options(d, e);
 	if (!rc)
 		rc = alloc_images(d, batch, e);
-	if (!rc && m->analytic) {
-		rc = alloc_analytic(d, batch, e);
-		if (rc)
-			rd_denoiser_free(d);
-		else
-			*out = d;
-		return rc;
-	}
 	if (!rc)
-		rc = rd_net_build(&m->net, batch, &d->g, e);
-	if (!rc) {
-		d->d = rd_graph_dims(d->g, d->g->x);
-		rc = rd_exec_new(&d->x, d->g, be, dev, (struct rd_exec_opts){0}, e);
-	}
+		rc = m->analytic ? alloc_analytic(d, batch, e) : alloc_network(d, batch, e);
 	if (!rc)
-		rc = alloc_all(d, e);
+		rc = alloc_trace(d, e);
 	if (rc)
 		rd_denoiser_free(d);
 	else
@@ -154,7 +181,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	if (!d)
 		return;
 	void *dev_bufs[] = {d->w, d->f_null, d->label, d->null};
-	void *host[] = {d->null_host, d->host, d->query, d->alpha, d->sigma, d->a, d->b, d->scale};
+	void *host[] = {d->null_host, d->host, d->query, d->alpha, d->sigma, d->a, d->b, d->scale, d->tr, d->form, d->jv};
 
 	for (size_t i = 0; i < sizeof host / sizeof *host; i++)
 		free(host[i]);
@@ -163,6 +190,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 			d->be->release(d->dev, dev_bufs[i]);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
+	rd_trace_free(d->trace);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -241,6 +269,55 @@ static int eps_of(struct rd_denoiser *d, const void *x, const void *x0, void *ep
 	return rd_lincomb_each(&d->lin, d->a, x, d->b, x0, eps, e);
 }
 
+/* tr += w times that of the forward pass just made. */
+static int add_trace(struct rd_denoiser *d, double w, struct rd_err *e)
+{
+	void *in = rd_exec_grad(d->x, d->g->y), *out = rd_exec_grad(d->x, d->g->x);
+	int rc = 0;
+
+	for (int k = 0; d->tracing && k < rd_trace_count(d->trace) && !rc; k++) {
+		rc = d->be->sample_import(d->dev, d->d, rd_trace_direction(d->trace, k), in, e);
+		if (!rc)
+			rc = rd_exec_backward(d->x, NULL, e);
+		if (!rc)
+			rc = d->be->sample_export(d->dev, d->d, out, d->jv, e);
+		if (!rc)
+			rd_trace_add(d->trace, w * rd_trace_weight(d->trace), d->jv, d->tr);
+	}
+	return rc;
+}
+
+/* The same in closed form at x, which is on the host. */
+static void add_analytic_trace(struct rd_denoiser *d, const float *x)
+{
+	size_t n = (size_t)d->d.n;
+
+	if (!d->trace)
+		rd_posterior_jacobian_each(d->m->analytic, d->alpha, d->sigma, n, x, NULL, d->tr);
+	for (int k = 0; d->trace && k < rd_trace_count(d->trace); k++) {
+		rd_posterior_jacobian_each(d->m->analytic, d->alpha, d->sigma, n, x, rd_trace_direction(d->trace, k), d->form);
+		for (size_t i = 0; i < n; i++)
+			d->tr[i] += rd_trace_weight(d->trace) * d->form[i];
+	}
+}
+
+void rd_denoiser_trace(struct rd_denoiser *d, bool on, uint64_t first)
+{
+	d->tracing = on && d->tr;
+	if (d->trace)
+		rd_trace_images(d->trace, first);
+}
+
+void rd_denoiser_add_traces(const struct rd_denoiser *d, double on_x0, double on_eps, double *to)
+{
+	for (int64_t i = 0; i < d->d.n; i++) {
+		const struct rd_query *q = &d->query[i];
+		double by_x = d->m->analytic ? d->tr[i] : q->input * d->tr[i];
+
+		to[i] += (on_x0 * q->c.x0_x + on_eps * q->c.eps_x) * (double)dim_of(d) + (on_x0 * q->c.x0_f + on_eps * q->c.eps_f) * by_x;
+	}
+}
+
 /* x0 in closed form, in double precision on the host; eps from it. */
 static int analytic_eval(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
 {
@@ -248,6 +325,8 @@ static int analytic_eval(struct rd_denoiser *d, const void *x, void *x0, void *e
 
 	if (rc)
 		return rc;
+	if (d->tracing)
+		add_analytic_trace(d, d->host);
 	rd_posterior_mean_each(d->m->analytic, d->alpha, d->sigma, (size_t)d->d.n, d->host, d->host);
 	rc = d->be->sample_import(d->dev, d->d, d->host, x0, e);
 	return rc ? rc : eps_of(d, x, x0, eps, e);
@@ -261,10 +340,14 @@ static int network_eval(struct rd_denoiser *d, const void *x, void *x0, void *ep
 	if (d->o.guidance != 1) {
 		rc = forward(d, x, d->null, e);
 		if (!rc)
+			rc = add_trace(d, 1 - d->o.guidance, e);
+		if (!rc)
 			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
 	}
 	if (!rc)
 		rc = forward(d, x, d->label, e);
+	if (!rc)
+		rc = add_trace(d, d->o.guidance, e);
 	if (!rc && d->o.guidance != 1)
 		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
 	for (int64_t i = 0; i < d->d.n; i++) {
@@ -292,8 +375,11 @@ static int clip(struct rd_denoiser *d, const void *x, void *x0, void *eps, struc
 
 static int evaluate(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
 {
-	int rc = d->m->analytic ? analytic_eval(d, x, x0, eps, e) : network_eval(d, x, x0, eps, e);
+	int rc;
 
+	for (int64_t i = 0; d->tracing && i < d->d.n; i++)
+		d->tr[i] = 0;
+	rc = d->m->analytic ? analytic_eval(d, x, x0, eps, e) : network_eval(d, x, x0, eps, e);
 	return rc || !d->o.clip ? rc : clip(d, x, x0, eps, e);
 }
 

@@ -4,6 +4,7 @@
 
 #include "lib/graph/exec.h"
 #include "lib/model/model.h"
+#include "lib/sample/trace.h"
 
 struct rd_denoiser;
 
@@ -13,9 +14,11 @@ struct rd_denoiser_opts {
 	bool clip;           /* clamp x0 to +-clip_range; eps is left as predicted, as DDIMScheduler does, */
 	bool clip_eps;       /* or, with this, becomes that of the clamped x0 */
 	double clip_range;
+	struct rd_trace_opts trace; /* of the Jacobians; not with clip, which has none */
 };
 
-/* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class. */
+/* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class; an exact
+ * trace of a network with more than RD_TRACE_MAX_DIM inputs. */
 int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
                     int64_t batch, const struct rd_denoiser_opts *o, struct rd_err *e) RD_MUST;
 void rd_denoiser_free(struct rd_denoiser *d);
@@ -32,5 +35,11 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
 /* An rd_denoise_each_fn: image i is at node[i]. */
 int rd_denoiser_eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
+
+/* With opts.trace: whether evaluations from here on take traces (at first they do not), of images first, first + 1, ..., which
+ * decides on the directions of hutchinson. */
+void rd_denoiser_trace(struct rd_denoiser *d, bool on, uint64_t first);
+/* Those of the last evaluation: to[i] += on_x0 tr(dx0/dx) + on_eps tr(deps/dx) for each image of the batch. */
+void rd_denoiser_add_traces(const struct rd_denoiser *d, double on_x0, double on_eps, double *to);
 
 #endif

@@ -33,6 +33,10 @@ struct rd_sampler {
 	int64_t used;
 	const struct walk *now;
 	struct rd_record *rec;
+	/* with denoise.trace */
+	struct rd_divergence divergence; /* of walk */
+	int n_evals;               /* whose traces were added so far; < 0: none are to be */
+	double *logdet;            /* [n] */
 };
 
 struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool honour_clip)
@@ -71,6 +75,17 @@ static int init_walk(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 	return rc ? rc : check_nodes(s, &w->grid, e);
 }
 
+/* What traces are for. */
+static int init_density(struct rd_sampler *s, struct rd_err *e)
+{
+	s->n_evals = -1;
+	if (s->o.denoise.trace.kind == RD_TRACE_NONE)
+		return RD_OK;
+	if (!s->o.reverse)
+		return rd_fail(e, RD_EUSAGE, "a likelihood is that of data: the ODE is to be walked in reverse");
+	return rd_solver_divergence(&s->divergence, &s->o.solver, &s->walk.grid, e);
+}
+
 int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
                    const struct rd_sampler_opts *o, struct rd_err *e)
 {
@@ -98,6 +113,8 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = init_walk(s, &s->walk, e);
 	if (!rc)
+		rc = init_density(s, e);
+	if (!rc)
 		rc = rd_knots_init(&s->knots, o->knots, &o->solver, &s->walk.grid, &s->o.grid, o->reverse, e);
 	if (rc) {
 		rd_sampler_free(s);
@@ -118,6 +135,8 @@ static void drop_device_side(struct rd_sampler *s)
 	free(s->host);
 	free(s->coarse_sample);
 	free(s->label);
+	free(s->logdet);
+	s->logdet = NULL;
 	s->denoiser = NULL;
 	s->ode = NULL;
 	s->x = NULL;
@@ -134,6 +153,7 @@ void rd_sampler_free(struct rd_sampler *s)
 	drop_device_side(s);
 	rd_grid_free(&s->walk.grid);
 	rd_grid_free(&s->coarse.grid);
+	free(s->divergence.at);
 	free(s);
 }
 
@@ -186,6 +206,10 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	}
 	if (!rc) {
 		s->label = p;
+		rc = rd_alloc(&p, (size_t)n, sizeof *s->logdet, "densities", e);
+	}
+	if (!rc) {
+		s->logdet = p;
 		s->n = n;
 	}
 	return rc;
@@ -227,7 +251,15 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *x, 
 /* The solver's context is the sampler, for the observer's sake. */
 static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
-	return rd_denoiser_eval(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
+	struct rd_sampler *s = ctx;
+	int rc = rd_denoiser_eval(s->denoiser, node, x, x0, eps, e);
+	const struct rd_divergence_at *w;
+
+	if (rc || s->n_evals < 0)
+		return rc;
+	w = &s->divergence.at[s->n_evals++];
+	rd_denoiser_add_traces(s->denoiser, w->on_x0, w->on_eps, s->logdet);
+	return RD_OK;
 }
 
 static int solve(void *ctx, struct rd_err *e)
@@ -240,12 +272,12 @@ static int solve(void *ctx, struct rd_err *e)
 /* Evaluations that are recorded together: a device keeps some hundred launches for each. */
 #define MAX_RECORDED 100
 
-/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, or somebody who looks
- * at what lies between. */
+/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, traces, or somebody who
+ * looks at what lies between. */
 static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 {
 	s->now = w;
-	if (s->rec || s->m->analytic || evaluations(s, &w->grid) > MAX_RECORDED)
+	if (s->rec || s->m->analytic || s->n_evals >= 0 || evaluations(s, &w->grid) > MAX_RECORDED)
 		return solve(s, e);
 	return rd_routine_run(&w->solve, solve, s, e);
 }
@@ -293,22 +325,56 @@ static void compare(const struct rd_sampler *s, const float *sample, float *erro
 	}
 }
 
+/* The walk's evaluations are to add their traces from here on. */
+static void begin_density(struct rd_sampler *s, uint64_t first)
+{
+	s->n_evals = 0;
+	memset(s->logdet, 0, (size_t)s->n * sizeof *s->logdet);
+	rd_denoiser_trace(s->denoiser, true, first);
+}
+
+/* With z = x_T/start_scale the noise, and data = x/alpha where x begins. */
+static void end_density(const struct rd_sampler *s, const float *noise, double *logp)
+{
+	const struct rd_grid *g = &s->walk.grid;
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+	size_t dim = (size_t)(d.c * d.h * d.w);
+	double scale = s->divergence.scale + log(g->from[0].alpha / g->start_scale) - log(2 * M_PI) / 2;
+
+	for (size_t i = 0; i < (size_t)s->used; i++) {
+		double square = 0;
+
+		for (size_t j = i * dim; j < (i + 1) * dim; j++)
+			square += (double)noise[j] * (double)noise[j];
+		logp[i] = s->logdet[i] + scale * (double)dim - square / 2;
+	}
+}
+
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
-	bool halve = s->o.halving && rec && rec->error;
-	int rc = make_device_side(s, n, e);
+	bool halve = s->o.halving && rec && rec->error, density = rec && rec->logp;
+	int rc;
 
+	if (density && !s->divergence.at)
+		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without a trace");
+	rc = make_device_side(s, n, e);
 	if (rc)
 		return rc;
+	s->n_evals = -1;
+	rd_denoiser_trace(s->denoiser, false, 0);
 	for (int64_t i = 0; i < s->n; i++)
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
 	s->used = n;
 	rc = rd_denoiser_labels(s->denoiser, label ? s->label : NULL, e);
 	if (!rc && halve)
 		rc = run_walk(s, &s->coarse, noise, s->coarse_sample, NULL, e);
+	if (!rc && density)
+		begin_density(s, rec->first);
 	if (!rc)
 		rc = run_walk(s, &s->walk, noise, sample, wants_states(rec) ? rec : NULL, e);
+	if (!rc && density)
+		end_density(s, sample, rec->logp);
 	if (!rc && halve)
 		compare(s, sample, rec->error);
 	return rc;
@@ -326,6 +392,18 @@ static void replace(json_t *meta, const char *key, json_t *value)
 		json_object_set_new(meta, key, value);
 	else
 		json_object_del(meta, key);
+}
+
+static json_t *likelihood_json(const struct rd_sampler *s)
+{
+	const struct rd_trace_opts *t = &s->o.denoise.trace;
+	bool exact = t->kind == RD_TRACE_EXACT;
+	json_t *j = json_pack("{s:s, s:f}", "trace", exact ? "exact" : "hutchinson", "noise_to_signal",
+	                      s->walk.grid.from[0].sigma / s->walk.grid.from[0].alpha);
+
+	if (!exact)
+		json_object_update_new(j, json_pack("{s:i, s:I}", "probes", t->probes, "seed", (json_int_t)t->seed));
+	return j;
 }
 
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
@@ -346,4 +424,5 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	                                             "sigma", start->sigma, "scale", g->start_scale));
 	replace(meta, "knots", s->knots.phases ? rd_knots_json(&s->knots, g) : NULL);
 	replace(meta, "error", s->o.halving ? json_string("halving") : NULL);
+	replace(meta, "likelihood", s->divergence.at ? likelihood_json(s) : NULL);
 }

@@ -30,10 +30,14 @@ int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted, t
 
 /* Where else a run's results go, host arrays or NULL. x [n, K+1, dim], x0 and eps [n, K, dim]: every state, in the order of
  * the walk. knots [n, M-1, dim]: the states at the inner knots of opts.knots = M phases, from noise to data whichever way the
- * walk goes. error [n], with opts.halving: the root of the mean square, over a sample's elements, of what the two runs
- * differ by. */
+ * walk goes. error [n], with opts.halving: the root of the mean square, over a sample's elements, of what the two runs differ by.
+ * logp [n], with opts.reverse and opts.denoise.trace: the natural logarithm of the density, at the data, of what this ODE solved
+ * without error makes from standard normal noise; `first` is the index of the first image, which decides on the directions of
+ * hutchinson. */
 struct rd_record {
 	float *x, *x0, *eps, *knots, *error;
+	double *logp;
+	uint64_t first;
 };
 
 /* (With reverse, read data for noise and noise for sample.) n <= opts.batch images: noise [n, dim], label [n] or NULL, sample
@@ -41,8 +45,8 @@ struct rd_record {
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
-/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance,
- * spacing, knots and error into meta. */
+/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing,
+ * knots, error and likelihood into meta. */
 json_t *rd_sampler_grid_json(const struct rd_sampler *s);
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
 

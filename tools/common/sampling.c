@@ -38,6 +38,8 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	o.grid.steps = a->steps;
 	if (a->solver >= 0)
 		o.solver = rd_solver_named(a->solver);
+	else if (a->trace.kind != RD_TRACE_NONE)
+		o.solver = (struct rd_solver){.family = RD_RK4};
 	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
 		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
@@ -47,6 +49,7 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	o.halving = a->error;
 	o.denoise.guidance = a->guidance;
 	o.denoise.null_class = a->null_class;
+	o.denoise.trace = a->trace;
 	if (a->clip >= 0)
 		o.denoise.clip = a->clip;
 	if (a->clip_range > 0)

@@ -16,6 +16,7 @@ struct rd_sampling_args {
 	bool reverse;         /* from data to noise (denoise) */
 	int knots;            /* phases whose knots are recorded; 0: none (denoise) */
 	bool error;           /* by step halving (denoise) */
+	struct rd_trace_opts trace; /* in reverse: for likelihoods (denoise); the solver is then rk4 by default */
 };
 
 enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD_OPT_GUIDANCE, RD_OPT_NULL_CLASS, RD_OPT_SCHEDULER, RD_OPT_AS, RD_OPT_CLIP,
