@@ -25,7 +25,8 @@ enum rd_rng_stream {
 	RD_RNG_INIT = 6,    /* weights of a new network; index = number of the parameter */
 	RD_RNG_COUPLE = 7,  /* noise drawn in training by an independent coupling */
 	RD_RNG_METRIC = 8,  /* projections and bootstrap */
-	RD_RNG_DROPOUT = 9  /* masks of dropout layers; index = image drawn << 16 | layer */
+	RD_RNG_DROPOUT = 9, /* masks of dropout layers; index = image drawn << 16 | layer */
+	RD_RNG_AUGMENT = 10 /* how an image is moved in training; index = image drawn */
 };
 
 /* The raw block function: ctr[4], key[2] -> out[4]. Random123's known answers test it. */

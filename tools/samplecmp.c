@@ -193,9 +193,9 @@ static int compare(const struct opts *o, struct rd_metrics *m, struct rd_err *e)
 	struct rd_points a, b = {0};
 	int rc;
 
-	rc = rd_points_load(&a, o->a, o->field, e);
+	rc = rd_points_load(&a, &o->a, 1, o->field, e);
 	if (!rc)
-		rc = rd_points_load(&b, o->b, o->field, e);
+		rc = rd_points_load(&b, &o->b, 1, o->field, e);
 	if (!rc && rd_metrics_compute(&a, &b, &o->m, m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
 	if (!rc && o->must_pair && a.n != b.n)
