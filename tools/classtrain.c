@@ -197,7 +197,7 @@ static int load_test(struct rd_points *p, const struct rd_classifier *c, const s
 
 	if (!rc && !p->label)
 		rc = rd_fail(e, RD_EINPUT, "--test %s: no field `label` in it", o->test[0]);
-	if (!rc && rd_classifier_fits(c, p, e))
+	if (!rc && rd_classifier_fits(c, p, true, e))
 		rc = rd_context(e, "--test %s", o->test[0]);
 	return rc;
 }

@@ -6,14 +6,14 @@
 
 #include "lib/base/size.h"
 
-int rd_classifier_fits(const struct rd_classifier *c, const struct rd_points *p, struct rd_err *e)
+int rd_classifier_fits(const struct rd_classifier *c, const struct rd_points *p, bool labels, struct rd_err *e)
 {
 	char have[128], want[128];
 
 	if (!rd_shape_eq(&p->sample, &c->sample))
 		return rd_fail(e, RD_EINPUT, "a sample is %s, the classifier %s takes %s", rd_shape_str(&p->sample, have, sizeof have),
 		               c->dir ? c->dir : "to be trained", rd_shape_str(&c->sample, want, sizeof want));
-	for (int64_t i = 0; p->label && i < p->n; i++)
+	for (int64_t i = 0; labels && p->label && i < p->n; i++)
 		if (p->label[i] < 0 || p->label[i] >= c->net.num_classes)
 			return rd_fail(e, RD_EINPUT, "label %" PRId32 " of sample %" PRId64 ": the classifier has classes 0 to %" PRId64,
 			               p->label[i], i, c->net.num_classes - 1);
@@ -55,15 +55,25 @@ static int classify(const struct rd_points *p, const struct rd_classifier *c, st
 	return rc;
 }
 
+static struct rd_agreement agreement_of(int64_t right, int64_t n)
+{
+	struct rd_agreement a = {.there = n > 0};
+
+	if (!a.there)
+		return a;
+	a.share = (double)right / (double)n;
+	a.se = sqrt(a.share * (1 - a.share) / (double)n);
+	return a;
+}
+
 int rd_points_classify(struct rd_points *p, const struct rd_classifier *c, struct rd_classifier_run *r, int64_t batch,
                        void (*tick)(uint64_t n), struct rd_agreement *a, struct rd_err *e)
 {
 	const int64_t wide = rd_classifier_features(&c->net);
 	int64_t right;
 	void *f;
-	int rc = rd_classifier_fits(c, p, e);
+	int rc = rd_classifier_fits(c, p, a != NULL, e);
 
-	*a = (struct rd_agreement){0};
 	if (!rc)
 		rc = rd_alloc(&f, (size_t)p->n, (size_t)wide * sizeof *p->x, "features", e);
 	if (rc)
@@ -73,11 +83,8 @@ int rd_points_classify(struct rd_points *p, const struct rd_classifier *c, struc
 		free(f);
 		return rc;
 	}
-	if (p->label && p->n) {
-		a->there = true;
-		a->share = (double)right / (double)p->n;
-		a->se = sqrt(a->share * (1 - a->share) / (double)p->n);
-	}
+	if (a)
+		*a = agreement_of(right, p->label ? p->n : 0);
 	free(p->x);
 	p->x = f;
 	p->d = (size_t)wide;

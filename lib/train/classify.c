@@ -73,7 +73,7 @@ static int check(const struct rd_classifier *c, const struct rd_points *data, st
 		return rd_fail(e, RD_EINPUT, "training data: no field `label` in it");
 	if (data->n < 1 || data->n > UINT32_MAX)
 		return rd_fail(e, RD_EINPUT, "training data: %lld samples; between 1 and 2^32 expected", (long long)data->n);
-	return rd_classifier_fits(c, data, e) ? rd_context(e, "training data") : RD_OK;
+	return rd_classifier_fits(c, data, true, e) ? rd_context(e, "training data") : RD_OK;
 }
 
 int rd_classify_new(struct rd_classify **out, const struct rd_classifier *c, const struct rd_points *data,
