@@ -1,5 +1,6 @@
 /* The classifier: its loss and gradient against plain formulas, what a step sees, what it learns, its folder, what it refuses,
  * and how well the shipped one does. */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -183,6 +184,58 @@ static void batches(int shift, bool flip)
 	rd_classifier_free(&c);
 }
 
+/* The weights after one step, and the average that is kept of them. */
+static float *after_a_step(const struct rd_classifier *c, double ema)
+{
+	struct rd_classify_opts o = plain;
+	struct rd_classify *t;
+	struct rd_step_report r;
+	float *w = malloc(c->params->n_flat * sizeof *w);
+
+	o.ema = ema;
+	t = trainer(c, &o);
+	CHECK_OK(rd_classify_step(t, &r, &e), &e);
+	CHECK_OK(rd_classify_average(t, w, &e), &e);
+	rd_classify_free(t);
+	return w;
+}
+
+static void average(void)
+{
+	struct rd_classifier c = new_classifier(3);
+	float *last = after_a_step(&c, 0), *mean = after_a_step(&c, 0.75);
+	double moved_by = 0;
+
+	for (size_t i = 0; i < c.params->n_flat; i++) {
+		CHECK_NEAR(mean[i], 0.75 * (double)c.w[i] + 0.25 * (double)last[i], 1e-6);
+		moved_by = fmax(moved_by, fabs((double)last[i] - (double)c.w[i]));
+	}
+	CHECK_NEAR(moved_by, plain.lr, 1e-5); /* Adam's first step is the rate in each direction */
+	free(last);
+	free(mean);
+	rd_classifier_free(&c);
+}
+
+/* Up to lr in three steps, then half of a cosine. */
+static void rates(void)
+{
+	static const double want[] = {1. / 3, 2. / 3, 1, 1, 0.75, 0.25};
+	struct rd_classify_opts o = plain;
+	struct rd_classifier c = new_classifier(3);
+	struct rd_classify *t;
+	struct rd_step_report r;
+
+	o.steps = 6;
+	o.warmup = 3;
+	t = trainer(&c, &o);
+	for (int s = 0; s < 6; s++) {
+		CHECK_OK(rd_classify_step(t, &r, &e), &e);
+		CHECK_NEAR(r.lr / o.lr, want[s], 1e-12);
+	}
+	rd_classify_free(t);
+	rd_classifier_free(&c);
+}
+
 static struct rd_agreement agreement(const struct rd_classifier *c, struct rd_points *p)
 {
 	struct rd_agreement a;
@@ -280,6 +333,20 @@ static const char *in_folder(const char *name)
 	return path;
 }
 
+static bool only_entry(const char *name)
+{
+	DIR *d = opendir(folder);
+	bool seen = false, other = false;
+
+	for (struct dirent *f; d && (f = readdir(d));)
+		if (!strcmp(f->d_name, name))
+			seen = true;
+		else if (f->d_name[0] != '.')
+			other = true;
+	closedir(d);
+	return seen && !other;
+}
+
 static void saved(void)
 {
 	struct rd_classifier c = new_classifier(3), back;
@@ -293,6 +360,7 @@ static void saved(void)
 	CHECK(!strcmp(back.hash, c.hash) && !memcmp(back.w, c.w, c.params->n_flat * sizeof *c.w));
 	CHECK(!memcmp(&back.net, &c.net, sizeof c.net));
 	rd_classifier_free(&back);
+	CHECK(only_entry("c")); /* nothing of what was refused or replaced is left */
 	CHECK(!stat(in_folder("c/diffusion_pytorch_model.safetensors"), &st));
 	CHECK(!truncate(in_folder("c/diffusion_pytorch_model.safetensors"), st.st_size - 4));
 	CHECK(rd_classifier_load(&back, in_folder("c"), &e) == RD_EINPUT && strstr(e.msg, "diffusion_pytorch_model"));
@@ -459,6 +527,8 @@ int main(void)
 	ignorance();
 	batches(0, false);
 	batches(2, true);
+	average();
+	rates();
 	learning();
 	features();
 	saved();
