@@ -1,13 +1,11 @@
 /* Distances between two sets of samples. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "formats/json.h"
 #include "formats/out.h"
 #include "lib/classify/features.h"
-#include "lib/measure/metrics.h"
+#include "lib/measure/figures.h"
 #include "tools/common/common.h"
 
 static const char usage[] =
@@ -65,8 +63,6 @@ struct result {
 	char hash[17];               /* of the classifier's weights */
 	struct rd_agreement with[2]; /* labels of a and of b */
 };
-
-static const char *const recognised[] = {"recognised_a", "recognised_b"};
 
 /* "sliced,mmd", "all" */
 static void choose(struct opts *o, const char *list)
@@ -159,100 +155,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	check_opts(o, argc, argv);
 }
 
-/* What metric k is called in the output. */
-static const char *label(const struct opts *o, int k, char buf[32])
-{
-	snprintf(buf, 32, "%s%s", o->features ? "feature_" : "", rd_metric_names[k]);
-	return buf;
-}
-
-static int write_text(struct rd_out *out, const struct opts *o, const struct result *r, struct rd_err *e)
-{
-	char name[32];
-	int rc = RD_OK;
-
-	for (int k = 0; !rc && k < RD_N_METRICS; k++)
-		if (r->m.m[k].there)
-			rc = rd_out_printf(out, e, "%s %.6g %.2g\n", label(o, k, name), r->m.m[k].value, r->m.m[k].se);
-	for (int i = 0; !rc && i < 2; i++)
-		if (r->with[i].there)
-			rc = rd_out_printf(out, e, "%s %.6g %.2g\n", recognised[i], r->with[i].share, r->with[i].se);
-	return rc;
-}
-
-static int write_cells(struct rd_out *out, bool there, double value, double se, struct rd_err *e)
-{
-	return there ? rd_out_printf(out, e, "\t%.6g\t%.2g", value, se) : rd_out_printf(out, e, "\t-\t-");
-}
-
-static int write_tsv(struct rd_out *out, const struct opts *o, const struct result *r, struct rd_err *e)
-{
-	char name[32];
-	int rc = rd_out_printf(out, e, "name");
-
-	for (int k = 0; !rc && k < RD_N_METRICS; k++)
-		if (o->m.want[k])
-			rc = rd_out_printf(out, e, "\t%s\t%s_se", label(o, k, name), name);
-	for (int i = 0; !rc && i < 2 && o->classes; i++)
-		rc = rd_out_printf(out, e, "\t%s\t%s_se", recognised[i], recognised[i]);
-	if (!rc)
-		rc = rd_out_printf(out, e, "\n%s", o->name);
-	for (int k = 0; !rc && k < RD_N_METRICS; k++)
-		if (o->m.want[k])
-			rc = write_cells(out, r->m.m[k].there, r->m.m[k].value, r->m.m[k].se, e);
-	for (int i = 0; !rc && i < 2 && o->classes; i++)
-		rc = write_cells(out, r->with[i].there, r->with[i].share, r->with[i].se, e);
-	return rc ? rc : rd_out_printf(out, e, "\n");
-}
-
-/* What only that metric has to say. */
-static void add_particulars(json_t *one, int k, const struct opts *o, const struct rd_metrics *m)
-{
-	if (k == RD_METRIC_MMD)
-		json_object_set_new(one, "bandwidth", json_real(m->bandwidth));
-	if (k == RD_METRIC_FRECHET) {
-		json_object_set_new(one, "dimensions", json_integer((json_int_t)m->dimensions));
-		json_object_set_new(one, "variance", json_real(m->variance));
-	}
-	if (k >= RD_METRIC_PRECISION && k <= RD_METRIC_COVERAGE)
-		json_object_set_new(one, "neighbours", json_integer(o->m.neighbours));
-}
-
-static void add_features(json_t *all, const struct opts *o, const struct result *r)
-{
-	json_object_set_new(all, "features", json_pack("{s:s, s:s}", "classifier", o->features, "hash", r->hash));
-	for (int i = 0; i < 2 && o->classes; i++)
-		json_object_set_new(all, recognised[i], r->with[i].there
-		                    ? json_pack("{s:f, s:f}", "value", r->with[i].share, "se", r->with[i].se) : json_null());
-}
-
-static int write_json(struct rd_out *out, const struct opts *o, const struct result *r, struct rd_err *e)
-{
-	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
-	char *text, name[32];
-	int rc;
-
-	for (int k = 0; k < RD_N_METRICS; k++) {
-		const struct rd_metric_value *v = &r->m.m[k];
-		json_t *one;
-
-		if (!o->m.want[k])
-			continue;
-		one = v->there ? json_pack("{s:f, s:f, s:I, s:I}", "value", v->value, "se", v->se, "n_a", (json_int_t)v->n_a,
-		                           "n_b", (json_int_t)v->n_b) : json_null();
-		if (v->there)
-			add_particulars(one, k, o, &r->m);
-		json_object_set_new(all, label(o, k, name), one);
-	}
-	if (o->features)
-		add_features(all, o, r);
-	text = rd_json_text(all);
-	rc = text ? rd_out_printf(out, e, "%s\n", text) : rd_fail(e, RD_EFAIL, "a name or a path that is not UTF-8");
-	json_decref(all);
-	free(text);
-	return rc;
-}
-
 /* The samples of both become the features that the classifier on the device gives them. */
 static int classify(const struct opts *o, const struct rd_classifier *c, struct rd_points *p[2], struct result *r,
                     struct rd_err *e)
@@ -317,6 +219,43 @@ static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 	return rc;
 }
 
+/* The figures of r in f; how many. */
+static int figures(const struct opts *o, const struct result *r, struct rd_figure *f)
+{
+	int n = rd_metrics_figures(&r->m, &o->m, o->features ? "feature_" : "", f);
+
+	for (int i = 0; i < 2 && o->classes; i++) {
+		const struct rd_agreement *a = &r->with[i];
+
+		f[n] = (struct rd_figure){.there = a->there, .value = a->share, .se = a->se};
+		snprintf(f[n++].name, sizeof f->name, "recognised_%c", 'a' + i);
+	}
+	return n;
+}
+
+static int write_json(struct rd_out *out, const struct opts *o, const struct result *r, const struct rd_figure *f, int n,
+                      struct rd_err *e)
+{
+	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
+	int rc;
+
+	if (o->features)
+		json_object_set_new(all, "features", json_pack("{s:s, s:s}", "classifier", o->features, "hash", r->hash));
+	rc = rd_figures_json(out, all, f, n, e);
+	json_decref(all);
+	return rc;
+}
+
+static int write_all(struct rd_out *out, const struct opts *o, const struct result *r, struct rd_err *e)
+{
+	struct rd_figure f[RD_N_METRICS + 2];
+	int n = figures(o, r, f), rc;
+
+	rc = o->json ? write_json(out, o, r, f, n, e) : o->tsv ? rd_figures_tsv(out, o->name, f, n, e) : rd_figures_text(out, f, n, e);
+	rd_figures_free(f, n);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct opts o = {
@@ -328,14 +267,12 @@ int main(int argc, char **argv)
 	struct result r = {0};
 	struct rd_out *out;
 	struct rd_err e;
-	int rc;
 
 	rd_tool_init("samplecmp", usage, &o.c);
 	parse_opts(&o, argc, argv);
 	if (compare(&o, &r, &e) || rd_out_open(&out, o.c.out, 0, &e))
 		rd_die(&e);
-	rc = o.json ? write_json(out, &o, &r, &e) : o.tsv ? write_tsv(out, &o, &r, &e) : write_text(out, &o, &r, &e);
-	if (rc) {
+	if (write_all(out, &o, &r, &e)) {
 		rd_out_abort(out);
 		rd_die(&e);
 	}
