@@ -220,3 +220,21 @@ refused()
 @test "a loss that is no number any more stops it, with nothing written" {
 	refused 1 "a smaller --lr" classtrain -o "$out" "${small[@]}" --lr 10 --weight-decay 10 --steps 3000 "${files[@]}"
 }
+
+@test "a full disk is told; a signal ends it with nothing written" {
+	local pid rc=0
+	# shellcheck disable=SC2016 # for the inner shell
+	run -1 bash -c '"$@" >/dev/full' - classtrain -o "$out" "${small[@]}" --test test "${files[@]}"
+	assert_output "classtrain: standard output: No space left on device"
+	classtrain -f -o "$out.2" "${small[@]}" --steps 100000000 --log "$out.log" --log-every 1 "${files[@]}" 3>&- &
+	pid=$!
+	for _ in $(seq 500); do
+		[ ! -s "$out.log" ] || break
+		sleep 0.02
+	done
+	[ -s "$out.log" ]
+	kill -TERM "$pid"
+	wait "$pid" || rc=$?
+	[ "$rc" -eq 143 ]
+	assert_absent "$out.2"
+}
