@@ -26,7 +26,8 @@ enum rd_rng_stream {
 	RD_RNG_COUPLE = 7,  /* noise drawn in training by an independent coupling */
 	RD_RNG_METRIC = 8,  /* projections and bootstrap */
 	RD_RNG_DROPOUT = 9, /* masks of dropout layers; index = image drawn << 16 | layer */
-	RD_RNG_PROBE = 10   /* directions in which a Jacobian is probed; index = image << 16 | probe */
+	RD_RNG_AUGMENT = 10, /* how an image is moved in training; index = image drawn */
+	RD_RNG_PROBE = 11   /* directions in which a Jacobian is probed; index = image << 16 | probe */
 };
 
 /* The raw block function: ctr[4], key[2] -> out[4]. Random123's known answers test it. */

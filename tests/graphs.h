@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "lib/net/classifier.h"
 #include "lib/net/net.h"
 #include "tests/check.h"
 
@@ -36,6 +37,23 @@ static inline struct rd_graph *graphs_build(const char *config, int64_t batch)
 	struct rd_err e;
 
 	CHECK_OK(rd_net_build(&net, batch, &g, &e), &e);
+	return g;
+}
+
+/* Of images whose sides are halved with a pixel left over. */
+static inline struct rd_classifier_net graphs_classifier_net(void)
+{
+	return (struct rd_classifier_net){.in_channels = 2, .height = 7, .width = 7, .n_widths = 3,
+	                                  .block_out_channels = {8, 12, 16}, .norm_num_groups = 4, .num_classes = 3};
+}
+
+static inline struct rd_graph *graphs_classifier(int64_t batch)
+{
+	const struct rd_classifier_net net = graphs_classifier_net();
+	struct rd_graph *g;
+	struct rd_err e;
+
+	CHECK_OK(rd_classifier_build(&net, batch, &g, &e), &e);
 	return g;
 }
 

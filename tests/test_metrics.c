@@ -94,7 +94,7 @@ static void test_sliced(void)
 static void test_unequal_counts(void)
 {
 	float x[] = {3, 0}, y[] = {2, 0, 1};
-	struct rd_points a = {x, 2, 1, {1, {1}}}, b = {y, 3, 1, {1, {1}}};
+	struct rd_points a = {.x = x, .n = 2, .d = 1, .sample = {1, {1}}}, b = {.x = y, .n = 3, .d = 1, .sample = {1, {1}}};
 
 	CHECK_NEAR(measure(&a, &b, &all).m[RD_METRIC_SLICED].value, sqrt(7. / 6), 1e-6);
 }
@@ -103,7 +103,7 @@ static void test_unequal_counts(void)
 static void test_by_hand(void)
 {
 	float x[] = {0, 3}, y[] = {0, 1, 2};
-	struct rd_points a = {x, 2, 1, {1, {1}}}, b = {y, 3, 1, {1, {1}}};
+	struct rd_points a = {.x = x, .n = 2, .d = 1, .sample = {1, {1}}}, b = {.x = y, .n = 3, .d = 1, .sample = {1, {1}}};
 	struct rd_metrics m = measure(&a, &b, &all);
 	double s = m.bandwidth, ab = 0, bb = 0, aa = exp(-9 / (2 * s * s));
 
@@ -208,7 +208,8 @@ static void test_deterministic(void)
 static void test_refused(void)
 {
 	float x[4] = {0};
-	struct rd_points two = {x, 2, 2, {1, {2}}}, one = {x, 1, 2, {1, {2}}}, other = {x, 2, 1, {1, {1}}};
+	struct rd_points two = {.x = x, .n = 2, .d = 2, .sample = {1, {2}}}, one = {.x = x, .n = 1, .d = 2, .sample = {1, {2}}},
+	                 other = {.x = x, .n = 2, .d = 1, .sample = {1, {1}}};
 	struct rd_metrics_opts o = all;
 	struct rd_metrics m;
 	struct rd_err e;
@@ -359,7 +360,7 @@ static void test_frechet_error(void)
 	static const double mean[3] = {0, 1, 2}, sd[3] = {0, M_SQRT2, 0}, p[3] = {0.25, 0.5, 0.25};
 	struct rd_metrics_opts o = {.projections = 1, .bootstrap = 5000, .neighbours = 1, .components = 1};
 	float x[] = {0, 2};
-	struct rd_points a = {x, 2, 1, {1, {1}}};
+	struct rd_points a = {.x = x, .n = 2, .d = 1, .sample = {1, {1}}};
 	double sum = 0, sq = 0;
 
 	for (int i = 0; i < 9; i++) {

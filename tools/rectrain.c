@@ -182,23 +182,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	o->r.replace = o->c.force;
 }
 
-/* The command as it was typed, for the model card; quotes where the shell needs them. */
-static char *command_line(int argc, char **argv)
-{
-	char *s = NULL;
-	size_t n;
-	FILE *f = open_memstream(&s, &n);
-
-	for (int i = 0; f && i < argc; i++) {
-		const char *q = argv[i][strcspn(argv[i], " \t\n'\"\\$`*?[]{}()<>|&;!#~")] || !*argv[i] ? "'" : "";
-
-		fprintf(f, "%s%s%s%s", i ? " " : "", q, argv[i], q);
-	}
-	if (f)
-		fclose(f);
-	return s;
-}
-
 static void say_time(double s)
 {
 	if (s < 100)
@@ -292,7 +275,7 @@ int main(int argc, char **argv)
 	char *command;
 
 	rd_tool_init("rectrain", usage, &o.c);
-	o.r.command = command = command_line(argc, argv);
+	o.r.command = command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
 	watch_signals();
 	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||

@@ -1,11 +1,11 @@
 /* Distances between two sets of samples. */
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "formats/json.h"
 #include "formats/out.h"
-#include "lib/measure/metrics.h"
+#include "lib/classify/features.h"
+#include "lib/measure/figures.h"
 #include "tools/common/common.h"
 
 static const char usage[] =
@@ -22,6 +22,12 @@ static const char usage[] =
 	"                       kid:    squared maximum mean discrepancy, kernel (x.y/d + 1)^3, unbiased\n"
 	"                       precision, recall: the share of A that lies among B; of B that lies among A\n"
 	"                       density, coverage: how densely A lies in B; the share of B that has an A near\n"
+	"      --features DIR   compare features that this classifier (classtrain) gives the samples: metrics are feature_NAME\n"
+	"      --classes        with it: the share of each input's samples that it recognises as what their labels say,\n"
+	"                       recognised_a and recognised_b\n"
+	"  -d, --device D       with it: auto (default), cpu or cuda[:N]\n"
+	"  -b, --batch N        with it: images at once, default 256\n"
+	"      --precision P    with it: f32 (default), tf32 or bf16 (on CUDA alone)\n"
 	"      --json           one object\n"
 	"      --tsv            a row of names and a row of values, \"-\" where one is not defined\n"
 	"      --name LABEL     first column of the row, default A's name\n"
@@ -38,7 +44,7 @@ static const char usage[] =
 
 enum {
 	OPT_METRIC = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_NAME, OPT_MAX, OPT_PROJECTIONS, OPT_COMPONENTS, OPT_NEIGHBOURS,
-	OPT_BOOTSTRAP
+	OPT_BOOTSTRAP, OPT_FEATURES, OPT_CLASSES
 };
 
 struct opts {
@@ -46,7 +52,16 @@ struct opts {
 	struct rd_metrics_opts m;
 	bool must_pair; /* paired was asked for by name */
 	bool json, tsv;
+	bool classes;
+	const char *features;  /* the classifier's folder; NULL: samples as they are */
+	const char *computing; /* an option that only features make use of; NULL: none was given */
 	const char *name, *field, *a, *b;
+};
+
+struct result {
+	struct rd_metrics m;
+	char hash[17];               /* of the classifier's weights */
+	struct rd_agreement with[2]; /* labels of a and of b */
 };
 
 /* "sliced,mmd", "all" */
@@ -75,20 +90,51 @@ static void choose(struct opts *o, const char *list)
 	}
 }
 
+static void check_opts(struct opts *o, int argc, char **argv)
+{
+	if (argc - optind != 2)
+		rd_usage_error("two inputs are compared, %d given", argc - optind);
+	o->a = argv[optind];
+	o->b = argv[optind + 1];
+	if (!strcmp(o->a, "-") && !strcmp(o->b, "-"))
+		rd_usage_error("standard input cannot be both");
+	if (o->json && o->tsv)
+		rd_usage_error("--json and --tsv: one of them");
+	if (!o->features && (o->classes || o->computing))
+		rd_usage_error("%s: only with --features", o->classes ? "--classes" : o->computing);
+	if (!o->name)
+		o->name = o->a;
+	if (strpbrk(o->name, "\t\n"))
+		rd_usage_error("--name: tabs and newlines have no place in a table");
+}
+
+static void common_opt(struct opts *o, int opt)
+{
+	if (!rd_common_opt(&o->c, opt))
+		rd_usage_error("unknown option");
+	switch (opt) {
+	case 'd': o->computing = "--device"; break;
+	case 'b': o->computing = "--batch"; break;
+	case RD_OPT_PRECISION: o->computing = "--precision"; break;
+	default: break;
+	}
+}
+
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		RD_COMMON_LONG,
+		RD_COMMON_LONG, RD_COMPUTE_LONG,
 		{"metric", required_argument, 0, OPT_METRIC}, {"json", no_argument, 0, OPT_JSON},
 		{"tsv", no_argument, 0, OPT_TSV}, {"name", required_argument, 0, OPT_NAME},
 		{"field", required_argument, 0, 'n'}, {"max", required_argument, 0, OPT_MAX},
 		{"projections", required_argument, 0, OPT_PROJECTIONS}, {"bootstrap", required_argument, 0, OPT_BOOTSTRAP},
 		{"components", required_argument, 0, OPT_COMPONENTS}, {"neighbours", required_argument, 0, OPT_NEIGHBOURS},
-		{"seed", required_argument, 0, 's'}, {0, 0, 0, 0},
+		{"seed", required_argument, 0, 's'}, {"features", required_argument, 0, OPT_FEATURES},
+		{"classes", no_argument, 0, OPT_CLASSES}, {0, 0, 0, 0},
 	};
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "n:s:", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT "n:s:", longs, NULL)) != -1) {
 		switch (opt) {
 		case OPT_METRIC: choose(o, optarg); break;
 		case OPT_JSON: o->json = true; break;
@@ -100,110 +146,113 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case OPT_COMPONENTS: o->m.components = (int)rd_opt_int("--components", optarg, 1, 1 << 12); break;
 		case OPT_NEIGHBOURS: o->m.neighbours = (int)rd_opt_int("--neighbours", optarg, 1, 1 << 10); break;
 		case OPT_BOOTSTRAP: o->m.bootstrap = (int)rd_opt_int("--bootstrap", optarg, 2, 1 << 16); break;
+		case OPT_FEATURES: o->features = optarg; break;
+		case OPT_CLASSES: o->classes = true; break;
 		case 's': o->m.seed = rd_opt_u64("--seed", optarg); break;
-		default:
-			if (!rd_common_opt(&o->c, opt))
-				rd_usage_error("unknown option");
+		default: common_opt(o, opt);
 		}
 	}
-	if (argc - optind != 2)
-		rd_usage_error("two inputs are compared, %d given", argc - optind);
-	o->a = argv[optind];
-	o->b = argv[optind + 1];
-	if (!strcmp(o->a, "-") && !strcmp(o->b, "-"))
-		rd_usage_error("standard input cannot be both");
-	if (o->json && o->tsv)
-		rd_usage_error("--json and --tsv: one of them");
-	if (!o->name)
-		o->name = o->a;
-	if (strpbrk(o->name, "\t\n"))
-		rd_usage_error("--name: tabs and newlines have no place in a table");
+	check_opts(o, argc, argv);
 }
 
-static int write_text(struct rd_out *out, const struct rd_metrics *m, struct rd_err *e)
+/* The samples of both become the features that the classifier on the device gives them. */
+static int classify(const struct opts *o, const struct rd_classifier *c, struct rd_points *p[2], struct result *r,
+                    struct rd_err *e)
 {
-	int rc = RD_OK;
+	const int64_t batch = o->c.batch ? o->c.batch : 256;
+	struct rd_classifier_run *run;
+	const struct rd_backend *be;
+	struct rd_dev *dev;
+	int rc = rd_common_device(&o->c, &be, &dev, e);
 
-	for (int k = 0; !rc && k < RD_N_METRICS; k++)
-		if (m->m[k].there)
-			rc = rd_out_printf(out, e, "%s %.6g %.2g\n", rd_metric_names[k], m->m[k].value, m->m[k].se);
+	if (rc)
+		return rc;
+	rc = rd_classifier_open(&run, c, be, dev, batch, e);
+	rd_progress_start(&o->c, "images", (uint64_t)(p[0]->n + p[1]->n));
+	for (int i = 0; i < 2 && !rc; i++)
+		rc = rd_points_classify(p[i], c, run, batch, rd_progress_add, o->classes ? &r->with[i] : NULL, e);
+	rd_progress_end();
+	rd_classifier_close(run);
+	be->close(dev);
 	return rc;
 }
 
-static int write_tsv(struct rd_out *out, const struct opts *o, const struct rd_metrics *m, struct rd_err *e)
+static int to_features(const struct opts *o, struct rd_points *a, struct rd_points *b, struct result *r, struct rd_err *e)
 {
-	int rc = rd_out_printf(out, e, "name");
-
-	for (int k = 0; !rc && k < RD_N_METRICS; k++)
-		if (o->m.want[k])
-			rc = rd_out_printf(out, e, "\t%s\t%s_se", rd_metric_names[k], rd_metric_names[k]);
-	if (!rc)
-		rc = rd_out_printf(out, e, "\n%s", o->name);
-	for (int k = 0; !rc && k < RD_N_METRICS; k++) {
-		if (!o->m.want[k])
-			continue;
-		if (m->m[k].there)
-			rc = rd_out_printf(out, e, "\t%.6g\t%.2g", m->m[k].value, m->m[k].se);
-		else
-			rc = rd_out_printf(out, e, "\t-\t-");
-	}
-	return rc ? rc : rd_out_printf(out, e, "\n");
-}
-
-/* What only that metric has to say. */
-static void add_particulars(json_t *one, int k, const struct opts *o, const struct rd_metrics *m)
-{
-	if (k == RD_METRIC_MMD)
-		json_object_set_new(one, "bandwidth", json_real(m->bandwidth));
-	if (k == RD_METRIC_FRECHET) {
-		json_object_set_new(one, "dimensions", json_integer((json_int_t)m->dimensions));
-		json_object_set_new(one, "variance", json_real(m->variance));
-	}
-	if (k >= RD_METRIC_PRECISION && k <= RD_METRIC_COVERAGE)
-		json_object_set_new(one, "neighbours", json_integer(o->m.neighbours));
-}
-
-static int write_json(struct rd_out *out, const struct opts *o, const struct rd_metrics *m, struct rd_err *e)
-{
-	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
-	char *text;
+	struct rd_points *p[2] = {a, b};
+	struct rd_classifier c;
 	int rc;
 
-	for (int k = 0; k < RD_N_METRICS; k++) {
-		const struct rd_metric_value *v = &m->m[k];
-		json_t *one;
-
-		if (!o->m.want[k])
-			continue;
-		one = v->there ? json_pack("{s:f, s:f, s:I, s:I}", "value", v->value, "se", v->se, "n_a", (json_int_t)v->n_a,
-		                           "n_b", (json_int_t)v->n_b) : json_null();
-		if (v->there)
-			add_particulars(one, k, o, m);
-		json_object_set_new(all, rd_metric_names[k], one);
-	}
-	text = rd_json_text(all);
-	rc = text ? rd_out_printf(out, e, "%s\n", text) : rd_fail(e, RD_EFAIL, "a name or a path that is not UTF-8");
-	json_decref(all);
-	free(text);
+	if (o->classes && !a->label && !b->label)
+		return rd_fail(e, RD_EINPUT, "--classes: neither %s nor %s has a field `label`", o->a, o->b);
+	rc = rd_classifier_load(&c, o->features, e);
+	if (rc)
+		return rc;
+	for (int i = 0; i < 2 && !rc; i++)
+		if (rd_classifier_fits(&c, p[i], o->classes, e))
+			rc = rd_context(e, "%s", i ? o->b : o->a);
+	if (!rc)
+		rc = classify(o, &c, p, r, e);
+	strcpy(r->hash, c.hash);
+	rd_classifier_free(&c);
 	return rc;
 }
 
-static int compare(const struct opts *o, struct rd_metrics *m, struct rd_err *e)
+static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 {
 	struct rd_points a, b = {0};
 	int rc;
 
-	rc = rd_points_load(&a, o->a, o->field, e);
+	rc = rd_points_load(&a, &o->a, 1, o->field, e);
 	if (!rc)
-		rc = rd_points_load(&b, o->b, o->field, e);
-	if (!rc && rd_metrics_compute(&a, &b, &o->m, m, e))
+		rc = rd_points_load(&b, &o->b, 1, o->field, e);
+	if (!rc && o->features)
+		rc = to_features(o, &a, &b, r, e);
+	if (!rc && rd_metrics_compute(&a, &b, &o->m, &r->m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
 	if (!rc && o->must_pair && a.n != b.n)
 		rc = rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a.n, o->b, b.n);
 	if (!rc)
-		rd_info("%" PRId64 " and %" PRId64 " samples of %zu numbers", a.n, b.n, a.d);
+		rd_info("%" PRId64 " and %" PRId64 " %s of %zu numbers", a.n, b.n, o->features ? "features" : "samples", a.d);
 	rd_points_free(&a);
 	rd_points_free(&b);
+	return rc;
+}
+
+/* The figures of r in f; how many. */
+static int figures(const struct opts *o, const struct result *r, struct rd_figure *f)
+{
+	int n = rd_metrics_figures(&r->m, &o->m, o->features ? "feature_" : "", f);
+
+	for (int i = 0; i < 2 && o->classes; i++) {
+		const struct rd_agreement *a = &r->with[i];
+
+		f[n] = (struct rd_figure){.there = a->there, .value = a->share, .se = a->se};
+		snprintf(f[n++].name, sizeof f->name, "recognised_%c", 'a' + i);
+	}
+	return n;
+}
+
+static int write_json(struct rd_out *out, const struct opts *o, const struct result *r, const struct rd_figure *f, int n,
+                      struct rd_err *e)
+{
+	json_t *all = json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "a", o->a, "b", o->b, "field", o->field);
+	int rc;
+
+	if (o->features)
+		json_object_set_new(all, "features", json_pack("{s:s, s:s}", "classifier", o->features, "hash", r->hash));
+	rc = rd_figures_json(out, all, f, n, e);
+	json_decref(all);
+	return rc;
+}
+
+static int write_all(struct rd_out *out, const struct opts *o, const struct result *r, struct rd_err *e)
+{
+	struct rd_figure f[RD_N_METRICS + 2];
+	int n = figures(o, r, f), rc;
+
+	rc = o->json ? write_json(out, o, r, f, n, e) : o->tsv ? rd_figures_tsv(out, o->name, f, n, e) : rd_figures_text(out, f, n, e);
+	rd_figures_free(f, n);
 	return rc;
 }
 
@@ -215,17 +264,15 @@ int main(int argc, char **argv)
 		},
 		.field = "sample",
 	};
-	struct rd_metrics m;
+	struct result r = {0};
 	struct rd_out *out;
 	struct rd_err e;
-	int rc;
 
 	rd_tool_init("samplecmp", usage, &o.c);
 	parse_opts(&o, argc, argv);
-	if (compare(&o, &m, &e) || rd_out_open(&out, o.c.out, 0, &e))
+	if (compare(&o, &r, &e) || rd_out_open(&out, o.c.out, 0, &e))
 		rd_die(&e);
-	rc = o.json ? write_json(out, &o, &m, &e) : o.tsv ? write_tsv(out, &o, &m, &e) : write_text(out, &m, &e);
-	if (rc) {
+	if (write_all(out, &o, &r, &e)) {
 		rd_out_abort(out);
 		rd_die(&e);
 	}

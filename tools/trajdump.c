@@ -28,7 +28,7 @@ static const char usage[] =
 	"      --range R            the frame holds the nodes of a scale of at most R; default sqrt 10\n"
 	"      --max-plot N         trajectories of an input in the picture at most, default 200\n"
 	"      --axis t|n           of the defect's plot: time, or sigma/alpha; default t\n"
-	"      --log                the inputs are rectrain's logs: loss and gradient norm as a picture\n"
+	"      --log                the inputs are logs of rectrain or classtrain: loss and gradient norm as a picture\n"
 	"      --window N           lines of a log that make a running median; default a twentieth of them\n"
 	"  -o, --output FILE        the table's place\n"
 	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n"

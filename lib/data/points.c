@@ -7,25 +7,39 @@
 
 #include "lib/base/size.h"
 
-static int grow(struct rd_points *p, int64_t *room, int64_t n, struct rd_err *e)
+static int grow(void **array, int64_t n, size_t d, size_t size, struct rd_err *e)
 {
 	size_t bytes;
 	void *more;
 
-	if (n <= *room)
-		return RD_OK;
-	n = n < *room * 2 ? *room * 2 : n;
-	if (!rd_mul((size_t)n, p->d, &bytes) || !rd_mul(bytes, sizeof *p->x, &bytes))
-		return rd_fail(e, RD_ENOMEM, "%" PRId64 " samples of %zu numbers overflow a size", n, p->d);
-	more = realloc(p->x, bytes);
+	if (!rd_mul((size_t)n, d, &bytes) || !rd_mul(bytes, size, &bytes))
+		return rd_fail(e, RD_ENOMEM, "%" PRId64 " samples of %zu numbers overflow a size", n, d);
+	more = realloc(*array, bytes);
 	if (!more)
-		return rd_fail(e, RD_ENOMEM, "no memory for %" PRId64 " samples of %zu numbers", n, p->d);
-	p->x = more;
-	*room = n;
+		return rd_fail(e, RD_ENOMEM, "no memory for %" PRId64 " samples of %zu numbers", n, d);
+	*array = more;
 	return RD_OK;
 }
 
-static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, int k, struct rd_err *e)
+static int reserve(struct rd_points *p, int64_t *room, int64_t n, bool labels, struct rd_err *e)
+{
+	void *x = p->x, *label = p->label;
+	int rc;
+
+	if (n <= *room)
+		return RD_OK;
+	n = n < *room * 2 ? *room * 2 : n;
+	rc = grow(&x, n, p->d, sizeof *p->x, e);
+	p->x = x;
+	if (!rc && labels)
+		rc = grow(&label, n, 1, sizeof *p->label, e);
+	p->label = label;
+	if (!rc)
+		*room = n;
+	return rc;
+}
+
+static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, int k, int label, struct rd_err *e)
 {
 	const struct rd_array *a = &b->f[k];
 	const size_t elems = (size_t)b->n * rd_shape_sample_elems(&a->shape);
@@ -40,16 +54,18 @@ static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, 
 	for (size_t i = 0; i < elems; i++)
 		if (!isfinite(x[i]))
 			return rd_fail(e, RD_EINPUT, "sample %" PRIu64 " is not finite", b->first + i / p->d);
-	if (grow(p, room, p->n + b->n, e))
+	if (reserve(p, room, p->n + b->n, label >= 0, e))
 		return e->code;
 	memcpy(p->x + (size_t)p->n * p->d, x, elems * sizeof *x);
+	if (label >= 0)
+		memcpy(p->label + p->n, b->f[label].data, (size_t)b->n * sizeof *p->label);
 	p->n += b->n;
 	return RD_OK;
 }
 
 static int load(struct rd_points *p, struct rd_source *s, const char *field, struct rd_err *e)
 {
-	const int k = rd_stream_field(rd_source_stream(s), field);
+	const int k = rd_stream_field(rd_source_stream(s), field), label = rd_stream_field(rd_source_stream(s), "label");
 	const struct rd_batch *b;
 	int64_t room = 0;
 	int rc;
@@ -58,20 +74,20 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 		return rd_fail(e, RD_EINPUT, "%s: has no field '%s' (role %s)", rd_source_name(s), field,
 		               rd_source_stream(s)->role);
 	while ((rc = rd_source_next(s, &b, e)) > 0) {
-		rc = append(p, &room, b, k, e);
+		rc = append(p, &room, b, k, label, e);
 		if (rc)
 			return rd_context(e, "%s", rd_source_name(s));
 	}
 	return rc;
 }
 
-int rd_points_load(struct rd_points *p, const char *path, const char *field, struct rd_err *e)
+int rd_points_load(struct rd_points *p, const char *const *paths, int n_paths, const char *field, struct rd_err *e)
 {
 	struct rd_source *s;
 	int rc;
 
 	memset(p, 0, sizeof *p);
-	rc = rd_source_open(&s, &path, 1, NULL, e);
+	rc = rd_source_open(&s, paths, n_paths, NULL, e);
 	if (rc)
 		return rc;
 	rc = load(p, s, field, e);
@@ -86,5 +102,6 @@ void rd_points_free(struct rd_points *p)
 	if (!p)
 		return;
 	free(p->x);
+	free(p->label);
 	memset(p, 0, sizeof *p);
 }

@@ -1,8 +1,9 @@
-/* A network's config.json, through its parser, down to the graph of a batch of one. */
+/* A network's or a classifier's config.json, through its parser, down to the graph of a batch of one. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/json.h"
+#include "lib/net/classifier.h"
 #include "lib/net/net.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -52,9 +53,28 @@ static void check_net(const struct rd_net *net)
 	rd_graph_free(g);
 }
 
+static void check_classifier(const struct rd_classifier_net *c)
+{
+	struct rd_err e = {0};
+	struct rd_graph *g;
+	struct rd_dims x, y;
+
+	if (!fuzz_accepted(rd_classifier_build(c, 1, &g, &e), &e)) {
+		ENSURE(!g);
+		return;
+	}
+	x = rd_graph_dims(g, g->x);
+	y = rd_graph_dims(g, g->y);
+	ENSURE(x.c == c->in_channels && x.h == c->height && x.w == c->width);
+	ENSURE(y.c == rd_classifier_features(c) + c->num_classes && y.h == 1 && y.w == 1);
+	check_params(g);
+	rd_graph_free(g);
+}
+
 static void run(const uint8_t *data, size_t n)
 {
 	const char *path = fuzz_file(0, data, n);
+	struct rd_classifier_net c;
 	struct rd_err e = {0};
 	struct rd_net net;
 	json_t *config;
@@ -66,6 +86,8 @@ static void run(const uint8_t *data, size_t n)
 	fuzz_check_json(config);
 	if (fuzz_accepted(rd_net_parse(&net, config, path, &e), &e))
 		check_net(&net);
+	if (fuzz_accepted(rd_classifier_parse(&c, config, path, &e), &e))
+		check_classifier(&c);
 	json_decref(config);
 }
 
@@ -79,7 +101,7 @@ static const char *const words[] = {
 	"upsample_type", "conv", "resnet", "dropout", "act_fn", "silu", "swish", "mish", "gelu", "relu",
 	"attention_head_dim", "norm_num_groups", "attn_norm_num_groups", "norm_eps", "resnet_time_scale_shift",
 	"default", "scale_shift", "add_attention", "class_embed_type", "timestep", "identity", "num_class_embeds",
-	"num_train_timesteps", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
+	"num_train_timesteps", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
 	"false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
@@ -96,6 +118,7 @@ static void seeds(fuzz_emit *emit, void *arg)
 	};
 
 	fuzz_emit_files("models/*/unet/config.json", emit, arg);
+	fuzz_emit_files("models/*/config.json", emit, arg);
 	fuzz_emit_files("tests/golden/*/model/unet/config.json", emit, arg);
 	for (size_t i = 0; i < sizeof mlp / sizeof *mlp; i++)
 		emit(arg, mlp[i], strlen(mlp[i]));

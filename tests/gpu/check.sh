@@ -93,6 +93,7 @@ for p in f32 tf32 bf16; do
 done
 check "gradients by differences" 240 "$build/tests/test_graph"
 check "likelihoods" 240 "$build/tests/test_likelihood"
+check "the classifier" 240 "$build/tests/test_classify"
 check "demo pairs, f32" 120 bash -c 'demo_pairs f32 1e-3'
 check "demo pairs, bf16" 120 bash -c 'demo_pairs bf16 0.3'
 check "kill and resume, f32" 180 bash -c 'kill_and_resume f32'

@@ -217,6 +217,22 @@ int rd_opt_choice(const char *option, const char *text, const char *const *names
 
 /* --- provenance --------------------------------------------------------------------------------------------------- */
 
+char *rd_command_line(int argc, char **argv)
+{
+	char *s = NULL;
+	size_t n;
+	FILE *f = open_memstream(&s, &n);
+
+	for (int i = 0; f && i < argc; i++) {
+		const char *q = argv[i][strcspn(argv[i], " \t\n'\"\\$`*?[]{}()<>|&;!#~")] || !*argv[i] ? "'" : "";
+
+		fprintf(f, "%s%s%s%s", i ? " " : "", q, argv[i], q);
+	}
+	if (f)
+		fclose(f);
+	return s;
+}
+
 void rd_meta_history(json_t *meta, json_t *args)
 {
 	json_t *list = json_object_get(meta, "history"), *step;

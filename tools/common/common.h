@@ -75,6 +75,9 @@ void rd_progress_end(void); /* clears the line; with -v prints the final count a
 void rd_progress_hide(void); /* takes the line away until the next one is due, so that a message can be printed */
 double rd_progress_seconds(void); /* since start */
 
+/* The command as it was typed, with quotes where the shell needs them; free() releases it, NULL without memory. */
+char *rd_command_line(int argc, char **argv);
+
 /* Appends {"tool":name,"version":V} plus the members of args (taken over; may be NULL) to meta's array "history". */
 void rd_meta_history(json_t *meta, json_t *args);
 

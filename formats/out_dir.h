@@ -1,0 +1,23 @@
+/* A folder that is complete or not there: made beside its target, synced, and renamed. */
+#ifndef RD_FORMATS_OUT_DIR_H
+#define RD_FORMATS_OUT_DIR_H
+
+#include <stdbool.h>
+
+#include "lib/base/err.h"
+
+struct rd_out_dir;
+
+/* Makes DIR.tmp.PID, for the caller to fill. */
+int rd_out_dir_open(struct rd_out_dir **out, const char *dir, struct rd_err *e) RD_MUST;
+/* NAME in the folder that is being filled; valid until the next call. */
+const char *rd_out_dir_path(struct rd_out_dir *o, const char *name);
+int rd_out_dir_sub(struct rd_out_dir *o, const char *name, struct rd_err *e) RD_MUST; /* makes a folder in it */
+int rd_out_dir_text(struct rd_out_dir *o, const char *name, const char *text, struct rd_err *e) RD_MUST;
+
+/* Syncs, renames and frees, also when it fails (then nothing is left of it). A target that is there is replaced in one instant
+ * with replace, refused without. */
+int rd_out_dir_finish(struct rd_out_dir *o, bool replace, struct rd_err *e) RD_MUST;
+void rd_out_dir_abort(struct rd_out_dir *o); /* removes and frees; NULL-safe */
+
+#endif
