@@ -51,3 +51,55 @@ assert r["value"] < 6 * r["se"] + 1e-3, r'
 	run -2 rectrain -m analytic:moons -o model --steps 1 data
 	assert_output --partial "nothing to train"
 }
+
+# Under every form, to the data and back; nothing of the run before is left in the meta, and what it took is in the end map.
+@test "dopri5 keeps its tolerance under every form and counts its evaluations" {
+	local form
+	for form in ddpm vp subvp ve fm; do
+		noisegen -n 50 -s 3 -m "analytic:gauss,dim=3,form=$form" -o noise
+		denoise -f -m "analytic:gauss,dim=3,mean=0.7,form=$form" --solver dopri5 --rtol 1e-4 --atol 1e-4 -b 16 -o out noise
+		frames out '
+m, e = h["meta"], end["meta"]
+assert m["solver"] == "dopri5" and m["rtol"] == m["atol"] == 1e-4 and not {"nfe", "steps", "spacing"} & set(m), m
+assert 20 < e["nfe_mean"] <= e["nfe_max"] < 70 and e["nfe_max"] % 6 == 1 and "rejected_steps" in e, e
+s = m["start"]
+x = s["scale"] * f["noise"].astype(float)
+z = (x - 0.7 * s["alpha"]) / np.hypot(0.5 * s["alpha"], s["sigma"])
+close(f["sample"], 0.7 + 0.5 * z, 1e-2 if s["alpha"] == 0 else 2e-3)'
+		denoise -f --reverse -m "analytic:gauss,dim=3,mean=0.7,form=$form" --solver dopri5 -o back out
+		frames back '
+assert h["meta"]["reverse"] and h["meta"]["rtol"] == 1e-5
+close(f["noise"], read("out")[1]["noise"], 0.02)'
+	done
+	denoise -f --reverse -m "analytic:gauss,dim=3,mean=0.7,form=fm" --solver heun -o heun back
+	frames heun 'assert "rtol" not in h["meta"] and h["meta"]["nfe"] > 0 and "nfe_mean" not in end["meta"]'
+}
+
+@test "dopri5: a sample does not depend on its batch" {
+	odesample -m analytic:8gaussians -n 7 --solver dopri5 -o all
+	odesample -m analytic:8gaussians -i 4 -n 1 --solver dopri5 -o one
+	frames one '
+g = read("all")
+assert (f["sample"][0] == g[1]["sample"][4]).all()
+assert end["meta"]["nfe_mean"] == end["meta"]["nfe_max"] <= g[0][-1]["meta"]["nfe_max"]
+assert g[0][-1]["meta"]["nfe_mean"] < g[0][-1]["meta"]["nfe_max"]'
+}
+
+@test "dopri5: options that make no sense with it, or without it, and steps that do not do" {
+	run -2 odesample -m analytic:moons --solver dopri5 --spacing karras
+	assert_output --partial "--spacing: dopri5 chooses its steps"
+	run -2 odesample -m analytic:moons --solver dopri5 --trajectory
+	assert_output --partial "--trajectory: dopri5"
+	run -2 odesample -m analytic:moons --solver dopri5 --solver-type data
+	run -2 odesample -m analytic:moons --solver dopri5 --rtol 1e-9 --atol 0
+	assert_output --partial "single precision"
+	run -2 odesample -m analytic:moons --rtol 1e-3
+	assert_output --partial "--solver dopri5"
+	run -2 odesample -m analytic:moons --solver heun --atol 1e-3
+	run -1 odesample -f -m analytic:moons --solver dopri5 --steps 4 -o out
+	assert_output --partial "after 4 steps"
+	assert_absent out
+	run odesample -v -n 9 -m analytic:moons --solver dopri5 -o out
+	assert_output --regexp "dopri5, rtol 1e-05, atol 1e-05;.*"
+	assert_output --regexp "[0-9.]+ evaluations a sample, at most [0-9]+; [0-9.]+ steps a sample were rejected"
+}

@@ -238,23 +238,36 @@ static void prior_mean(const struct rd_posterior *p, float *x0)
 	}
 }
 
-void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
+static void mean_of(const struct rd_posterior *p, double alpha, double sigma, const float *x, float *x0)
+{
+	if (!(sigma > 0))
+		for (int64_t j = 0; j < p->dim; j++)
+			x0[j] = (float)((double)x[j] / alpha);
+	else if (!(alpha > 0))
+		prior_mean(p, x0);
+	else if (p->side > 0)
+		board_mean(p, alpha, sigma, x, x0);
+	else
+		mixture_mean(p, alpha, sigma, x, x0);
+}
+
+/* alpha[stride i] and sigma[stride i] for point i. */
+static void means(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t stride, size_t n, const float *x,
+                  float *x0)
 {
 	size_t dim = (size_t)p->dim;
 
 #pragma omp parallel for if (n * p->n > 10000)
-	for (size_t i = 0; i < n; i++) {
-		const float *in = x + i * dim;
-		float *out = x0 + i * dim;
+	for (size_t i = 0; i < n; i++)
+		mean_of(p, alpha[stride * i], sigma[stride * i], x + i * dim, x0 + i * dim);
+}
 
-		if (!(sigma > 0))
-			for (size_t j = 0; j < dim; j++)
-				out[j] = (float)((double)in[j] / alpha);
-		else if (!(alpha > 0))
-			prior_mean(p, out);
-		else if (p->side > 0)
-			board_mean(p, alpha, sigma, in, out);
-		else
-			mixture_mean(p, alpha, sigma, in, out);
-	}
+void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
+{
+	means(p, &alpha, &sigma, 0, n, x, x0);
+}
+
+void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0)
+{
+	means(p, alpha, sigma, 1, n, x, x0);
 }

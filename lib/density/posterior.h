@@ -20,5 +20,7 @@ int64_t rd_posterior_dim(const struct rd_posterior *p);
 
 /* x0[n][dim] from x[n][dim]; sigma >= 0, alpha >= 0, not both 0. x0 may be x. */
 void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0);
+/* The same with an alpha and a sigma of its own for each of the n. */
+void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0);
 
 #endif

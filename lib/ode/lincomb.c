@@ -30,19 +30,31 @@ void rd_lincomb_free(struct rd_lincomb *l)
 	memset(l, 0, sizeof *l);
 }
 
-/* v into all n numbers of a device array. */
-static int fill(struct rd_lincomb *l, void *dst, double v, struct rd_err *e)
+/* n numbers into a device array, v[stride i] for image i. */
+static int put(struct rd_lincomb *l, void *dst, const double *v, int64_t stride, struct rd_err *e)
 {
 	for (int64_t i = 0; i < l->d.n; i++)
-		l->host[i] = (float)v;
+		l->host[i] = (float)v[stride * i];
 	return l->be->put(l->dev, dst, l->host, (size_t)l->d.n * sizeof(float), e);
+}
+
+static int combine(struct rd_lincomb *l, const double *a, const void *x, const double *b, const void *y, int64_t stride, void *out,
+                   struct rd_err *e)
+{
+	int rc = put(l, l->coef[0], a, stride, e);
+
+	if (!rc && y)
+		rc = put(l, l->coef[1], b, stride, e);
+	return rc ? rc : l->be->combine(l->dev, l->d, l->coef[0], x, l->coef[1], y, out, e);
 }
 
 int rd_lincomb(struct rd_lincomb *l, double a, const void *x, double b, const void *y, void *out, struct rd_err *e)
 {
-	int rc = fill(l, l->coef[0], a, e);
+	return combine(l, &a, x, &b, y, 0, out, e);
+}
 
-	if (!rc && y)
-		rc = fill(l, l->coef[1], b, e);
-	return rc ? rc : l->be->combine(l->dev, l->d, l->coef[0], x, l->coef[1], y, out, e);
+int rd_lincomb_each(struct rd_lincomb *l, const double *a, const void *x, const double *b, const void *y, void *out,
+                    struct rd_err *e)
+{
+	return combine(l, a, x, b, y, 1, out, e);
 }

@@ -23,6 +23,9 @@ struct rd_denoiser {
 	int32_t *null_host;       /* [n] null classes */
 	float *host;              /* analytic models: [n, dim] */
 	float *time;              /* host [n] */
+	struct rd_query *query;   /* [n] what each image asks */
+	double *alpha, *sigma;    /* [n] of the node where each image is */
+	double *a, *b, *scale;    /* [n] coefficients under way */
 };
 
 static int check_options(struct rd_denoiser *d, struct rd_err *e)
@@ -44,6 +47,22 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 		return rd_fail(e, RD_EUSAGE, "guidance %g: %s records no null class; name it with --null-class", d->o.guidance,
 		               d->m->dir);
 	return RD_OK;
+}
+
+/* What is of each image. */
+static int alloc_images(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
+{
+	double **const number[] = {&d->alpha, &d->sigma, &d->a, &d->b, &d->scale};
+	void *p;
+	int rc = rd_alloc(&p, (size_t)batch, sizeof *d->query, "denoiser", e);
+
+	if (!rc)
+		d->query = p;
+	for (size_t i = 0; i < sizeof number / sizeof *number && !rc; i++) {
+		rc = rd_alloc(&p, (size_t)batch, sizeof **number, "denoiser", e);
+		*number[i] = rc ? NULL : p;
+	}
+	return rc;
 }
 
 /* What an analytic model needs: a batch on the host. */
@@ -105,6 +124,8 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 	d->dev = dev;
 	d->o = *o;
 	rc = check_options(d, e);
+	if (!rc)
+		rc = alloc_images(d, batch, e);
 	if (!rc && m->analytic) {
 		rc = alloc_analytic(d, batch, e);
 		if (rc)
@@ -133,13 +154,15 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	if (!d)
 		return;
 	void *dev_bufs[] = {d->w, d->f_null, d->label, d->null};
+	void *host[] = {d->null_host, d->host, d->query, d->alpha, d->sigma, d->a, d->b, d->scale};
+
+	for (size_t i = 0; i < sizeof host / sizeof *host; i++)
+		free(host[i]);
 	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
 		if (dev_bufs[i])
 			d->be->release(d->dev, dev_bufs[i]);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
-	free(d->null_host);
-	free(d->host);
 	rd_lincomb_free(&d->lin);
 	free(d);
 }
@@ -162,13 +185,18 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 	return rd_exec_label_words(d->x, label ? label : d->null_host, d->label, e);
 }
 
-/* The network's output at node for the given labels, in the executor's output buffer. */
-static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *x, const int32_t *label, struct rd_err *e)
-{
-	int rc = rd_lincomb(&d->lin, q->input, x, 0, NULL, rd_exec_value(d->x, d->g->x), e);
+/* --- evaluation: of n images, each at the node that query, alpha and sigma were set for ------------------------------ */
 
-	for (int64_t i = 0; i < d->d.n; i++)
-		d->time[i] = (float)q->net_t;
+/* The network's output for the given labels, in the executor's output buffer. */
+static int forward(struct rd_denoiser *d, const void *x, const int32_t *label, struct rd_err *e)
+{
+	int rc;
+
+	for (int64_t i = 0; i < d->d.n; i++) {
+		d->a[i] = d->query[i].input;
+		d->time[i] = (float)d->query[i].net_t;
+	}
+	rc = rd_lincomb_each(&d->lin, d->a, x, NULL, NULL, rd_exec_value(d->x, d->g->x), e);
 	if (!rc)
 		rc = rd_exec_put_times(d->x, d->time, e);
 	if (!rc && d->g->label != RD_NONE)
@@ -176,63 +204,115 @@ static int forward(struct rd_denoiser *d, const struct rd_query *q, const void *
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
-/* out = a x + b f. Where alpha is small both terms are large and nearly cancel (x0 of an epsilon model), so the difference is
- * taken first and then scaled: f32 rounds the small thing rather than the large ones. */
-static int affine(struct rd_denoiser *d, double a, const void *x, double b, const void *f, void *out, struct rd_err *e)
+/* out = a x + b f, of the coefficients in d. Where alpha is small both terms are large and nearly cancel (x0 of an epsilon model),
+ * so the difference is taken first and then scaled: f32 rounds the small thing rather than the large ones. */
+static int affine(struct rd_denoiser *d, const void *x, const void *f, void *out, struct rd_err *e)
 {
+	bool scaled = false;
 	int rc;
 
-	if (!(fabs(a) > 1))
-		return rd_lincomb(&d->lin, a, x, b, f, out, e);
-	rc = rd_lincomb(&d->lin, 1, x, b / a, f, out, e);
-	return rc ? rc : rd_lincomb(&d->lin, a, out, 0, NULL, out, e);
+	for (int64_t i = 0; i < d->d.n; i++) {
+		d->scale[i] = 1;
+		if (!(fabs(d->a[i]) > 1))
+			continue;
+		scaled = true;
+		d->scale[i] = d->a[i];
+		d->b[i] /= d->a[i];
+		d->a[i] = 1;
+	}
+	rc = rd_lincomb_each(&d->lin, d->a, x, d->b, f, out, e);
+	return rc || !scaled ? rc : rd_lincomb_each(&d->lin, d->scale, out, NULL, NULL, out, e);
+}
+
+/* eps of x and x0. */
+static int eps_of(struct rd_denoiser *d, const void *x, const void *x0, void *eps, struct rd_err *e)
+{
+	for (int64_t i = 0; i < d->d.n; i++) {
+		d->a[i] = 1 / d->sigma[i];
+		d->b[i] = -d->alpha[i] / d->sigma[i];
+	}
+	return rd_lincomb_each(&d->lin, d->a, x, d->b, x0, eps, e);
 }
 
 /* x0 in closed form, in double precision on the host; eps from it. */
-static int analytic_eval(struct rd_denoiser *d, const struct rd_node *n, const void *x, void *x0, void *eps, struct rd_err *e)
+static int analytic_eval(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	int rc = d->be->sample_export(d->dev, d->d, x, d->host, e);
 
 	if (rc)
 		return rc;
-	rd_posterior_mean(d->m->analytic, n->alpha, n->sigma, (size_t)d->d.n, d->host, d->host);
+	rd_posterior_mean_each(d->m->analytic, d->alpha, d->sigma, (size_t)d->d.n, d->host, d->host);
 	rc = d->be->sample_import(d->dev, d->d, d->host, x0, e);
-	return rc ? rc : rd_lincomb(&d->lin, 1 / n->sigma, x, -n->alpha / n->sigma, x0, eps, e);
+	return rc ? rc : eps_of(d, x, x0, eps, e);
 }
 
-static int clip(struct rd_denoiser *d, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+static int network_eval(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	void *f = rd_exec_value(d->x, d->g->y);
+	int rc = RD_OK;
+
+	if (d->o.guidance != 1) {
+		rc = forward(d, x, d->null, e);
+		if (!rc)
+			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
+	}
+	if (!rc)
+		rc = forward(d, x, d->label, e);
+	if (!rc && d->o.guidance != 1)
+		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
+	for (int64_t i = 0; i < d->d.n; i++) {
+		d->a[i] = d->query[i].c.x0_x;
+		d->b[i] = d->query[i].c.x0_f;
+	}
+	if (!rc)
+		rc = affine(d, x, f, x0, e);
+	for (int64_t i = 0; i < d->d.n; i++) {
+		d->a[i] = d->query[i].c.eps_x;
+		d->b[i] = d->query[i].c.eps_f;
+	}
+	return rc ? rc : affine(d, x, f, eps, e);
+}
+
+static int clip(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	int rc = d->be->clamp(d->dev, d->d, (float)-d->o.clip_range, (float)d->o.clip_range, x0, e);
+	bool noisy = true;
 
-	if (!rc && d->o.clip_eps && node->sigma > 0)
-		rc = rd_lincomb(&d->lin, 1 / node->sigma, x, -node->alpha / node->sigma, x0, eps, e);
-	return rc;
+	for (int64_t i = 0; i < d->d.n; i++)
+		noisy = noisy && d->sigma[i] > 0;
+	return rc || !d->o.clip_eps || !noisy ? rc : eps_of(d, x, x0, eps, e);
+}
+
+static int evaluate(struct rd_denoiser *d, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	int rc = d->m->analytic ? analytic_eval(d, x, x0, eps, e) : network_eval(d, x, x0, eps, e);
+
+	return rc || !d->o.clip ? rc : clip(d, x, x0, eps, e);
 }
 
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
 {
 	struct rd_denoiser *d = ctx;
 	struct rd_query q;
-	void *f;
 	int rc = rd_model_query(d->m, node, &q, e);
 
-	if (!rc && d->m->analytic) {
-		rc = analytic_eval(d, node, x, x0, eps, e);
-		return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
+	for (int64_t i = 0; i < d->d.n && !rc; i++) {
+		d->query[i] = q;
+		d->alpha[i] = node->alpha;
+		d->sigma[i] = node->sigma;
 	}
-	f = rd_exec_value(d->x, d->g->y);
-	if (!rc && d->o.guidance != 1) {
-		rc = forward(d, &q, x, d->null, e);
-		if (!rc)
-			rc = rd_lincomb(&d->lin, 1, f, 0, f, d->f_null, e);
+	return rc ? rc : evaluate(d, x, x0, eps, e);
+}
+
+int rd_denoiser_eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	struct rd_denoiser *d = ctx;
+	int rc = RD_OK;
+
+	for (int64_t i = 0; i < d->d.n && !rc; i++) {
+		rc = rd_model_query(d->m, &node[i], &d->query[i], e);
+		d->alpha[i] = node[i].alpha;
+		d->sigma[i] = node[i].sigma;
 	}
-	if (!rc)
-		rc = forward(d, &q, x, d->label, e);
-	if (!rc && d->o.guidance != 1)
-		rc = rd_lincomb(&d->lin, 1 - d->o.guidance, d->f_null, d->o.guidance, f, f, e);
-	if (!rc)
-		rc = affine(d, q.c.x0_x, x, q.c.x0_f, f, x0, e);
-	if (!rc)
-		rc = affine(d, q.c.eps_x, x, q.c.eps_f, f, eps, e);
-	return rc || !d->o.clip ? rc : clip(d, node, x, x0, eps, e);
+	return rc ? rc : evaluate(d, x, x0, eps, e);
 }

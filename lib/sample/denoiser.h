@@ -27,5 +27,7 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 
 /* An rd_denoise_fn; ctx is the denoiser. x, x0, eps: device samples. */
 int rd_denoiser_eval(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
+/* An rd_denoise_each_fn: image i is at node[i]. */
+int rd_denoiser_eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e) RD_MUST;
 
 #endif

@@ -4,9 +4,12 @@
 
 #include "lib/model/query.h"
 
+#define LEAST_RTOL 1e-7
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
-	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
+	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .rtol = -1, .atol = -1, .guidance = 1, .null_class = -1,
+	                                .clip = -1};
 }
 
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
@@ -16,6 +19,8 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_SOLVER: a->solver = rd_opt_choice("--solver", optarg, rd_solver_names); break;
 	case RD_OPT_SOLVER_TYPE: a->solver_type = rd_opt_choice("--solver-type", optarg, rd_solver_type_names); break;
 	case RD_OPT_STEPS: a->steps = (int)rd_opt_int("--steps", optarg, 1, 100000); break;
+	case RD_OPT_RTOL: a->rtol = rd_opt_num("--rtol", optarg, 0, 1); break;
+	case RD_OPT_ATOL: a->atol = rd_opt_num("--atol", optarg, 0, 1); break;
 	case RD_OPT_SPACING: a->spacing = rd_opt_choice("--spacing", optarg, rd_spacing_names); break;
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
@@ -31,15 +36,46 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	return true;
 }
 
+bool rd_sampling_chooses_steps(const struct rd_sampling_args *a)
+{
+	struct rd_solver s = rd_solver_named(a->solver >= 0 ? a->solver : 0);
+
+	return a->solver >= 0 && rd_solver_chooses_steps(&s);
+}
+
+/* Options that are of one kind of solver only. */
+static void check_args(const struct rd_sampling_args *a)
+{
+	struct rd_solver s;
+
+	if (!rd_sampling_chooses_steps(a)) {
+		if (a->rtol >= 0 || a->atol >= 0)
+			rd_usage_error("--rtol, --atol: for a solver that chooses its steps (--solver dopri5)");
+		return;
+	}
+	s = rd_solver_named(a->solver);
+	if (a->spacing >= 0)
+		rd_usage_error("--spacing: %s chooses its steps itself, by --rtol and --atol", rd_solver_name(&s));
+	if ((a->rtol >= 0 ? a->rtol : s.rtol) < LEAST_RTOL && (a->atol >= 0 ? a->atol : s.atol) < LEAST_RTOL)
+		rd_usage_error("--rtol, --atol: samples are in single precision: one of them must be at least %g", LEAST_RTOL);
+}
+
 static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, const struct rd_scheduler *s, bool clip_default)
 {
 	struct rd_sampler_opts o = rd_sampler_defaults(s, clip_default);
+	int steps = a->steps ? a->steps : 25;
 
-	o.grid.steps = a->steps;
+	o.grid.steps = steps;
 	if (a->solver >= 0)
 		o.solver = rd_solver_named(a->solver);
+	if (a->steps)
+		o.solver.max_steps = a->steps;
+	if (a->rtol >= 0)
+		o.solver.rtol = a->rtol;
+	if (a->atol >= 0)
+		o.solver.atol = a->atol;
 	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
-		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
+		o.grid = (struct rd_grid_opts){.steps = steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
 	o.reverse = a->reverse;
@@ -93,11 +129,13 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
                      struct rd_err *e)
 {
 	struct rd_sampler_opts o;
+	char effort[64];
 	int rc;
 
 	memset(s, 0, sizeof *s);
 	if (!a->model)
 		rd_usage_error("which model? -m MODEL is missing");
+	check_args(a);
 	rc = open_model(s, a, e);
 	if (!rc)
 		rc = rd_common_device(c, &s->be, &s->dev, e);
@@ -115,11 +153,24 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	}
 	warn_start(s);
 	tell_ignored(s, &o.solver);
-	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
+	if (rd_solver_chooses_steps(&o.solver))
+		snprintf(effort, sizeof effort, "rtol %g, atol %g", o.solver.rtol, o.solver.atol);
+	else
+		snprintf(effort, sizeof effort, "%d evaluations a sample", rd_sampler_nfe(s->sampler));
+	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %s; %s", a->model,
 	        (long long)(s->model.params ? rd_graph_param_count(s->model.params) : 0), s->model.scheduler.schedule.form->name,
-	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), rd_sampler_nfe(s->sampler),
-	        s->be->describe(s->dev));
+	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), effort, s->be->describe(s->dev));
 	return RD_OK;
+}
+
+void rd_sampling_end(const struct rd_sampling *s, json_t *end)
+{
+	const struct rd_sampler_effort *t = rd_sampler_effort(s->sampler);
+
+	rd_sampler_describe_end(s->sampler, end);
+	if (t->samples)
+		rd_info("%.1f evaluations a sample, at most %lld; %.1f steps a sample were rejected", (double)t->evaluations / (double)t->samples,
+		        (long long)t->most, (double)t->rejected / (double)t->samples);
 }
 
 void rd_sampling_close(struct rd_sampling *s)
