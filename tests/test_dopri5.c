@@ -148,7 +148,7 @@ static double growth(const struct equation *q, const struct rd_grid *g)
 /* The error follows the tolerance, under every form and both ways. */
 static void error_follows_tolerance(const char *form, bool reverse)
 {
-	static const double tols[] = {1e-2, 1e-3, 1e-4, 1e-5};
+	static const double tols[] = {1e-3, 1e-4, 1e-5};
 	struct equation q = reverse ? smooth : three;
 	struct rd_schedule s;
 	struct rd_effort effort[MOST];
@@ -168,12 +168,12 @@ static void error_follows_tolerance(const char *form, bool reverse)
 		for (int64_t i = 0; i < q.n; i++)
 			most = rd_dopri5_nfe(&effort[i]) > most ? rd_dopri5_nfe(&effort[i]) : most;
 		printf("  %g: %.1e (%d)", tols[k], error[k], most);
-		CHECK(error[k] < 5 * tols[k] * growth(&q, &g) && (!k || error[k] < error[k - 1]));
+		CHECK(error[k] < (reverse ? 20 : 10) * tols[k] * growth(&q, &g) && (!k || error[k] < error[k - 1]));
 		CHECK(q.calls == most); /* the batch takes as many as its hardest image */
-		CHECK(most < 100);
+		CHECK(most < 130);
 	}
 	printf("\n");
-	CHECK(error[LEN(tols) - 1] < error[0] / 50);
+	CHECK(error[LEN(tols) - 1] < error[0] / 20);
 	rd_grid_free(&g);
 	rd_schedule_free(&s);
 }

@@ -8,6 +8,7 @@
 #include "lib/ode/lincomb.h"
 
 #define STAGES 7
+#define TURN 100.0 /* K of the header */
 #define FIRST_STEP 0.05 /* of the way: costs nothing to find, and where it is too long an error estimate says so */
 #define SAFETY 0.9
 #define SHRINK 0.2
@@ -162,7 +163,13 @@ void rd_dopri5_free(struct rd_dopri5 *o)
 
 static double tau_of(const struct rd_node *n)
 {
-	return asinh(n->alpha / n->sigma);
+	return asinh(TURN * n->alpha / n->sigma);
+}
+
+/* sigma/alpha there; infinite at 0. */
+static double n_of(double tau)
+{
+	return TURN / sinh(tau);
 }
 
 static double scale_of(const struct rd_node *n)
@@ -177,7 +184,7 @@ static struct rd_node node_at(const struct walk *w, int64_t i, double part)
 
 	if (m->h == 0)
 		return m->rest;
-	return m->last && part == 1 ? w->end : rd_node_of_n(w->g->schedule, 1 / sinh(m->tau + part * m->h));
+	return m->last && part == 1 ? w->end : rd_node_of_n(w->g->schedule, n_of(m->tau + part * m->h));
 }
 
 /* The slope of u at o->node, where x is. */
@@ -188,9 +195,10 @@ static int slope_at(struct walk *w, const void *x, void *slope, struct rd_err *e
 
 	for (int64_t i = 0; i < o->lin.d.n; i++) {
 		double c = o->node[i].alpha / scale_of(&o->node[i]), s = o->node[i].sigma / scale_of(&o->node[i]);
+		double speed = s * hypot(s / TURN, c);
 
-		o->a[i] = s * s;
-		o->b[i] = -s * c;
+		o->a[i] = speed * s;
+		o->b[i] = -speed * c;
 	}
 	return rc ? rc : rd_lincomb_each(&o->lin, o->a, o->x0, o->b, o->eps, slope, e);
 }
@@ -272,7 +280,7 @@ static int judge(struct walk *w, const double *size, struct rd_err *e)
 		if (m->h == 0)
 			continue;
 		if (!isfinite(error) || !isfinite(most))
-			return rd_fail(e, RD_EFAIL, "dopri5: a sample is no number at sigma/alpha = %g", 1 / sinh(m->tau + m->h));
+			return rd_fail(e, RD_EFAIL, "dopri5: a sample is no number at sigma/alpha = %g", n_of(m->tau + m->h));
 		grow = fmin(fmax(SAFETY * pow(error, -0.2), SHRINK), GROW);
 		if (o->a[i] == 0) {
 			m->rejected = true;
@@ -293,10 +301,10 @@ static int judge(struct walk *w, const double *size, struct rd_err *e)
 		}
 		if (fabs(m->h) < LEAST_STEP * fabs(w->way))
 			return rd_fail(e, RD_EFAIL, "dopri5: at sigma/alpha = %g no step is short enough: a larger tolerance is needed (--rtol, --atol)",
-			               1 / sinh(m->tau));
+			               n_of(m->tau));
 		if (w->effort[i].accepted + w->effort[i].rejected >= w->s->max_steps)
 			return rd_fail(e, RD_EFAIL, "dopri5: a sample is at sigma/alpha = %g after %d steps, the most it may take (--steps): "
-			               "more steps, or a larger tolerance (--rtol, --atol)", 1 / sinh(m->tau), w->s->max_steps);
+			               "more steps, or a larger tolerance (--rtol, --atol)", n_of(m->tau), w->s->max_steps);
 	}
 	return RD_OK;
 }

@@ -28,7 +28,7 @@ static const struct rd_solver solvers[] = {
 	UNIPC(1),
 	UNIPC(2),
 	UNIPC(3),
-	{.family = RD_DOPRI5, .rtol = 1e-5, .atol = 1e-5, .max_steps = 1000},
+	{.family = RD_DOPRI5, .rtol = 1e-4, .atol = 1e-4, .max_steps = 1000},
 };
 const char *const rd_solver_names[] = {"ddim", "euler", "heun", "rk4", "dpm1", "dpm2m", "dpm3m", "dpm2s", "dpm3s", "dpm++1",
                                        "dpm++2m", "dpm++3m", "dpm++2s", "dpm++3s", "deis1", "deis2", "deis3", "unipc1",

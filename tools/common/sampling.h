@@ -34,7 +34,7 @@ enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD
 	"                       own, else dpm++2m\n" \
 	"      --solver-type T  dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise or data; heun: velocity\n" \
 	"      --steps K        default 25; dopri5 chooses its steps, at most K of them (default 1000)\n" \
-	"      --rtol R, --atol A   dopri5: error of a step, at most A + R times the RMS of the sample; default 1e-5 each\n" \
+	"      --rtol R, --atol A   dopri5: error of a step, at most A + R times the RMS of the sample; default 1e-4 each\n" \
 	"      --spacing P      trailing, leading, linspace, karras, exponential or beta; default: the scheduler's own,\n" \
 	"                       else trailing\n" \
 	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
