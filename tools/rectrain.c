@@ -27,8 +27,9 @@ static const char usage[] =
 	"      --warmup N              steps of linear warm-up, default 100\n"
 	"      --ema D                 decay of the averaged weights, default 0.999\n"
 	"      --loss L                l2 (default) or huber (pseudo-Huber)\n"
-	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm) with the prediction type P (epsilon,\n"
-	"                              sample, v, flow, edm, edm_v): the network keeps its own convention, recorded in OUT\n"
+	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm, table:FILE) with the prediction\n"
+	"                              type P (epsilon, sample, v, flow, edm, edm_v): the network keeps its own convention,\n"
+	"                              recorded in OUT\n"
 	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n"
 	"                              pairs, eps for an independent coupling\n"
 	"      --huber-c C             default 1e-3\n"
@@ -158,13 +159,13 @@ static void parse_betas(struct opts *o, const char *text)
 static void convert_to(struct opts *o, const char *text)
 {
 	size_t n = strcspn(text, ",");
-	char form[16];
+	static char form[4096];
 
 	if (n >= sizeof form)
 		rd_usage_error("--convert-to: no form is called %s", text);
 	memcpy(form, text, n);
 	form[n] = '\0';
-	o->form = rd_form_names[rd_opt_choice("--convert-to", form, rd_form_names)];
+	o->form = rd_opt_form("--convert-to", form);
 	o->pred = text[n] ? rd_opt_choice("--convert-to", text + n + 1, rd_pred_names) : -1;
 }
 

@@ -25,7 +25,7 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
-	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
+	case RD_OPT_AS: a->as = rd_opt_form("--as", optarg); break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;

@@ -40,7 +40,7 @@ enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD
 	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
 	"      --null-class K   the class that stands for none; default: what the model records\n" \
 	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n" \
-	"      --as FORM        sample the model under another form: ddpm, vp, subvp, ve or fm\n"
+	"      --as FORM        sample the model under another form: ddpm, vp, subvp, ve, fm or table:FILE\n"
 
 void rd_sampling_init(struct rd_sampling_args *a);
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt); /* true where it was one of them */
