@@ -103,3 +103,49 @@ assert g[0][-1]["meta"]["nfe_mean"] < g[0][-1]["meta"]["nfe_max"]'
 	assert_output --regexp "dopri5, rtol 0.0001, atol 0.0001;.*"
 	assert_output --regexp "[0-9.]+ evaluations a sample, at most [0-9]+; [0-9.]+ steps a sample were rejected"
 }
+
+@test "a table of ddpm's schedule is ddpm, one of a line flow matching, and a model converted to it is the same one" {
+	"$PYTHON" -c '
+import numpy as np
+abar = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float32).astype(float))
+with open("ddpm.table", "w") as f:
+    print("# t, alpha, sigma", file=f)
+    for t, a in enumerate(abar):
+        print(f"{t}, {a ** .5:.17g}, {(1 - a) ** .5:.17g}", file=f)'
+	odesample -m "$fashion" -n 2 -s 5 --as ddpm --spacing linspace --steps 28 -o ddpm
+	odesample -m "$fashion" -n 2 -s 5 --as table:ddpm.table --spacing linspace --steps 28 -o table
+	frames table 'close(f["sample"], read("ddpm")[1]["sample"], 1e-4); assert h["meta"]["form"] == "table"'
+	printf '1 0\n0 1\n' >line
+	odesample -m analytic:moons,form=fm -n 40 -s 5 --solver dopri5 -o fm
+	odesample -m analytic:moons,form=table:line -n 40 -s 5 --solver dopri5 -o table
+	frames table 'close(f["sample"], read("fm")[1]["sample"], 1e-4)'
+	odesample -m analytic:moons,form=fm -n 40 -s 5 --as table:line --steps 10 -o table
+	# it ends at sigma/alpha = 4, where the model knows more
+	printf '0.9 0.1\n0.5,2\n' >short
+	run odesample -m analytic:moons,form=fm -n 4 --as table:short --steps 3 -o table
+	assert_output --partial "the table ends at sigma/alpha = 4"
+}
+
+@test "a table that is none: status 3 and the line; one that the model does not reach: 1; none at all: 2" {
+	local bad
+	while IFS='|' read -r bad said; do
+		printf '%b' "$bad" >t
+		run -3 odesample -m analytic:moons --as table:t -n 1 -o out
+		assert_output --partial "t: $said"
+		run -3 odesample -m analytic:moons,form=table:t -n 1 -o out
+		assert_output --partial "t: $said"
+		assert_absent out
+	done <<-'EOF'
+	1 0\n0 nan\n|line 2: 'nan'
+	1 0\n1 1\n1 0.5\n|line 3: sigma/alpha 0.5 is not above
+	1 0\n|one row
+	1 0\n1 1 1\n|line 2: 3 columns
+	EOF
+	printf '1 1000\n1 2000\n' >far
+	run -1 odesample -m analytic:moons --as table:far -n 1 -o out
+	assert_output --partial "the network knows 0.01"
+	run -1 odesample -m analytic:moons --as table:nowhere -n 1 -o out
+	assert_output --partial nowhere
+	run -2 odesample -m analytic:moons --as table -n 1 -o out
+	assert_output --partial "table:FILE"
+}

@@ -1,10 +1,12 @@
 #include "tools/common/sampling.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "lib/model/query.h"
 
 #define LEAST_RTOL 1e-7
+#define NOISE 50.0 /* sigma/alpha of what passes for noise alone */
 
 void rd_sampling_init(struct rd_sampling_args *a)
 {
@@ -88,6 +90,19 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	return o;
 }
 
+/* A table may end where the network knows of more noise. */
+static void warn_table(const struct rd_scheduler *c)
+{
+	struct rd_node top = rd_node_at(&c->schedule, c->schedule.t_hi), most;
+
+	if (!c->schedule.table || !c->network)
+		return;
+	most = rd_node_at(&c->network->schedule, c->network->schedule.t_hi);
+	if (top.sigma < 0.9 * top.alpha * (most.alpha > 0 ? most.sigma / most.alpha : INFINITY) && top.sigma < NOISE * top.alpha)
+		rd_warn("warning: the table ends at sigma/alpha = %g, where the network expects something of a sample: it knows %g", top.sigma / top.alpha,
+		        most.sigma / most.alpha);
+}
+
 /* A grid that begins below the schedule's end is told of: x is noise there, and the network expects less of it. */
 static void warn_start(const struct rd_sampling *s)
 {
@@ -152,6 +167,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 		return rc;
 	}
 	warn_start(s);
+	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
 	if (rd_solver_chooses_steps(&o.solver))
 		snprintf(effort, sizeof effort, "rtol %g, atol %g", o.solver.rtol, o.solver.atol);
