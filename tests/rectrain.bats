@@ -427,8 +427,8 @@ for name, change in [("cut", {"table": c["table"][:1]}), ("none", {"table": "min
                      ("path", {"form": "table:mine"})]:
     json.dump({**c, **change}, open(name + ".json", "w"))
 base = json.load(open("base.json"))
-base["scheduler"] = {"_class_name": "RectdiffScheduler", "form": "table", "table": [[1, 1, 0.02], [2, 1, 1], [3, 1, 50]],
-                     "prediction_type": "epsilon", "network_time": "log"}
+base["scheduler"] = {"_class_name": "RectdiffScheduler", "form": "table", "table": [[1, 1, 0.02], [2, 0.7, 0.7], [3, 0.02, 0.99]],
+                     "prediction_type": "v_prediction", "network_time": "log"}
 json.dump(base, open("own.json", "w"))'
 	for bad in cut none words turned outside log path; do
 		run -3 odesample -m same --scheduler "$bad.json" -n 1 -o out
@@ -436,5 +436,5 @@ json.dump(base, open("own.json", "w"))'
 	done
 	rectrain -q --init own.json -o own --coupling independent --steps 200 --lr 2e-3 data
 	odesample -m own -n 30 --steps 10 -o out
-	frames out 'assert h["meta"]["start"]["scale"] == 50 and abs(f["sample"]).max() < 5'
+	frames out 'assert h["meta"]["start"]["scale"] == 0.99 and abs(f["sample"]).max() < 5'
 }
