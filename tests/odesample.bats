@@ -204,3 +204,16 @@ close(f['sample'], read('own')[1]['sample'], 0.03)" # the steps are the same one
 	done
 	assert_absent out
 }
+
+@test "dopri5 ends where many small steps end, with guidance and clipping, a sample whatever its batch" {
+	odesample -m "$fashion" -n 3 -s 5 --guidance 2 --no-clip --solver dopri5 --rtol 1e-4 --atol 1e-4 -o dopri5
+	odesample -m "$fashion" -n 3 -s 5 --guidance 2 --no-clip --solver rk4 --steps 40 --spacing karras -o small
+	odesample -m "$fashion" -n 1 -i 2 -s 5 --guidance 2 --no-clip --solver dopri5 --rtol 1e-4 --atol 1e-4 -o last
+	frames dopri5 '
+close(f["sample"], read("small")[1]["sample"], 0.3)
+assert np.sqrt(np.square(f["sample"] - read("small")[1]["sample"]).mean()) < 0.03
+close(f["sample"][2:], read("last")[1]["sample"], 1e-3)
+assert end["meta"]["nfe_max"] % 12 == 2'
+	odesample -m "$fashion" -n 2 -s 5 --clip=0.5 --solver dopri5 --rtol 1e-2 --atol 1e-2 -o clipped
+	frames clipped 'assert abs(f["sample"]).max() == 0.5'
+}

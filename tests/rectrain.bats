@@ -403,3 +403,38 @@ assert d(f["sample"]) < 0.4 * d(read("before")[1]["sample"]), (d(f["sample"]), d
 	run -2 rectrain -q --init base.json --convert-to fm --steps 1 -o x pairs.tar
 	run -2 rectrain -q -m base --convert-to fm,speed --steps 1 -o x pairs.tar
 }
+
+@test "a model under a table of one's own: converted, saved and loaded again; or made for it" {
+	printf '# alpha sigma\n1 0\n0.9 0.3\n0.5 0.8\n0 1\n' >mine
+	config base.json fm flow_prediction
+	noisegen -n 300 -s 1 --dist 8gaussians -o data
+	rectrain -q --init base.json -o base --coupling independent --steps 60 --lr 2e-3 data
+	noisegen -n 40 -s 3 -m base -o noise
+	odesample -m base --as table:mine --steps 12 -o as noise
+	rectrain -q -m base --convert-to table:mine,v --coupling independent --steps 1 -b 4 --lr 1e-9 --warmup 0 --ema 0 -o same data
+	odesample -m same --steps 12 -o converted noise
+	frames converted '
+close(f["sample"], read("as")[1]["sample"], 1e-3)
+assert h["meta"]["form"] == "table" and h["meta"]["prediction"] == "v"'
+	run tensorcat same
+	assert_output --partial "table of 4 rows"
+	"$PYTHON" -c '
+import json
+c = json.load(open("same/scheduler/scheduler_config.json"))
+assert c["form"] == "table" and c["table"][1] == [1, 0.9, 0.3] and c["network"]["form"] == "fm", c
+for name, change in [("cut", {"table": c["table"][:1]}), ("none", {"table": "mine"}), ("words", {"table": [[0, 1, "x"], [1, 0, 1]]}),
+                     ("turned", {"table": c["table"][::-1]}), ("outside", {"t_max": 7}), ("log", {"network_time": "log"}),
+                     ("path", {"form": "table:mine"})]:
+    json.dump({**c, **change}, open(name + ".json", "w"))
+base = json.load(open("base.json"))
+base["scheduler"] = {"_class_name": "RectdiffScheduler", "form": "table", "table": [[1, 1, 0.02], [2, 0.7, 0.7], [3, 0.02, 0.99]],
+                     "prediction_type": "v_prediction", "network_time": "log"}
+json.dump(base, open("own.json", "w"))'
+	for bad in cut none words turned outside log path; do
+		run -3 odesample -m same --scheduler "$bad.json" -n 1 -o out
+		assert_output --partial "$bad.json"
+	done
+	rectrain -q --init own.json -o own --coupling independent --steps 200 --lr 2e-3 data
+	odesample -m own -n 30 --steps 10 -o out
+	frames out 'assert h["meta"]["start"]["scale"] == 0.99 and abs(f["sample"]).max() < 5'
+}

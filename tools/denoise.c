@@ -261,6 +261,7 @@ int main(int argc, char **argv)
 	rd_progress_end();
 	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
 	sum_up(&totals, in.dim, end);
+	rd_sampling_end(&s, end);
 	if (rd_sink_finish(out, end, &e))
 		rd_die(&e);
 	json_decref(end);

@@ -77,6 +77,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
 	o->in = optind < argc ? argv[optind] : NULL;
+	if (o->trajectory && rd_sampling_chooses_steps(&o->s))
+		rd_usage_error("--trajectory: dopri5 gives every sample steps of its own, and a trajectory's are those of all");
 	if (o->in && own)
 		rd_usage_error("-n, -s, -i and -l are for noise of one's own; %s brings its own", o->in);
 }
@@ -248,6 +250,7 @@ int main(int argc, char **argv)
 	}
 	rd_progress_end();
 	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
+	rd_sampling_end(&s, end);
 	if (k.frames && rd_sink_finish(k.frames, end, &e))
 		rd_die(&e);
 	json_decref(end);

@@ -19,8 +19,9 @@ static const char usage[] =
 	"  -m, --model MODEL           the model to start from\n"
 	"      --init CONFIG           or a new one: a JSON file {\"unet\":..., \"scheduler\":...} or a folder of configs\n"
 	"  -o, --output OUT            the folder to write\n"
-	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm) with the prediction type P (epsilon,\n"
-	"                              sample, v, flow, edm, edm_v): the network keeps its own convention, recorded in OUT\n"
+	"      --convert-to F[,P]      train -m MODEL under the form F (ddpm, vp, subvp, ve, fm, table:FILE) with the prediction\n"
+	"                              type P (epsilon, sample, v, flow, edm, edm_v): the network keeps its own convention,\n"
+	"                              recorded in OUT\n"
 	RD_TRAINING_USAGE
 	"      --snapshot-every N      steps between folders OUT.STEP, of the average so far\n"
 	"      --keep-best             OUT gets the average that did best on --hold-out, not the last\n"
@@ -108,13 +109,13 @@ static void watch_signals(void)
 static void convert_to(struct opts *o, const char *text)
 {
 	size_t n = strcspn(text, ",");
-	char form[16];
+	static char form[4096];
 
 	if (n >= sizeof form)
 		rd_usage_error("--convert-to: no form is called %s", text);
 	memcpy(form, text, n);
 	form[n] = '\0';
-	o->form = rd_form_names[rd_opt_choice("--convert-to", form, rd_form_names)];
+	o->form = rd_opt_form("--convert-to", form);
 	o->pred = text[n] ? rd_opt_choice("--convert-to", text + n + 1, rd_pred_names) : -1;
 }
 

@@ -6,26 +6,28 @@
 
 #include "lib/model/model.h"
 
+#define MAX_FORM 1024 /* table:FILE */
+
 bool rd_model_is_analytic(const char *dir)
 {
 	return !strncmp(dir, "analytic:", 9);
 }
 
 /* SPEC without its ",form=F"; F, or ddpm. */
-static int split_form(const char *spec, char *rest, size_t cap, char form[16], struct rd_err *e)
+static int split_form(const char *spec, char *rest, size_t cap, char form[MAX_FORM], struct rd_err *e)
 {
 	const char *at = strstr(spec, ",form="), *end;
 	size_t n;
 
-	snprintf(form, 16, "ddpm");
+	snprintf(form, MAX_FORM, "ddpm");
 	if (!at)
 		at = spec + strlen(spec);
 	end = *at ? at + 6 + strcspn(at + 6, ",") : at;
 	n = *at ? (size_t)(end - at) - 6 : 0;
-	if (n >= 16 || strlen(spec) >= cap)
+	if (n >= MAX_FORM || strlen(spec) >= cap)
 		return rd_fail(e, RD_EUSAGE, "analytic:%.64s: too long", spec);
 	if (n)
-		snprintf(form, 16, "%.*s", (int)n, at + 6);
+		snprintf(form, MAX_FORM, "%.*s", (int)n, at + 6);
 	snprintf(rest, cap, "%.*s%s", (int)(at - spec), spec, end);
 	return RD_OK;
 }
@@ -33,7 +35,7 @@ static int split_form(const char *spec, char *rest, size_t cap, char form[16], s
 int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e)
 {
 	struct rd_scheduler *s = &m->scheduler;
-	char rest[256], form[16];
+	char rest[256 + MAX_FORM], form[MAX_FORM];
 	int64_t dim;
 	int rc = split_form(spec, rest, sizeof rest, form, e);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/model/describe_impl.h"
+#include "lib/ode/table.h"
 
 void rd_page_line(struct rd_page *p, int width, const char *label, const char *fmt, ...)
 {
@@ -162,6 +163,8 @@ static void schedule_numbers(struct rd_page *p, const struct rd_scheduler *s, co
 	if (!strcmp(form, "ddpm"))
 		SAY(p, "schedule", "ddpm, %lld times, %s%sbetas %.4g to %.4g", (long long)c->n_train, kind ? kind : "", kind ? " " : "",
 		    1 - c->abar[0], 1 - c->abar[c->n_train - 1] / c->abar[c->n_train - 2]);
+	else if (c->table)
+		SAY(p, "schedule", "table of %zu rows, t %.6g to %.6g", c->table->n, c->t_lo, c->t_hi);
 	else if (!strcmp(form, "vp") || !strcmp(form, "subvp"))
 		SAY(p, "schedule", "%s, beta %.6g to %.6g, t %.6g to %.6g", form, c->beta0, c->beta1, c->t_lo, c->t_hi);
 	else if (s->grid.shift > 0 && s->grid.shift != 1)

@@ -94,6 +94,7 @@ static const struct key scheduler_keys[] = {
 	{"form", STR, 0, 0}, {"beta_min", NUM, 0, 1e6}, {"beta_max", NUM, 0, 1e6}, {"t_min", NUM, 0, 1e6},
 	{"t_max", NUM, 0, 1e6}, {"time_shift_type", STR, 0, 0}, {"base_image_seq_len", INT, 0, 0},
 	{"max_image_seq_len", INT, 0, 0}, {"skip_prk_steps", BOOL, 0, 0}, {"solver_p", STR | NUL, 0, 0}, {"network", OBJECT | NUL, 0, 0},
+	{"table", LIST, 0, 0}, {"network_time", STR, 0, 0},
 	{NULL, 0, 0, 0}};
 
 static int kind_of(const json_t *v)
@@ -170,8 +171,9 @@ bool rd_fit_scheduler_has(const char *key)
 
 /* --- scheduler and network ---------------------------------------------------------------------------------------- */
 
-/* The times that the network is fed. */
-static int check_times(struct rd_config net, struct rd_config sched, const struct rd_schedule *c, struct rd_err *e)
+/* The times that the network is fed: of c, at the noise levels of c; or, where that is another form, at those of `asked`. */
+static int check_times(struct rd_config net, struct rd_config sched, const struct rd_schedule *c, const struct rd_schedule *asked,
+                       struct rd_err *e)
 {
 	const char *type = json_string_value(json_object_get(net.json, "time_embedding_type"));
 	json_int_t rows = json_integer_value(json_object_get(net.json, "num_train_timesteps"));
@@ -181,7 +183,7 @@ static int check_times(struct rd_config net, struct rd_config sched, const struc
 		return rd_fail(e, RD_EINPUT, "%s: num_train_timesteps: the network has learned the times 0 to %lld (%s: "
 		               "num_train_timesteps), the scheduler has %s", sched.file, (long long)rows - 1, net.file,
 		               discrete ? "more" : "continuous ones");
-	if (type && !strcmp(type, "fourier") && !(c->form->net_time(c, c->t_lo) > 0))
+	if (type && !strcmp(type, "fourier") && !(asked->form->net_time(asked, asked->t_lo) > 0))
 		return rd_fail(e, RD_EINPUT, "%s: _class_name: it has a time of 0 or less, and the network takes the logarithm "
 		               "(%s: time_embedding_type)", sched.file, net.file);
 	return RD_OK;
@@ -195,5 +197,5 @@ int rd_fit_scheduler(struct rd_config net, struct rd_config sched, const struct 
 	if (variance && is_one_of(variance, learned))
 		return rd_fail(e, RD_EINPUT, "%s: variance_type: %s asks for twice the channels that the network puts out (%s: "
 		               "out_channels)", sched.file, variance, net.file);
-	return check_times(net, sched, &s->schedule, e);
+	return check_times(net, sched, &s->schedule, s->network ? &s->network->schedule : &s->schedule, e);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/ode/table.h"
 
 /* The same state in the network's own form; *scale times x is its x. */
 static struct rd_node own_node(const struct rd_model *m, const struct rd_node *n, double *scale)
@@ -46,19 +47,22 @@ int rd_model_query(const struct rd_model *m, const struct rd_node *n, struct rd_
 }
 
 /* The ends, where the form has the network's own least and most noise; its usual range must not cut them off. */
-static void set_range(struct rd_schedule *s, const struct rd_schedule *own)
+static int set_range(struct rd_schedule *s, const struct rd_schedule *own, struct rd_err *e)
 {
 	struct rd_node most = rd_node_at(own, own->t_hi), least = rd_node_at(own, own->t_lo);
 	bool ve = !strcmp(s->form->name, "ve"), fm = !strcmp(s->form->name, "fm");
 
 	if (!strcmp(s->form->name, "ddpm"))
-		return;
+		return RD_OK;
+	if (s->table)
+		return rd_table_narrow(s, least.sigma / least.alpha, most.alpha > 0 ? most.sigma / most.alpha : INFINITY, e);
 	s->t_lo = 1e-9;
 	s->t_hi = ve ? 1e9 : fm ? 1 : 10;
 	s->t_lo = s->form->t_of_n(s, least.sigma / least.alpha);
 	s->t_hi = s->form->t_of_n(s, most.alpha > 0 ? most.sigma / most.alpha : INFINITY);
 	if (!(most.alpha > 0) && !fm) /* no form but fm has an end without signal: the usual one is taken */
 		s->t_hi = ve ? 80 : 1;
+	return RD_OK;
 }
 
 /* The config of a RectdiffScheduler that says all this; and no index of a pipeline that names another. */
@@ -74,6 +78,8 @@ static int record(struct rd_model *m, struct rd_err *e)
 		json_object_set_new(c, ve ? "sigma_min" : "t_min", json_real(s->t_lo));
 		json_object_set_new(c, ve ? "sigma_max" : "t_max", json_real(s->t_hi));
 	}
+	if (c && s->table)
+		json_object_set_new(c, "table", rd_scheduler_table_json(s));
 	free(m->scheduler_text);
 	free(m->index_text);
 	m->index_text = NULL;
@@ -101,7 +107,9 @@ int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_e
 	rc = rd_schedule_init(&now->schedule, form, e);
 	if (rc)
 		return rc;
-	set_range(&now->schedule, &own->schedule);
+	rc = set_range(&now->schedule, &own->schedule, e);
+	if (rc)
+		return rd_context(e, "%s as %s", m->dir, form);
 	snprintf(now->class_name, sizeof now->class_name, "RectdiffScheduler");
 	now->pred = pred < 0 ? own->pred : (struct rd_prediction){(enum rd_pred)pred, own->pred.sigma_data};
 	rd_scheduler_own_sampling(now);

@@ -21,7 +21,7 @@ int rd_model_query(const struct rd_model *m, const struct rd_node *n, struct rd_
 /* x at a run's first node is this times the noise, as the network's own convention has it. */
 double rd_model_start_scale(const struct rd_model *m, const struct rd_grid_opts *o, const struct rd_node *n);
 
-/* From here on m is sampled and trained under the form with its usual numbers (FORM is one of rd_form_names) as a model of
+/* From here on m is sampled and trained under the form with its usual numbers (FORM is one of rd_form_names, or table:FILE) as a model of
  * that prediction type (-1: as it is), over the range of sigma/alpha that its network knows; the network keeps its own
  * convention, which the scheduler's config, a RectdiffScheduler's from here on, records as "network". RD_EUSAGE for an unknown form; RD_EINPUT for a model that has been converted before. */
 int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_err *e) RD_MUST;

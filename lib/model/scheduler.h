@@ -33,6 +33,9 @@ void rd_scheduler_own_sampling(struct rd_scheduler *s);
 /* What scheduler configs call the prediction types. NULL-terminated; index is enum rd_pred. */
 extern const char *const rd_scheduler_predictions[];
 
+/* The rows of form table as a config has them; NULL: no memory. */
+json_t *rd_scheduler_table_json(const struct rd_schedule *s);
+
 void rd_scheduler_free(struct rd_scheduler *s);
 
 #endif

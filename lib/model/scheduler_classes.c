@@ -252,11 +252,27 @@ static int network(const struct rd_sched_ctx *x)
 	return rc;
 }
 
+/* The numbers of a form by name other than ddpm. */
+static int own_numbers(const struct rd_sched_ctx *x, const char *form, bool ve)
+{
+	struct rd_schedule *c = &x->s->schedule;
+	int rc = rd_form_find(form) ? rd_schedule_init(c, form, x->e)
+	                            : rd_fail(x->e, RD_EINPUT, "%s: form: %s is none of ddpm, vp, subvp, ve, fm, table", x->file, form);
+
+	if (!rc)
+		rc = rd_sched_num(x, "beta_min", c->beta0, &c->beta0);
+	if (!rc)
+		rc = rd_sched_num(x, "beta_max", c->beta1, &c->beta1);
+	if (!rc)
+		rc = rd_sched_num(x, ve ? "sigma_min" : "t_min", c->t_lo, &c->t_lo);
+	return rc ? rc : rd_sched_num(x, ve ? "sigma_max" : "t_max", c->t_hi, &c->t_hi);
+}
+
 /* Our own class: {"form": F, "prediction_type": P} and the form's numbers. */
 int rd_sched_own(const struct rd_sched_ctx *x)
 {
 	struct rd_schedule *c = &x->s->schedule;
-	bool ddpm, ve;
+	bool ddpm, ve, table;
 	char form[16];
 	int p, rc = rd_json_str(x->c, x->file, "form", NULL, form, sizeof form, x->e);
 
@@ -264,26 +280,22 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 		return rc;
 	ddpm = !strcmp(form, "ddpm");
 	ve = !strcmp(form, "ve");
+	table = !strcmp(form, "table");
 	if (ddpm) {
 		rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0});
+	} else if (table) {
+		rc = rd_sched_table(x);
+		if (!rc)
+			rc = rd_sched_table_range(x);
 	} else {
-		rc = rd_schedule_init(c, form, x->e);
-		if (rc)
-			return rd_fail(x->e, RD_EINPUT, "%s: form: %s is none of ddpm, vp, subvp, ve, fm", x->file, form);
-		rc = rd_sched_num(x, "beta_min", c->beta0, &c->beta0);
-		if (!rc)
-			rc = rd_sched_num(x, "beta_max", c->beta1, &c->beta1);
-		if (!rc)
-			rc = rd_sched_num(x, ve ? "sigma_min" : "t_min", c->t_lo, &c->t_lo);
-		if (!rc)
-			rc = rd_sched_num(x, ve ? "sigma_max" : "t_max", c->t_hi, &c->t_hi);
+		rc = own_numbers(x, form, ve);
 	}
 	if (!rc && (!(c->t_lo >= 0) || !(c->t_hi > c->t_lo) || !(c->beta1 >= c->beta0) || !(c->beta0 >= 0) ||
-	            (!ddpm && !(c->t_lo > 0 && c->t_hi / c->t_lo < RATIO_MAX))))
+	            (!ddpm && !table && !(c->t_lo > 0 && c->t_hi / c->t_lo < RATIO_MAX))))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: the ends of the schedule are not in order", x->file);
 	if (!rc)
 		rc = network(x);
-	if (!rc && !ddpm && !ve && c->t_hi > (x->s->network && strcmp(form, "fm") ? 10 : 1)) /* beyond 1 to reach a network's noise */
+	if (!rc && !ddpm && !ve && !table && c->t_hi > (x->s->network && strcmp(form, "fm") ? 10 : 1)) /* beyond 1 to reach a network's noise */
 		rc = rd_fail(x->e, RD_EINPUT, "%s: t_max: at most 1 expected", x->file);
 	if (!rc)
 		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", rd_scheduler_predictions, &p);

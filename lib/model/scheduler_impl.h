@@ -1,4 +1,4 @@
-/* Shared by scheduler.c (which class it is), scheduler_keys.c (keys that classes have in common), scheduler_dpm.c (the
+/* Shared by scheduler.c (which class it is), scheduler_keys.c (keys that classes have in common), scheduler_table.c (form table), scheduler_dpm.c (the
  * multistep and singlestep families) and scheduler_classes.c (the others). */
 #ifndef RD_LIB_MODEL_SCHEDULER_IMPL_H
 #define RD_LIB_MODEL_SCHEDULER_IMPL_H
@@ -50,6 +50,8 @@ int rd_sched_deis(const struct rd_sched_ctx *x);
 int rd_sched_edm_euler(const struct rd_sched_ctx *x);
 int rd_sched_edm_dpm(const struct rd_sched_ctx *x);
 int rd_sched_edm_solver(const struct rd_sched_ctx *x); /* the solver's keys of EDMDPMSolverMultistep */
+int rd_sched_table(const struct rd_sched_ctx *x); /* form table: its rows, */
+int rd_sched_table_range(const struct rd_sched_ctx *x); /* and t_min, t_max */
 int rd_sched_own(const struct rd_sched_ctx *x);
 
 #endif

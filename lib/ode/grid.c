@@ -62,7 +62,7 @@ static double ddpm_time(const struct rd_schedule *s, const struct rd_grid_opts *
 	}
 }
 
-/* The same on a continuous time axis; ve's axis is ln sigma. */
+/* The same on a continuous time axis; ve's axis is ln sigma, and the data are beyond its end, as a table's may be. */
 static double continuous_time(const struct rd_schedule *s, const struct rd_grid_opts *o, int k)
 {
 	bool ve = is(s, "ve");
@@ -77,7 +77,7 @@ static double continuous_time(const struct rd_schedule *s, const struct rd_grid_
 		t = points > 1 ? lo + (hi - lo) * j / (points - 1) : hi;
 		break;
 	default:
-		t = ve ? hi - k * (hi - lo) / o->steps : hi * (1 - (double)k / o->steps);
+		t = ve || s->table ? hi - k * (hi - lo) / o->steps : hi * (1 - (double)k / o->steps);
 	}
 	return ve ? exp(t) : t;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/ode/table.h"
 
 static double clamp(double v, double lo, double hi)
 {
@@ -205,6 +206,11 @@ const struct rd_form *rd_form_find(const char *name)
 	return NULL;
 }
 
+const char *rd_form_table_file(const char *form)
+{
+	return strncmp(form, "table:", 6) ? NULL : form + 6;
+}
+
 int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e)
 {
 	static const struct rd_betas_opts usual = {.kind = RD_BETAS_LINEAR, .start = 1e-4, .end = 0.02, .n_train = 1000};
@@ -212,9 +218,11 @@ int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e)
 	memset(s, 0, sizeof *s);
 	if (!strcmp(form, "ddpm"))
 		return rd_schedule_init_ddpm(s, &usual, e);
+	if (rd_form_table_file(form))
+		return rd_schedule_read_table(s, rd_form_table_file(form), e);
 	s->form = rd_form_find(form);
 	if (!s->form)
-		return rd_fail(e, RD_EUSAGE, "form %s: unknown; there are ddpm, vp, subvp, ve, fm", form);
+		return rd_fail(e, RD_EUSAGE, "form %s: unknown; there are ddpm, vp, subvp, ve, fm, table:FILE", form);
 	s->n_train = 1000;
 	s->sigma_data = 1;
 	s->beta0 = 0.1;
@@ -332,6 +340,7 @@ void rd_schedule_free(struct rd_schedule *s)
 	if (!s)
 		return;
 	free(s->abar);
+	free(s->table);
 	memset(s, 0, sizeof *s);
 }
 
@@ -342,5 +351,5 @@ double rd_schedule_input_scale(const struct rd_schedule *s, double alpha, double
 
 double rd_schedule_start_scale(const struct rd_schedule *s, double sigma)
 {
-	return strcmp(s->form->name, "ve") ? 1 : sigma;
+	return strcmp(s->form->name, "ve") && !s->table ? 1 : sigma;
 }

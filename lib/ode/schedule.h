@@ -5,6 +5,7 @@
  *   subvp  alpha as vp, sigma = 1 - alpha^2
  *   ve     alpha = 1, sigma = t in [sigma_min, sigma_max]
  *   fm     alpha = 1 - t, sigma = t; t in [0, 1]
+ *   table  rows of t, alpha and sigma: lib/ode/table.h
  *
  * All in double precision. n = sigma/alpha is the noise-to-signal ratio, log-SNR is -ln n. */
 #ifndef RD_LIB_ODE_SCHEDULE_H
@@ -16,6 +17,7 @@
 #include "lib/base/err.h"
 
 struct rd_schedule;
+struct rd_table;
 
 struct rd_form {
 	const char *name;
@@ -34,15 +36,19 @@ struct rd_schedule {
 	double beta0, beta1;           /* vp, subvp */
 	int64_t n_train;               /* ddpm, and fm's scale of the network's time */
 	double *abar;                  /* ddpm: [n_train], owned */
-	bool log_time;                 /* ddpm: the network is fed ln(sigma/alpha)/4, as under ve */
+	struct rd_table *table;        /* table: owned */
+	bool log_time;                 /* ddpm, table: the network is fed ln(sigma/alpha)/4, as under ve */
 	double sigma_data;             /* ve: the network's input is x/sqrt(sigma_data^2 + sigma^2) */
 };
 
-/* The entry of a form by name; NULL for an unknown one. */
+/* The entry of a form by name; NULL for an unknown one, and for a table, which is not made by name. */
 const struct rd_form *rd_form_find(const char *name);
 extern const char *const rd_form_names[]; /* NULL-terminated */
 
-/* A form with its usual numbers: ddpm linear 1e-4..0.02 of 1000; vp and subvp 0.1, 20; ve 0.002..80; fm. */
+/* Where "table:FILE" is what FORM says: FILE; else NULL. */
+const char *rd_form_table_file(const char *form);
+
+/* A form with its usual numbers: ddpm linear 1e-4..0.02 of 1000; vp and subvp 0.1, 20; ve 0.002..80; fm. Or table:FILE. */
 int rd_schedule_init(struct rd_schedule *s, const char *form, struct rd_err *e) RD_MUST;
 
 /* What makes a ddpm schedule: betas by kind between start and end (linear, scaled_linear, sigmoid) or from a formula of
@@ -66,7 +72,7 @@ static inline double rd_sigma(const struct rd_schedule *s, double t) { return s-
  * scale. */
 double rd_schedule_input_scale(const struct rd_schedule *s, double alpha, double sigma);
 
-/* x at the start of the ODE is this times the noise: 1 where x_T is the noise itself (ddpm, vp, subvp, fm), sigma under ve. */
+/* x at the start of the ODE is this times the noise: 1 where x_T is the noise itself (ddpm, vp, subvp, fm), sigma under ve and for a table. */
 double rd_schedule_start_scale(const struct rd_schedule *s, double sigma);
 
 #endif

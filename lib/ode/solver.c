@@ -14,7 +14,7 @@ int rd_solver_nfe(const struct rd_solver *s, const struct rd_grid *g)
 {
 	int n = 0;
 
-	for (int k = 0; k < g->steps; k++)
+	for (int k = 0; k < g->steps && !rd_solver_chooses_steps(s); k++)
 		n += s->family == RD_HEUN || s->family == RD_RK4 ? rd_rk_evaluations(s, &g->from[k], &g->to[k]) : 1;
 	return n;
 }
@@ -265,6 +265,8 @@ int rd_ode_solve(struct rd_ode *o, const struct rd_solver *s, const struct rd_gr
 	step_fn step = step_of(s);
 	int rc = 0;
 
+	if (rd_solver_chooses_steps(s))
+		return rd_fail(e, RD_EUSAGE, "%s: no solver of given steps", rd_solver_name(s));
 	for (int k = 0; k < g->steps && !rc; k++) {
 		rc = denoise(ctx, &g->from[k], x, o->x0, o->eps, e);
 		if (!rc && observe)

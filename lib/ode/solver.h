@@ -10,6 +10,7 @@
  *           dpm++, of the data form (arXiv 2211.01095); multistep, or singlestep in cycles of `order` evaluations
  *   deis    y against n with eps interpolated in ln n over the last `order` nodes (arXiv 2204.13902, log-rho)
  *   unipc   DPM-Solver's step corrected once the next evaluation is known (arXiv 2302.04867)
+ *   dopri5  Dormand and Prince's pair of orders 5 and 4, with steps that it chooses itself: lib/ode/dopri5.h
  *
  * Wherever lambda is infinite (from alpha = 0, to sigma = 0) a step is of order 1, and nodes beyond are no history. */
 #ifndef RD_LIB_ODE_SOLVER_H
@@ -18,7 +19,7 @@
 #include "kernels/kernels.h"
 #include "lib/ode/grid.h"
 
-enum rd_solver_family { RD_DDIM, RD_EULER, RD_HEUN, RD_RK4, RD_DPM, RD_DEIS, RD_UNIPC };
+enum rd_solver_family { RD_DDIM, RD_EULER, RD_HEUN, RD_RK4, RD_DPM, RD_DEIS, RD_UNIPC, RD_DOPRI5 };
 enum rd_solver_type { RD_TYPE_DEFAULT, RD_TYPE_MIDPOINT, RD_TYPE_HEUN, RD_TYPE_BH1, RD_TYPE_BH2, RD_TYPE_NOISE, RD_TYPE_DATA,
                       RD_TYPE_VELOCITY };
 #define RD_MAX_ORDER 3
@@ -34,6 +35,8 @@ struct rd_solver {
 	bool euler_at_final;        /* dpm multistep: the last step is of order 1 however many there are */
 	int n_uncorrected;          /* unipc: steps (from 0) whose result stays as predicted */
 	int uncorrected[RD_MAX_UNCORRECTED];
+	double rtol, atol;          /* dopri5: the error of a step, relative and absolute */
+	int max_steps;              /* dopri5: an image that takes more gives it up */
 };
 
 /* Solvers by name: ddim, euler, heun, dpm1, dpm2m, ... NULL-terminated; rd_solver_named takes an index of it. */
@@ -46,7 +49,10 @@ const char *rd_solver_type_name(const struct rd_solver *s);
 /* RD_EUSAGE where the family has no such type. */
 int rd_solver_set_type(struct rd_solver *s, enum rd_solver_type type, struct rd_err *e) RD_MUST;
 
-/* Network evaluations that a run takes (before guidance doubles them). */
+/* Whether it chooses its steps itself: then rd_dopri5_solve is what runs it, and all else of this file is for the others. */
+bool rd_solver_chooses_steps(const struct rd_solver *s);
+
+/* Network evaluations that a run takes (before guidance doubles them); 0 where the solver chooses its steps. */
 int rd_solver_nfe(const struct rd_solver *s, const struct rd_grid *g);
 
 /* x0 and eps (device buffers of the solver's dims) at x under node; called in the order of the steps. */

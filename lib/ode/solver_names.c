@@ -28,10 +28,11 @@ static const struct rd_solver solvers[] = {
 	UNIPC(1),
 	UNIPC(2),
 	UNIPC(3),
+	{.family = RD_DOPRI5, .rtol = 1e-4, .atol = 1e-4, .max_steps = 1000},
 };
 const char *const rd_solver_names[] = {"ddim", "euler", "heun", "rk4", "dpm1", "dpm2m", "dpm3m", "dpm2s", "dpm3s", "dpm++1",
                                        "dpm++2m", "dpm++3m", "dpm++2s", "dpm++3s", "deis1", "deis2", "deis3", "unipc1",
-                                       "unipc2", "unipc3", NULL};
+                                       "unipc2", "unipc3", "dopri5", NULL};
 _Static_assert(sizeof rd_solver_names / sizeof *rd_solver_names == sizeof solvers / sizeof *solvers + 1,
                "a name for each solver");
 
@@ -40,6 +41,11 @@ const char *const rd_solver_type_names[] = {"default", "midpoint", "heun", "bh1"
 struct rd_solver rd_solver_named(int i)
 {
 	return solvers[i];
+}
+
+bool rd_solver_chooses_steps(const struct rd_solver *s)
+{
+	return s->family == RD_DOPRI5;
 }
 
 /* A singlestep solver of order 1 is a multistep one; unipc of the noise form has no name of its own. */

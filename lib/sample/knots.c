@@ -62,6 +62,8 @@ int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, con
 		return RD_OK;
 	if (phases < 2 || phases > RD_MAX_PHASES)
 		return rd_fail(e, RD_EUSAGE, "knots %d: between 2 and %d phases have knots", phases, RD_MAX_PHASES);
+	if (rd_solver_chooses_steps(s))
+		return rd_fail(e, RD_EUSAGE, "knots %d: %s takes steps of its own for every sample", phases, rd_solver_name(s));
 	if (o->steps % phases)
 		return rd_fail(e, RD_EUSAGE, "knots %d: %d steps are no multiple of it, so the knots are no nodes", phases, o->steps);
 	if (o->spacing != RD_SPACING_TRAILING || o->flow)

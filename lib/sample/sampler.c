@@ -7,6 +7,7 @@
 #include "lib/base/size.h"
 #include "lib/graph/routine.h"
 #include "lib/model/query.h"
+#include "lib/ode/dopri5.h"
 #include "lib/sample/knots.h"
 
 /* A way through the schedule, and the work that it takes each time. */
@@ -24,11 +25,14 @@ struct rd_sampler {
 	struct rd_knots knots;
 	int64_t n;                 /* images the device side below is made for; 0: not made yet */
 	struct rd_denoiser *denoiser;
-	struct rd_ode *ode;
+	struct rd_ode *ode;        /* or, where the solver chooses its steps, */
+	struct rd_dopri5 *dopri5;
+	struct rd_effort *effort;  /* [n] */
 	void *x;                   /* device sample */
 	float *host;               /* [n, dim] */
 	float *coarse_sample;      /* [n, dim] with halving */
 	int32_t *label;            /* [n] */
+	struct rd_sampler_effort total;
 	/* of the run under way */
 	int64_t used;
 	const struct walk *now;
@@ -60,6 +64,8 @@ static int check_nodes(const struct rd_sampler *s, const struct rd_grid *g, stru
 		               s->m->scheduler.schedule.form->name);
 	for (int k = 0; k < g->steps && !rc; k++)
 		rc = rd_model_query(s->m, &g->from[k], &q, e);
+	if (!rc && rd_solver_chooses_steps(&s->o.solver) && g->to[0].sigma > 0) /* it evaluates at both ends */
+		rc = rd_model_query(s->m, &g->to[0], &q, e);
 	return rc;
 }
 
@@ -101,12 +107,17 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->be = be;
 	s->dev = dev;
 	s->o = *o;
+	if (rd_solver_chooses_steps(&o->solver)) {
+		s->o.grid = (struct rd_grid_opts){.steps = 1, .spacing = RD_SPACING_TRAILING};
+		if (o->halving)
+			rc = rd_fail(e, RD_EUSAGE, "error by halving: %s has no number of steps, but tolerances", rd_solver_name(&o->solver));
+	}
 	if (o->reverse) {
 		s->o.grid.final = RD_FINAL_LEAST;
 		s->o.grid.final_sigma = 0;
 		s->o.grid.ddim_prev = s->o.grid.unscaled_end = s->o.grid.log_linear = false;
 	}
-	if (o->halving) {
+	if (!rc && o->halving) {
 		rc = init_walk(s, &s->coarse, e);
 		s->o.grid.steps *= 2;
 	}
@@ -130,6 +141,7 @@ static void drop_device_side(struct rd_sampler *s)
 	rd_routine_free(&s->coarse.solve);
 	rd_denoiser_free(s->denoiser);
 	rd_ode_free(s->ode);
+	rd_dopri5_free(s->dopri5);
 	if (s->x)
 		s->be->release(s->dev, s->x);
 	free(s->host);
@@ -137,8 +149,11 @@ static void drop_device_side(struct rd_sampler *s)
 	free(s->label);
 	free(s->logdet);
 	s->logdet = NULL;
+	free(s->effort);
 	s->denoiser = NULL;
 	s->ode = NULL;
+	s->dopri5 = NULL;
+	s->effort = NULL;
 	s->x = NULL;
 	s->host = NULL;
 	s->coarse_sample = NULL;
@@ -177,6 +192,20 @@ int rd_sampler_nfe(const struct rd_sampler *s)
 	return evaluations(s, &s->walk.grid);
 }
 
+static int make_solver(struct rd_sampler *s, struct rd_dims d, struct rd_err *e)
+{
+	void *p;
+	int rc;
+
+	if (!rd_solver_chooses_steps(&s->o.solver))
+		return rd_ode_new(&s->ode, s->be, s->dev, d, e);
+	rc = rd_alloc(&p, (size_t)d.n, sizeof *s->effort, "sampler", e);
+	if (rc)
+		return rc;
+	s->effort = p;
+	return rd_dopri5_new(&s->dopri5, s->be, s->dev, d, e);
+}
+
 /* The device side for n images at once; made on the first run and again only for more images than that. */
 static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 {
@@ -191,7 +220,7 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	if (rc)
 		return rc;
 	d = rd_denoiser_dims(s->denoiser);
-	rc = rd_ode_new(&s->ode, s->be, s->dev, d, e);
+	rc = make_solver(s, d, e);
 	if (!rc)
 		rc = s->be->alloc(s->dev, &s->x, s->be->sample_bytes(d), e);
 	if (!rc)
@@ -262,6 +291,27 @@ static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, 
 	return RD_OK;
 }
 
+static int eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
+{
+	return rd_denoiser_eval_each(((struct rd_sampler *)ctx)->denoiser, node, x, x0, eps, e);
+}
+
+static int solve_choosing(struct rd_sampler *s, struct rd_err *e)
+{
+	int rc = rd_dopri5_solve(s->dopri5, &s->o.solver, &s->now->grid, s->used, s->x, eval_each, s, s->effort, e);
+
+	for (int64_t i = 0; i < s->used && !rc; i++) {
+		int64_t nfe = rd_dopri5_nfe(&s->effort[i]) * (s->o.denoise.guidance == 1 ? 1 : 2);
+
+		s->total.samples++;
+		s->total.evaluations += nfe;
+		s->total.rejected += s->effort[i].rejected;
+		if (nfe > s->total.most)
+			s->total.most = nfe;
+	}
+	return rc;
+}
+
 static int solve(void *ctx, struct rd_err *e)
 {
 	struct rd_sampler *s = ctx;
@@ -277,6 +327,8 @@ static int solve(void *ctx, struct rd_err *e)
 static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 {
 	s->now = w;
+	if (rd_solver_chooses_steps(&s->o.solver))
+		return solve_choosing(s, e);
 	if (s->rec || s->m->analytic || s->n_evals >= 0 || evaluations(s, &w->grid) > MAX_RECORDED)
 		return solve(s, e);
 	return rd_routine_run(&w->solve, solve, s, e);
@@ -358,6 +410,8 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 
 	if (density && !s->divergence.at)
 		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without a trace");
+	if (wants_states(rec) && rd_solver_chooses_steps(&s->o.solver))
+		return rd_fail(e, RD_EUSAGE, "%s: each sample has steps of its own, a trajectory's are those of all", rd_solver_name(&s->o.solver));
 	rc = make_device_side(s, n, e);
 	if (rc)
 		return rc;
@@ -411,12 +465,16 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	const char *type = rd_solver_type_name(&s->o.solver);
 	const struct rd_grid *g = &s->walk.grid;
 	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
+	bool chooses = rd_solver_chooses_steps(&s->o.solver); /* what it takes is known in the end */
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	replace(meta, "solver_type", type ? json_string(type) : NULL);
-	json_object_set_new(meta, "steps", json_integer(g->steps));
-	json_object_set_new(meta, "spacing", json_string(rd_spacing_names[s->o.grid.spacing]));
-	json_object_set_new(meta, "nfe", json_integer(rd_sampler_nfe(s)));
+	replace(meta, "steps", chooses ? NULL : json_integer(g->steps));
+	replace(meta, "spacing", chooses ? NULL : json_string(rd_spacing_names[s->o.grid.spacing]));
+	replace(meta, "nfe", chooses ? NULL : json_integer(rd_sampler_nfe(s)));
+	replace(meta, "rtol", chooses ? json_real(s->o.solver.rtol) : NULL);
+	replace(meta, "atol", chooses ? json_real(s->o.solver.atol) : NULL);
+	replace(meta, "max_steps", chooses ? json_integer(s->o.solver.max_steps) : NULL);
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
 	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
@@ -425,4 +483,20 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	replace(meta, "knots", s->knots.phases ? rd_knots_json(&s->knots, g) : NULL);
 	replace(meta, "error", s->o.halving ? json_string("halving") : NULL);
 	replace(meta, "likelihood", s->divergence.at ? likelihood_json(s) : NULL);
+}
+
+const struct rd_sampler_effort *rd_sampler_effort(const struct rd_sampler *s)
+{
+	return &s->total;
+}
+
+void rd_sampler_describe_end(const struct rd_sampler *s, json_t *end)
+{
+	const struct rd_sampler_effort *t = &s->total;
+
+	if (!rd_solver_chooses_steps(&s->o.solver) || !t->samples)
+		return;
+	json_object_set_new(end, "nfe_mean", json_real((double)t->evaluations / (double)t->samples));
+	json_object_set_new(end, "nfe_max", json_integer((json_int_t)t->most));
+	json_object_set_new(end, "rejected_steps", json_integer((json_int_t)t->rejected));
 }

@@ -8,7 +8,7 @@ struct rd_sampler;
 
 struct rd_sampler_opts {
 	struct rd_solver solver;
-	struct rd_grid_opts grid;
+	struct rd_grid_opts grid; /* of no account where the solver chooses its steps: the whole schedule is its range */
 	struct rd_denoiser_opts denoise;
 	int64_t batch;       /* images computed at once */
 	bool reverse;        /* from data to noise: the nodes the other way, ending where the noise is */
@@ -26,7 +26,15 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 void rd_sampler_free(struct rd_sampler *s);
 const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s); /* that of the samples */
 bool rd_sampler_reversed(const struct rd_sampler *s);
-int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted, the coarser run of halving not */
+int rd_sampler_nfe(const struct rd_sampler *s); /* a sample; guidance counted, the coarser run of halving not; 0 where the solver
+                                                 * chooses its steps */
+
+/* What the runs so far took where the solver chooses its steps: evaluations of all samples together and of the one that took most,
+ * guidance counted; and steps tried in vain. */
+struct rd_sampler_effort {
+	int64_t samples, evaluations, most, rejected;
+};
+const struct rd_sampler_effort *rd_sampler_effort(const struct rd_sampler *s);
 
 /* Where else a run's results go, host arrays or NULL. x [n, K+1, dim], x0 and eps [n, K, dim]: every state, in the order of
  * the walk. knots [n, M-1, dim]: the states at the inner knots of opts.knots = M phases, from noise to data whichever way the
@@ -41,7 +49,7 @@ struct rd_record {
 };
 
 /* (With reverse, read data for noise and noise for sample.) n <= opts.batch images: noise [n, dim], label [n] or NULL, sample
- * [n, dim]; all host, NCHW. rec may be NULL. */
+ * [n, dim]; all host, NCHW. rec may be NULL, and is where the solver chooses its steps: images have no states in common (RD_EUSAGE). */
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
@@ -49,5 +57,7 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
  * knots, error and likelihood into meta. */
 json_t *rd_sampler_grid_json(const struct rd_sampler *s);
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
+/* What is known only after the last run: nfe_mean, nfe_max and rejected_steps where the solver chooses its steps, into an end map. */
+void rd_sampler_describe_end(const struct rd_sampler *s, json_t *end);
 
 #endif

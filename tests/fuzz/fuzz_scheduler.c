@@ -145,11 +145,11 @@ static const char *const words[] = {
 	"dpmsolver", "dpmsolver++", "sde-dpmsolver++", "edm", "edm_v", "epsilon", "euler_at_final", "exp",
 	"exponential", "final_sigmas_type", "flow_prediction", "flow_shift", "fm", "form", "heun",
 	"interpolation_type", "invert_sigmas", "karras", "lambda_min_clipped", "laplace", "leading", "linear",
-	"linspace", "log_linear", "logrho", "lower_order_final", "midpoint", "num_train_timesteps", "predict_x0",
+	"linspace", "log", "log_linear", "logrho", "lower_order_final", "midpoint", "network_time", "num_train_timesteps", "predict_x0",
 	"prediction_type", "rescale_betas_zero_snr", "rho", "sample", "scaled_linear", "set_alpha_to_one", "shift",
 	"shift_terminal", "sigma_data", "sigma_max", "sigma_min", "sigma_schedule", "sigmoid", "skip_prk_steps",
 	"solver_order", "solver_p", "solver_type", "squaredcos_cap_v2", "steps_offset", "stochastic_sampling",
-	"subvp", "t_max", "t_min", "thresholding", "timestep_spacing", "timestep_type", "trailing", "trained_betas",
+	"subvp", "t", "table", "t_max", "t_min", "thresholding", "timestep_spacing", "timestep_type", "trailing", "trained_betas",
 	"use_beta_sigmas", "use_dynamic_shifting", "use_exponential_sigmas", "use_flow_sigmas", "use_karras_sigmas",
 	"use_lu_lambdas", "v_prediction", "variance_type", "learned_range", "ve", "vp", "zero", "Infinity",
 	"-Infinity", "NaN", "true", "false", "null", NULL};
@@ -162,10 +162,13 @@ static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)
 static void seeds(fuzz_emit *emit, void *arg)
 {
 	static const char *const forms[] = {"ddpm", "vp", "subvp", "ve", "fm"};
+	static const char table[] = "{\"_class_name\":\"RectdiffScheduler\",\"form\":\"table\",\"table\":[[0,1,0],[1,0.8,0.6],[2.5,0,1]],"
+	                            "\"t_min\":0.5,\"t_max\":2.5,\"network_time\":\"t\"}";
 
 	fuzz_emit_files("models/*/scheduler/scheduler_config.json", emit, arg);
 	fuzz_emit_files("tests/golden/*/*/scheduler_config.json", emit, arg);
 	fuzz_emit_files("tests/golden/*/model/scheduler/scheduler_config.json", emit, arg);
+	emit(arg, table, sizeof table - 1);
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
 		json_t *o = json_pack("{s:s, s:s, s:s}", "_class_name", "RectdiffScheduler", "form", forms[i], "prediction_type", "epsilon");
 		char *text = json_dumps(o, JSON_COMPACT);

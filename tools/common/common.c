@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "formats/out.h"
+#include "lib/ode/schedule.h"
 
 static struct {
 	const char *name, *usage;
@@ -199,6 +200,15 @@ double rd_opt_num(const char *option, const char *text, double lo, double hi)
 	if (!(v >= lo && v <= hi)) /* NaN too */
 		rd_usage_error("%s: %s is outside %g..%g", option, text, lo, hi);
 	return v;
+}
+
+const char *rd_opt_form(const char *option, const char *text)
+{
+	if (rd_form_table_file(text))
+		return text;
+	if (!rd_form_find(text))
+		rd_usage_error("%s: '%s' is not one of ddpm, vp, subvp, ve, fm, table:FILE", option, text);
+	return text;
 }
 
 int rd_opt_choice(const char *option, const char *text, const char *const *names)

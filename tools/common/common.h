@@ -53,6 +53,7 @@ void rd_usage_error(const char *fmt, ...) RD_PRINTF(1, 2) __attribute__((noretur
 int64_t rd_opt_int(const char *option, const char *text, int64_t lo, int64_t hi);
 uint64_t rd_opt_u64(const char *option, const char *text);
 double rd_opt_num(const char *option, const char *text, double lo, double hi);
+const char *rd_opt_form(const char *option, const char *text); /* a form's name, or table:FILE */
 int rd_opt_choice(const char *option, const char *text, const char *const *names); /* NULL-terminated; index */
 
 /* "tool: message"; rd_die exits with rd_exit_status(e). rd_warn is silent under -q, rd_info speaks under -v only. */

@@ -1,12 +1,17 @@
 #include "tools/common/sampling.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "lib/model/query.h"
 
+#define LEAST_RTOL 1e-7
+#define NOISE 50.0 /* sigma/alpha of what passes for noise alone */
+
 void rd_sampling_init(struct rd_sampling_args *a)
 {
-	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .steps = 25, .guidance = 1, .null_class = -1, .clip = -1};
+	*a = (struct rd_sampling_args){.solver = -1, .solver_type = -1, .spacing = -1, .rtol = -1, .atol = -1, .guidance = 1, .null_class = -1,
+	                                .clip = -1};
 }
 
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
@@ -16,11 +21,13 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	case RD_OPT_SOLVER: a->solver = rd_opt_choice("--solver", optarg, rd_solver_names); break;
 	case RD_OPT_SOLVER_TYPE: a->solver_type = rd_opt_choice("--solver-type", optarg, rd_solver_type_names); break;
 	case RD_OPT_STEPS: a->steps = (int)rd_opt_int("--steps", optarg, 1, 100000); break;
+	case RD_OPT_RTOL: a->rtol = rd_opt_num("--rtol", optarg, 0, 1); break;
+	case RD_OPT_ATOL: a->atol = rd_opt_num("--atol", optarg, 0, 1); break;
 	case RD_OPT_SPACING: a->spacing = rd_opt_choice("--spacing", optarg, rd_spacing_names); break;
 	case RD_OPT_GUIDANCE: a->guidance = rd_opt_num("--guidance", optarg, -1000, 1000); break;
 	case RD_OPT_NULL_CLASS: a->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_SCHEDULER: a->scheduler = optarg; break;
-	case RD_OPT_AS: a->as = rd_form_names[rd_opt_choice("--as", optarg, rd_form_names)]; break;
+	case RD_OPT_AS: a->as = rd_opt_form("--as", optarg); break;
 	case RD_OPT_NO_CLIP: a->clip = 0; break;
 	case RD_OPT_CLIP:
 		a->clip = 1;
@@ -31,17 +38,48 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt)
 	return true;
 }
 
+bool rd_sampling_chooses_steps(const struct rd_sampling_args *a)
+{
+	struct rd_solver s = rd_solver_named(a->solver >= 0 ? a->solver : 0);
+
+	return a->solver >= 0 && rd_solver_chooses_steps(&s);
+}
+
+/* Options that are of one kind of solver only. */
+static void check_args(const struct rd_sampling_args *a)
+{
+	struct rd_solver s;
+
+	if (!rd_sampling_chooses_steps(a)) {
+		if (a->rtol >= 0 || a->atol >= 0)
+			rd_usage_error("--rtol, --atol: for a solver that chooses its steps (--solver dopri5)");
+		return;
+	}
+	s = rd_solver_named(a->solver);
+	if (a->spacing >= 0)
+		rd_usage_error("--spacing: %s chooses its steps itself, by --rtol and --atol", rd_solver_name(&s));
+	if ((a->rtol >= 0 ? a->rtol : s.rtol) < LEAST_RTOL && (a->atol >= 0 ? a->atol : s.atol) < LEAST_RTOL)
+		rd_usage_error("--rtol, --atol: samples are in single precision: one of them must be at least %g", LEAST_RTOL);
+}
+
 static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, const struct rd_scheduler *s, bool clip_default)
 {
 	struct rd_sampler_opts o = rd_sampler_defaults(s, clip_default);
+	int steps = a->steps ? a->steps : 25;
 
-	o.grid.steps = a->steps;
+	o.grid.steps = steps;
 	if (a->solver >= 0)
 		o.solver = rd_solver_named(a->solver);
 	else if (a->trace.kind != RD_TRACE_NONE)
 		o.solver = (struct rd_solver){.family = RD_RK4};
+	if (a->steps)
+		o.solver.max_steps = a->steps;
+	if (a->rtol >= 0)
+		o.solver.rtol = a->rtol;
+	if (a->atol >= 0)
+		o.solver.atol = a->atol;
 	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
-		o.grid = (struct rd_grid_opts){.steps = a->steps, .spacing = (enum rd_spacing)a->spacing,
+		o.grid = (struct rd_grid_opts){.steps = steps, .spacing = (enum rd_spacing)a->spacing,
 		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
 	}
 	o.reverse = a->reverse;
@@ -55,6 +93,19 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	if (a->clip_range > 0)
 		o.denoise.clip_range = a->clip_range;
 	return o;
+}
+
+/* A table may end where the network knows of more noise. */
+static void warn_table(const struct rd_scheduler *c)
+{
+	struct rd_node top = rd_node_at(&c->schedule, c->schedule.t_hi), most;
+
+	if (!c->schedule.table || !c->network)
+		return;
+	most = rd_node_at(&c->network->schedule, c->network->schedule.t_hi);
+	if (top.sigma < 0.9 * top.alpha * (most.alpha > 0 ? most.sigma / most.alpha : INFINITY) && top.sigma < NOISE * top.alpha)
+		rd_warn("warning: the table ends at sigma/alpha = %g, where the network expects something of a sample: it knows %g", top.sigma / top.alpha,
+		        most.sigma / most.alpha);
 }
 
 /* A grid that begins below the schedule's end is told of: x is noise there, and the network expects less of it. */
@@ -98,11 +149,13 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
                      struct rd_err *e)
 {
 	struct rd_sampler_opts o;
+	char effort[64];
 	int rc;
 
 	memset(s, 0, sizeof *s);
 	if (!a->model)
 		rd_usage_error("which model? -m MODEL is missing");
+	check_args(a);
 	rc = open_model(s, a, e);
 	if (!rc)
 		rc = rd_common_device(c, &s->be, &s->dev, e);
@@ -119,12 +172,26 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 		return rc;
 	}
 	warn_start(s);
+	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
-	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %d evaluations a sample; %s", a->model,
+	if (rd_solver_chooses_steps(&o.solver))
+		snprintf(effort, sizeof effort, "rtol %g, atol %g", o.solver.rtol, o.solver.atol);
+	else
+		snprintf(effort, sizeof effort, "%d evaluations a sample", rd_sampler_nfe(s->sampler));
+	rd_info("%s: %lld parameters, %s, %s-prediction; %s, %s; %s", a->model,
 	        (long long)(s->model.params ? rd_graph_param_count(s->model.params) : 0), s->model.scheduler.schedule.form->name,
-	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), rd_sampler_nfe(s->sampler),
-	        s->be->describe(s->dev));
+	        rd_pred_names[s->model.scheduler.pred.type], rd_solver_name(&o.solver), effort, s->be->describe(s->dev));
 	return RD_OK;
+}
+
+void rd_sampling_end(const struct rd_sampling *s, json_t *end)
+{
+	const struct rd_sampler_effort *t = rd_sampler_effort(s->sampler);
+
+	rd_sampler_describe_end(s->sampler, end);
+	if (t->samples)
+		rd_info("%.1f evaluations a sample, at most %lld; %.1f steps a sample were rejected", (double)t->evaluations / (double)t->samples,
+		        (long long)t->most, (double)t->rejected / (double)t->samples);
 }
 
 void rd_sampling_close(struct rd_sampling *s)

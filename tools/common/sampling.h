@@ -8,7 +8,8 @@
 struct rd_sampling_args {
 	const char *model, *scheduler, *as;
 	int solver, solver_type, spacing;  /* -1: as the scheduler's config says */
-	int steps;
+	int steps;            /* 0: 25, or as many as a solver that chooses its steps may take */
+	double rtol, atol;    /* -1: the solver's own */
 	double guidance;
 	int64_t null_class;
 	int clip;             /* 1 on, 0 off, -1: the tool's default */
@@ -20,30 +21,33 @@ struct rd_sampling_args {
 };
 
 enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD_OPT_GUIDANCE, RD_OPT_NULL_CLASS, RD_OPT_SCHEDULER, RD_OPT_AS, RD_OPT_CLIP,
-       RD_OPT_NO_CLIP };
+       RD_OPT_NO_CLIP, RD_OPT_RTOL, RD_OPT_ATOL };
 #define RD_SAMPLING_SHORT "m:"
 #define RD_SAMPLING_LONG \
 	{"model", required_argument, 0, 'm'}, {"solver", required_argument, 0, RD_OPT_SOLVER}, \
 	{"solver-type", required_argument, 0, RD_OPT_SOLVER_TYPE}, {"steps", required_argument, 0, RD_OPT_STEPS}, {"spacing", required_argument, 0, RD_OPT_SPACING}, \
 	{"guidance", required_argument, 0, RD_OPT_GUIDANCE}, {"null-class", required_argument, 0, RD_OPT_NULL_CLASS}, \
 	{"scheduler", required_argument, 0, RD_OPT_SCHEDULER}, {"as", required_argument, 0, RD_OPT_AS}, {"clip", optional_argument, 0, RD_OPT_CLIP}, \
-	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}
+	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}, {"rtol", required_argument, 0, RD_OPT_RTOL}, \
+	{"atol", required_argument, 0, RD_OPT_ATOL}
 #define RD_SAMPLING_USAGE \
 	"  -m, --model MODEL    a model folder in diffusers' layout\n" \
 	"      --solver S       ddim, euler, heun, rk4, dpm1, dpm2m, dpm3m, dpm2s, dpm3s, dpm++1, dpm++2m, dpm++3m, dpm++2s,\n" \
-	"                       dpm++3s, deis1, deis2, deis3, unipc1, unipc2 or unipc3; default: the scheduler's own,\n" \
-	"                       else dpm++2m\n" \
+	"                       dpm++3s, deis1, deis2, deis3, unipc1, unipc2, unipc3 or dopri5; default: the scheduler's\n" \
+	"                       own, else dpm++2m\n" \
 	"      --solver-type T  dpm: midpoint or heun; unipc: bh2 or bh1; heun, rk4: noise or data; heun: velocity\n" \
-	"      --steps K        default 25\n" \
+	"      --steps K        default 25; dopri5 chooses its steps, at most K of them (default 1000)\n" \
+	"      --rtol R, --atol A   dopri5: error of a step, at most A + R times the RMS of the sample; default 1e-4 each\n" \
 	"      --spacing P      trailing, leading, linspace, karras, exponential or beta; default: the scheduler's own,\n" \
 	"                       else trailing\n" \
 	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
 	"      --null-class K   the class that stands for none; default: what the model records\n" \
 	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n" \
-	"      --as FORM        sample the model under another form: ddpm, vp, subvp, ve or fm\n"
+	"      --as FORM        sample the model under another form: ddpm, vp, subvp, ve, fm or table:FILE\n"
 
 void rd_sampling_init(struct rd_sampling_args *a);
 bool rd_sampling_opt(struct rd_sampling_args *a, int opt); /* true where it was one of them */
+bool rd_sampling_chooses_steps(const struct rd_sampling_args *a); /* the solver named does */
 
 struct rd_sampling {
 	struct rd_model model;
@@ -56,6 +60,8 @@ struct rd_sampling {
 /* Loads the model and opens the device and the sampler. clip_default: whether clip_sample of the config counts. */
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
                      struct rd_err *e) RD_MUST;
+/* Into an end map, and for -v: what the samples took, where that is not known before. */
+void rd_sampling_end(const struct rd_sampling *s, json_t *end);
 void rd_sampling_close(struct rd_sampling *s);
 
 #endif
