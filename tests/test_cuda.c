@@ -207,11 +207,12 @@ static void sampled(const struct rd_model *m, const struct rd_backend *b, struct
 	struct rd_sampler *s;
 
 	o.solver = rd_solver_named(solver);
+	o.solver.rtol = o.solver.atol = 1e-6;
 	o.grid.steps = 5;
 	o.batch = IMAGES;
 	o.denoise.guidance = guidance;
 	o.denoise.null_class = 3;
-	o.halving = guidance > 1;
+	o.halving = guidance > 1 && !rd_solver_chooses_steps(&o.solver);
 	CHECK_OK(rd_sampler_new(&s, m, b, on, &o, &e), &e);
 	for (int i = 0; i < 4; i++, out += IMAGES * (DIM + 1)) {
 		struct rd_record rec = {.error = out + IMAGES * DIM};
@@ -223,6 +224,14 @@ static void sampled(const struct rd_model *m, const struct rd_backend *b, struct
 		CHECK((rec.error[0] > 0) == o.halving);
 	}
 	rd_sampler_free(s);
+}
+
+/* Which steps are taken hangs on errors, and those on the last bits: two runs then agree within what the solver leaves. */
+static double own_error(int solver)
+{
+	struct rd_solver s = rd_solver_named(solver);
+
+	return rd_solver_chooses_steps(&s) ? 2e-3 : 0;
 }
 
 static void sampling(struct kt *k, enum rd_precision precision)
@@ -242,7 +251,7 @@ static void sampling(struct kt *k, enum rd_precision precision)
 			sampled(&m, k->be, k->dev, solver, 1 + guided, got);
 			sampled(&m, &plain, k->dev, solver, 1 + guided, other);
 			CHECK(!memcmp(got, other, sizeof got));
-			CHECK(far_from(got, want, LEN(got)) < 2 * bounds[precision]);
+			CHECK(far_from(got, want, LEN(got)) < fmax(own_error(solver), 2 * bounds[precision]));
 		}
 	rd_model_free(&m);
 }
