@@ -59,7 +59,6 @@ refused()
 {
 	run "-$1" rectrain "${short[@]}" -o out "${@:3}"
 	assert_output --partial "$2"
-	[ "$(wc -l <<<"$output")" -eq 1 ] || fail "more than one line"
 	assert_absent out
 }
 
@@ -98,11 +97,6 @@ changed()
 	rectrain -m "$m" "${short[@]}" -o plain "$pairs"
 	recorded plain 'assert (run["weight"], run["time_sampling"], run["ema"]) == ("none", "importance", "constant:0.999"), run
 assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "keep_best_of_every"} & set(run), run'
-	changed "$pairs" weight '"snr"' --weight snr
-	changed "$pairs" weight '"min-snr:5"' --weight min-snr
-	changed "$pairs" weight '"min-snr:2"' --weight min-snr:2
-	changed "$pairs" weight '"edm:0.5"' --weight edm
-	changed "$pairs" weight '"edm:2"' --weight edm:2
 	changed "$pairs" time_sampling '"logit-normal:0,1"' --time-sampling logit-normal
 	changed "$pairs" time_sampling '"logit-normal:1,0.5"' --time-sampling logit-normal:1,0.5
 	changed "$pairs" time_sampling '"lognormal:2,1.2"' --time-sampling lognormal:2
@@ -112,6 +106,13 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	changed "$pairs" loss '"huber-image"' --loss huber-image
 	changed "$pairs" held_out 100 --hold-out 100
 	changed "$knots" phases 4 --phases 4
+	rm -r plain
+	rectrain -m "$m" "${short[@]}" -o plain --time-sampling uniform "$pairs"
+	changed "$pairs" weight '"snr"' --time-sampling uniform --weight snr
+	changed "$pairs" weight '"min-snr:5"' --time-sampling uniform --weight min-snr
+	changed "$pairs" weight '"min-snr:2"' --time-sampling uniform --weight min-snr:2
+	changed "$pairs" weight '"edm:0.5"' --time-sampling uniform --weight edm
+	changed "$pairs" weight '"edm:2"' --time-sampling uniform --weight edm:2
 }
 
 @test "every option reaches the weights and what is recorded: a teacher on data" {
@@ -167,8 +168,7 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	refused 2 "300 samples held out" --hold-out 300 "${fresh[@]}"
 	refused 2 "sees no error there" --time-sampling last --loss-space eps -m "$m" "$pairs"
 	refused 2 "has none of them" --time-sampling lognormal:40,0.1 "${fresh[@]}"
-	refused 3 "denoise --knots" --phases 4 -m "$m" "$pairs"
-	assert_output --partial "$pairs: no field"
+	refused 3 "$pairs: no field \`knots\` in it: phases need the states between, as denoise --knots" --phases 4 -m "$m" "$pairs"
 }
 
 @test "values that cannot be meant are refused: status 2, and what was expected" {
@@ -216,7 +216,8 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 
 @test "what is held out is measured, and OUT gets the average that did best" {
 	# A rate that ruins the model: the best is the first measurement.
-	local cmd=(rectrain -m "$m" -q -j 1 -b 16 --steps 60 --lr 0.3 --warmup 20 --ema 0 --rate constant --hold-out 100 --held-out-every 5)
+	local cmd=(rectrain -m "$m" -q -j 1 -b 16 --steps 60 --lr 0.3 --warmup 20 --ema 0 --rate constant \
+		--hold-out 100 --held-out-every 5)
 	"${cmd[@]}" -o last --log log --log-every 15 "$pairs"
 	"${cmd[@]}" -o best --keep-best --snapshot-every 5 "$pairs" --log best.log
 	"$PYTHON" -c 'import json
@@ -263,9 +264,11 @@ resumes()
 }
 
 @test "a run with a best average and snapshots goes on where it was stopped" {
-	resumes rectrain -m "$m" -b 128 --steps 4000 -j 1 --lr 0.01 --ema 0.9 --hold-out 100 --held-out-every 50 --keep-best \
-		--snapshot-every 1500 --rate constant "$pairs"
-	recorded undisturbed 'print(m["rectdiff.step"], m["rectdiff.held_out"])' >a
+	# The rate ruins the model, so the best average is the first one measured, before the run is stopped.
+	resumes rectrain -m "$m" -b 128 --steps 4000 -j 1 --lr 2 --warmup 100 --weight-decay 0 --ema 0.99 \
+		--hold-out 100 --held-out-every 5 --keep-best --snapshot-every 1500 --rate constant "$pairs"
+	recorded undisturbed 'assert m["rectdiff.step"] == "5", m
+print(m["rectdiff.step"], m["rectdiff.held_out"])' >a
 	recorded out 'print(m["rectdiff.step"], m["rectdiff.held_out"])' >b
 	diff a b
 	same undisturbed.1500 out.1500
@@ -276,18 +279,18 @@ resumes()
 	resumes rectrain -m "$m" --coupling independent --consistency=8 -b 64 --steps 3000 -j 1 --ema 0.9 "$data"
 }
 
-# nearer A B FACTOR: the samples of the file A are nearer than FACTOR times those of B to those of `true`, in root mean square.
+# nearer A B FACTOR: the samples of the file A are to those of `true` nearer than FACTOR times those of B, in root mean square.
 nearer()
 {
-	frames true 'd = lambda p: ((f["sample"] - read(p)[1]["sample"]) ** 2).mean() ** 0.5
-import os
-a, b = (d(os.environ[k]) for k in ("NEAR", "FAR"))
-print(a, b)
-assert a < float(os.environ["FACTOR"]) * b, (a, b)'
+	frames true "d = lambda p: ((f['sample'] - read(p)[1]['sample']) ** 2).mean() ** 0.5
+assert d('$1') < $3 * d('$2'), (d('$1'), d('$2'))
+print(d('$1'), d('$2'))"
 }
 
 @test "phased, by knots and by a teacher, and distilled: nearer to where the teacher ends" {
-	mlp base vp epsilon
+	config base.json vp v_prediction
+	noisegen -n 1000 --dist 8gaussians -o base.data
+	rectrain -q -j 1 --init base.json -o base --coupling independent --steps 2000 --lr 2e-3 --ema 0.99 base.data
 	noisegen -n 1000 -s 2 --shape 2 | denoise -m base --solver ddim --spacing trailing --steps 40 --knots 4 -o pairs
 	noisegen -n 200 -s 3 --shape 2 -o noise
 	odesample -m base --solver ddim --spacing trailing --steps 40 -o true noise
@@ -300,20 +303,22 @@ assert a < float(os.environ["FACTOR"]) * b, (a, b)'
 	odesample -m knots --solver ddim --spacing trailing --steps 4 -o knots.four noise
 	odesample -m taught --solver ddim --spacing trailing --steps 4 -o taught.four noise
 	odesample -m distilled --solver ddim --spacing trailing --steps 1 -o distilled.one noise
-	NEAR=knots.four FAR=four FACTOR=0.5 nearer
-	NEAR=taught.four FAR=four FACTOR=0.5 nearer
-	NEAR=distilled.one FAR=one FACTOR=0.3 nearer
+	nearer knots.four four 0.4
+	nearer taught.four four 0.4
+	nearer distilled.one one 0.1
 }
 
-@test "consistency after rectification: the answers along a trajectory agree better" {
-	rectrain -m "$m" -q -j 1 --steps 1000 --lr 2e-3 -o rectified "$pairs"
-	rectrain -m rectified -q -j 1 --steps 600 --lr 5e-4 --ema 0.95 --consistency=10 --hold-out 50 --held-out-every 100 \
-		-o consistent --log log "$pairs"
+@test "consistency from an ordinary model, on data: one step is near to where the teacher ends" {
 	noisegen -n 200 -s 3 --shape 2 -o noise
-	odesample -m "$m" --steps 60 -o true noise
-	odesample -m "$m" --solver ddim --steps 1 -o one noise
-	odesample -m consistent --solver ddim --steps 1 -o consistent.one noise
-	NEAR=consistent.one FAR=one FACTOR=0.5 nearer
+	odesample -m "$m" --solver ddim --spacing trailing --steps 10 -o true noise
+	odesample -m "$m" --solver ddim --spacing trailing --steps 1 -o one noise
+	rectrain -m "$m" -q -j 1 --steps 3000 --lr 2e-3 --ema 0.9 --coupling independent --consistency=10 -o out "$data"
+	odesample -m out --solver ddim --spacing trailing --steps 1 -o out.one noise
+	nearer out.one one 0.3
+	# The memory of the average: N/(1 - d) steps are far more than there are, and the noisy end has not heard of the truth.
+	rectrain -m "$m" -q -j 1 --steps 3000 --lr 2e-3 --ema 0.9999 --coupling independent --consistency=10 -o slow "$data"
+	odesample -m slow --solver ddim --spacing trailing --steps 1 -o slow.one noise
+	nearer out.one slow.one 0.3
 }
 
 @test "pairs of both directions train together" {
