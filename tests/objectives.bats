@@ -250,9 +250,8 @@ assert run['held_out'] == 100 and run['samples'] == 200 and run['keep_best_of_ev
 # An undisturbed run and one that is stopped, twice, must end with the same bytes.
 resumes()
 {
-	local i
 	"$@" -o undisturbed -q
-	for i in 1 2; do
+	for _ in 1 2; do
 		rm -f cut.log
 		cut "$@" -o out -q
 		[ -e out.ckpt ] && [ ! -e out ]

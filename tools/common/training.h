@@ -46,8 +46,9 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"  -s, --seed S                order, times, noise, new weights; default 0\n" \
 	"      --label-drop P          probability that a label is replaced by the null class, default 0\n" \
 	"      --null-class K          the class that stands for none; recorded in OUT\n" \
-	"      --phases M              a first-order path for each of M phases: of pairs with knots (denoise --knots M), or with fresh\n" \
-	"                              noise by the teacher, MODEL, in --phase-steps N (10) DDIM steps a phase\n" \
+	"      --phases M              a first-order path for each of M phases: between the knots that denoise recorded with pairs, or\n" \
+	"                              with fresh noise from data to where the teacher, MODEL, walks\n" \
+	"      --phase-steps N         DDIM steps of that teacher in a phase, default 10\n" \
 	"      --consistency[=N]       consistency distillation: what is said at neighbours on the teacher's ODE, N (50) steps to the\n" \
 	"                              whole of it, must agree\n" \
 	"      --guidance W            of that teacher, default 1\n" \
