@@ -153,13 +153,16 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};
 	enum rd_coupling coupling = RD_COUPLING_PAIRS;
+	bool taught = false;
 	int opt;
 
 	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .held_out_every = 500, .command = o->r.command};
 	for (opterr = 0; (opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1;)
 		if (opt == RD_OPT_COUPLING) /* in a pass of its own: other defaults hang on it */
 			coupling = (enum rd_coupling)rd_opt_choice("--coupling", optarg, rd_coupling_names);
-	o->t = rd_training_defaults(coupling);
+		else if (opt == RD_OPT_PHASES || opt == RD_OPT_CONSISTENCY)
+			taught = true;
+	o->t = rd_training_defaults(coupling, taught);
 	optind = opterr = 1;
 	while ((opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1)
 		if (!rd_common_opt(&o->c, opt) && !rd_training_opt(&o->t, opt) && !run_opt(o, opt))
@@ -199,6 +202,25 @@ static const char *what_it_is(const struct rd_train_opts *t)
 	                                                                                  : "samples, independent noise";
 }
 
+/* What is learnt, where that is more than the paths of the pairs or the data. */
+static void say_objective(const struct rd_train_opts *t)
+{
+	if (t->phases && t->coupling == RD_COUPLING_PAIRS)
+		fprintf(stderr, "rectrain: a first-order path for each of %d phases, between the knots of the pairs", t->phases);
+	else if (t->phases)
+		fprintf(stderr, "rectrain: a first-order path for each of %d phases, to where the model started from gets in %d steps",
+		        t->phases, t->phase_steps);
+	else if (t->consistency)
+		fprintf(stderr, "rectrain: consistency along the ODE of the model started from, in %d steps", t->consistency);
+	else if (t->times.kind == RD_TIMES_LAST)
+		fprintf(stderr, "rectrain: one step from the noisiest time, no other");
+	else
+		return;
+	if (t->guidance != 1)
+		fprintf(stderr, ", with guidance %g", t->guidance);
+	fprintf(stderr, "\n");
+}
+
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
@@ -208,6 +230,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, what_it_is(&o->t));
+	say_objective(&o->t);
 	if (o->t.held_out)
 		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,
 		        (long long)o->r.held_out_every);

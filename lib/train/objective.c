@@ -110,14 +110,20 @@ static double noise_at(const void *ctx, double u)
 	return n.sigma / n.alpha;
 }
 
-/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it. */
+/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it; and so is
+ * a loss that sees nothing there, where there is no other time. */
 static int check_last_time(const struct rd_objective *b, struct rd_err *e)
 {
 	int part;
 	struct rd_node n = node_at(b, LAST_U, &part);
 	struct rd_query q;
 
-	return rd_model_query(b->m, &n, &q, e) ? rd_context(e, "training at t = %g", n.t) : RD_OK;
+	if (rd_model_query(b->m, &n, &q, e))
+		return rd_context(e, "training at t = %g", n.t);
+	if (b->o->times.kind == RD_TIMES_LAST && error_factor(b, &n, &q) < 1e-6)
+		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: a loss in the space %s sees no error there (x0's does)",
+		               n.alpha, rd_loss_space_names[b->o->space]);
+	return RD_OK;
 }
 
 static int even_steps(const struct rd_objective *b, int steps, struct rd_grid *g, struct rd_err *e)

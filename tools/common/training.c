@@ -5,12 +5,14 @@
 #include <string.h>
 
 /* On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold): a long first moment damps the
- * stiff directions, a short second one follows the falling gradient, and the rate goes to 0. */
-struct rd_train_opts rd_training_defaults(enum rd_coupling c)
+ * stiff directions, a short second one follows the falling gradient, and the rate goes to 0.
+ *
+ * What a teacher says is to be said from pure noise on, where an error of epsilon hardly counts, and at alpha = 0 not at all. */
+struct rd_train_opts rd_training_defaults(enum rd_coupling c, bool taught)
 {
 	struct rd_train_opts t = {.steps = 10000, .batch = 64, .warmup = 100, .lr = 2e-4, .rate = RD_RATE_COSINE, .beta1 = 0.9,
 	                          .beta2 = 0.999, .adam_eps = 1e-8, .weight_decay = 1e-3, .clip = 1, .coupling = c,
-	                          .loss = RD_LOSS_L2, .space = RD_SPACE_EPS, .huber_c = 1e-3, .phase_steps = 10, .guidance = 1,
+	                          .loss = RD_LOSS_L2, .space = taught ? RD_SPACE_X0 : RD_SPACE_EPS, .huber_c = 1e-3, .phase_steps = 10, .guidance = 1,
 	                          .null_class = -1};
 
 	t.ema = rd_spec_usual(rd_ema_kinds, RD_EMA_CONSTANT);

@@ -34,7 +34,7 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"                              or power:GAMMA\n" \
 	"      --loss L                l2 (default), huber (pseudo-Huber) or huber-image (of each image as a whole)\n" \
 	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n" \
-	"                              pairs, eps for fresh noise\n" \
+	"                              pairs, phases and consistency, else eps\n" \
 	"      --huber-c C             of one element, default 1e-3\n" \
 	"      --weight W              none (default), snr, min-snr[:GAMMA] or edm[:SIGMA_DATA]: of a squared error of x0\n" \
 	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n" \
@@ -46,16 +46,17 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"  -s, --seed S                order, times, noise, new weights; default 0\n" \
 	"      --label-drop P          probability that a label is replaced by the null class, default 0\n" \
 	"      --null-class K          the class that stands for none; recorded in OUT\n" \
-	"      --phases M              a first-order path for each of M phases: of pairs with knots (denoise --knots M), or with fresh\n" \
-	"                              noise by the teacher, MODEL, in --phase-steps N (10) DDIM steps a phase\n" \
+	"      --phases M              a first-order path for each of M phases: between the knots that denoise recorded with pairs, or\n" \
+	"                              with fresh noise from data to where the teacher, MODEL, walks\n" \
+	"      --phase-steps N         DDIM steps of that teacher in a phase, default 10\n" \
 	"      --consistency[=N]       consistency distillation: what is said at neighbours on the teacher's ODE, N (50) steps to the\n" \
 	"                              whole of it, must agree\n" \
 	"      --guidance W            of that teacher, default 1\n" \
 	"      --hold-out N            samples not trained on, whose loss is measured every --held-out-every N (500) steps\n" \
 	"      --recompute             hold less in memory: compute activations once more on the way back\n"
 
-/* What works for each coupling. */
-struct rd_train_opts rd_training_defaults(enum rd_coupling c);
+/* What works for each coupling; taught: with --phases or --consistency. */
+struct rd_train_opts rd_training_defaults(enum rd_coupling c, bool taught);
 bool rd_training_opt(struct rd_train_opts *t, int opt); /* true where it was one of them; --coupling is left to the caller */
 
 #endif
