@@ -37,14 +37,15 @@ void rd_trajplot_free(struct rd_trajplot *p)
 }
 
 int rd_trajplot_input(struct rd_trajplot *p, const char *name, const struct rd_traj_grid *g, const json_t *meta,
-                      struct rd_err *e)
+                      const struct rd_chords *chords, struct rd_err *e)
 {
 	struct rd_trajplot_input *in = realloc(p->in, (p->n + 1) * sizeof *in);
 
 	if (!in)
 		return rd_fail(e, RD_ENOMEM, "no memory for another input");
 	p->in = in;
-	p->in[p->n++] = (struct rd_trajplot_input){ .name = name, .grid = g, .meta = meta };
+	p->in[p->n++] = (struct rd_trajplot_input){ .name = name, .grid = g, .meta = meta,
+		.chords = chords && chords->phases ? chords : NULL };
 	return RD_OK;
 }
 

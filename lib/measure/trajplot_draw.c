@@ -79,6 +79,30 @@ static void draw_runs(const struct page *g, const struct rd_trajplot_input *in, 
 	}
 }
 
+/* The first-order paths of trajectory i: c_k/divisor at its nodes. Projecting is linear, so
+ * that a path through two states is drawn as the path through their two points. */
+static void draw_chord(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                       const struct rd_panel *panel, size_t i)
+{
+	const size_t nodes = rd_trajplot_nodes(in);
+	size_t n = 0;
+
+	for (size_t k = 0; k < nodes; k++) {
+		const size_t s = (size_t)rd_chords_start(in->chords, (int)k);
+		const double *w = in->chords->w[k], *from = in->flat[i * nodes + s];
+		const double *to = in->flat[i * nodes + s + (size_t)in->chords->each];
+		const double div = rd_trajplot_divisor(in, c, k);
+		const double at[2] = { (w[0] * from[0] + w[1] * to[0]) / div, (w[0] * from[1] + w[1] * to[1]) / div };
+
+		if (!(div > 0) || !isfinite(at[0]) || !isfinite(at[1]))
+			continue;
+		g->line[n][0] = rd_panel_x(panel, at[0]);
+		g->line[n++][1] = rd_panel_y(panel, at[1]);
+	}
+	if (n > 1)
+		rd_svg_polyline(g->s, (const double (*)[2])g->line, n, NULL);
+}
+
 /* Many lines are thin and let one another shine through; a few are strong. */
 static void line_look(const struct rd_trajplot_input *in, double *width, double *opacity)
 {
@@ -125,6 +149,8 @@ static void draw_by_input(const struct page *g, size_t i, enum rd_traj_coords c,
 }
 
 static const char start_attrs[] = "fill=\"#fff\" stroke=\"#7a8f2a\" stroke-width=\"0.9\"";
+static const char chord_attrs[] = "fill=\"none\" stroke=\"#d55e00\" stroke-width=\"1.1\" stroke-dasharray=\"4 2.5\"";
+static const char knot_attrs[] = "fill=\"#d55e00\" stroke=\"none\"";
 static const char end_attrs[] = "fill=\"#440154\" fill-opacity=\"0.75\" stroke=\"none\"";
 
 /* A mark at node k of every trajectory that has a place; one outside the frame is cut off with its line. */
@@ -139,6 +165,18 @@ static void draw_marks(const struct page *g, const struct rd_trajplot_input *in,
 		if (place(in, c, panel, i, k, at))
 			rd_svg_circle(g->s, at[0], at[1], r, NULL);
 	rd_svg_group_end(g->s);
+}
+
+/* Over the trajectories, in dashes through which one is seen that lies on its chord. */
+static void draw_chords(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                        const struct rd_panel *panel)
+{
+	rd_svg_group(g->s, chord_attrs);
+	for (size_t i = 0; i < in->n; i++)
+		draw_chord(g, in, c, panel, i);
+	rd_svg_group_end(g->s);
+	for (int i = 1; i < in->chords->phases; i++)
+		draw_marks(g, in, c, panel, (size_t)(i * in->chords->each), knot_attrs);
 }
 
 static void draw_overlaid(const struct page *g, enum rd_traj_coords c, const struct rd_panel *panel)
@@ -185,13 +223,15 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	} else {
 		draw_marks(g, p->in + i, c, &panel, 0, start_attrs);
 		draw_by_noise(g, p->in + i, c, &panel);
+		if (p->in[i].chords)
+			draw_chords(g, p->in + i, c, &panel);
 		draw_marks(g, p->in + i, c, &panel, rd_trajplot_nodes(p->in + i) - 1, end_attrs);
 	}
 	rd_svg_group_end(g->s);
 }
 
 /* Legend and colour bar. */
-static void draw_bar(struct rd_svg *s, double x, double top)
+static void draw_bar(struct rd_svg *s, double x, double top, bool chords)
 {
 	const double bar = top + 84, height = 160;
 	char attrs[32], rgb[8];
@@ -205,6 +245,10 @@ static void draw_bar(struct rd_svg *s, double x, double top)
 	rd_svg_circle(s, x + 7, top + 30, 3.2, NULL);
 	rd_svg_group_end(s);
 	rd_svg_text(s, x + 20, top + 34, "end", NULL);
+	if (chords) {
+		rd_svg_line(s, x - 2, top + 50, x + 16, top + 50, chord_attrs);
+		rd_svg_text(s, x + 20, top + 54, "chord", NULL);
+	}
 	for (int b = 0; b < 4 * BINS; b++) { /* from above; each a little over the next, so that no gap shows */
 		colour(1 - (b + 0.5) / (4 * BINS), rgb);
 		snprintf(attrs, sizeof attrs, "fill=\"%s\"", rgb);
@@ -252,6 +296,9 @@ static void describe(const struct rd_trajplot_input *in, char text[TEXT])
 	n = strlen(text);
 	snprintf(text + n, TEXT - n, "%s%d step%s", n ? ", " : "Trajectories in ", in->grid->steps,
 	         in->grid->steps == 1 ? "" : "s");
+	n = strlen(text);
+	if (in->chords)
+		snprintf(text + n, TEXT - n, ", chords of %d phase%s", in->chords->phases, in->chords->phases == 1 ? "" : "s");
 }
 
 static void describe_more(const struct rd_trajplot_input *in, char text[TEXT])
@@ -304,11 +351,14 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 	struct page g = { .p = p, .columns = p->o.overlay ? (size_t)p->o.n_coords : p->n,
 		.rows = p->o.overlay ? 1 : (size_t)p->o.n_coords, .top = p->o.overlay ? 36 : 64 };
 	size_t nodes = 0;
+	bool chords = false;
 	double keys;
 	int rc;
 
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
+		chords = chords || p->in[i].chords;
 		nodes = rd_trajplot_nodes(p->in + i) > nodes ? rd_trajplot_nodes(p->in + i) : nodes;
+	}
 	rc = rd_alloc((void **)&g.line, nodes, sizeof *g.line, "a line", e);
 	if (rc)
 		return rc;
@@ -323,7 +373,7 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 		if (p->o.overlay)
 			draw_keys(&g, keys);
 		else
-			draw_bar(g.s, keys, g.top);
+			draw_bar(g.s, keys, g.top, chords);
 		rc = rd_chart_finish(g.s, e);
 	}
 	free(g.line);

@@ -2,12 +2,14 @@
 #ifndef RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 #define RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 
+#include "lib/measure/chords.h"
 #include "lib/measure/trajplot.h"
 
 struct rd_trajplot_input {
 	const char *name;
 	const struct rd_traj_grid *grid;
 	const json_t *meta;
+	const struct rd_chords *chords; /* NULL: without */
 	size_t n, room;      /* trajectories kept, of at most room */
 	uint64_t total;      /* that there were */
 	float *x;            /* [n][K+1][dim] */
