@@ -153,11 +153,15 @@ static const char chord_attrs[] = "fill=\"none\" stroke=\"#d55e00\" stroke-width
 static const char knot_attrs[] = "fill=\"#d55e00\" stroke=\"none\"";
 static const char end_attrs[] = "fill=\"#440154\" fill-opacity=\"0.75\" stroke=\"none\"";
 
+static double mark_radius(const struct rd_trajplot_input *in)
+{
+	return in->n <= FEW ? 4 : in->n <= 300 ? 2.3 : 1.5;
+}
+
 /* A mark at node k of every trajectory that has a place; one outside the frame is cut off with its line. */
 static void draw_marks(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
-                       const struct rd_panel *panel, size_t k, const char *attrs)
+                       const struct rd_panel *panel, size_t k, double r, const char *attrs)
 {
-	const double r = in->n <= FEW ? 4 : in->n <= 300 ? 2.3 : 1.5;
 	double at[2];
 
 	rd_svg_group(g->s, attrs);
@@ -176,7 +180,7 @@ static void draw_chords(const struct page *g, const struct rd_trajplot_input *in
 		draw_chord(g, in, c, panel, i);
 	rd_svg_group_end(g->s);
 	for (int i = 1; i < in->chords->phases; i++)
-		draw_marks(g, in, c, panel, (size_t)(i * in->chords->each), knot_attrs);
+		draw_marks(g, in, c, panel, (size_t)(i * in->chords->each), 0.75 * mark_radius(in), knot_attrs);
 }
 
 static void draw_overlaid(const struct page *g, enum rd_traj_coords c, const struct rd_panel *panel)
@@ -188,10 +192,22 @@ static void draw_overlaid(const struct page *g, enum rd_traj_coords c, const str
 		char attrs[96];
 
 		snprintf(attrs, sizeof attrs, "fill=\"#fff\" stroke=\"%s\" stroke-width=\"1.2\"", rd_chart_colour(i));
-		draw_marks(g, in, c, panel, 0, attrs);
+		draw_marks(g, in, c, panel, 0, mark_radius(in), attrs);
 		snprintf(attrs, sizeof attrs, "fill=\"%s\" stroke=\"none\"", rd_chart_colour(i));
-		draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, attrs);
+		draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, mark_radius(in), attrs);
 	}
+}
+
+static void draw_alone(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                       const struct rd_panel *panel)
+{
+	const double r = mark_radius(in);
+
+	draw_marks(g, in, c, panel, 0, r, start_attrs);
+	draw_by_noise(g, in, c, panel);
+	if (in->chords)
+		draw_chords(g, in, c, panel);
+	draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, r, end_attrs);
 }
 
 static void draw_panel(const struct page *g, size_t column, size_t row)
@@ -221,11 +237,7 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	if (p->o.overlay) {
 		draw_overlaid(g, c, &panel);
 	} else {
-		draw_marks(g, p->in + i, c, &panel, 0, start_attrs);
-		draw_by_noise(g, p->in + i, c, &panel);
-		if (p->in[i].chords)
-			draw_chords(g, p->in + i, c, &panel);
-		draw_marks(g, p->in + i, c, &panel, rd_trajplot_nodes(p->in + i) - 1, end_attrs);
+		draw_alone(g, p->in + i, c, &panel);
 	}
 	rd_svg_group_end(g->s);
 }
@@ -298,7 +310,7 @@ static void describe(const struct rd_trajplot_input *in, char text[TEXT])
 	         in->grid->steps == 1 ? "" : "s");
 	n = strlen(text);
 	if (in->chords)
-		snprintf(text + n, TEXT - n, ", chords of %d phase%s", in->chords->phases, in->chords->phases == 1 ? "" : "s");
+		snprintf(text + n, TEXT - n, ", %d chord%s", in->chords->phases, in->chords->phases == 1 ? "" : "s");
 }
 
 static void describe_more(const struct rd_trajplot_input *in, char text[TEXT])
