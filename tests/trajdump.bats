@@ -379,6 +379,18 @@ print(pieces > 80, worst < 0.05)'
 	[ "$(wc -l <out/exact.tsv)" -eq 5 ]
 }
 
+@test "the part of the figure with phases is drawn by make, here of models that learnt nothing" {
+	make -s -f "$BATS_TEST_DIRNAME/../pipelines/figure.mk" BIN="$RD_BUILD/bin" OUT=out N=700 STEPS=20 JOBS=1 DEVICE=cpu phases
+	xmllint --noout out/phases/trajectories.svg out/phases/training.svg
+	[ "$(grep -c '<clipPath' out/phases/trajectories.svg)" -eq 3 ]
+	grep -q 'held out' out/phases/training.svg
+	run cut -f1,8- out/phases/table.tsv
+	assert_line --index 0 "$(printf 'name\tchord_1\tchord_4\tpaired_1\tpaired_4')"
+	assert_line --index 1 --regexp "^teacher(	[0-9.e-]+){4}$"
+	assert_line --index 3 --regexp "^phased(	[0-9.e-]+){4}$"
+	[ "${#lines[@]}" -eq 4 ]
+}
+
 @test "a log is drawn as running medians with their bands" {
 	log a.jsonl 4000 5
 	log b.jsonl 2000 50

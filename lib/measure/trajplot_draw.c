@@ -42,17 +42,21 @@ static int bin_of(const struct rd_trajplot_input *in, size_t k)
 	return b < BINS ? b : BINS - 1;
 }
 
-/* Node k of trajectory i on the page; false: nowhere. */
-static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i,
-                  size_t k, double out[2])
+/* A point over a node's divisor on the page; false: nowhere. */
+static bool on_page(const struct rd_panel *panel, const double at[2], double div, double out[2])
 {
-	const double *at = in->flat[i * rd_trajplot_nodes(in) + k], div = rd_trajplot_divisor(in, c, k);
-
 	if (!(div > 0) || !isfinite(at[0] / div) || !isfinite(at[1] / div))
 		return false;
 	out[0] = rd_panel_x(panel, at[0] / div);
 	out[1] = rd_panel_y(panel, at[1] / div);
 	return true;
+}
+
+/* Node k of trajectory i. */
+static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i,
+                  size_t k, double out[2])
+{
+	return on_page(panel, in->flat[i * rd_trajplot_nodes(in) + k], rd_trajplot_divisor(in, c, k), out);
 }
 
 /* The parts of trajectory i whose colour is that of bin b; b < 0: all of it. */
@@ -79,8 +83,7 @@ static void draw_runs(const struct page *g, const struct rd_trajplot_input *in, 
 	}
 }
 
-/* The first-order paths of trajectory i: c_k/divisor at its nodes. Projecting is linear, so
- * that a path through two states is drawn as the path through their two points. */
+/* The first-order paths of trajectory i, over the nodes that have a place: they meet at the knots, and are one line. */
 static void draw_chord(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
                        const struct rd_panel *panel, size_t i)
 {
@@ -88,16 +91,11 @@ static void draw_chord(const struct page *g, const struct rd_trajplot_input *in,
 	size_t n = 0;
 
 	for (size_t k = 0; k < nodes; k++) {
-		const size_t s = (size_t)rd_chords_start(in->chords, (int)k);
-		const double *w = in->chords->w[k], *from = in->flat[i * nodes + s];
-		const double *to = in->flat[i * nodes + s + (size_t)in->chords->each];
-		const double div = rd_trajplot_divisor(in, c, k);
-		const double at[2] = { (w[0] * from[0] + w[1] * to[0]) / div, (w[0] * from[1] + w[1] * to[1]) / div };
+		double at[2];
 
-		if (!(div > 0) || !isfinite(at[0]) || !isfinite(at[1]))
-			continue;
-		g->line[n][0] = rd_panel_x(panel, at[0]);
-		g->line[n++][1] = rd_panel_y(panel, at[1]);
+		rd_trajplot_chord(in, i, k, at);
+		if (on_page(panel, at, rd_trajplot_divisor(in, c, k), g->line[n]))
+			n++;
 	}
 	if (n > 1)
 		rd_svg_polyline(g->s, (const double (*)[2])g->line, n, NULL);
