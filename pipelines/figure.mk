@@ -93,7 +93,7 @@ unseen := -n 1000 -s $(shell echo $$(($(SEED) + 1000003))) -b 1000
 empty :=
 comma := ,
 
-phases: $P/trajectories.svg $P/training.svg $P/table.tsv
+phases: $P/trajectories.svg $P/one-chord.svg $P/training.svg $P/table.tsv
 	@column -t -s $$'\t' $P/table.tsv
 
 $(call weights,$P/base):
@@ -133,6 +133,10 @@ $P/table.tsv: $(PHASED:%=$P/%.tsv)
 $P/trajectories.svg: $(PHASED:%=$P/%.traj)
 	trajdump --svg $@ --max-plot 24 --chords $(subst $(empty) $(empty),$(comma),$(foreach m,$(PHASED),$(chords_$m))) \
 		$(foreach m,$(PHASED),$m=$P/$m.traj)
+
+# The same beside one chord each, which only the rectified follow; also over alpha, where it is straight.
+$P/one-chord.svg: $(PHASED:%=$P/%.traj)
+	trajdump --svg $@ --max-plot 24 --chords 1 --coords x,alpha --range 2 $(foreach m,$(PHASED),$m=$P/$m.traj)
 
 $P/training.svg: $(call weights,$P/rectified) $(call weights,$P/phased)
 	trajdump --log --svg $@ rectified=$P/rectified.jsonl phased=$P/phased.jsonl
