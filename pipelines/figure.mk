@@ -1,10 +1,12 @@
-# The paper's figure 3: first-order trajectories under every form, in two dimensions.
+# The paper's figures 3 and 4: first-order trajectories under every form, and phased ones, in two dimensions.
 #
 #	make -f pipelines/figure.mk exact            the formula alone, in a second
-#	make -f pipelines/figure.mk [VAR=...]        and models trained and rectified under every form (a few minutes)
+#	make -f pipelines/figure.mk phases           a teacher, itself rectified, and in phases (a minute)
+#	make -f pipelines/figure.mk [VAR=...]        all of it, with models trained and rectified under every form (a few minutes)
 #
 #	FORMS   of the measured part        N       samples and pairs of each form       STEPS   of each training
-#	DIST    what the models learn       SEED, DEVICE, JOBS                           OUT     out/figure
+#	DIST    what the models learn       PHASED_DIST   what those of phases do         OUT     out/figure
+#	SEED, DEVICE, JOBS
 #
 # An interrupted run continues where it was.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -12,12 +14,13 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 OUT ?= out/figure
 FORMS ?= fm ve ddpm vp subvp
 DIST ?= 8gaussians
+PHASED_DIST ?= moons
 N ?= 10000
 STEPS ?= 4000
 MODELS := base rectified
 
-.PHONY: all exact
-all: exact $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \
+.PHONY: all exact phases
+all: exact phases $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \
 		$(OUT)/before.svg $(OUT)/after.svg $(OUT)/training.svg $(OUT)/table.tsv
 	@column -t -s $$'\t' $(OUT)/table.tsv
 exact: $(OUT)/exact.svg $(OUT)/exact-together.svg $(OUT)/exact.tsv
@@ -72,3 +75,68 @@ $(OUT)/training.svg: $(call trajectories,rectified)
 
 $(OUT)/table.tsv: $(FORMS:%=$(OUT)/%.tsv)
 	awk 'FNR > 1 || NR == 1' $^ > $@
+
+# 3. First-order in one piece or in four: a teacher on ddpm, and two models trained on the same trajectories of it, one
+# rectified, one with a first-order path of its own in each of four phases. Drawn with each trajectory are its chords, the
+# first-order paths through its states at both ends, or at the knots: curves in x under ddpm. PHASED_DIST is one whose
+# trajectories bend.
+P := $(OUT)/phases
+PHASED := teacher rectified phased
+chords_teacher := 4
+chords_rectified := 1
+chords_phased := 4
+folder_teacher := $P/base
+folder_rectified := $P/rectified
+folder_phased := $P/phased
+phases_phased := --phases 4
+unseen := -n 1000 -s $(shell echo $$(($(SEED) + 1000003))) -b 1000
+empty :=
+comma := ,
+
+phases: $P/trajectories.svg $P/one-chord.svg $P/training.svg $P/table.tsv
+	@column -t -s $$'\t' $P/table.tsv
+
+$(call weights,$P/base):
+	$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$P FORM=ddpm DIST=$(PHASED_DIST) N=$(N) STEPS=$(STEPS) \
+		SEED=$(SEED) DEVICE=$(DEVICE) JOBS=$(JOBS) BIN=$(BIN) $@
+
+$P/pairs.tar: $(call weights,$P/base)
+	noisegen -n $(N) -s $(SEED) -m $P/base $J | denoise -m $P/base --steps 200 --knots 4 -b 1024 $D | pairpack -o $@
+
+$(call weights,$P/rectified) $(call weights,$P/phased): $(call weights,$P/%): $P/pairs.tar
+	rectrain -m $P/base -o $P/$* -f $(phases_$*) --log $P/$*.jsonl --batch 256 --steps $(STEPS) --lr 2e-3 --ema 0.995 \
+		--hold-out 500 --held-out-every 200 --seed $(SEED) $D $<
+
+# The table's chord_1 and chord_4 are the distances from one chord and from four, whatever is drawn.
+define phased
+$P/$1.traj: $(call weights,$(folder_$1))
+	odesample -m $(folder_$1) $(unseen) --solver ddim --steps 48 --trajectory $D -o $$@
+
+$P/$1-%.rdf: $(call weights,$(folder_$1))
+	odesample -m $(folder_$1) $(unseen) --solver ddim --steps $$* $D -o $$@
+
+$P/$1-%.chord: $P/$1.traj
+	trajdump --tsv - --chords $$* $$< | awk -F '\t' '{ print NR == 1 ? "chord_$$*" : $$$$NF }' >$$@
+
+$P/$1.tsv: $P/$1.traj $P/$1-1.chord $P/$1-4.chord $P/$1-1.paired $P/$1-4.paired
+	trajdump --tsv - --name $1 $$< | paste - $$(filter-out $$<,$$^) >$$@
+endef
+$(foreach m,$(PHASED),$(eval $(call phased,$m)))
+
+# A column of the table: the mean squared difference from the teacher's samples of 200 steps.
+$P/%.paired: $P/%.rdf $P/teacher-200.rdf
+	samplecmp --tsv --metric paired $J $^ | awk -F '\t' '{ print NR == 1 ? "paired_$(lastword $(subst -, ,$*))" : $$2 }' >$@
+
+$P/table.tsv: $(PHASED:%=$P/%.tsv)
+	awk 'FNR > 1 || NR == 1' $^ >$@
+
+$P/trajectories.svg: $(PHASED:%=$P/%.traj)
+	trajdump --svg $@ --max-plot 24 --chords $(subst $(empty) $(empty),$(comma),$(foreach m,$(PHASED),$(chords_$m))) \
+		$(foreach m,$(PHASED),$m=$P/$m.traj)
+
+# The same beside one chord each, which only the rectified follow; also over alpha, where it is straight.
+$P/one-chord.svg: $(PHASED:%=$P/%.traj)
+	trajdump --svg $@ --max-plot 24 --chords 1 --coords x,alpha --range 2 $(foreach m,$(PHASED),$m=$P/$m.traj)
+
+$P/training.svg: $(call weights,$P/rectified) $(call weights,$P/phased)
+	trajdump --log --svg $@ rectified=$P/rectified.jsonl phased=$P/phased.jsonl

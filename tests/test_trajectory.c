@@ -1,6 +1,7 @@
 /* What is measured on trajectories, against closed forms. With arguments FILE ROLE DIM it writes a stream for
  * trajdump.bats: trajectories of 8 steps of fm of which sample i of 40 has the first-order defect (i/40)^2, at every
  * node too, and the one-step error 4. */
+#include "lib/measure/chords.h"
 #include "lib/measure/trajsource.h"
 #include "lib/measure/trajstats.h"
 
@@ -169,6 +170,41 @@ static double late(double u)
 	return u * u * (2 - u);
 }
 
+/* Of what bow makes: with one chord h |sin 2 theta| in one of two elements; with two, whose knot is the node at theta_m, where
+ * u is h sin 2 theta_m more than the long chord, that less the path from 0 there: sin(theta)/sin(theta_m) on one side of it,
+ * sin(pi/2 - theta)/sin(pi/2 - theta_m) on the other. */
+static void bow_chords(struct fixture *f, double h)
+{
+	struct rd_traj_grid g = { STEPS, f->t, f->alpha, f->sigma };
+	struct rd_traj p = { 0, 2, f->x, f->x0, f->eps };
+	const double middle = atan2(f->sigma[STEPS / 2], f->alpha[STEPS / 2]);
+	double sum[2] = { 0, 0 };
+	struct rd_chords c;
+	struct rd_err e;
+
+	for (int k = 1; k < STEPS; k++) {
+		const double theta = atan2(f->sigma[k], f->alpha[k]);
+		const double part = theta > middle ? cos(theta) / cos(middle) : sin(theta) / sin(middle);
+
+		sum[0] += h / sqrt(2) * fabs(sin(2 * theta));
+		if (k != STEPS / 2)
+			sum[1] += h / sqrt(2) * fabs(sin(2 * theta) - part * sin(2 * middle));
+	}
+	for (int m = 1; m <= 2; m++) {
+		CHECK_OK(rd_chords_init(&c, &g, m, &e), &e);
+		CHECK_NEAR(rd_chords_distance(&c, &g, &p), sum[m - 1] / (STEPS - m), 1e-6);
+		CHECK(sum[m - 1] / STEPS > 0.02);
+		rd_chords_free(&c);
+	}
+	CHECK_OK(rd_chords_init(&c, &g, STEPS, &e), &e);
+	CHECK(rd_chords_distance(&c, &g, &p) == 0);
+	rd_chords_free(&c);
+	CHECK(rd_chords_init(&c, &g, 5, &e) == RD_EUSAGE && strstr(e.msg, "32 steps"));
+	f->alpha[STEPS / 2] = 3 * f->alpha[STEPS / 4]; /* the second of four phases ends as it began */
+	f->sigma[STEPS / 2] = 3 * f->sigma[STEPS / 4];
+	CHECK(rd_chords_init(&c, &g, 4, &e) == RD_EDOMAIN && strstr(e.msg, "nodes 8 and 16") && !c.w);
+}
+
 /* u(theta) = chord + h sin 2 theta in one of two elements: the mean of h^2 sin^2 / 2 is h^2/4. With grow,
  * alpha, sigma and x are all multiplied by a number of the node's own: another form with the same y against n. */
 static void bow(double (*s_of)(double), double grow, double tolerance)
@@ -189,6 +225,7 @@ static void bow(double (*s_of)(double), double grow, double tolerance)
 	memset(f.eps, 0, sizeof f.eps);
 	measure(&f, STEPS, 2);
 	CHECK_NEAR(f.out[RD_TRAJ_CURVATURE], h * h / 4, tolerance);
+	bow_chords(&f, h);
 }
 
 /* One step: nothing to bend, nothing to vary. */

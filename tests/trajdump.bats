@@ -273,6 +273,96 @@ print(len(r), r[0]["sigma"], all(abs(float(q[f"x.{j}"]) - x - float(q["sigma"]) 
 	assert_output --partial none
 }
 
+@test "--chords: the distance from first-order paths is the one that numpy finds" {
+	load common
+	for form in ddpm ve subvp; do
+		odesample -q -m analytic:mixture,dim=2 --as "$form" -n 5 --seed 3 --steps 12 --solver ddim --trajectory -o $form
+		trajdump --json one.json --chords 1 $form
+		trajdump --json four.json --samples four.csv --chords 4 $form
+		run frames $form 'import json, csv
+g, x = h["meta"]["grid"], f["x"].astype(float)
+a, s = np.array(g["alpha"]), np.array(g["sigma"])
+def chord(m):
+    each, apart = 12 // m, []
+    for k in range(13):
+        if k % each == 0: continue
+        i = k // each * each
+        j = i + each
+        ends = np.linalg.solve([[a[i], s[i]], [a[j], s[j]]], x[:, [i, j]].transpose(1, 0, 2).reshape(2, -1))
+        c = (a[k] * ends[0] + s[k] * ends[1]).reshape(len(x), -1)
+        apart.append(np.sqrt(((x[:, k] - c) ** 2).mean(1) / (a[k] ** 2 + s[k] ** 2)))
+    return np.mean(apart, 0)
+assert chord(1).min() > 0.001, chord(1)
+for name, m in ("one", 1), ("four", 4):
+    o = json.load(open(name + ".json"))
+    assert o["phases"] == m and abs(o["chord"]["mean"] / chord(m).mean() - 1) < 1e-4, (m, o, chord(m))
+close(np.array([float(r["chord"]) for r in csv.DictReader(open("four.csv"))]), chord(4), 1e-5)
+print("close")'
+		assert_output close
+		# a knot at each node leaves nothing between them
+		[ "$(trajdump --tsv - --chords 12 $form | tail -1 | cut -f9)" = 0 ]
+	done
+}
+
+@test "--chords: an exact trajectory is on its chords, of one phase or many" {
+	for m in 1 5 50; do
+		run --separate-stderr trajdump --tsv - --chords $m exact:fm exact:ve exact:ddpm exact:vp exact:subvp
+		assert_line --index 0 "$(printf 'name\tsamples\tsteps\tphases\tfirst_order_defect\tstraightness\tcurvature\tone_step_error\tchord')"
+		awk -F '\t' -v m=$m 'NR > 1 && !($4 == m && $9 < 1e-6) { bad = 1 } END { exit bad || NR != 6 }' <<<"$output"
+	done
+	run trajdump --chords 2,4 a=plane b=plane
+	assert_line "a: 40 samples of 2 numbers, 8 steps, chords of 2 phases"
+	assert_line "b: 40 samples of 2 numbers, 8 steps, chords of 4 phases"
+	assert_line --regexp "^  chord +[0-9.]+e-0[89]"
+	trajdump --samples a --chords 1 plane
+	run head -1 a
+	assert_output "name,i,first_order_defect,straightness,curvature,one_step_error,chord"
+}
+
+@test "--chords: where a picture has them" {
+	run -0 trajdump --svg a.svg --coords x,alpha --chords 4,1 --steps 20 bent=exact:vp whole=exact:ve
+	xmllint --noout a.svg
+	# a group of chords for each panel, and the sample of the legend
+	[ "$(grep -c 'stroke-dasharray="4 2.5"' a.svg)" -eq 5 ]
+	[ "$(grep -c 'fill="#d55e00" stroke="none"' a.svg)" -eq 6 ]
+	grep -q '>chord</text>' a.svg
+	grep -q '20 steps, 4 chords<' a.svg
+	grep -q '20 steps, 1 chord<' a.svg
+	# first-order: every node of the chord is where the trajectory is
+	run "$PYTHON" -c 'import re
+s = open("a.svg").read()
+worst = pieces = 0
+for before, dashed in re.findall(r"clip-path=(.*?)<g [^>]*4 2.5[^>]*>(.*?)</g>", s, re.S):
+    points = lambda t: {tuple(map(float, q.split(","))) for p in re.findall(r"points=\"([^\"]*)", t) for q in p.split()}
+    there = points(before)
+    for x, y in points(dashed):
+        pieces += 1
+        worst = max(worst, min(abs(x - a) + abs(y - b) for a, b in there))
+print(pieces > 80, worst < 0.05)'
+	assert_output "True True"
+	trajdump --svg b.svg --coords x,alpha --steps 20 bent=exact:vp whole=exact:ve
+	run ! grep -qE '4 2.5|chord' b.svg
+}
+
+@test "--chords: what it cannot be" {
+	run -2 trajdump --chords 3 plane
+	assert_output "trajdump: plane: chords of 3 phases: 8 steps are no multiple of that"
+	run -2 trajdump --chords 16 plane
+	run -2 trajdump --chords 1,2 plane plane plane
+	assert_output --partial "2 numbers for 3 inputs"
+	run -2 trajdump --chords 0 plane
+	run -2 trajdump --chords 1, plane
+	run -2 trajdump --svg a.svg --overlay --chords 1 plane
+	assert_output --partial overlay
+	run -2 trajdump --svg a.svg --plot defect --chords 1 plane
+	run -2 trajdump --csv a.csv --chords 1 plane
+	assert_output --partial "has a place"
+	log good 100 1
+	run -2 trajdump --log --svg a.svg --chords 1 good
+	run ls
+	refute_output --partial a.
+}
+
 @test "a name that is no UTF-8 still gives pictures and tables, but no JSON" {
 	name=$(printf 'a\377b')
 	trajdump --svg a.svg --tsv a.tsv --overlay "$name=plane"
@@ -287,6 +377,18 @@ print(len(r), r[0]["sigma"], all(abs(float(q[f"x.{j}"]) - x - float(q["sigma"]) 
 	xmllint --noout out/exact.svg out/exact-together.svg
 	[ "$(grep -c '<clipPath' out/exact.svg)" -eq 12 ]
 	[ "$(wc -l <out/exact.tsv)" -eq 5 ]
+}
+
+@test "the part of the figure with phases is drawn by make, here of models that learnt nothing" {
+	make -s -f "$BATS_TEST_DIRNAME/../pipelines/figure.mk" BIN="$RD_BUILD/bin" OUT=out N=700 STEPS=20 JOBS=1 DEVICE=cpu phases
+	xmllint --noout out/phases/trajectories.svg out/phases/one-chord.svg out/phases/training.svg
+	[ "$(grep -c '<clipPath' out/phases/trajectories.svg)" -eq 3 ]
+	grep -q 'held out' out/phases/training.svg
+	run cut -f1,8- out/phases/table.tsv
+	assert_line --index 0 "$(printf 'name\tchord_1\tchord_4\tpaired_1\tpaired_4')"
+	assert_line --index 1 --regexp "^teacher(	[0-9.e-]+){4}$"
+	assert_line --index 3 --regexp "^phased(	[0-9.e-]+){4}$"
+	[ "${#lines[@]}" -eq 4 ]
 }
 
 @test "a log is drawn as running medians with their bands" {
@@ -346,6 +448,44 @@ print(len(r), r[0]["sigma"], all(abs(float(q[f"x.{j}"]) - x - float(q["sigma"]) 
 	run -2 trajdump --log good
 	run -2 trajdump --log --svg a.svg --json a good
 	run -2 trajdump --window 3 plane
+}
+
+@test "a log's loss of held-out samples is a row of points beside the curve" {
+	log plain 1000 5
+	awk '{ if (NR % 5 == 0) sub(/,"lr"/, ",\"held_out\":" 10 / NR "&"); print }' plain >held
+	[ "$(grep -c held_out held)" -eq 20 ]
+	trajdump --log --svg a.svg plain=plain
+	run ! grep -qE '<circle|held out' a.svg
+	trajdump --log --svg a.svg one=plain two=held
+	xmllint --noout a.svg
+	[ "$(grep -c '>held out</text>' a.svg)" -eq 1 ]
+	# three in the legend, and all in the colour of the second run
+	[ "$(grep -c '<circle.*stroke="#d55e00"' a.svg)" -eq 23 ]
+	[ "$(grep -c '<circle' a.svg)" -eq 23 ]
+	# where they are: 10/NR, NR = step/10, against the powers of ten of the axis
+	run "$PYTHON" -c 'import math, re
+s = open("a.svg").read()
+c = [tuple(map(float, q)) for q in re.findall(r"<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"", s)]
+c = [q for q in c if q[0] < 576]
+y = {t: float(v) for v, t in re.findall(r"<text x=\"[0-9.]+\" y=\"([0-9.]+)\" text-anchor=\"end\"[^>]*>([0-9.]+)<", s)}
+decade = y["0.1"] - y["1"]
+x = {t: float(v) for v, t in re.findall(r"<text x=\"([0-9.]+)\" y=\"[0-9.]+\" text-anchor=\"middle\"[^>]*>([0-9]+)<", s)}
+pixel = (x["1000"] - x["0"]) / 1000
+print(len(c), max(abs((b - c[0][1]) / decade - math.log10(k + 1)) for k, (a, b) in enumerate(c)) < 0.002,
+    max(abs(a - x["0"] - pixel * 50 * (k + 1)) for k, (a, b) in enumerate(c)) < 0.05)'
+	assert_output "20 True True"
+	# more of them than are told apart: the first and the last among those drawn
+	sed 's/,"lr"/,"held_out":3&/' plain >many
+	trajdump --log --svg b.svg many
+	[ "$(grep -c '<circle' b.svg)" -eq 43 ]
+	# a frame that holds them, where they are far from the curve
+	sed 's/,"lr"/,"held_out":1e-7&/' plain >far
+	trajdump --log --svg c.svg far
+	run awk -F '"' '/<circle/ { n++; if ($4 < 66 || $4 > 296) bad = 1 } END { print n, bad + 0 }' c.svg
+	assert_output "43 0"
+	sed '3s/,"lr"/,"held_out":"3"&/' plain >bad
+	run -3 trajdump --log --svg d.svg bad
+	assert_output "trajdump: bad: line 3: held_out: a number expected"
 }
 
 @test "a log of rectrain itself" {

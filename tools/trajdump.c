@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/measure/chords.h"
 #include "lib/measure/defectplot.h"
 #include "lib/measure/logplot.h"
 #include "lib/measure/trajplot.h"
@@ -23,6 +24,8 @@ static const char usage[] =
 	"      --name NAME          what a single input is called; default: its file's name\n"
 	"      --svg FILE           a picture\n"
 	"      --plot trajectories|defect  what it shows: the trajectories, or the defect along them; default trajectories\n"
+	"      --chords LIST        the first-order path through both ends of each trajectory, or one for each of so many phases:\n"
+	"                           drawn, and the distance from it; a number for all inputs, or one for each with commas between\n"
 	"      --coords LIST        of x, alpha and sigma: panels of x, x/alpha, x/sigma; default x\n"
 	"      --overlay            all inputs in one panel\n"
 	"      --range R            the frame holds the nodes of a scale of at most R; default sqrt 10\n"
@@ -39,7 +42,7 @@ static const char usage[] =
 	"      --sigma-max S           of ve\n";
 
 enum { OPT_CSV = RD_OPT_TOOL, OPT_JSON, OPT_TSV, OPT_SAMPLES, OPT_SVG, OPT_NAME, OPT_PLOT, OPT_COORDS, OPT_OVERLAY,
-       OPT_RANGE, OPT_MAX_PLOT, OPT_AXIS, OPT_LOG, OPT_WINDOW, OPT_X0, OPT_EPS, OPT_STEPS, OPT_SIGMA_MAX };
+       OPT_RANGE, OPT_MAX_PLOT, OPT_AXIS, OPT_LOG, OPT_WINDOW, OPT_CHORDS, OPT_X0, OPT_EPS, OPT_STEPS, OPT_SIGMA_MAX };
 enum { MAX_INPUTS = 64 };
 enum output { TEXT, JSON, TSV, SAMPLES, CSV, SVG, N_OUTPUTS };
 
@@ -52,6 +55,8 @@ struct opts {
 	bool log, defect, exact; /* exact: an option of exact inputs was given */
 	size_t window;
 	enum rd_defect_axis axis;
+	int phases[MAX_INPUTS]; /* of the inputs' chords, n_phases of them */
+	int n_phases;
 	struct rd_trajplot_opts plot;
 	struct rd_exact_opts of;
 	size_t n_eps;
@@ -60,6 +65,7 @@ struct opts {
 struct input {
 	struct rd_trajsource *src;
 	struct rd_traj_stats stats;
+	struct rd_chords chords;
 };
 
 struct job {
@@ -88,6 +94,20 @@ static void parse_coords(struct rd_trajplot_opts *p, const char *list)
 	}
 }
 
+static void parse_chords(struct opts *o, const char *list)
+{
+	char text[512], *rest = text, *word;
+
+	if (strlen(list) >= sizeof text)
+		rd_usage_error("--chords: %s: too long", list);
+	strcpy(text, list);
+	for (o->n_phases = 0; (word = strsep(&rest, ",")); o->n_phases++) {
+		if (o->n_phases == MAX_INPUTS)
+			rd_usage_error("--chords: %s: at most %d numbers", list, MAX_INPUTS);
+		o->phases[o->n_phases] = (int)rd_opt_int("--chords", word, 1, RD_TRAJ_MAX_STEPS);
+	}
+}
+
 /* Numbers with commas between them; how many. */
 static size_t parse_vector(const char *option, const char *list, float v[RD_EXACT_MAX_DIM])
 {
@@ -113,6 +133,7 @@ static bool more_opt(struct opts *o, int opt)
 	switch (opt) {
 	case OPT_PLOT: o->defect = rd_opt_choice("--plot", optarg, plots); return true;
 	case OPT_COORDS: parse_coords(&o->plot, optarg); return true;
+	case OPT_CHORDS: parse_chords(o, optarg); return true;
 	case OPT_OVERLAY: o->plot.overlay = true; return true;
 	case OPT_RANGE: o->plot.range = rd_opt_num("--range", optarg, 1, 1e6); return true;
 	case OPT_MAX_PLOT: o->plot.max = (size_t)rd_opt_int("--max-plot", optarg, 1, 100000); return true;
@@ -156,6 +177,22 @@ static void check_opts(struct opts *o)
 		rd_usage_error("--x0 and --eps: %zu and %zu numbers", o->of.dim, o->n_eps);
 }
 
+static void check_chords(const struct opts *o)
+{
+	const bool pictured = o->path[SVG] && !o->defect, told = o->path[TEXT] || o->path[JSON] || o->path[TSV] || o->path[SAMPLES];
+
+	if (!o->n_phases)
+		return;
+	if (o->log)
+		rd_usage_error("--chords are of trajectories, not of logs");
+	if (o->n_phases != 1 && o->n_phases != o->n_inputs)
+		rd_usage_error("--chords: %d numbers for %d input%s", o->n_phases, o->n_inputs, o->n_inputs == 1 ? "" : "s");
+	if (o->plot.overlay)
+		rd_usage_error("--chords and --overlay: in one panel a colour stands for an input, and its chords would need another");
+	if (!pictured && !told)
+		rd_usage_error("--chords: nothing that is asked for has a place for them");
+}
+
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static char *standard_input[] = { "-" };
@@ -165,7 +202,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{ "tsv", required_argument, 0, OPT_TSV }, { "samples", required_argument, 0, OPT_SAMPLES },
 		{ "svg", required_argument, 0, OPT_SVG }, { "name", required_argument, 0, OPT_NAME },
 		{ "plot", required_argument, 0, OPT_PLOT }, { "coords", required_argument, 0, OPT_COORDS },
-		{ "overlay", no_argument, 0, OPT_OVERLAY }, { "range", required_argument, 0, OPT_RANGE },
+		{ "chords", required_argument, 0, OPT_CHORDS }, { "overlay", no_argument, 0, OPT_OVERLAY },
+		{ "range", required_argument, 0, OPT_RANGE },
 		{ "max-plot", required_argument, 0, OPT_MAX_PLOT }, { "axis", required_argument, 0, OPT_AXIS },
 		{ "log", no_argument, 0, OPT_LOG }, { "window", required_argument, 0, OPT_WINDOW },
 		{ "x0", required_argument, 0, OPT_X0 }, { "eps", required_argument, 0, OPT_EPS },
@@ -194,6 +232,20 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("%d inputs: at most %d", o->n_inputs, MAX_INPUTS);
 	o->plot.inputs = (size_t)o->n_inputs;
 	check_opts(o);
+	check_chords(o);
+}
+
+static int chords(struct job *j, int i, struct rd_err *e)
+{
+	const struct opts *o = j->o;
+	int rc;
+
+	if (!o->n_phases)
+		return RD_OK;
+	j->told[i].phases = o->phases[o->n_phases == 1 ? 0 : i];
+	j->in[i].stats.chords = true;
+	rc = rd_chords_init(&j->in[i].chords, j->told[i].grid, j->told[i].phases, e);
+	return rc ? rd_context(e, "%s", j->told[i].name) : RD_OK;
 }
 
 /* The inputs, what they declare, and the outputs. */
@@ -211,7 +263,10 @@ static int open_all(struct job *j, struct rd_err *e)
 		if (rc)
 			return rc;
 		j->told[i] = (struct rd_traj_told){ o->name ? o->name : rd_trajsource_name(in->src), rd_trajsource_grid(in->src),
-			                            &in->stats, rd_trajsource_meta(in->src), 0 };
+			                            &in->stats, rd_trajsource_meta(in->src), 0, 0 };
+		rc = chords(j, i, e);
+		if (rc)
+			return rc;
 		in->stats.nodes = j->nodes ? j->told[i].grid->steps : 0;
 		most = j->told[i].grid->steps > most ? j->told[i].grid->steps : most;
 	}
@@ -223,7 +278,7 @@ static int open_all(struct job *j, struct rd_err *e)
 	for (int k = 0; !rc && k < N_OUTPUTS; k++)
 		rc = o->path[k] ? rd_out_open(&j->out[k], o->path[k], 0, e) : RD_OK;
 	if (!rc && j->out[SAMPLES])
-		rc = rd_traj_samples_header(j->out[SAMPLES], e);
+		rc = rd_traj_samples_header(j->out[SAMPLES], o->n_phases, e);
 	return rc;
 }
 
@@ -238,13 +293,15 @@ static int take_sample(struct job *j, int i, const struct rd_traj *t, struct rd_
 	j->told[i].dim = t->dim;
 	if (j->measured) {
 		rd_traj_measure(told->grid, t, v, j->node);
+		if (told->phases)
+			v[RD_TRAJ_CHORD] = rd_chords_distance(&j->in[i].chords, told->grid, t);
 		if (!rc)
 			rc = rd_traj_stats_add(&j->in[i].stats, t->index, v, j->node, e);
 	}
 	if (!rc && j->plot)
 		rc = rd_trajplot_add(j->plot, t, e);
 	if (!rc && j->out[SAMPLES])
-		rc = rd_traj_samples_row(j->out[SAMPLES], told->name, t->index, v, e);
+		rc = rd_traj_samples_row(j->out[SAMPLES], told->name, t->index, v, told->phases, e);
 	if (!rc && j->out[CSV])
 		rc = rd_traj_csv_rows(j->out[CSV], told->grid, t, j->node, e);
 	rd_progress_add(1);
@@ -260,7 +317,7 @@ static int read_all(struct job *j, struct rd_err *e)
 		const struct rd_traj_told *told = j->told + i;
 
 		if (j->plot)
-			rc = rd_trajplot_input(j->plot, told->name, told->grid, told->meta, e);
+			rc = rd_trajplot_input(j->plot, told->name, told->grid, told->meta, &j->in[i].chords, e);
 		while (!rc && (rc = rd_trajsource_next(j->in[i].src, &t, e)) > 0)
 			rc = take_sample(j, i, &t, e);
 	}
@@ -277,7 +334,7 @@ static int tell(struct job *j, struct rd_err *e)
 		rc = j->plot ? rd_trajplot_write(j->plot, j->out[SVG], e)
 		             : rd_defectplot_write(j->told, n, j->o->axis, j->out[SVG], e);
 	if (!rc && j->out[TSV])
-		rc = rd_traj_tsv_header(j->out[TSV], e);
+		rc = rd_traj_tsv_header(j->out[TSV], j->o->n_phases, e);
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (j->out[JSON])
 			rc = rd_traj_report_json(j->out[JSON], j->told + i, e);
@@ -347,6 +404,7 @@ int main(int argc, char **argv)
 	rd_trajplot_free(j.plot);
 	for (int i = 0; i < o.n_inputs; i++) {
 		rd_traj_stats_free(&j.in[i].stats);
+		rd_chords_free(&j.in[i].chords);
 		rd_trajsource_close(j.in[i].src);
 		rd_logplot_free(j.log + i);
 	}

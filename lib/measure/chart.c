@@ -6,6 +6,8 @@
 
 enum { KEY_CHARS = 40, FEW_POINTS = 12 };
 
+static const double point_radius = 2.8;
+
 int rd_chart_open(struct rd_svg **out, struct rd_out *o, double width, double height, const char *title,
                   struct rd_err *e)
 {
@@ -262,6 +264,24 @@ void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x,
 		rd_svg_circle(s, room[i][0], room[i][1], 2.6, attrs);
 }
 
+static void point_attrs(char attrs[96], size_t style)
+{
+	snprintf(attrs, 96, "fill=\"#fff\" stroke=\"%s\" stroke-width=\"1.4\"", rd_chart_colour(style));
+}
+
+void rd_panel_points(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n, size_t style)
+{
+	char attrs[96];
+
+	point_attrs(attrs, style);
+	for (size_t i = 0; i < n; i++) {
+		const double at[2] = { rd_panel_x(p, x[i]), rd_panel_y(p, y[i]) };
+
+		if (!isnan(at[0] + at[1]))
+			rd_svg_circle(s, at[0], at[1], point_radius, attrs);
+	}
+}
+
 void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi,
                    size_t n, size_t style, double (*room)[2])
 {
@@ -280,18 +300,35 @@ void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, 
 	rd_svg_polygon(s, (const double (*)[2])room, m, attrs);
 }
 
-void rd_chart_key(struct rd_svg *s, double x, double y, size_t style, const char *text)
+static void key_text(struct rd_svg *s, double x, double y, const char *text)
 {
 	const size_t n = characters(text);
-	char attrs[128], shown[4 * KEY_CHARS + 8];
+	char shown[4 * KEY_CHARS + 8];
 
-	snprintf(attrs, sizeof attrs, "stroke=\"%s\" stroke-width=\"2.2\" stroke-dasharray=\"%s\"", rd_chart_colour(style),
-	         rd_chart_dash(style));
-	rd_svg_line(s, x, y - 4, x + 30, y - 4, attrs);
 	if (n > KEY_CHARS) /* the end of a path tells more */
 		text += bytes_of(text, n - KEY_CHARS + 1);
 	snprintf(shown, sizeof shown, "%s%s", n > KEY_CHARS ? "\u2026" : "", text);
 	rd_svg_text(s, x + 37, y, shown, "font-size=\"12\" fill=\"#111\"");
+}
+
+void rd_chart_key(struct rd_svg *s, double x, double y, size_t style, const char *text)
+{
+	char attrs[128];
+
+	snprintf(attrs, sizeof attrs, "stroke=\"%s\" stroke-width=\"2.2\" stroke-dasharray=\"%s\"", rd_chart_colour(style),
+	         rd_chart_dash(style));
+	rd_svg_line(s, x, y - 4, x + 30, y - 4, attrs);
+	key_text(s, x, y, text);
+}
+
+void rd_chart_key_points(struct rd_svg *s, double x, double y, size_t style, const char *text)
+{
+	char attrs[96];
+
+	point_attrs(attrs, style);
+	for (int i = 0; i < 3; i++)
+		rd_svg_circle(s, x + 3 + 12 * i, y - 4, point_radius, attrs);
+	key_text(s, x, y, text);
 }
 
 double rd_chart_key_width(const char *text)

@@ -53,13 +53,17 @@ void rd_panel_curve(struct rd_svg *s, const struct rd_panel *p, const double *x,
 void rd_panel_band(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *lo, const double *hi,
                    size_t n, size_t style, double (*room)[2]);
 
+/* A point for each of n values, that of a key below. */
+void rd_panel_points(struct rd_svg *s, const struct rd_panel *p, const double *x, const double *y, size_t n, size_t style);
+
 /* "#rrggbb" of a style; its dashes for stroke-dasharray ("none": solid). */
 const char *rd_chart_colour(size_t style);
 const char *rd_chart_dash(size_t style);
 
-/* A line of the legend: a stroke of the style and a text, shortened at its front to 40 characters. */
+/* A line of the legend: a stroke, or points, of the style and a text, shortened at its front to 40 characters. */
 void rd_chart_key(struct rd_svg *s, double x, double y, size_t style, const char *text);
-/* How wide it is. */
+void rd_chart_key_points(struct rd_svg *s, double x, double y, size_t style, const char *text);
+/* How wide either is. */
 double rd_chart_key_width(const char *text);
 
 #endif

@@ -12,17 +12,19 @@
 #include "lib/measure/chart.h"
 #include "lib/measure/named.h"
 
-enum { LINE_MAX_BYTES = 65536, POINTS = 400 };
+enum { LINE_MAX_BYTES = 65536, POINTS = 400, HELD_POINTS = 40 };
+
+enum { COLUMNS = 5 };
 
 static int grow(struct rd_trainlog_read *l, struct rd_err *e)
 {
 	const size_t more = l->capacity ? 2 * l->capacity : 1024;
-	double **const column[] = { &l->step, &l->loss, &l->norm };
+	double **const column[] = { &l->step, &l->loss, &l->norm, &l->held_step, &l->held };
 	size_t bytes;
 
 	if (!rd_mul(more, sizeof(double), &bytes))
 		return rd_fail(e, RD_ENOMEM, "no memory for %zu lines", more);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < COLUMNS; i++) {
 		double *p = realloc(*column[i], bytes);
 
 		if (!p)
@@ -43,6 +45,19 @@ static int take_number(const json_t *o, const char *key, double *out, struct rd_
 	return RD_OK;
 }
 
+/* Where it is there: rectrain's --hold-out tells it every so many steps. */
+static int take_held_out(struct rd_trainlog_read *l, const json_t *o, struct rd_err *e)
+{
+	int rc;
+
+	if (!json_object_get(o, "held_out"))
+		return RD_OK;
+	rc = take_number(o, "held_out", l->held + l->n_held, e);
+	if (!rc)
+		l->held_step[l->n_held++] = l->step[l->n];
+	return rc;
+}
+
 static int take_line(struct rd_trainlog_read *l, const char *text, size_t n, struct rd_err *e)
 {
 	json_error_t why;
@@ -59,6 +74,8 @@ static int take_line(struct rd_trainlog_read *l, const char *text, size_t n, str
 		rc = take_number(o, "grad_norm", l->norm + l->n, e);
 	if (!rc && l->n && !(l->step[l->n] > l->step[l->n - 1]))
 		rc = rd_fail(e, RD_EINPUT, "step %g after step %g", l->step[l->n], l->step[l->n - 1]);
+	if (!rc)
+		rc = take_held_out(l, o, e);
 	json_decref(o);
 	l->n += rc ? 0 : 1;
 	return rc;
@@ -126,10 +143,12 @@ void rd_logplot_free(struct rd_trainlog_read *l)
 	free(l->step);
 	free(l->loss);
 	free(l->norm);
+	free(l->held_step);
+	free(l->held);
 	memset(l, 0, sizeof *l);
 }
 
-/* A log as it is drawn: at most POINTS of its lines, each with 5, 50 and 95 % of the window around it. */
+/* A column of a log as it is drawn: at most POINTS of its lines, each with 5, 50 and 95 % of the window around it. */
 struct smooth {
 	size_t n;
 	double x[POINTS], q[3][POINTS];
@@ -142,27 +161,31 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* v [l->n], of which points and windows are taken; sorted: room for a window. */
-static void smooth(struct smooth *c, const struct rd_trainlog_read *l, const double *v, size_t window, double *sorted)
+/* At most `points` of v [n] at step [n], of which windows are taken too; sorted: room for a window. */
+static void smooth(struct smooth *c, const double *step, const double *v, size_t n, size_t points, size_t window,
+                   double *sorted)
 {
 	static const double q[3] = { 0.05, 0.5, 0.95 };
-	const size_t half = (window ? window : l->n / 20 + 1) / 2;
+	const size_t half = (window ? window : n / 20 + 1) / 2;
 
-	c->n = l->n < POINTS ? l->n : POINTS;
+	c->n = n < points ? n : points;
 	for (size_t i = 0; i < c->n; i++) {
-		const size_t at = c->n > 1 ? i * (l->n - 1) / (c->n - 1) : 0;
-		const size_t from = at > half ? at - half : 0, to = at + half + 1 < l->n ? at + half + 1 : l->n, n = to - from;
+		const size_t at = c->n > 1 ? i * (n - 1) / (c->n - 1) : 0;
+		const size_t from = at > half ? at - half : 0, to = at + half + 1 < n ? at + half + 1 : n;
+		const size_t m = to - from;
 
-		memcpy(sorted, v + from, n * sizeof *v);
-		qsort(sorted, n, sizeof *sorted, by_value);
-		c->x[i] = l->step[at];
+		memcpy(sorted, v + from, m * sizeof *v);
+		qsort(sorted, m, sizeof *sorted, by_value);
+		c->x[i] = step[at];
 		for (int k = 0; k < 3; k++)
-			c->q[k][i] = sorted[(size_t)(q[k] * (double)(n - 1) + 0.5)];
+			c->q[k][i] = sorted[(size_t)(q[k] * (double)(m - 1) + 0.5)];
 	}
 }
 
-/* One panel for all logs. pooled: room for all their numbers. */
-static void draw_panel(struct rd_svg *s, struct rd_panel *p, const struct smooth *c, size_t n, double *pooled)
+/* One panel for all logs. held: values of each that are points, NULL: none. pooled: room for all their
+ * numbers. */
+static void draw_panel(struct rd_svg *s, struct rd_panel *p, const struct smooth *c, const struct smooth *held, size_t n,
+                       double *pooled)
 {
 	double room[2 * POINTS][2];
 	size_t m = 0;
@@ -172,12 +195,16 @@ static void draw_panel(struct rd_svg *s, struct rd_panel *p, const struct smooth
 			memcpy(pooled + m, c[i].q[k], c[i].n * sizeof *pooled);
 			m += c[i].n;
 		}
+	for (size_t i = 0; held && i < n; m += held[i++].n)
+		memcpy(pooled + m, held[i].q[1], held[i].n * sizeof *pooled);
 	rd_axis_fit(&p->y, pooled, m);
 	rd_panel_axes(s, p);
 	for (size_t i = 0; i < n; i++)
 		rd_panel_band(s, p, c[i].x, c[i].q[0], c[i].q[2], c[i].n, i, room);
 	for (size_t i = 0; i < n; i++)
 		rd_panel_curve(s, p, c[i].x, c[i].q[1], c[i].n, i, room);
+	for (size_t i = 0; held && i < n; i++)
+		rd_panel_points(s, p, held[i].x, held[i].q[1], held[i].n, i);
 }
 
 static void fit_steps(struct rd_axis *a, const struct rd_trainlog_read *l, size_t n, double *ends)
@@ -189,7 +216,10 @@ static void fit_steps(struct rd_axis *a, const struct rd_trainlog_read *l, size_
 	rd_axis_fit(a, ends, 2 * n);
 }
 
-static double key_width(const struct rd_trainlog_read *l, size_t n)
+static const char held_out[] = "held out";
+
+/* Of the legend's two columns: names, and beside them what is held out where a log tells it. */
+static double names_width(const struct rd_trainlog_read *l, size_t n)
 {
 	double widest = 0;
 
@@ -198,26 +228,47 @@ static double key_width(const struct rd_trainlog_read *l, size_t n)
 	return widest;
 }
 
-/* c [n], sorted: room for a window and for all numbers of a panel. */
+static double held_width(const struct rd_trainlog_read *l, size_t n)
+{
+	size_t told = 0;
+
+	for (size_t i = 0; i < n; i++)
+		told += l[i].n_held;
+	return told ? rd_chart_key_width(held_out) : 0;
+}
+
+static void draw_keys(struct rd_svg *s, double x, double y, const struct rd_trainlog_read *l, size_t n)
+{
+	const double beside = x + names_width(l, n);
+
+	for (size_t i = 0; i < n; i++, y += 20) {
+		rd_chart_key(s, x, y, i, l[i].name);
+		if (l[i].n_held)
+			rd_chart_key_points(s, beside, y, i, held_out);
+	}
+}
+
+/* c, held [n], sorted: room for a window and for all numbers of a panel. */
 static void draw(struct rd_svg *s, const struct rd_trainlog_read *l, size_t n, size_t window, struct smooth *c,
-                 double *sorted)
+                 struct smooth *held, double *sorted)
 {
 	struct rd_panel p = { .left = 76, .top = 66, .w = 500, .h = 230, .clip = "loss",
 		.y = { .log = true, .label = "loss" } };
 
 	fit_steps(&p.x, l, n, sorted);
+	draw_keys(s, p.left + p.w + 16, p.top + 14, l, n);
 	for (size_t i = 0; i < n; i++) {
-		smooth(c + i, l + i, l[i].loss, window, sorted);
-		rd_chart_key(s, p.left + p.w + 16, p.top + 14 + 20 * (double)i, i, l[i].name);
+		smooth(c + i, l[i].step, l[i].loss, l[i].n, POINTS, window, sorted);
+		smooth(held + i, l[i].held_step, l[i].held, l[i].n_held, HELD_POINTS, 1, sorted);
 	}
-	draw_panel(s, &p, c, n, sorted);
+	draw_panel(s, &p, c, held, n, sorted);
 	for (size_t i = 0; i < n; i++)
-		smooth(c + i, l + i, l[i].norm, window, sorted);
+		smooth(c + i, l[i].step, l[i].norm, l[i].n, POINTS, window, sorted);
 	p.top += p.h + 24;
 	p.clip = "norm";
 	p.x.label = "training step";
 	p.y.label = "gradient norm";
-	draw_panel(s, &p, c, n, sorted);
+	draw_panel(s, &p, c, NULL, n, sorted);
 }
 
 int rd_logplot_write(const struct rd_trainlog_read *l, size_t n, size_t window, struct rd_out *o,
@@ -225,20 +276,20 @@ int rd_logplot_write(const struct rd_trainlog_read *l, size_t n, size_t window, 
 {
 	static const char title[] = "Training";
 	struct smooth *c = NULL;
-	size_t most = 3 * POINTS * n;
+	size_t most = (3 * POINTS + HELD_POINTS) * n;
 	struct rd_svg *s;
 	double *sorted = NULL;
-	int rc = rd_alloc((void **)&c, n, sizeof *c, "the curves", e);
+	int rc = rd_alloc((void **)&c, 2 * n, sizeof *c, "the curves", e);
 
 	for (size_t i = 0; i < n; i++)
 		most = l[i].n > most ? l[i].n : most;
 	if (!rc)
 		rc = rd_alloc((void **)&sorted, most, sizeof *sorted, "a window", e);
 	if (!rc)
-		rc = rd_chart_open(&s, o, 598 + key_width(l, n), 66 + 2 * 230 + 24 + 54, title, e);
+		rc = rd_chart_open(&s, o, 598 + names_width(l, n) + held_width(l, n), 66 + 2 * 230 + 24 + 54, title, e);
 	if (!rc) {
 		rd_chart_titles(s, 76, 28, 500, title, "running median; bands: 5 to 95 % of the lines of the log around it");
-		draw(s, l, n, window, c, sorted);
+		draw(s, l, n, window, c, c + n, sorted);
 		rc = rd_chart_finish(s, e);
 	}
 	free(sorted);

@@ -11,6 +11,7 @@ const char *const rd_traj_names[RD_TRAJ_N] = {
 	[RD_TRAJ_STRAIGHTNESS] = "straightness",
 	[RD_TRAJ_CURVATURE] = "curvature",
 	[RD_TRAJ_ONE_STEP] = "one_step_error",
+	[RD_TRAJ_CHORD] = "chord",
 };
 
 static int parse_list(const json_t *grid, const char *key, size_t n, double *out, struct rd_err *e)
@@ -182,4 +183,5 @@ void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, doub
 	out[RD_TRAJ_STRAIGHTNESS] = straightness(g, p);
 	out[RD_TRAJ_CURVATURE] = curvature(g, p);
 	out[RD_TRAJ_ONE_STEP] = one_step_error(g, p);
+	out[RD_TRAJ_CHORD] = 0;
 }

@@ -2,7 +2,8 @@
  *
  * A trajectory has nodes 0 .. K with (t_k, alpha_k, sigma_k) and a state x_k each, from noise to data; and the model's
  * prediction (x0_k, eps_k) at nodes 0 .. K-1. d is the number of elements of a sample; |v|^2 the sum of their squares.
- * All sums are in double precision. Each number is 0 for the trajectory that it calls ideal, and has the units of x^2.
+ * All sums are in double precision. Each number is 0 for the trajectory that it calls ideal, and has the units of x^2
+ * unless it says otherwise.
  *
  *   first_order_defect   (1/K) sum over k of |eps_k - eps_mean|^2 / d, eps_mean the mean of eps_0 .. eps_{K-1}.
  *                        0 where the predicted noise is constant: the ODE is first-order, one step is exact.
@@ -24,11 +25,15 @@
  *   one_step_error       |alpha_K x0_0 + sigma_K eps_0 - x_K|^2 / d: where one step from the first node leads, against
  *                        where all of them did. At a last node without noise that is |x0(1 step) - x0(K steps)|^2 / d.
  *
+ *   chord                the distance from first-order paths through states of the trajectory itself: chords.h, since that
+ *                        takes how many of them there are to be. Its units are those of x.
+ *
  * And at each node 0 .. K-1 the defect |eps_k - eps_mean|^2 / d, of which the first number is the mean. */
 #ifndef RD_LIB_MEASURE_TRAJECTORY_H
 #define RD_LIB_MEASURE_TRAJECTORY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,10 +58,17 @@ struct rd_traj {
 	const float *x, *x0, *eps;
 };
 
-enum rd_traj_number { RD_TRAJ_DEFECT, RD_TRAJ_STRAIGHTNESS, RD_TRAJ_CURVATURE, RD_TRAJ_ONE_STEP, RD_TRAJ_N };
+enum rd_traj_number { RD_TRAJ_DEFECT, RD_TRAJ_STRAIGHTNESS, RD_TRAJ_CURVATURE, RD_TRAJ_ONE_STEP, RD_TRAJ_CHORD,
+                      RD_TRAJ_N };
 extern const char *const rd_traj_names[RD_TRAJ_N]; /* as above */
 
-/* node: [K], the defect at each node; NULL: not wanted. */
+/* How many of them there are: the last is told only of chords. */
+static inline int rd_traj_numbers(bool chords)
+{
+	return chords ? RD_TRAJ_N : RD_TRAJ_CHORD;
+}
+
+/* All but the chord, which is 0. node: [K], the defect at each node; NULL: not wanted. */
 void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N], double *node);
 
 #endif

@@ -37,14 +37,15 @@ void rd_trajplot_free(struct rd_trajplot *p)
 }
 
 int rd_trajplot_input(struct rd_trajplot *p, const char *name, const struct rd_traj_grid *g, const json_t *meta,
-                      struct rd_err *e)
+                      const struct rd_chords *chords, struct rd_err *e)
 {
 	struct rd_trajplot_input *in = realloc(p->in, (p->n + 1) * sizeof *in);
 
 	if (!in)
 		return rd_fail(e, RD_ENOMEM, "no memory for another input");
 	p->in = in;
-	p->in[p->n++] = (struct rd_trajplot_input){ .name = name, .grid = g, .meta = meta };
+	p->in[p->n++] = (struct rd_trajplot_input){ .name = name, .grid = g, .meta = meta,
+		.chords = chords && chords->phases ? chords : NULL };
 	return RD_OK;
 }
 
@@ -141,7 +142,28 @@ static const char *form(const struct rd_trajplot_input *in)
 	return s ? s : "";
 }
 
-/* Extends lo, hi by the input's nodes of a scale of at most range. */
+void rd_trajplot_chord(const struct rd_trajplot_input *in, size_t i, size_t k, double out[2])
+{
+	const double *w = in->chords->w[k];
+	const double (*from)[2] = (const double (*)[2])in->flat + i * rd_trajplot_nodes(in) + rd_chords_start(in->chords, (int)k);
+
+	for (int q = 0; q < 2; q++)
+		out[q] = w[0] * from[0][q] + w[1] * from[in->chords->each][q];
+}
+
+static void extend(double lo[2], double hi[2], const double at[2], double div)
+{
+	for (int q = 0; q < 2; q++) {
+		const double v = at[q] / div;
+
+		if (!isfinite(v))
+			continue;
+		lo[q] = fmin(lo[q], v);
+		hi[q] = fmax(hi[q], v);
+	}
+}
+
+/* Extends lo, hi by the input's nodes of a scale of at most range, and by its chords there. */
 static void reach(const struct rd_trajplot_input *in, enum rd_traj_coords c, double range, double lo[2], double hi[2])
 {
 	const size_t nodes = rd_trajplot_nodes(in);
@@ -151,15 +173,15 @@ static void reach(const struct rd_trajplot_input *in, enum rd_traj_coords c, dou
 
 		if (!(div > 0) || hypot(in->grid->alpha[k], in->grid->sigma[k]) > range * div)
 			continue;
-		for (size_t i = 0; i < in->n; i++)
-			for (int q = 0; q < 2; q++) {
-				const double v = in->flat[i * nodes + k][q] / div;
+		for (size_t i = 0; i < in->n; i++) {
+			double chord[2];
 
-				if (!isfinite(v))
-					continue;
-				lo[q] = fmin(lo[q], v);
-				hi[q] = fmax(hi[q], v);
-			}
+			extend(lo, hi, in->flat[i * nodes + k], div);
+			if (!in->chords)
+				continue;
+			rd_trajplot_chord(in, i, k, chord);
+			extend(lo, hi, chord, div);
+		}
 	}
 }
 

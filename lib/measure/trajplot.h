@@ -27,14 +27,17 @@ struct rd_trajplot_opts {
 	double range;  /* 0: sqrt 10 */
 };
 
+struct rd_chords;
 struct rd_trajplot;
 
 int rd_trajplot_new(struct rd_trajplot **out, const struct rd_trajplot_opts *o, struct rd_err *e) RD_MUST;
 void rd_trajplot_free(struct rd_trajplot *p);
 
-/* The next input: what is added from here on is its. All three are borrowed until the picture is written. */
+/* The next input: what is added from here on is its. All is borrowed until the picture is written. With chords of phases
+ * (NULL or none: without) each trajectory's first-order paths are drawn with it, at the nodes of the grid; not with
+ * overlay, where there would be two lines of a colour. */
 int rd_trajplot_input(struct rd_trajplot *p, const char *name, const struct rd_traj_grid *g, const json_t *meta,
-                      struct rd_err *e) RD_MUST;
+                      const struct rd_chords *chords, struct rd_err *e) RD_MUST;
 
 /* Keeps a copy of the states, once there are enough only counts. RD_ESHAPE where dim is below 2 or differs from that of
  * the calls before. */

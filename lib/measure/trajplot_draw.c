@@ -42,17 +42,21 @@ static int bin_of(const struct rd_trajplot_input *in, size_t k)
 	return b < BINS ? b : BINS - 1;
 }
 
-/* Node k of trajectory i on the page; false: nowhere. */
-static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i,
-                  size_t k, double out[2])
+/* A point over a node's divisor on the page; false: nowhere. */
+static bool on_page(const struct rd_panel *panel, const double at[2], double div, double out[2])
 {
-	const double *at = in->flat[i * rd_trajplot_nodes(in) + k], div = rd_trajplot_divisor(in, c, k);
-
 	if (!(div > 0) || !isfinite(at[0] / div) || !isfinite(at[1] / div))
 		return false;
 	out[0] = rd_panel_x(panel, at[0] / div);
 	out[1] = rd_panel_y(panel, at[1] / div);
 	return true;
+}
+
+/* Node k of trajectory i. */
+static bool place(const struct rd_trajplot_input *in, enum rd_traj_coords c, const struct rd_panel *panel, size_t i,
+                  size_t k, double out[2])
+{
+	return on_page(panel, in->flat[i * rd_trajplot_nodes(in) + k], rd_trajplot_divisor(in, c, k), out);
 }
 
 /* The parts of trajectory i whose colour is that of bin b; b < 0: all of it. */
@@ -77,6 +81,24 @@ static void draw_runs(const struct page *g, const struct rd_trajplot_input *in, 
 			n = 0;
 		}
 	}
+}
+
+/* The first-order paths of trajectory i, over the nodes that have a place: they meet at the knots, and are one line. */
+static void draw_chord(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                       const struct rd_panel *panel, size_t i)
+{
+	const size_t nodes = rd_trajplot_nodes(in);
+	size_t n = 0;
+
+	for (size_t k = 0; k < nodes; k++) {
+		double at[2];
+
+		rd_trajplot_chord(in, i, k, at);
+		if (on_page(panel, at, rd_trajplot_divisor(in, c, k), g->line[n]))
+			n++;
+	}
+	if (n > 1)
+		rd_svg_polyline(g->s, (const double (*)[2])g->line, n, NULL);
 }
 
 /* Many lines are thin and let one another shine through; a few are strong. */
@@ -125,13 +147,19 @@ static void draw_by_input(const struct page *g, size_t i, enum rd_traj_coords c,
 }
 
 static const char start_attrs[] = "fill=\"#fff\" stroke=\"#7a8f2a\" stroke-width=\"0.9\"";
+static const char chord_attrs[] = "fill=\"none\" stroke=\"#d55e00\" stroke-width=\"1.1\" stroke-dasharray=\"4 2.5\"";
+static const char knot_attrs[] = "fill=\"#d55e00\" stroke=\"none\"";
 static const char end_attrs[] = "fill=\"#440154\" fill-opacity=\"0.75\" stroke=\"none\"";
+
+static double mark_radius(const struct rd_trajplot_input *in)
+{
+	return in->n <= FEW ? 4 : in->n <= 300 ? 2.3 : 1.5;
+}
 
 /* A mark at node k of every trajectory that has a place; one outside the frame is cut off with its line. */
 static void draw_marks(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
-                       const struct rd_panel *panel, size_t k, const char *attrs)
+                       const struct rd_panel *panel, size_t k, double r, const char *attrs)
 {
-	const double r = in->n <= FEW ? 4 : in->n <= 300 ? 2.3 : 1.5;
 	double at[2];
 
 	rd_svg_group(g->s, attrs);
@@ -139,6 +167,18 @@ static void draw_marks(const struct page *g, const struct rd_trajplot_input *in,
 		if (place(in, c, panel, i, k, at))
 			rd_svg_circle(g->s, at[0], at[1], r, NULL);
 	rd_svg_group_end(g->s);
+}
+
+/* Over the trajectories, in dashes through which one is seen that lies on its chord. */
+static void draw_chords(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                        const struct rd_panel *panel)
+{
+	rd_svg_group(g->s, chord_attrs);
+	for (size_t i = 0; i < in->n; i++)
+		draw_chord(g, in, c, panel, i);
+	rd_svg_group_end(g->s);
+	for (int i = 1; i < in->chords->phases; i++)
+		draw_marks(g, in, c, panel, (size_t)(i * in->chords->each), 0.75 * mark_radius(in), knot_attrs);
 }
 
 static void draw_overlaid(const struct page *g, enum rd_traj_coords c, const struct rd_panel *panel)
@@ -150,10 +190,22 @@ static void draw_overlaid(const struct page *g, enum rd_traj_coords c, const str
 		char attrs[96];
 
 		snprintf(attrs, sizeof attrs, "fill=\"#fff\" stroke=\"%s\" stroke-width=\"1.2\"", rd_chart_colour(i));
-		draw_marks(g, in, c, panel, 0, attrs);
+		draw_marks(g, in, c, panel, 0, mark_radius(in), attrs);
 		snprintf(attrs, sizeof attrs, "fill=\"%s\" stroke=\"none\"", rd_chart_colour(i));
-		draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, attrs);
+		draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, mark_radius(in), attrs);
 	}
+}
+
+static void draw_alone(const struct page *g, const struct rd_trajplot_input *in, enum rd_traj_coords c,
+                       const struct rd_panel *panel)
+{
+	const double r = mark_radius(in);
+
+	draw_marks(g, in, c, panel, 0, r, start_attrs);
+	draw_by_noise(g, in, c, panel);
+	if (in->chords)
+		draw_chords(g, in, c, panel);
+	draw_marks(g, in, c, panel, rd_trajplot_nodes(in) - 1, r, end_attrs);
 }
 
 static void draw_panel(const struct page *g, size_t column, size_t row)
@@ -183,15 +235,13 @@ static void draw_panel(const struct page *g, size_t column, size_t row)
 	if (p->o.overlay) {
 		draw_overlaid(g, c, &panel);
 	} else {
-		draw_marks(g, p->in + i, c, &panel, 0, start_attrs);
-		draw_by_noise(g, p->in + i, c, &panel);
-		draw_marks(g, p->in + i, c, &panel, rd_trajplot_nodes(p->in + i) - 1, end_attrs);
+		draw_alone(g, p->in + i, c, &panel);
 	}
 	rd_svg_group_end(g->s);
 }
 
 /* Legend and colour bar. */
-static void draw_bar(struct rd_svg *s, double x, double top)
+static void draw_bar(struct rd_svg *s, double x, double top, bool chords)
 {
 	const double bar = top + 84, height = 160;
 	char attrs[32], rgb[8];
@@ -205,6 +255,10 @@ static void draw_bar(struct rd_svg *s, double x, double top)
 	rd_svg_circle(s, x + 7, top + 30, 3.2, NULL);
 	rd_svg_group_end(s);
 	rd_svg_text(s, x + 20, top + 34, "end", NULL);
+	if (chords) {
+		rd_svg_line(s, x - 2, top + 50, x + 16, top + 50, chord_attrs);
+		rd_svg_text(s, x + 20, top + 54, "chord", NULL);
+	}
 	for (int b = 0; b < 4 * BINS; b++) { /* from above; each a little over the next, so that no gap shows */
 		colour(1 - (b + 0.5) / (4 * BINS), rgb);
 		snprintf(attrs, sizeof attrs, "fill=\"%s\"", rgb);
@@ -252,6 +306,9 @@ static void describe(const struct rd_trajplot_input *in, char text[TEXT])
 	n = strlen(text);
 	snprintf(text + n, TEXT - n, "%s%d step%s", n ? ", " : "Trajectories in ", in->grid->steps,
 	         in->grid->steps == 1 ? "" : "s");
+	n = strlen(text);
+	if (in->chords)
+		snprintf(text + n, TEXT - n, ", %d chord%s", in->chords->phases, in->chords->phases == 1 ? "" : "s");
 }
 
 static void describe_more(const struct rd_trajplot_input *in, char text[TEXT])
@@ -304,11 +361,14 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 	struct page g = { .p = p, .columns = p->o.overlay ? (size_t)p->o.n_coords : p->n,
 		.rows = p->o.overlay ? 1 : (size_t)p->o.n_coords, .top = p->o.overlay ? 36 : 64 };
 	size_t nodes = 0;
+	bool chords = false;
 	double keys;
 	int rc;
 
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
+		chords = chords || p->in[i].chords;
 		nodes = rd_trajplot_nodes(p->in + i) > nodes ? rd_trajplot_nodes(p->in + i) : nodes;
+	}
 	rc = rd_alloc((void **)&g.line, nodes, sizeof *g.line, "a line", e);
 	if (rc)
 		return rc;
@@ -323,7 +383,7 @@ int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_er
 		if (p->o.overlay)
 			draw_keys(&g, keys);
 		else
-			draw_bar(g.s, keys, g.top);
+			draw_bar(g.s, keys, g.top, chords);
 		rc = rd_chart_finish(g.s, e);
 	}
 	free(g.line);

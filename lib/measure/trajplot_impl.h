@@ -2,12 +2,14 @@
 #ifndef RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 #define RD_LIB_MEASURE_TRAJPLOT_IMPL_H
 
+#include "lib/measure/chords.h"
 #include "lib/measure/trajplot.h"
 
 struct rd_trajplot_input {
 	const char *name;
 	const struct rd_traj_grid *grid;
 	const json_t *meta;
+	const struct rd_chords *chords; /* NULL: without */
 	size_t n, room;      /* trajectories kept, of at most room */
 	uint64_t total;      /* that there were */
 	float *x;            /* [n][K+1][dim] */
@@ -32,6 +34,10 @@ static inline size_t rd_trajplot_nodes(const struct rd_trajplot_input *in)
 
 /* What the states at node k are divided by. */
 double rd_trajplot_divisor(const struct rd_trajplot_input *in, enum rd_traj_coords c, size_t k);
+
+/* Where the chord of trajectory i is at node k, as flat has it: projecting is linear, so that the path through two states is
+ * drawn as the path through their two points. */
+void rd_trajplot_chord(const struct rd_trajplot_input *in, size_t i, size_t k, double out[2]);
 
 int rd_trajplot_draw(const struct rd_trajplot *p, struct rd_out *o, struct rd_err *e) RD_MUST;
 

@@ -66,11 +66,11 @@ int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struc
 	return rc;
 }
 
-int rd_traj_samples_header(struct rd_out *o, struct rd_err *e)
+int rd_traj_samples_header(struct rd_out *o, bool chords, struct rd_err *e)
 {
 	int rc = rd_out_printf(o, e, "name,i");
 
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
+	for (int q = 0; !rc && q < rd_traj_numbers(chords); q++)
 		rc = rd_out_printf(o, e, ",%s", rd_traj_names[q]);
 	return rc ? rc : rd_out_printf(o, e, "\n");
 }
@@ -88,13 +88,14 @@ static int quoted(struct rd_out *o, const char *text, struct rd_err *e)
 	return rc ? rc : rd_out_printf(o, e, "\"");
 }
 
-int rd_traj_samples_row(struct rd_out *o, const char *name, uint64_t index, const double v[RD_TRAJ_N], struct rd_err *e)
+int rd_traj_samples_row(struct rd_out *o, const char *name, uint64_t index, const double v[RD_TRAJ_N], bool chords,
+                        struct rd_err *e)
 {
 	int rc = quoted(o, name, e);
 
 	if (!rc)
 		rc = rd_out_printf(o, e, ",%llu", (unsigned long long)index);
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
+	for (int q = 0; !rc && q < rd_traj_numbers(chords); q++)
 		rc = rd_out_printf(o, e, ",%.9g", v[q]);
 	return rc ? rc : rd_out_printf(o, e, "\n");
 }
@@ -108,6 +109,8 @@ int rd_traj_report_json(struct rd_out *o, const struct rd_traj_told *t, struct r
 	int rc = rd_traj_stats_json(t->stats, t->grid, &numbers, e);
 
 	json_object_del(rest, "grid");
+	if (t->phases)
+		json_object_set_new(all, "phases", json_integer(t->phases));
 	if (!all && !rc)
 		rc = rd_fail(e, RD_EUSAGE, "%s: a name that is no UTF-8; NAME=FILE gives another", t->name);
 	if (!rc && !json_object_update(all, numbers) && !json_object_set(all, "meta", rest))
@@ -121,11 +124,11 @@ int rd_traj_report_json(struct rd_out *o, const struct rd_traj_told *t, struct r
 	return rc;
 }
 
-int rd_traj_tsv_header(struct rd_out *o, struct rd_err *e)
+int rd_traj_tsv_header(struct rd_out *o, bool chords, struct rd_err *e)
 {
-	int rc = rd_out_printf(o, e, "name\tsamples\tsteps");
+	int rc = rd_out_printf(o, e, "name\tsamples\tsteps%s", chords ? "\tphases" : "");
 
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++)
+	for (int q = 0; !rc && q < rd_traj_numbers(chords); q++)
 		rc = rd_out_printf(o, e, "\t%s", rd_traj_names[q]);
 	return rc ? rc : rd_out_printf(o, e, "\n");
 }
@@ -134,7 +137,9 @@ int rd_traj_tsv_row(struct rd_out *o, const struct rd_traj_told *t, struct rd_er
 {
 	int rc = rd_out_printf(o, e, "%s\t%zu\t%d", t->name, t->stats->n, t->grid->steps);
 
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++) {
+	if (!rc && t->phases)
+		rc = rd_out_printf(o, e, "\t%d", t->phases);
+	for (int q = 0; !rc && q < rd_traj_numbers(t->phases); q++) {
 		struct rd_traj_summary m;
 
 		rc = rd_traj_stats_number(t->stats, (enum rd_traj_number)q, &m, e);
@@ -146,13 +151,15 @@ int rd_traj_tsv_row(struct rd_out *o, const struct rd_traj_told *t, struct rd_er
 
 int rd_traj_report_text(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e)
 {
-	int rc = rd_out_printf(o, e, "%s: %zu sample%s of %zu number%s, %d step%s\n", t->name, t->stats->n,
+	int rc = rd_out_printf(o, e, "%s: %zu sample%s of %zu number%s, %d step%s", t->name, t->stats->n,
 	                       t->stats->n == 1 ? "" : "s", t->dim, t->dim == 1 ? "" : "s", t->grid->steps,
 	                       t->grid->steps == 1 ? "" : "s");
 
+	if (!rc && t->phases)
+		rc = rd_out_printf(o, e, ", chords of %d phase%s", t->phases, t->phases == 1 ? "" : "s");
 	if (!rc)
-		rc = rd_out_printf(o, e, "  %-20s%11s%11s%11s%11s%11s%11s\n", "", "mean", "5 %", "25 %", "50 %", "75 %", "95 %");
-	for (int q = 0; !rc && q < RD_TRAJ_N; q++) {
+		rc = rd_out_printf(o, e, "\n  %-20s%11s%11s%11s%11s%11s%11s\n", "", "mean", "5 %", "25 %", "50 %", "75 %", "95 %");
+	for (int q = 0; !rc && q < rd_traj_numbers(t->phases); q++) {
 		struct rd_traj_summary m;
 
 		rc = rd_traj_stats_number(t->stats, (enum rd_traj_number)q, &m, e);

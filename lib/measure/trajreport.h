@@ -18,9 +18,9 @@ int rd_traj_csv_header(struct rd_out *o, size_t dim, struct rd_err *e) RD_MUST;
 int rd_traj_csv_rows(struct rd_out *o, const struct rd_traj_grid *g, const struct rd_traj *p, const double *node,
                      struct rd_err *e) RD_MUST;
 
-/* One row per sample: name,i and each number of trajectory.h. */
-int rd_traj_samples_header(struct rd_out *o, struct rd_err *e) RD_MUST;
-int rd_traj_samples_row(struct rd_out *o, const char *name, uint64_t index, const double v[RD_TRAJ_N],
+/* One row per sample: name,i and each number of trajectory.h, the chord with `chords` alone. */
+int rd_traj_samples_header(struct rd_out *o, bool chords, struct rd_err *e) RD_MUST;
+int rd_traj_samples_row(struct rd_out *o, const char *name, uint64_t index, const double v[RD_TRAJ_N], bool chords,
                         struct rd_err *e) RD_MUST;
 
 /* An input whose trajectories have all been measured. */
@@ -30,14 +30,16 @@ struct rd_traj_told {
 	const struct rd_traj_stats *stats;
 	const json_t *meta;
 	size_t dim;
+	int phases; /* of its chords; 0: it has none */
 };
 
-/* {"name":..,"samples":..,"steps":..,"dim":..,"first_order_defect":{...},...,"meta":the stream's, without its grid},
+/* {"name":..,"samples":..,"steps":..,"dim":..,"phases":(of chords),"first_order_defect":{...},...,"meta":the stream's, without its grid},
  * a line. */
 int rd_traj_report_json(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e) RD_MUST;
 
-/* A line of names, and one of values for each input: name, samples, steps, and the mean of each number. */
-int rd_traj_tsv_header(struct rd_out *o, struct rd_err *e) RD_MUST;
+/* A line of names, and one of values for each input: name, samples, steps, with chords their phases, and the
+ * mean of each number. */
+int rd_traj_tsv_header(struct rd_out *o, bool chords, struct rd_err *e) RD_MUST;
 int rd_traj_tsv_row(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e) RD_MUST;
 
 /* To be read: a line that says what it is, then a line for each number with mean and quantiles. */

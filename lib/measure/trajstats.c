@@ -27,7 +27,7 @@ int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD
 	int rc = RD_OK;
 
 	/* the numbers of the nodes need no look of their own: their mean is one of v */
-	for (int q = 0; q < RD_TRAJ_N; q++)
+	for (int q = 0; q < rd_traj_numbers(s->chords); q++)
 		if (!isfinite(v[q]))
 			return rd_fail(e, RD_EDOMAIN, "sample %llu: %s is not finite", (unsigned long long)index,
 			               rd_traj_names[q]);
@@ -125,7 +125,7 @@ static int by_number(const struct rd_traj_stats *s, json_t *all, struct rd_err *
 {
 	struct rd_traj_summary m;
 
-	for (int q = 0; q < RD_TRAJ_N; q++) {
+	for (int q = 0; q < rd_traj_numbers(s->chords); q++) {
 		json_t *o = s->n ? json_object() : json_null();
 		int rc = s->n ? rd_traj_stats_number(s, (enum rd_traj_number)q, &m, e) : RD_OK;
 

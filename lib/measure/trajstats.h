@@ -12,9 +12,10 @@ struct rd_traj_summary {
 	double mean, sd, q[RD_TRAJ_QUANTILES];
 };
 
-/* Start from a zeroed struct with nodes set: 0, or K where the defect at each node is to be kept too. */
+/* Start from a zeroed struct with chords and nodes set: 0, or K where the defect at each node is to be kept too. */
 struct rd_traj_stats {
 	int nodes;
+	bool chords; /* the numbers include the chord */
 	size_t n, capacity;
 	double *v;    /* [n][RD_TRAJ_N] */
 	double *node; /* [n][nodes] */

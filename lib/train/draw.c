@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/ode/path.h"
 #include "lib/train/assign.h"
 
 #define HELD_FIRST ((uint64_t)1 << 63) /* no step's images have such numbers */

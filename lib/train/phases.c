@@ -77,10 +77,3 @@ int rd_phases_at(const struct rd_phases *p, const struct rd_node *n)
 		i--;
 	return i;
 }
-
-struct rd_path_coef rd_path_through(const struct rd_node *s, const struct rd_node *p)
-{
-	double det = p->alpha * s->sigma - s->alpha * p->sigma;
-
-	return (struct rd_path_coef){-p->sigma / det, s->sigma / det, p->alpha / det, -s->alpha / det};
-}

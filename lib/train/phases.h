@@ -23,10 +23,4 @@ void rd_phases_free(struct rd_phases *p);
 /* The phase from knot[i] to knot[i + 1] that a node lies in, its noisy end included. */
 int rd_phases_at(const struct rd_phases *p, const struct rd_node *n);
 
-/* The path through x_s and x_p: x0 = x0_s x_s + x0_p x_p, eps = eps_s x_s + eps_p x_p. */
-struct rd_path_coef {
-	double x0_s, x0_p, eps_s, eps_p;
-};
-struct rd_path_coef rd_path_through(const struct rd_node *s, const struct rd_node *p);
-
 #endif

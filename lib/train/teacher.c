@@ -5,6 +5,7 @@
 
 #include "lib/base/size.h"
 #include "lib/ode/lincomb.h"
+#include "lib/ode/path.h"
 #include "lib/sample/denoiser.h"
 
 struct rd_teacher {
