@@ -24,8 +24,8 @@ static const char usage[] =
 	"      --name NAME          what a single input is called; default: its file's name\n"
 	"      --svg FILE           a picture\n"
 	"      --plot trajectories|defect  what it shows: the trajectories, or the defect along them; default trajectories\n"
-	"      --chords LIST        the first-order path through both ends of each trajectory, or one for each of so many phases:\n"
-	"                           drawn, and the distance from it; a number for all inputs, or one for each with commas between\n"
+	"      --chords LIST        first-order paths through states of a trajectory itself, one for each of so many phases:\n"
+	"                           drawn, and the distance from them; a number for all inputs, or one for each\n"
 	"      --coords LIST        of x, alpha and sigma: panels of x, x/alpha, x/sigma; default x\n"
 	"      --overlay            all inputs in one panel\n"
 	"      --range R            the frame holds the nodes of a scale of at most R; default sqrt 10\n"
@@ -179,7 +179,8 @@ static void check_opts(struct opts *o)
 
 static void check_chords(const struct opts *o)
 {
-	const bool pictured = o->path[SVG] && !o->defect, told = o->path[TEXT] || o->path[JSON] || o->path[TSV] || o->path[SAMPLES];
+	const bool pictured = o->path[SVG] && !o->defect;
+	const bool told = o->path[TEXT] || o->path[JSON] || o->path[TSV] || o->path[SAMPLES];
 
 	if (!o->n_phases)
 		return;
@@ -188,7 +189,7 @@ static void check_chords(const struct opts *o)
 	if (o->n_phases != 1 && o->n_phases != o->n_inputs)
 		rd_usage_error("--chords: %d numbers for %d input%s", o->n_phases, o->n_inputs, o->n_inputs == 1 ? "" : "s");
 	if (o->plot.overlay)
-		rd_usage_error("--chords and --overlay: in one panel a colour stands for an input, and its chords would need another");
+		rd_usage_error("--chords and --overlay: a colour stands for an input, and chords would need another");
 	if (!pictured && !told)
 		rd_usage_error("--chords: nothing that is asked for has a place for them");
 }

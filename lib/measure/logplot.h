@@ -13,8 +13,8 @@ struct rd_trainlog_read {
 };
 
 /* spec is [NAME=]FILE, "-" for standard input. Every line is a JSON object with the numbers step, loss and grad_norm,
- * and maybe held_out, step growing from line to line: RD_EINPUT "FILE: line N: ..." for any other, for lines above 64 KiB and for an empty
- * log. To be freed also when it fails. */
+ * and maybe held_out, step growing from line to line: RD_EINPUT "FILE: line N: ..." for any other, for lines above 64
+ * KiB and for an empty log. To be freed also when it fails. */
 int rd_logplot_read(struct rd_trainlog_read *l, const char *spec, struct rd_err *e) RD_MUST;
 void rd_logplot_free(struct rd_trainlog_read *l);
 

@@ -33,8 +33,8 @@ struct rd_traj_told {
 	int phases; /* of its chords; 0: it has none */
 };
 
-/* {"name":..,"samples":..,"steps":..,"dim":..,"phases":(of chords),"first_order_defect":{...},...,"meta":the stream's, without its grid},
- * a line. */
+/* {"name":..,"samples":..,"steps":..,"dim":..,"phases":..,"first_order_defect":{...},...,"meta":the stream's,
+ * without its grid}, a line; phases are those of chords, where it has them. */
 int rd_traj_report_json(struct rd_out *o, const struct rd_traj_told *t, struct rd_err *e) RD_MUST;
 
 /* A line of names, and one of values for each input: name, samples, steps, with chords their phases, and the
