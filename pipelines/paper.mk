@@ -111,7 +111,7 @@ $(OUT)/%.set.tsv: $(OUT)/%.rdf
 	samplecmp --tsv --name $* --metric frechet,kid,precision,recall --features $(FEATURES) --classes --bootstrap 2 $D $< $(DATA) > $@
 
 $(OUT)/%.own.tsv: $(OUT)/%.rdf $(OUT)/teacher-$(TEACHER_STEPS).rdf
-	samplecmp --tsv --name $* --metric paired --bootstrap 2 $J $^ > $@
+	samplecmp --tsv --name $* --metric paired --bootstrap 2 $J $< $(OUT)/teacher-$(TEACHER_STEPS).rdf > $@
 
 # Means over the seeds, and their standard deviations.
 $(OUT)/table.tsv: $(runs:%=$(OUT)/%.set.tsv) $(runs:%=$(OUT)/%.own.tsv)

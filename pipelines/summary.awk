@@ -28,7 +28,7 @@ END {
 			if (!n) { printf "\t-\t-"; continue }
 			mean = sum[key, head[h]] / n
 			var = n > 1 ? (square[key, head[h]] - n * mean * mean) / (n - 1) : 0
-			printf "\t%.5g\t%s", mean, n > 1 ? sprintf("%.2g", sqrt(var > 0 ? var : 0)) : "-"
+			printf "\t%.5g\t%s", mean, (n > 1 ? sprintf("%.2g", sqrt(var > 0 ? var : 0)) : "-")
 		}
 		print ""
 	}
