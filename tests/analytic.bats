@@ -149,3 +149,21 @@ with open("ddpm.table", "w") as f:
 	run -2 odesample -m analytic:moons --as table -n 1 -o out
 	assert_output --partial "table:FILE"
 }
+
+# With a closed-form teacher the pairs are the exact map, and a network rectified on them goes there in one step.
+@test "a perceptron rectified on a gaussian's pairs: one step is the exact map" {
+	local teacher=analytic:gauss,dim=2,mean=0.7,form=ddpm
+	noisegen -q -n 4000 -s 3 -m "$teacher" | denoise -q -m "$teacher" --solver rk4 --spacing exponential --steps 40 -b 4000 |
+		pairpack -q -o pairs.tar
+	config c.json ddpm v_prediction
+	rectrain -q --init c.json -o m --steps 1500 --batch 128 --lr 3e-3 --ema 0.99 -j 1 pairs.tar
+	noisegen -q -n 500 -s 4 -m m -o noise
+	odesample -q -m m --steps 1 --solver ddim -o one noise
+	frames one '
+s = h["meta"]["start"]
+z = (s["scale"] * f["noise"].astype(float) - 0.7 * s["alpha"]) / np.hypot(0.5 * s["alpha"], s["sigma"])
+error = np.sqrt(((f["sample"] - 0.7 - 0.5 * z) ** 2).mean())
+assert error < 0.05, error'
+	odesample -q -m "$teacher" --steps 1 --solver ddim -o teacher noise # all of it to the mean: half a deviation off
+	frames teacher 'assert abs(f["sample"] - 0.7).max() < 0.05'
+}

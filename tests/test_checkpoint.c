@@ -81,6 +81,16 @@ static void descriptions(void)
 	v = rd_train_describe(&other, &d, &base);
 	CHECK(!json_equal(run, v));
 	json_decref(v);
+	rd_model_free(&other);
+	other = model_of("fm", "v_prediction"); /* the same weights */
+	v = rd_train_describe(&other, &d, &base);
+	CHECK(rd_run_same(v, run, nothing, "there", &e) == RD_EFAIL);
+	json_decref(v);
+	rd_model_free(&other);
+	other = model_with("fm", "flow_prediction", ", \"shift\": 2");
+	v = rd_train_describe(&other, &d, &base);
+	CHECK(rd_run_same(v, run, nothing, "there", &e) == RD_EFAIL);
+	json_decref(v);
 	json_decref(run);
 	rd_model_free(&m);
 	rd_model_free(&other);

@@ -1,6 +1,10 @@
 #include "lib/train/options.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
 const char *const rd_loss_names[] = {"l2", "huber", "huber-image", NULL};
 const char *const rd_loss_space_names[] = {"eps", "x0", "output", NULL};
@@ -77,6 +81,29 @@ static void describe_objective(json_t *to, const struct rd_train_opts *o)
 		json_object_set_new(to, "held_out", json_integer(o->held_out));
 }
 
+/* Network and schedule: a new model's weights, drawn from the seed, are the same under every form and prediction type, and so
+ * are those of a converted one. */
+static int describe_model(json_t *to, const struct rd_model *m)
+{
+	const json_t *config[] = {m->config, m->scheduler_config};
+	uint64_t h = 0;
+	char hex[17];
+
+	for (int i = 0; i < 2; i++) {
+		char *text = config[i] ? json_dumps(config[i], JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+
+		if (config[i] && !text)
+			return -1;
+		h = text ? XXH3_64bits_withSeed(text, strlen(text), h) : h;
+		free(text);
+	}
+	snprintf(hex, sizeof hex, "%016llx", (unsigned long long)h);
+	json_object_set_new(to, "config", json_string(hex));
+	json_object_set_new(to, "form", json_string(m->scheduler.schedule.form->name));
+	json_object_set_new(to, "prediction", json_string(rd_pred_names[m->scheduler.pred.type]));
+	return 0;
+}
+
 json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *o)
 {
 	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:f, s:f, s:I, s:I}",
@@ -88,6 +115,10 @@ json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, 
 	                      "huber_c", o->huber_c, "label_drop", o->label_drop, "null_class", (json_int_t)o->null_class,
 	                      "seed", (json_int_t)o->seed);
 
+	if (j && describe_model(j, m)) {
+		json_decref(j);
+		j = NULL;
+	}
 	if (!j)
 		return NULL;
 	set_text(j, "ema", &o->ema, rd_ema_kinds);
