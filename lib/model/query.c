@@ -46,14 +46,24 @@ int rd_model_query(const struct rd_model *m, const struct rd_node *n, struct rd_
 	return rc;
 }
 
+/* Whether a network trained up to `most` knows a node, but for rounding. */
+static bool knows(const struct rd_node *most, struct rd_node n)
+{
+	return n.sigma * most->alpha <= most->sigma * n.alpha * (1 + 1e-6);
+}
+
 /* The ends, where the form has the network's own least and most noise; its usual range must not cut them off. */
 static int set_range(struct rd_schedule *s, const struct rd_schedule *own, struct rd_err *e)
 {
 	struct rd_node most = rd_node_at(own, own->t_hi), least = rd_node_at(own, own->t_lo);
 	bool ve = !strcmp(s->form->name, "ve"), fm = !strcmp(s->form->name, "fm");
 
-	if (!strcmp(s->form->name, "ddpm"))
+	if (!strcmp(s->form->name, "ddpm")) { /* the noisiest times go */
+		while (s->n_train > 2 && most.alpha > 0 && !knows(&most, rd_node_at(s, (double)(s->n_train - 1))))
+			s->n_train--;
+		s->t_hi = (double)(s->n_train - 1);
 		return RD_OK;
+	}
 	if (s->table)
 		return rd_table_narrow(s, least.sigma / least.alpha, most.alpha > 0 ? most.sigma / most.alpha : INFINITY, e);
 	s->t_lo = 1e-9;
@@ -74,6 +84,8 @@ static int record(struct rd_model *m, struct rd_err *e)
 	                      "prediction_type", rd_scheduler_predictions[m->scheduler.pred.type], "sigma_data", m->scheduler.pred.sigma_data,
 	                      "network", m->scheduler_config);
 
+	if (c && !strcmp(s->form->name, "ddpm"))
+		json_object_set_new(c, "t_max", json_real(s->t_hi));
 	if (c && strcmp(s->form->name, "ddpm")) {
 		json_object_set_new(c, ve ? "sigma_min" : "t_min", json_real(s->t_lo));
 		json_object_set_new(c, ve ? "sigma_max" : "t_max", json_real(s->t_hi));

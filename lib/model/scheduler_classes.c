@@ -1,5 +1,6 @@
 /* The classes that are not of the DPM-Solver kin. Where a class has conventions of its own, lib/ode/grid.h says what they are. */
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,22 @@ static int own_numbers(const struct rd_sched_ctx *x, const char *form, bool ve)
 	return rc ? rc : rd_sched_num(x, ve ? "sigma_max" : "t_max", c->t_hi, &c->t_hi);
 }
 
+/* "t_max" of ddpm: the last of its times that is used, where a network does not know the noisier ones. */
+static int last_time(const struct rd_sched_ctx *x)
+{
+	struct rd_schedule *c = &x->s->schedule;
+	double t;
+	int rc = rd_sched_num(x, "t_max", c->t_hi, &t);
+
+	if (rc)
+		return rc;
+	if (!(t >= 1 && t <= c->t_hi && t == floor(t)))
+		return rd_fail(x->e, RD_EINPUT, "%s: t_max: a whole number from 1 to %.0f expected", x->file, c->t_hi);
+	c->n_train = (int64_t)t + 1;
+	c->t_hi = t;
+	return RD_OK;
+}
+
 /* Our own class: {"form": F, "prediction_type": P} and the form's numbers. */
 int rd_sched_own(const struct rd_sched_ctx *x)
 {
@@ -283,6 +300,8 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 	table = !strcmp(form, "table");
 	if (ddpm) {
 		rc = rd_sched_betas(x, &(struct rd_sched_betas){1e-4, 0.02, true, 0});
+		if (!rc)
+			rc = last_time(x);
 	} else if (table) {
 		rc = rd_sched_table(x);
 		if (!rc)
