@@ -5,6 +5,7 @@
 bats_require_minimum_version 1.5.0
 
 load common
+load training
 
 w=unet/diffusion_pytorch_model
 
@@ -28,31 +29,13 @@ setup()
 	short=(--steps 30 -b 16 -j 1 -q --lr 1e-3 --warmup 0)
 }
 
-teardown()
-{
-	local pid
-	for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
-}
+# recorded OUT CODE: as metadata, of OUT's weights.
+recorded() { metadata "$1/$w.safetensors" "$2"; }
 
-# recorded OUT CODE: runs CODE with the metadata m of OUT's weights and the run that made them.
-recorded()
-{
-	"$PYTHON" -c 'import json, sys
-b = open(sys.argv[1], "rb").read()
-m = json.loads(b[8:8 + int.from_bytes(b[:8], "little")])["__metadata__"]
-run = json.loads(m["rectdiff.run"])
-exec(sys.argv[2])' "$1/$w.safetensors" "$2"
-}
+# weights OUT [VARIANT]
+weights() { tensors "$1/$w${2:+.$2}.safetensors"; }
 
-# tensors OUT [VARIANT]: the bytes of its weights, without the header.
-tensors()
-{
-	"$PYTHON" -c 'import sys
-b = open(sys.argv[1], "rb").read()
-sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1/$w${2:+.$2}.safetensors"
-}
-
-same() { cmp <(tensors "$1") <(tensors "$2") && cmp <(tensors "$1" raw) <(tensors "$2" raw); }
+same() { cmp <(weights "$1") <(weights "$2") && cmp <(weights "$1" raw) <(weights "$2" raw); }
 
 # refused STATUS WORDS ARGUMENTS...
 refused()
@@ -60,16 +43,6 @@ refused()
 	run "-$1" rectrain "${short[@]}" -o out "${@:3}"
 	assert_output --partial "$2"
 	assert_absent out
-}
-
-# begun LOG: waits for the first line.
-begun()
-{
-	for _ in $(seq 3000); do
-		[ ! -s "$1" ] || return 0
-		sleep 0.01
-	done
-	fail "nothing was logged"
 }
 
 # cut COMMAND...: stops it under way, once, with a checkpoint behind it.
@@ -88,7 +61,7 @@ cut()
 changed()
 {
 	rectrain -m "$m" "${short[@]}" -o out "${@:4}" "$1"
-	run -1 cmp <(tensors out) <(tensors plain)
+	run -1 cmp <(weights out) <(weights plain)
 	recorded out "assert run['$2'] == $3, run"
 	rm -r out
 }
@@ -142,7 +115,7 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	rectrain -m "$m" "${one[@]}" -o life --ema half-life:1 "$pairs"
 	same half life
 	rectrain -m "$m" "${one[@]}" -o power --ema power:3 "$pairs"
-	cmp <(tensors power) <(tensors power raw) # (1 - 1/1)^4 = 0
+	cmp <(weights power) <(weights power raw) # (1 - 1/1)^4 = 0
 	rectrain -m "$m" "${one[@]}" -o warm --ema warmup "$pairs"
 	rectrain -m "$m" "${one[@]}" -o ratio --ema 0.18181818181818182 "$pairs" # 2/11
 	same warm ratio
@@ -231,9 +204,9 @@ print(best, held[best])' >best.txt
 	recorded best "assert int(m['rectdiff.step']) == $step and abs(float(m['rectdiff.held_out']) - $loss) <= 1e-8 * $loss, m
 assert run['held_out'] == 100 and run['samples'] == 200 and run['keep_best_of_every'] == 5, run"
 	recorded last "assert m['rectdiff.step'] == '60' and 'rectdiff.held_out' not in m, m"
-	cmp <(tensors best) <(tensors "best.$step")
-	cmp <(tensors best raw) <(tensors last raw)
-	run -1 cmp <(tensors best) <(tensors last)
+	cmp <(weights best) <(weights "best.$step")
+	cmp <(weights best raw) <(weights last raw)
+	run -1 cmp <(weights best) <(weights last)
 }
 
 @test "snapshots are models of their own, and what a shorter run would have made" {
@@ -244,7 +217,7 @@ assert run['held_out'] == 100 and run['samples'] == 200 and run['keep_best_of_ev
 	recorded out.10 'assert m["rectdiff.step"] == "10", m'
 	odesample -q -m out.10 -n 4 --steps 2 -o sample
 	frames sample 'assert f["sample"].shape == (4, 2)'
-	run -1 cmp <(tensors out.10) <(tensors out.20)
+	run -1 cmp <(weights out.10) <(weights out.20)
 }
 
 # An undisturbed run and one that is stopped, twice, must end with the same bytes.

@@ -4,6 +4,7 @@
 bats_require_minimum_version 1.5.0
 
 load common
+load training
 
 setup_file()
 {
@@ -24,13 +25,6 @@ setup()
 	fresh=(--init "$files/net.json" --coupling independent)
 }
 
-# Nothing runs on after a test that failed.
-teardown()
-{
-	local pid
-	for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
-}
-
 # same_weights A B: the folders hold the same weights, to the byte.
 same_weights()
 {
@@ -41,24 +35,6 @@ same_weights()
 # names: of all that is here, in a line.
 names() { find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
 
-# tensors FILE: the bytes of a safetensors file behind its header.
-tensors()
-{
-	"$PYTHON" -c 'import sys
-b = open(sys.argv[1], "rb").read()
-sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1"
-}
-
-# metadata FILE CODE: runs CODE with the metadata m of a safetensors file and the run that made it.
-metadata()
-{
-	"$PYTHON" -c 'import json, sys
-b = open(sys.argv[1], "rb").read()
-m = json.loads(b[8:8 + int.from_bytes(b[:8], "little")])["__metadata__"]
-run = json.loads(m["rectdiff.run"])
-exec(sys.argv[2])' "$1" "$2"
-}
-
 # falls LOG FACTOR: the loss of the last line is below FACTOR times that of the first.
 falls()
 {
@@ -68,16 +44,6 @@ assert len(loss) > 2 and loss[-1] < float(sys.argv[2]) * loss[0], loss' "$@"
 }
 
 logged_steps() { grep -oE '"step":[0-9]+' "$1"; }
-
-# begun LOG: waits for the first line.
-begun()
-{
-	for _ in $(seq 3000); do
-		[ ! -s "$1" ] || return 0
-		sleep 0.01
-	done
-	fail "nothing was logged"
-}
 
 # stopped SIGNAL COMMAND...: starts it, with a log, and sends the signal under way.
 stopped()

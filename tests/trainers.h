@@ -118,7 +118,7 @@ static inline struct rd_trainer *trainer_of(const struct rd_model *m, const stru
 
 static inline struct rd_step_report step(struct rd_trainer *t)
 {
-	struct rd_step_report r = {NAN, NAN, NAN, NAN};
+	struct rd_step_report r = {NAN, NAN, NAN};
 
 	CHECK_OK(rd_trainer_step(t, &r, &e), &e);
 	return r;

@@ -3,12 +3,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <xxhash.h>
 
 #include "lib/base/size.h"
 #include "lib/classify/features.h"
 #include "lib/graph/exec.h"
+#include "lib/train/epochs.h"
 #include "lib/train/trainlog.h"
 
 struct rd_classify {
@@ -19,7 +19,7 @@ struct rd_classify {
 	struct rd_graph *g;
 	struct rd_exec *x;
 	struct rd_dims in, out;
-	int64_t classes, step, epoch /* of order; -1: none */;
+	int64_t classes, step;
 	/* device */
 	float *w, *dw, *m, *v, *ema;
 	struct rd_adamw *adamw;
@@ -28,7 +28,7 @@ struct rd_classify {
 	/* host */
 	float *h_x, *h_y, *h_dy;
 	int32_t *h_label;
-	uint32_t *order;
+	struct rd_epochs epochs;
 };
 
 static int alloc_device(struct rd_classify *t, const float *w, struct rd_err *e)
@@ -58,8 +58,7 @@ static int alloc_host(struct rd_classify *t, struct rd_err *e)
 		void **p;
 		size_t n;
 	} a[] = {{(void **)&t->h_x, (size_t)rd_dims_elems(t->in)}, {(void **)&t->h_y, (size_t)rd_dims_elems(t->out)},
-	         {(void **)&t->h_dy, (size_t)rd_dims_elems(t->out)}, {(void **)&t->h_label, (size_t)t->o.batch},
-	         {(void **)&t->order, (size_t)t->data->n}};
+	         {(void **)&t->h_dy, (size_t)rd_dims_elems(t->out)}, {(void **)&t->h_label, (size_t)t->o.batch}};
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof a / sizeof *a && !rc; i++)
@@ -94,7 +93,6 @@ int rd_classify_new(struct rd_classify **out, const struct rd_classifier *c, con
 	t->dev = dev;
 	t->o = *o;
 	t->classes = c->net.num_classes;
-	t->epoch = -1;
 	rc = rd_classifier_build(&c->net, o->batch, &t->g, e);
 	if (!rc)
 		rc = rd_exec_new(&t->x, t->g, be, dev, (struct rd_exec_opts){.training = true, .seed = o->seed}, e);
@@ -103,6 +101,8 @@ int rd_classify_new(struct rd_classify **out, const struct rd_classifier *c, con
 		t->out = rd_graph_dims(t->g, t->g->y);
 		rc = alloc_host(t, e);
 	}
+	if (!rc)
+		rc = rd_epochs_init(&t->epochs, o->seed, data->n, e);
 	if (!rc)
 		rc = alloc_device(t, c->w, e);
 	if (rc)
@@ -117,13 +117,14 @@ void rd_classify_free(struct rd_classify *t)
 	if (!t)
 		return;
 	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->adamw, t->sq, t->norm_ws};
-	void *host[] = {t->h_x, t->h_y, t->h_dy, t->h_label, t->order};
+	void *host[] = {t->h_x, t->h_y, t->h_dy, t->h_label};
 
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
 			t->be->release(t->dev, dev[i]);
 	for (size_t i = 0; i < sizeof host / sizeof *host; i++)
 		free(host[i]);
+	rd_epochs_free(&t->epochs);
 	rd_exec_free(t->x);
 	rd_graph_free(t->g);
 	free(t);
@@ -179,19 +180,6 @@ int rd_classify_loss(struct rd_classify *t, const float *x, const int32_t *label
 
 /* --- a batch ------------------------------------------------------------------------------------------------------ */
 
-/* The sample of image number i of the endless sequence. */
-static size_t pick(struct rd_classify *t, uint64_t i)
-{
-	uint64_t n = (uint64_t)t->data->n;
-	int64_t epoch = (int64_t)(i / n);
-
-	if (epoch != t->epoch) {
-		rd_rng_permutation(t->o.seed, RD_RNG_SHUFFLE, (uint64_t)epoch, t->order, n);
-		t->epoch = epoch;
-	}
-	return t->order[i % n];
-}
-
 static int64_t within(int64_t v, int64_t n)
 {
 	return v < 0 ? 0 : v < n ? v : n - 1;
@@ -224,7 +212,7 @@ static void assemble(struct rd_classify *t)
 
 	for (int64_t j = 0; j < t->in.n; j++) {
 		uint64_t i = (uint64_t)t->step * (uint64_t)t->in.n + (uint64_t)j;
-		size_t k = pick(t, i);
+		size_t k = rd_epochs_pick(&t->epochs, i);
 
 		place(t, i, t->data->x + k * row, t->h_x + (size_t)j * row);
 		t->h_label[j] = t->data->label[k];
@@ -233,17 +221,14 @@ static void assemble(struct rd_classify *t)
 
 /* --- a step ------------------------------------------------------------------------------------------------------- */
 
-/* The learning rate of step s, counted from 0: up along a line, then down to 0 along a cosine. */
-static double rate(const struct rd_classify_opts *o, int64_t s)
+static double rate_of(const struct rd_classify *t)
 {
-	if (s < o->warmup)
-		return o->lr * (double)(s + 1) / (double)o->warmup;
-	return o->lr * 0.5 * (1 + cos(M_PI * (double)(s - o->warmup) / (double)(o->steps - o->warmup)));
+	return rd_rate_at(RD_RATE_COSINE, t->o.lr, t->o.warmup, t->o.steps, t->step);
 }
 
 static int update(struct rd_classify *t, double *grad_norm, struct rd_err *e)
 {
-	const struct rd_adamw a = {.lr = (float)rate(&t->o, t->step), .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
+	const struct rd_adamw a = {.lr = (float)rate_of(t), .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
 	                           .weight_decay = (float)t->o.weight_decay, .ema = (float)t->o.ema, .step = t->step + 1};
 	double sq = 0;
 	int rc = t->be->sqnorm(t->dev, t->g->n_flat, t->dw, t->sq, t->norm_ws, e);
@@ -262,7 +247,7 @@ int rd_classify_step(struct rd_classify *t, struct rd_step_report *r, struct rd_
 {
 	int rc;
 
-	*r = (struct rd_step_report){.lr = rate(&t->o, t->step)};
+	*r = (struct rd_step_report){.lr = rate_of(t)};
 	assemble(t);
 	rc = rd_classify_loss(t, t->h_x, t->h_label, &r->loss, NULL, e);
 	if (!rc)
@@ -275,35 +260,19 @@ int rd_classify_step(struct rd_classify *t, struct rd_step_report *r, struct rd_
 	return rc;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int steps(struct rd_classify *t, struct rd_trainlog *log, int64_t log_every, rd_classify_tick_fn tick, struct rd_err *e)
 {
-	struct rd_step_report r, mean = {0};
-	double t0 = now();
-	int64_t n = 0;
+	struct rd_step_report r;
 	int rc = RD_OK;
 
 	while (!rc && t->step < t->o.steps) {
 		rc = rd_classify_step(t, &r, e);
 		if (rc)
 			break;
-		n++;
-		mean.loss += (r.loss - mean.loss) / (double)n;
-		mean.grad_norm += (r.grad_norm - mean.grad_norm) / (double)n;
-		mean.lr = r.lr;
+		rd_trainlog_add(log, &r);
 		tick(t->step, &r);
-		if (log && (t->step % log_every == 0 || t->step == t->o.steps)) {
-			rc = rd_trainlog_write(log, t->step, &mean, now() - t0, e);
-			mean = (struct rd_step_report){0};
-			n = 0;
-		}
+		if (t->step % log_every == 0 || t->step == t->o.steps)
+			rc = rd_trainlog_write(log, t->step, NULL, e);
 	}
 	return rc;
 }

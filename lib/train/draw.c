@@ -7,6 +7,7 @@
 #include "lib/base/size.h"
 #include "lib/ode/path.h"
 #include "lib/train/assign.h"
+#include "lib/train/epochs.h"
 
 #define HELD_FIRST ((uint64_t)1 << 63) /* no step's images have such numbers */
 
@@ -14,8 +15,7 @@ struct rd_draw {
 	const struct rd_dataset *d;
 	const struct rd_objective *b;
 	const struct rd_train_opts *o;
-	uint32_t *order;
-	int64_t epoch; /* of order; -1: none */
+	struct rd_epochs epochs;
 	size_t *row;   /* of the data, for each image of the batch */
 	/* optimal transport: costs, its work, a class's images and their columns; noise on its way */
 	double *cost;
@@ -27,11 +27,10 @@ static int alloc(struct rd_draw *d, struct rd_err *e)
 {
 	size_t b = (size_t)d->o->batch, square;
 	void *p;
-	int rc = rd_alloc(&p, (size_t)d->d->n, sizeof *d->order, "order of samples", e);
+	int rc = rd_epochs_init(&d->epochs, d->o->seed, d->d->n, e);
 
 	if (rc)
 		return rc;
-	d->order = p;
 	rc = rd_alloc(&p, 3 * b, sizeof *d->row, "batch", e);
 	if (rc)
 		return rc;
@@ -61,8 +60,9 @@ int rd_draw_new(struct rd_draw **out, const struct rd_dataset *data, const struc
 	if (!data->eps != (b->o->coupling != RD_COUPLING_PAIRS))
 		return rd_fail(e, RD_EUSAGE, "coupling %s: the training data %s noise of their own", rd_coupling_names[b->o->coupling],
 		               data->eps ? "have" : "have no");
-	if (data->n > UINT32_MAX)
-		return rd_fail(e, RD_EUSAGE, "training data: more than 2^32 samples");
+	if (data->knots && data->n_knots != b->phases.n - 1)
+		return rd_fail(e, RD_EINPUT, "training data: %lld knots between noise and sample, %d phases in their meta",
+		               (long long)data->n_knots, b->phases.n);
 	rc = rd_alloc0(&p, 1, sizeof *d, "draws", e);
 	if (rc)
 		return rc;
@@ -70,7 +70,6 @@ int rd_draw_new(struct rd_draw **out, const struct rd_dataset *data, const struc
 	d->d = data;
 	d->b = b;
 	d->o = b->o;
-	d->epoch = -1;
 	rc = alloc(d, e);
 	if (rc)
 		rd_draw_free(d);
@@ -83,24 +82,11 @@ void rd_draw_free(struct rd_draw *d)
 {
 	if (!d)
 		return;
-	free(d->order);
+	rd_epochs_free(&d->epochs);
 	free(d->row);
 	free(d->cost);
 	free(d->moved);
 	free(d);
-}
-
-/* The sample of image number i of the endless sequence. */
-static size_t pick(struct rd_draw *d, uint64_t i)
-{
-	uint64_t n = (uint64_t)d->d->n;
-	int64_t epoch = (int64_t)(i / n);
-
-	if (epoch != d->epoch) {
-		rd_rng_permutation(d->o->seed, RD_RNG_SHUFFLE, (uint64_t)epoch, d->order, n);
-		d->epoch = epoch;
-	}
-	return d->order[i % n];
 }
 
 static int32_t null_label(const struct rd_draw *d)
@@ -192,26 +178,18 @@ static void take_phase(const struct rd_draw *d, struct rd_train_batch *b, int64_
 	}
 }
 
-static int check_knots(const struct rd_draw *d, const struct rd_dataset *data, struct rd_err *e)
-{
-	if (data->knots && data->n_knots != d->b->phases.n - 1)
-		return rd_fail(e, RD_EINPUT, "training data: %lld knots between noise and sample, %d phases in their meta",
-		               (long long)data->n_knots, d->b->phases.n);
-	return RD_OK;
-}
-
 /* The draws of a batch are one uniform number and its translates by 1/B: each is uniform, and together they cover the
  * schedule evenly. */
 int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, struct rd_err *e)
 {
 	uint64_t first = (uint64_t)step * (uint64_t)b->n;
 	double v0 = rd_rng_uniform(d->o->seed, RD_RNG_TIME, (uint64_t)step);
-	int rc = check_knots(d, d->d, e);
+	int rc = 0;
 
 	for (int64_t j = 0; j < b->n && !rc; j++) {
 		double v = v0 + (double)j / (double)b->n;
 
-		d->row[j] = pick(d, first + (uint64_t)j);
+		d->row[j] = rd_epochs_pick(&d->epochs, first + (uint64_t)j);
 		take_row(b, j, d->d, d->row[j]);
 		b->label[j] = pick_label(d, first + (uint64_t)j, d->row[j]);
 		rc = rd_objective_set(d->b, v < 1 ? v : v - 1, b, j, e);
@@ -228,7 +206,7 @@ int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, stru
 /* Times by the golden ratio's multiples: any run of samples covers the schedule evenly. */
 int rd_draw_held(struct rd_draw *d, const struct rd_dataset *held, int64_t first, struct rd_train_batch *b, struct rd_err *e)
 {
-	int rc = check_knots(d, held, e);
+	int rc = 0;
 
 	for (int64_t j = 0; j < b->n && !rc; j++) {
 		int64_t row = first + j < held->n ? first + j : held->n - 1;

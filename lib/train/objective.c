@@ -41,9 +41,9 @@ void rd_train_batch_free(struct rd_train_batch *b)
 }
 
 /* What an error of the network's output becomes in the loss's space. */
-static double error_factor(const struct rd_objective *b, const struct rd_node *n, const struct rd_query *q)
+static double error_factor(const struct rd_objective *b, const struct rd_node *n, int part, const struct rd_query *q)
 {
-	const struct rd_node *end = b->phases.n ? &b->phases.knot[rd_phases_at(&b->phases, n) + 1] : NULL;
+	const struct rd_node *end = b->phases.n ? &b->phases.knot[part + 1] : NULL;
 	double on_x0, on_eps;
 
 	switch (b->o->space) {
@@ -98,7 +98,7 @@ static double factor_at(const void *ctx, double u)
 
 	if (rd_model_query(b->m, &n, &q, &e))
 		return 0;
-	k = error_factor(b, &n, &q);
+	k = error_factor(b, &n, part, &q);
 	return k * sqrt(weight_of(b, &n, &q, k));
 }
 
@@ -120,7 +120,7 @@ static int check_last_time(const struct rd_objective *b, struct rd_err *e)
 
 	if (rd_model_query(b->m, &n, &q, e))
 		return rd_context(e, "training at t = %g", n.t);
-	if (b->o->times.kind == RD_TIMES_LAST && error_factor(b, &n, &q) < 1e-6)
+	if (b->o->times.kind == RD_TIMES_LAST && error_factor(b, &n, part, &q) < 1e-6)
 		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: a loss in the space %s sees no error there (x0's does)",
 		               n.alpha, rd_loss_space_names[b->o->space]);
 	return RD_OK;
@@ -174,7 +174,7 @@ int rd_objective_set(const struct rd_objective *b, double v, struct rd_train_bat
 
 	if (rd_model_query(b->m, &n, &q, e))
 		return rd_context(e, "training at t = %g", n.t);
-	k = error_factor(b, &n, &q);
+	k = error_factor(b, &n, batch->part[j], &q);
 	batch->node[j] = n;
 	batch->t[j] = (float)q.net_t;
 	batch->k[j] = (float)k;

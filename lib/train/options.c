@@ -27,6 +27,15 @@ const struct rd_spec_kind rd_ema_kinds[] = {
 	{.name = NULL},
 };
 
+double rd_rate_at(enum rd_rate rate, double lr, int64_t warmup, int64_t steps, int64_t s)
+{
+	double f = steps > warmup ? (double)(s - warmup) / (double)(steps - warmup) : 0;
+
+	if (s < warmup)
+		return lr * (double)(s + 1) / (double)warmup;
+	return rate == RD_RATE_COSINE ? lr * 0.5 * (1 + cos(M_PI * f)) : lr;
+}
+
 double rd_ema_decay(const struct rd_spec *ema, int64_t step)
 {
 	double s = (double)step;

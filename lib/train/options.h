@@ -15,7 +15,10 @@ enum rd_coupling { RD_COUPLING_PAIRS, RD_COUPLING_INDEPENDENT, RD_COUPLING_OT };
 /* Whose error the loss is: epsilon's; x0's, or with phases that of x at the end of the phase; that of what the prediction type is. */
 enum rd_loss_space { RD_SPACE_EPS, RD_SPACE_X0, RD_SPACE_OUTPUT };
 
+/* The learning rate of step s, counted from 0: up to lr along a line over `warmup` steps, then lr, or along a cosine down to 0
+ * after the last of `steps`. */
 enum rd_rate { RD_RATE_CONSTANT, RD_RATE_COSINE };
+double rd_rate_at(enum rd_rate rate, double lr, int64_t warmup, int64_t steps, int64_t s);
 
 /* What multiplies an image's loss, given as the weight of a squared error of x0 whatever space the loss is measured in; R is the
  * signal-to-noise ratio (alpha/sigma)^2:

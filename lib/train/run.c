@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "lib/base/clock.h"
 #include "lib/base/size.h"
 #include "lib/train/checkpoint.h"
 #include "lib/train/outlock.h"
@@ -31,14 +31,6 @@ struct rd_run {
 
 /* Keys of a run's description that may differ on request. */
 static const char *const machine_keys[] = {"device", NULL}, *const no_keys[] = {NULL};
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The description that the finished OUT carries, NULL where there is none. */
 static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
@@ -180,10 +172,10 @@ int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
 	rc = rd_trainer_rehearse(r->trainer, e); /* the first one warms up */
-	t0 = now();
+	t0 = rd_clock();
 	for (int i = 0; i < 2 && !rc; i++)
 		rc = rd_trainer_rehearse(r->trainer, e);
-	p->step_seconds = (now() - t0) / 2;
+	p->step_seconds = (rd_clock() - t0) / 2;
 	return rc;
 }
 
@@ -223,30 +215,17 @@ static int finish(struct rd_run *r, struct rd_err *e)
 	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, r->o.replace, e);
 }
 
-static int log_mean(struct rd_trainlog *log, int64_t step, struct rd_step_report *sum, int64_t *n, double t0, struct rd_err *e)
+static bool measure_due(const struct rd_run *r, int64_t done)
 {
-	int rc = RD_OK;
-
-	if (*n && log) {
-		sum->loss /= (double)*n;
-		sum->grad_norm /= (double)*n;
-		rc = rd_trainlog_write(log, step, sum, now() - t0, e);
-	}
-	*sum = (struct rd_step_report){.held_out = NAN};
-	*n = 0;
-	return rc;
+	return r->t.held_out && (done % r->o.held_out_every == 0 || done == r->t.steps);
 }
 
-/* The loss on what is held out, where it is due after `done` steps; the average that does best is kept. */
+/* The loss on what is held out; the average that does best is kept. */
 static int measure(struct rd_run *r, int64_t done, double *loss, struct rd_err *e)
 {
 	struct rd_train_state *s = &r->state;
-	int rc;
+	int rc = rd_trainer_held_out(r->trainer, loss, e);
 
-	*loss = NAN;
-	if (!r->t.held_out || (done % r->o.held_out_every && done != r->t.steps))
-		return RD_OK;
-	rc = rd_trainer_held_out(r->trainer, loss, e);
 	if (!rc && !isfinite(*loss))
 		rc = rd_fail(e, RD_EFAIL, "step %lld: the loss of what is held out is %g", (long long)done, *loss);
 	if (rc || !s->best || !(*loss < s->best_loss))
@@ -264,9 +243,9 @@ static int measure(struct rd_run *r, int64_t done, double *loss, struct rd_err *
 static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res,
                  struct rd_err *e)
 {
-	struct rd_step_report s, sum = {.held_out = NAN};
-	int64_t summed = 0, done;
-	double t0 = now();
+	struct rd_step_report s;
+	double held;
+	int64_t done;
 	int rc = 0;
 
 	while (!rc && !res->stopped && (done = rd_trainer_done(r->trainer)) < r->t.steps) {
@@ -274,13 +253,11 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 		if (rc)
 			break;
 		done++;
-		sum.loss += s.loss;
-		sum.grad_norm += s.grad_norm;
-		sum.lr = s.lr;
-		summed++;
-		rc = measure(r, done, &sum.held_out, e);
-		if (!rc && (done % r->o.log_every == 0 || done == r->t.steps || !isnan(sum.held_out)))
-			rc = log_mean(log, done, &sum, &summed, t0, e);
+		rd_trainlog_add(log, &s);
+		if (measure_due(r, done))
+			rc = measure(r, done, &held, e);
+		if (!rc && (done % r->o.log_every == 0 || done == r->t.steps || measure_due(r, done)))
+			rc = rd_trainlog_write(log, done, measure_due(r, done) ? &held : NULL, e);
 		if (!rc)
 			rc = snapshot(r, done, e);
 		if (!rc && tick(ctx, done, &s))
@@ -297,7 +274,8 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res, struct rd_err *e)
 {
 	struct rd_trainlog *log = NULL;
-	int rc = 0, rc2;
+	struct rd_err later;
+	int rc = 0;
 
 	*res = (struct rd_run_result){.already = r->already, .resumed_at = r->from, .step = r->from};
 	if (!r->already) {
@@ -307,14 +285,9 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 			rc = steps(r, log, tick, ctx, res, e);
 		if (!rc && !res->stopped)
 			rc = finish(r, e);
-		if (log) {
-			struct rd_err e2;
-
-			rc2 = rd_trainlog_close(log, &e2);
-			if (!rc && rc2) {
-				*e = e2;
-				rc = rc2;
-			}
+		if (rd_trainlog_close(log, &later) && !rc) {
+			*e = later;
+			rc = later.code;
 		}
 	}
 	if (!rc && !res->stopped)

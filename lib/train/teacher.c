@@ -108,26 +108,18 @@ static int walk(struct rd_teacher *t, struct rd_err *e)
 	return rc ? rc : noised(t, t->to, t->x0, t->eps, t->x, e);
 }
 
-/* x0 and eps of the path through the states at the phases' ends. */
-static int path(struct rd_teacher *t, const struct rd_train_batch *b, void *x0, void *eps, struct rd_err *e)
+/* x0, or eps, of the path through the states at the phases' ends. */
+static int path(struct rd_teacher *t, const struct rd_train_batch *b, bool of_eps, void *out, struct rd_err *e)
 {
 	const struct rd_node *knot = t->b->phases.knot;
-	int rc;
 
 	for (int64_t i = 0; i < t->d.n; i++) {
 		struct rd_path_coef c = rd_path_through(&knot[b->part[i]], &knot[b->part[i] + 1]);
 
-		t->a[i] = c.x0_s;
-		t->c[i] = c.x0_p;
+		t->a[i] = of_eps ? c.eps_s : c.x0_s;
+		t->c[i] = of_eps ? c.eps_p : c.x0_p;
 	}
-	rc = rd_lincomb_each(&t->lin, t->a, t->start, t->c, t->x, x0, e);
-	for (int64_t i = 0; i < t->d.n; i++) {
-		struct rd_path_coef c = rd_path_through(&knot[b->part[i]], &knot[b->part[i] + 1]);
-
-		t->a[i] = c.eps_s;
-		t->c[i] = c.eps_p;
-	}
-	return rc ? rc : rd_lincomb_each(&t->lin, t->a, t->start, t->c, t->x, eps, e);
+	return rd_lincomb_each(&t->lin, t->a, t->start, t->c, t->x, out, e);
 }
 
 static int phases(struct rd_teacher *t, const struct rd_train_batch *b, void *x0, void *eps, struct rd_err *e)
@@ -147,7 +139,9 @@ static int phases(struct rd_teacher *t, const struct rd_train_batch *b, void *x0
 		}
 		rc = walk(t, e);
 	}
-	return rc ? rc : path(t, b, x0, eps, e);
+	if (!rc)
+		rc = path(t, b, false, x0, e);
+	return rc ? rc : path(t, b, true, eps, e);
 }
 
 /* What the averaged network takes for x0 at the nodes `to`; where the walk has ended at the data, that is x itself. */

@@ -202,14 +202,9 @@ static int assemble(struct rd_trainer *t, int64_t step, struct rd_err *e)
 	return rc;
 }
 
-/* The learning rate of step s, counted from 0. */
-static double rate(const struct rd_train_opts *o, int64_t s)
+static double rate_of(const struct rd_trainer *t)
 {
-	double f = o->steps > o->warmup ? (double)(s - o->warmup) / (double)(o->steps - o->warmup) : 0;
-
-	if (s < o->warmup)
-		return o->lr * (double)(s + 1) / (double)o->warmup;
-	return o->rate == RD_RATE_COSINE ? o->lr * 0.5 * (1 + cos(M_PI * f)) : o->lr;
+	return rd_rate_at(t->o.rate, t->o.lr, t->o.warmup, t->o.steps, t->step);
 }
 
 static struct rd_adamw adamw_of(const struct rd_trainer *t)
@@ -217,7 +212,7 @@ static struct rd_adamw adamw_of(const struct rd_trainer *t)
 	const struct rd_train_opts *o = &t->o;
 
 	return (struct rd_adamw){
-		.lr = (float)rate(o, t->step), .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->adam_eps,
+		.lr = (float)rate_of(t), .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->adam_eps,
 		.weight_decay = (float)o->weight_decay, .ema = (float)rd_ema_decay(&o->ema, t->step + 1), .step = t->step + 1, .clip = o->clip,
 	};
 }
@@ -307,7 +302,7 @@ static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *
 	double sq = 0;
 	int rc;
 
-	*r = (struct rd_step_report){.lr = rate(&t->o, t->step), .held_out = NAN};
+	*r = (struct rd_step_report){.lr = rate_of(t)};
 	rc = fetch_loss(t, t->d.n, &r->loss, e);
 	if (!rc)
 		rc = t->be->get(t->dev, &sq, t->sq, sizeof sq, e);

@@ -14,7 +14,6 @@ void rd_trainer_free(struct rd_trainer *t);
 
 struct rd_step_report {
 	double loss, grad_norm, lr;
-	double held_out; /* set by the run where it has measured it; else NAN */
 };
 /* One optimiser step. RD_EFAIL where the loss or the gradient is not finite: where the gradient is not, nothing was updated. */
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e) RD_MUST;

@@ -1,6 +1,5 @@
 #include "lib/train/trainlog.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "formats/in.h"
 #include "formats/out.h"
+#include "lib/base/clock.h"
 #include "lib/base/size.h"
 
 #define LOG_MAX ((size_t)1 << 30)
@@ -15,6 +15,9 @@
 struct rd_trainlog {
 	FILE *f;
 	char *path;
+	double opened;
+	struct rd_step_report sum; /* of the n steps since the last line */
+	int64_t n;
 };
 
 /* Bytes of the whole lines at the front of text whose step is at most `step`. */
@@ -65,6 +68,7 @@ int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, s
 	if (rc)
 		return rc;
 	l = p;
+	l->opened = rd_clock();
 	l->path = strdup(path);
 	l->f = l->path ? fopen(path, "a") : NULL;
 	if (!l->f) {
@@ -77,15 +81,30 @@ int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, s
 	return RD_OK;
 }
 
-int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const struct rd_step_report *mean, double seconds, struct rd_err *e)
+void rd_trainlog_add(struct rd_trainlog *l, const struct rd_step_report *r)
+{
+	if (!l)
+		return;
+	l->sum.loss += r->loss;
+	l->sum.grad_norm += r->grad_norm;
+	l->sum.lr = r->lr;
+	l->n++;
+}
+
+int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const double *held_out, struct rd_err *e)
 {
 	char held[48] = "";
 
-	if (!isnan(mean->held_out))
-		snprintf(held, sizeof held, ",\"held_out\":%.9g", mean->held_out);
+	if (!l || !l->n)
+		return RD_OK;
+	if (held_out)
+		snprintf(held, sizeof held, ",\"held_out\":%.9g", *held_out);
 	if (fprintf(l->f, "{\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g%s,\"seconds\":%.3f}\n", (long long)step,
-	            mean->loss, mean->grad_norm, mean->lr, held, seconds) < 0 || fflush(l->f))
+	            l->sum.loss / (double)l->n, l->sum.grad_norm / (double)l->n, l->sum.lr, held, rd_clock() - l->opened) < 0 ||
+	    fflush(l->f))
 		return rd_fail_errno(e, RD_EIO, "%s", l->path);
+	l->sum = (struct rd_step_report){0};
+	l->n = 0;
 	return RD_OK;
 }
 

@@ -1,9 +1,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "tools/common/common.h"
 
 #define EVERY_TTY 0.2 /* seconds between two lines */
@@ -17,14 +17,6 @@ static struct {
 	char note[80];
 } p;
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t total)
 {
 	memset(&p, 0, sizeof p);
@@ -33,12 +25,12 @@ void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t tot
 	p.verbose = c->verbose && !c->quiet;
 	p.unit = unit;
 	p.total = total;
-	p.start = p.drawn = now();
+	p.start = p.drawn = rd_clock();
 }
 
 double rd_progress_seconds(void)
 {
-	return now() - p.start;
+	return rd_clock() - p.start;
 }
 
 /* "2:04", "1:02:04" */
@@ -70,7 +62,7 @@ static void draw(bool last)
 	        p.unit, rate < 100 ? 2 : 0, rate, eta, *p.note ? "  " : "", p.note, p.tty ? "\033[K" : "\n");
 	fflush(stderr);
 	p.shown = p.tty;
-	p.drawn = now();
+	p.drawn = rd_clock();
 }
 
 void rd_progress_hide(void)
@@ -83,7 +75,7 @@ void rd_progress_hide(void)
 void rd_progress_add(uint64_t n)
 {
 	p.done += n;
-	if (p.on && now() - p.drawn >= (p.tty ? EVERY_TTY : EVERY_LOG))
+	if (p.on && rd_clock() - p.drawn >= (p.tty ? EVERY_TTY : EVERY_LOG))
 		draw(false);
 }
 

@@ -1,0 +1,36 @@
+# What the tests of trainings share; loaded beside common.
+
+# Nothing runs on after a test that failed.
+teardown()
+{
+	local pid
+	for pid in $(jobs -p); do kill "$pid" 2>/dev/null || true; done
+}
+
+# tensors FILE: the bytes of a safetensors file behind its header.
+tensors()
+{
+	"$PYTHON" -c 'import sys
+b = open(sys.argv[1], "rb").read()
+sys.stdout.buffer.write(b[8 + int.from_bytes(b[:8], "little"):])' "$1"
+}
+
+# metadata FILE CODE: runs CODE with the metadata m of a safetensors file and the run that made it.
+metadata()
+{
+	"$PYTHON" -c 'import json, sys
+b = open(sys.argv[1], "rb").read()
+m = json.loads(b[8:8 + int.from_bytes(b[:8], "little")])["__metadata__"]
+run = json.loads(m["rectdiff.run"])
+exec(sys.argv[2])' "$1" "$2"
+}
+
+# begun LOG: waits for the first line.
+begun()
+{
+	for _ in $(seq 3000); do
+		[ ! -s "$1" ] || return 0
+		sleep 0.01
+	done
+	fail "nothing was logged"
+}
