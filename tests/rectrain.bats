@@ -76,6 +76,18 @@ stopped()
 	odesample -q -m a -n 1 --steps 1 -o sample
 }
 
+@test "a line of the log is the mean of the steps since the one before" {
+	rectrain -m "$m" "${short[@]}" -o a --log each.log --log-every 1 "$pairs"
+	rectrain -m "$m" "${short[@]}" -o b --log mean.log --log-every 15 "$pairs"
+	"$PYTHON" -c 'import json
+each, mean = ([json.loads(line) for line in open(f)] for f in ("each.log", "mean.log"))
+assert len(each) == 40 and [l["step"] for l in mean] == [15, 30, 40], mean
+for l, part in zip(mean, (each[:15], each[15:30], each[30:])):
+    for key in ("loss", "grad_norm"):
+        want = sum(s[key] for s in part) / len(part)
+        assert abs(l[key] - want) < 1e-6 * want, (key, l, want)'
+}
+
 @test "one step on the pairs gets closer to where many steps end" {
 	rectrain -m "$m" -q -o a --steps 1500 --lr 2e-3 "$pairs"
 	tensorcat --to frame -r noise noise=<(tensorcat --to npy -n noise "$pairs") -o noise
