@@ -268,6 +268,47 @@ static void transport(void)
 	rd_model_free(&m);
 }
 
+/* What is held out is coupled as what is trained on is, class by class within a batch, and the same whenever asked. */
+static void held_transport(void)
+{
+	struct rd_model m = model_of("fm", "flow_prediction");
+	struct rd_dataset held = data_of(false, true);
+	struct rd_train_opts o = opts_of(10, 9); /* the batch is filled up with two that are there already */
+	struct rd_train_batch b[3];
+	struct rd_objective ob;
+	struct rd_draw *draw;
+	int moved = 0;
+
+	for (int k = 0; k < 3; k++) {
+		o.coupling = k ? RD_COUPLING_OT : RD_COUPLING_INDEPENDENT;
+		CHECK_OK(rd_objective_init(&ob, &m, &o, NULL, &e), &e);
+		CHECK_OK(rd_draw_new(&draw, &held, &ob, &e), &e);
+		CHECK_OK(rd_train_batch_new(&b[k], o.batch, DIM, &e), &e);
+		CHECK_OK(rd_draw_held(draw, &held, 0, &b[k], &e), &e);
+		rd_draw_free(draw);
+		rd_objective_free(&ob);
+	}
+	CHECK(!memcmp(b[1].eps, b[2].eps, 9 * DIM * sizeof(float)) && !memcmp(b[1].t, b[2].t, 9 * sizeof(float)));
+	for (int i = 0; i < 9; i++) {
+		int from = -1;
+
+		CHECK(b[1].label[i] == label[i % N] && b[1].t[i] == b[0].t[i]);
+		for (int j = 0; j < 9; j++)
+			if (!memcmp(b[1].eps + i * DIM, b[0].eps + j * DIM, DIM * sizeof(float)))
+				from = j;
+		CHECK(from >= 0 && b[0].label[from] == b[0].label[i]);
+		moved += from != i;
+		for (int j = 0; j < i; j++)
+			if (b[1].label[i] == b[1].label[j])
+				CHECK(pair_distance(&b[1], i, i) + pair_distance(&b[1], j, j) <=
+				      pair_distance(&b[1], i, j) + pair_distance(&b[1], j, i) + 1e-6);
+	}
+	CHECK(moved > 2);
+	for (int k = 0; k < 3; k++)
+		rd_train_batch_free(&b[k]);
+	rd_model_free(&m);
+}
+
 /* --- phases ------------------------------------------------------------------------------------------------------- */
 
 static float knots[N * 2 * DIM];
@@ -547,6 +588,7 @@ int main(void)
 	averages();
 	assignments();
 	transport();
+	held_transport();
 	for (int i = 0; i < LEN(forms); i++) {
 		weights(forms[i][0], forms[i][1]);
 		phases(forms[i][0], forms[i][1]);
