@@ -177,6 +177,40 @@ static void weights(const char *form, const char *prediction)
 	rd_model_free(&m);
 }
 
+/* At alpha = 0 a weight of the signal-to-noise ratio is 0: with no other time there is nothing to learn. */
+static void weights_at_the_end(void)
+{
+	static const struct {
+		const char *form, *prediction, *extra, *weight;
+		bool good;
+	} c[] = {
+		{"fm", "flow_prediction", "", "snr", false}, {"fm", "flow_prediction", "", "min-snr", false},
+		{"fm", "flow_prediction", "", "edm", true}, {"fm", "flow_prediction", "", "none", true},
+		{"ddpm", "v_prediction", ", \"rescale_betas_zero_snr\": true", "min-snr", false},
+		{"ddpm", "v_prediction", ", \"rescale_betas_zero_snr\": true", "edm", true},
+		{"ddpm", "v_prediction", "", "snr", true}, {"ve", "epsilon", "", "min-snr", true}, {"vp", "epsilon", "", "snr", true},
+	};
+
+	for (int i = 0; i < LEN(c); i++) {
+		struct rd_model m = model_with(c[i].form, c[i].prediction, c[i].extra);
+		struct rd_train_opts o = opts_of(10, 6);
+		struct rd_objective ob;
+		int rc;
+
+		o.space = RD_SPACE_X0;
+		o.times.kind = RD_TIMES_LAST;
+		CHECK_OK(rd_spec_parse(&o.weight, rd_weight_kinds, "--weight", c[i].weight, &e), &e);
+		rc = rd_objective_init(&ob, &m, &o, NULL, &e);
+		CHECK(c[i].good ? rc == RD_OK : rc == RD_EUSAGE && strstr(e.msg, c[i].weight));
+		if (!rc)
+			rd_objective_free(&ob);
+		o.times.kind = RD_TIMES_UNIFORM; /* there are other times */
+		CHECK_OK(rd_objective_init(&ob, &m, &o, NULL, &e), &e);
+		rd_objective_free(&ob);
+		rd_model_free(&m);
+	}
+}
+
 /* --- couplings ---------------------------------------------------------------------------------------------------- */
 
 static double best_of_all(size_t n, const double *cost, size_t row, unsigned taken)
@@ -586,6 +620,7 @@ int main(void)
 	distributions();
 	specs();
 	averages();
+	weights_at_the_end();
 	assignments();
 	transport();
 	held_transport();
