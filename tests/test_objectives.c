@@ -35,11 +35,13 @@ static double below(const struct rd_timedist *d, double u)
 
 static struct rd_timedist times(const char *text, const struct rd_schedule *s)
 {
+	struct rd_times_on on;
 	struct rd_timedist d;
 	struct rd_spec spec;
 
 	CHECK_OK(rd_spec_parse(&spec, rd_times_kinds, "--time-sampling", text, &e), &e);
-	CHECK_OK(rd_timedist_init(&d, &spec, slope, noise_of_u, s, &e), &e);
+	on = (struct rd_times_on){.factor = slope, .n = noise_of_u, .ctx = s, .whole = !strcmp(s->form->name, "ddpm")};
+	CHECK_OK(rd_timedist_init(&d, &spec, &on, &e), &e);
 	return d;
 }
 
@@ -83,6 +85,46 @@ static void distributions(void)
 	CHECK(below(&d, 0.5) < 0.45);
 	rd_schedule_free(&ve);
 	rd_schedule_free(&ddpm);
+}
+
+/* The largest distance between the distribution of the ln n drawn and a normal's, cut at ln n = lo and hi. */
+static double distance_to_normal(const struct rd_schedule *s, double mean, double deviation, double lo, double hi)
+{
+	double below_lo = phi((lo - mean) / deviation), all = phi((hi - mean) / deviation) - below_lo, worst = 0, w;
+	struct rd_timedist d;
+	char text[64];
+
+	snprintf(text, sizeof text, "lognormal:%g,%g", mean, deviation);
+	d = times(text, s);
+	for (int i = 0; i < 20000; i++) {
+		double v = (i + 0.5) / 20000, l = log(noise_of_u(s, rd_timedist_draw(&d, v, &w)));
+
+		worst = fmax(worst, fabs((phi((l - mean) / deviation) - below_lo) / all - v));
+	}
+	return worst;
+}
+
+static void lognormal(void)
+{
+	static const double of[][2] = {{-1.2, 1.2}, {0, 0.1}, {0.3, 1e-3}, {-4, 0.5}, {-7, 0.5}, {7, 0.5}, {7, 2}, {4.9, 0.3}, {0, 4}};
+	struct rd_schedule s[4];
+	/* ln n at the ends, from the forms' own formulas: vp's alpha(t) = exp(-(19.9 t^2 + 0.2 t)/4) from t = 0.001 on */
+	const double a_lo = exp(-(19.9e-6 + 0.2e-3) / 4), a_hi = exp(-20.1 / 4);
+	const double lo[] = {log(sqrt(1 - a_lo * a_lo) / a_lo), log((1 - a_lo * a_lo) / a_lo), log(0.002), log(0.001 / 0.999)};
+	const double hi[] = {log(sqrt(1 - a_hi * a_hi) / a_hi), log((1 - a_hi * a_hi) / a_hi), log(80), INFINITY};
+	int asked = 0;
+
+	for (int k = 0; k < 4; k++) {
+		CHECK_OK(rd_schedule_init(&s[k], (const char *[]){"vp", "subvp", "ve", "fm"}[k], &e), &e);
+		for (int i = 0; i < LEN(of); i++) {
+			if (phi((hi[k] - of[i][0]) / of[i][1]) - phi((lo[k] - of[i][0]) / of[i][1]) < 1e-3)
+				continue; /* next to nothing of it within the schedule */
+			asked++;
+			CHECK(distance_to_normal(&s[k], of[i][0], of[i][1], lo[k], hi[k]) < 1e-7);
+		}
+		rd_schedule_free(&s[k]);
+	}
+	CHECK(asked > 25);
 }
 
 static void specs(void)
@@ -618,6 +660,7 @@ int main(void)
 
 	trainers_begin();
 	distributions();
+	lognormal();
 	specs();
 	averages();
 	weights_at_the_end();

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/size.h"
 #include "lib/model/query.h"
@@ -144,6 +145,8 @@ static int even_steps(const struct rd_objective *b, int steps, struct rd_grid *g
 int rd_objective_init(struct rd_objective *b, const struct rd_model *m, const struct rd_train_opts *o, const json_t *data_meta,
                       struct rd_err *e)
 {
+	const bool whole = o->consistency || !strcmp(m->scheduler.schedule.form->name, "ddpm");
+	const struct rd_times_on on = {.factor = factor_at, .n = noise_at, .ctx = b, .whole = whole};
 	int rc = 0;
 
 	*b = (struct rd_objective){.m = m, .o = o};
@@ -160,7 +163,7 @@ int rd_objective_init(struct rd_objective *b, const struct rd_model *m, const st
 	if (!rc)
 		rc = check_last_time(b, e);
 	if (!rc)
-		rc = rd_timedist_init(&b->times, &o->times, factor_at, noise_at, b, e);
+		rc = rd_timedist_init(&b->times, &o->times, &on, e);
 	if (rc)
 		rd_objective_free(b);
 	return rc;
