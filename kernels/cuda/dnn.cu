@@ -1,6 +1,6 @@
 /* cuDNN's graph API in C: an execution plan for each direction of a convolution, NHWC. Plans are kept with the device and
- * shared by convolutions of the same shape. Engines whose sums depend on the order of arrival are passed over, and in f32
- * those that round their operands. */
+ * shared by convolutions of the same shape. Engines whose sums depend on the order of arrival or are less than f32 are passed
+ * over, and in f32 those that round operands or transform them. */
 #include "kernels/cuda/dnn.h"
 
 #include <stdio.h>
