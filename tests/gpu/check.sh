@@ -107,8 +107,12 @@ recompute()
 
 sanitize()
 {
+	local not_ours=()
 	command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer here: not run"; return 0; }
-	compute-sanitizer --tool "$1" --error-exitcode 9 --kernel-name-exclude kernel_substring=cudnn "$build/tests/$2"
+	if compute-sanitizer --help | grep -q -- --kernel-name-exclude; then
+		not_ours=(--kernel-name-exclude kernel_substring=cudnn)
+	fi
+	compute-sanitizer --tool "$1" --error-exitcode 9 "${not_ours[@]}" "$build/tests/$2"
 }
 export -f in_precision apart noise pairs demo_pairs kill_and_resume recompute sanitize
 export dir build
