@@ -78,11 +78,12 @@ void rd_blas_free(struct rd_blas *b)
 	free(b);
 }
 
-static uint32_t alignment(const void *p)
+/* Of every matrix of a batch: they lie step elements apart. */
+static uint32_t alignment(const void *p, int64_t step, bool bf16)
 {
 	uint32_t a = MAX_ALIGN;
 
-	while ((uintptr_t)p % a)
+	while (((uintptr_t)p | (uintptr_t)step * (bf16 ? 2 : 4)) % a)
 		a /= 2;
 	return a;
 }
@@ -222,10 +223,10 @@ int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *
 	int rc;
 
 	k.p = *p;
-	k.align[0] = alignment(a);
-	k.align[1] = alignment(b);
-	k.align[2] = alignment(c);
-	k.align[3] = bias ? alignment(bias) : 0;
+	k.align[0] = alignment(a, p->a_step, p->bf16_in);
+	k.align[1] = alignment(b, p->b_step, p->bf16_in);
+	k.align[2] = alignment(c, p->c_step, p->bf16_out);
+	k.align[3] = bias ? alignment(bias, 0, p->bf16_out) : 0;
 	rc = find_plan(dev, &k, bias, &n, e);
 	if (!rc && bias)
 		rc = set_bias(n, bias, e);
