@@ -180,7 +180,7 @@ demo: all
 		$(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1 BIN="$(abspath $B)/bin"; \
 	done
 	@echo; echo "The demo is done. Its tables and pictures:"; \
-	ls -1 out/toy2d/table.tsv out/toy2d/*.svg out/fashion/table.tsv out/fashion/trajectories.tsv out/fashion/*.png
+	ls -1 out/demo/*/*.tsv out/demo/*/*.svg out/demo/*/*.png
 
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
 lint: ready
