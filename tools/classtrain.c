@@ -1,10 +1,10 @@
 /* Trains a classifier of images, whose features samplecmp compares sets by. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/out.h"
+#include "formats/out_dir.h"
 #include "lib/classify/card.h"
 #include "lib/classify/features.h"
 #include "lib/train/classify.h"
@@ -286,11 +286,7 @@ int main(int argc, char **argv)
 	rd_tool_init("classtrain", usage, &o.c);
 	o.command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
-	if (!o.c.force && !access(o.c.out, F_OK)) {
-		rd_fail(&e, RD_EFAIL, "%s: is there already (-f replaces it)", o.c.out);
-		rd_die(&e);
-	}
-	if (work(&o, &a, &e))
+	if (rd_out_dir_try(o.c.out, o.c.force, &e) || work(&o, &a, &e))
 		rd_die(&e);
 	if (a.there && print(&a, &e))
 		rd_die(&e);
