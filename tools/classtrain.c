@@ -91,6 +91,10 @@ static void check_opts(struct opts *o)
 		if (o->net.block_out_channels[i] % o->net.norm_num_groups)
 			rd_usage_error("--widths: %lld is no multiple of the %lld --groups",
 			               (long long)o->net.block_out_channels[i], (long long)o->net.norm_num_groups);
+	if (o->log_every && !o->log)
+		rd_usage_error("--log-every: of the log, which --log FILE asks for");
+	if (!o->log_every)
+		o->log_every = 50;
 	if (o->c.batch)
 		o->t.batch = o->c.batch;
 }
@@ -278,7 +282,6 @@ int main(int argc, char **argv)
 	struct opts o = {
 		.t = {.steps = 4000, .batch = 128, .warmup = 100, .lr = 3e-3, .weight_decay = 0.05, .ema = 0.995},
 		.net = {.n_widths = 4, .block_out_channels = {16, 32, 48, 64}, .norm_num_groups = 8},
-		.log_every = 50,
 	};
 	struct rd_agreement a = {0};
 	struct rd_err e;
