@@ -73,6 +73,8 @@ classify()
 
 @test "-f never puts a model in the place of a file, a fifo or a folder of something else" {
 	local t cmd
+	mkdir work # bats keeps files of its own one above
+	cd work
 	mkdir folder
 	echo precious >folder/thesis
 	echo precious >file
@@ -89,8 +91,9 @@ classify()
 		use $t -o folder
 		refused 1 "folder: is there already (-f replaces it)" "${cmd[@]}"
 	done
-	[ -p fifo ] && [ "$(cat file folder/thesis)" = "$(printf 'precious\nprecious')" ]
-	[ "$(find . | sort | xargs)" = ". ./fifo ./file ./folder ./folder/thesis" ]
+	[ -p fifo ]
+	[ "$(cat file folder/thesis | xargs)" = "precious precious" ]
+	assert_equal "$(find . -mindepth 1 | LC_ALL=C sort | xargs)" "./fifo ./file ./folder ./folder/thesis"
 }
 
 @test "-f replaces a model or an empty folder, through a link too, and the link stays" {
@@ -98,13 +101,14 @@ classify()
 	ln -s real link
 	train -f -o empty
 	train -f -o link
-	[ -L link ] && cmp empty/unet/diffusion_pytorch_model.safetensors real/unet/diffusion_pytorch_model.safetensors
+	[ -L link ]
+	cmp empty/unet/diffusion_pytorch_model.safetensors real/unet/diffusion_pytorch_model.safetensors
 	train -f -s 1 -o link/
 	[ -L link ]
 	run ! cmp empty/unet/diffusion_pytorch_model.safetensors real/unet/diffusion_pytorch_model.safetensors
 	classify -o c
 	classify -f -o c
-	[ "$(find . -maxdepth 1 | sort | xargs)" = ". ./c ./empty ./link ./real" ]
+	[ "$(find . -maxdepth 1 | LC_ALL=C sort | xargs)" = ". ./c ./empty ./link ./real" ]
 }
 
 @test "snapshots take no other folder's place" {
@@ -148,7 +152,8 @@ classify()
 	# one and the same name in two folders is two
 	mkdir a b
 	trajdump --csv a/x --json b/x "$files/trajectory"
-	[ -s a/x ] && [ -s b/x ]
+	[ -s a/x ]
+	[ -s b/x ]
 }
 
 @test "options that nothing would make use of" {
