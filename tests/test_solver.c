@@ -1,9 +1,9 @@
-/* Solvers on equations whose solution is known. Data distributed as N(mu, s^2) has
+/* What solvers do whatever the equation: they are exact where it is of first order, begin from alpha = 0, count their evaluations,
+ * tell an observer of each step and stop at an error. (Their orders: test_orders.c.) Data distributed as N(mu, s^2) has
  *
  *	x0(x) = mu + s^2 alpha (x - alpha mu)/(alpha^2 s^2 + sigma^2)
  *
- * as its best guess of x0, and the flow maps quantiles to quantiles: (x - alpha mu)/sqrt(alpha^2 s^2 + sigma^2) stays
- * as it is. The error at the end, over step halvings, gives each solver's order under each form. */
+ * as its best guess of x0. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,12 +27,6 @@ struct equation {
 	double x0[N_X], eps[N_X];  /* first order: the constants */
 	int calls, fail_at;        /* fail_at: the call, from 1, that gives an error */
 };
-
-/* x of a quantile z at a node. */
-static double gaussian_x(const struct equation *q, const struct rd_node *n, double z)
-{
-	return n->alpha * q->mu + z * sqrt(n->alpha * n->alpha * q->s * q->s + n->sigma * n->sigma);
-}
 
 static int give(const float *x0, const float *eps, void *d_x0, void *d_eps, struct rd_err *err)
 {
@@ -90,19 +84,6 @@ static struct rd_grid join(const struct rd_schedule *s, const struct rd_node *no
 	return (struct rd_grid){steps, from, to, 1, s};
 }
 
-/* Steps in ln(sigma/alpha), `steps` of them (an even number): equal, or alternately of one and two parts. */
-static struct rd_grid in_log(const struct rd_schedule *s, double n_hi, double n_lo, int steps, bool uneven)
-{
-	static struct rd_node node[MAX_STEPS + 1];
-
-	for (int k = 0; k <= steps; k++) {
-		double f = (k - (uneven && k % 2 ? 1 / 3.0 : 0)) / steps;
-
-		node[k] = rd_node_at(s, s->form->t_of_n(s, n_hi * pow(n_lo / n_hi, f)));
-	}
-	return join(s, node, steps);
-}
-
 static struct rd_grid even_in_t(const struct rd_schedule *s, double t_hi, double t_lo, int steps)
 {
 	static struct rd_node node[MAX_STEPS + 1];
@@ -134,12 +115,8 @@ static int by_name(const char *name)
 	return i;
 }
 
-/* The slope to expect of a whole run; 0 where single precision or a change of sign hides it, and then only the size of the error
- * is looked at. (Each formula's own order is tested in double precision by local_orders.) unipc's corrector adds one; a run
- * of order 3 that begins with a step of order 1 is of order 2. */
 /* --- orders ------------------------------------------------------------------------------------------------------- */
 
-static enum rd_solver_type type;
 static bool keep_order; /* no lowering of the order at the end of short runs */
 
 static void solve(int solver, const struct rd_grid *g, rd_denoise_fn f, struct equation *q, float *x)
@@ -148,8 +125,6 @@ static void solve(int solver, const struct rd_grid *g, rd_denoise_fn f, struct e
 	void *d_x;
 
 	v.high_order_final = keep_order;
-	if (type)
-		CHECK_OK(rd_solver_set_type(&v, type, &e), &e);
 
 	CHECK_OK(be->alloc(dev, &d_x, be->sample_bytes(dims), &e), &e);
 	CHECK_OK(be->sample_import(dev, dims, x, d_x, &e), &e);
@@ -158,131 +133,6 @@ static void solve(int solver, const struct rd_grid *g, rd_denoise_fn f, struct e
 	CHECK(q->calls == rd_solver_nfe(&v, g));
 	CHECK_OK(be->sample_export(dev, dims, d_x, x, &e), &e);
 	be->release(dev, d_x);
-}
-
-/* Root mean square of the error at the end. */
-static double error_of(int solver, const struct rd_grid *g, struct equation *q)
-{
-	float x[N_X];
-	double sq = 0;
-
-	for (int i = 0; i < N_X; i++)
-		x[i] = (float)gaussian_x(q, &g->from[0], quantile(i));
-	solve(solver, g, gaussian, q, x);
-	for (int i = 0; i < N_X; i++)
-		sq += pow((double)x[i] - gaussian_x(q, &g->to[g->steps - 1], quantile(i)), 2);
-	return sqrt(sq / N_X);
-}
-
-/* The slope of log2(error) by least squares, each point half the step of the one before. */
-static double fit_order(const double *error, int n)
-{
-	double num = 0, den = 0;
-
-	for (int i = 0; i < n; i++) {
-		double at = i - (n - 1) / 2.0;
-
-		num -= at * log2(error[i]);
-		den += at * at;
-	}
-	return num / den;
-}
-
-static const int step_counts[] = {32, 64, 128, 256};
-
-static int order_of(int solver)
-{
-	struct rd_solver v = rd_solver_named(solver);
-
-	if (v.family == RD_UNIPC)
-		return v.order == 1 ? 2 : 0;
-	if (v.family == RD_RK4)
-		return 0;
-	if (v.order == 3 || (v.singlestep && !v.data))
-		return 0;
-	return v.family == RD_HEUN ? 2 : v.order ? v.order : 1;
-}
-
-static void check_order(const char *name, int solver, const double *error)
-{
-	double order = fit_order(error, LEN(step_counts));
-
-	printf("  %-12s %-8s", name, rd_solver_names[solver]);
-	for (int i = 0; i < LEN(step_counts); i++)
-		printf(" %9.2e", error[i]);
-	printf("  %5.2f\n", order);
-	if (order_of(solver))
-		CHECK_NEAR(order, order_of(solver), 0.2);
-	CHECK(error[LEN(step_counts) - 1] < (order_of(solver) == 1 ? 0.02 : 5e-4));
-	if (!order_of(solver))
-		CHECK(error[0] < 2e-3 + 8e-3 * rd_solver_named(solver).singlestep && error[LEN(step_counts) - 1] < 2e-4);
-}
-
-static void print_head(void)
-{
-	printf("  %-12s %-8s", "form", "solver");
-	for (int i = 0; i < LEN(step_counts); i++)
-		printf(" %3d steps", step_counts[i]);
-	printf("  order\n");
-}
-
-static void orders_in_log(const char *name, const char *form, bool uneven)
-{
-	struct equation q = {.mu = 0.7, .s = 0.5};
-	double error[LEN(step_counts)];
-	struct rd_schedule s;
-
-	CHECK_OK(rd_schedule_init(&s, form, &e), &e);
-	for (int v = next_solver(-1); rd_solver_names[v]; v = next_solver(v)) {
-		for (int i = 0; i < LEN(step_counts); i++) {
-			struct rd_grid g = in_log(&s, 60, 0.05, step_counts[i], uneven);
-			error[i] = error_of(v, &g, &q);
-		}
-		check_order(name, v, error);
-	}
-	rd_schedule_free(&s);
-}
-
-/* rk4 is as exact as single precision in a hundred steps; its order shows in fewer. */
-static void order_of_rk4(void)
-{
-	static const enum rd_solver_type types[] = {RD_TYPE_NOISE, RD_TYPE_DATA};
-	struct equation q = {.mu = 0.7, .s = 0.5};
-	struct rd_schedule s;
-	double error[3];
-
-	CHECK_OK(rd_schedule_init(&s, "vp", &e), &e);
-	for (int k = 0; k < LEN(types); k++) {
-		for (int i = 0; i < 3; i++) {
-			struct rd_grid g = in_log(&s, 20, 0.1, 6 << i, false);
-
-			type = types[k];
-			error[i] = error_of(by_name("rk4"), &g, &q);
-			type = RD_TYPE_DEFAULT;
-		}
-		printf("  vp           rk4 %s: %9.2e %9.2e %9.2e in 6, 12, 24 steps  %5.2f\n", rd_solver_type_names[types[k]], error[0], error[1],
-		       error[2], fit_order(error, 3));
-		CHECK_NEAR(fit_order(error, 3), 4, 0.4);
-	}
-}
-
-/* From alpha = 0, where there is no x/alpha and no log-SNR: the first step is ddim's, and the order is kept. */
-static void orders_from_alpha_0(void)
-{
-	struct equation q = {.mu = 0.7, .s = 0.5};
-	struct rd_schedule s;
-	double error[LEN(step_counts)];
-
-	CHECK_OK(rd_schedule_init(&s, "fm", &e), &e);
-	for (int v = next_solver(-1); rd_solver_names[v]; v = next_solver(v)) {
-		for (int i = 0; i < LEN(step_counts); i++) {
-			struct rd_grid g = even_in_t(&s, 1, 0.1, step_counts[i]);
-
-			CHECK(g.from[0].alpha == 0);
-			error[i] = error_of(v, &g, &q);
-		}
-		check_order("fm, t=1", v, error);
-	}
 }
 
 /* One step from alpha = 0: x_t = alpha_t E[x0] + sigma_t x, whatever the solver. */
@@ -396,99 +246,6 @@ static void history_of_dpmpp2m(void)
 	}
 }
 
-/* --- each formula's order, in double precision -------------------------------------------------------------------- */
-
-/* Data N(mu, s^2) under vp, at a quantile: the exact state at lambda, and x0 or eps there. */
-static struct rd_node at_lambda(double lambda)
-{
-	double n = exp(-lambda);
-
-	return (struct rd_node){0, 0, 1 / sqrt(1 + n * n), n / sqrt(1 + n * n)};
-}
-
-static double exact_output(const struct equation *q, const struct rd_node *n, double z, bool data)
-{
-	double x = gaussian_x(q, n, z), s2 = q->s * q->s, var = n->alpha * n->alpha * s2 + n->sigma * n->sigma;
-	double x0 = q->mu + s2 * n->alpha * (x - n->alpha * q->mu) / var;
-
-	return data ? x0 : (x - n->alpha * x0) / n->sigma;
-}
-
-enum formula { PREDICT, CORRECT };
-
-/* The error of one step from lambda that has exact outputs to look at, the nodes h apart (the history's spacing is 1.3 h). */
-static double local_error(const struct rd_solver *v, enum formula what, double lambda, double h)
-{
-	struct equation q = {.mu = 0.7, .s = 0.5};
-	struct rd_node t = at_lambda(lambda + h), node[RD_MAX_ORDER];
-	const struct rd_node *s[RD_MAX_ORDER];
-	int base = v->singlestep ? v->order - 1 : 0;
-	struct rd_step_weights w;
-	double z = 0.8, x;
-
-	for (int i = 0; i < RD_MAX_ORDER; i++) {
-		node[i] = at_lambda(lambda - 1.3 * h * i);
-		s[i] = &node[i];
-	}
-	if (v->family == RD_DEIS)
-		rd_deis_weights(&w, v->order, &t, s);
-	else if (v->family == RD_DPM)
-		rd_dpm_weights(&w, v, v->order, &t, s);
-	else if (what == PREDICT)
-		rd_unipc_predict(&w, v, v->order, &t, s);
-	else
-		rd_unipc_correct(&w, v, v->order, &t, s);
-	x = w.x * gaussian_x(&q, s[base], z);
-	for (int i = 0; i < w.n; i++) {
-		const struct rd_node *n = what == PREDICT ? s[i] : i ? s[i - 1] : &t;
-
-		x += w.m[i] * exact_output(&q, n, z, v->data || v->family == RD_UNIPC);
-	}
-	return fabs(x - gaussian_x(&q, &t, z));
-}
-
-static void local_order(const char *name, const struct rd_solver *v, enum formula what, int want)
-{
-	double error[3], order;
-
-	for (int i = 0; i < 3; i++) {
-		error[i] = 0;
-		for (int k = 0; k < 9; k++) /* in many places: an error may happen to vanish in one */
-			error[i] += local_error(v, what, -2 + 0.5 * k, 0.02 / (1 << i)) / 9;
-	}
-	order = fit_order(error, 3) - 1;
-	printf("  %-8s %-9s %-9s %9.2e %9.2e %9.2e  %5.2f\n", name, rd_solver_type_names[v->type],
-	       what == CORRECT ? "corrector" : "", error[0], error[1], error[2], order);
-	CHECK_NEAR(order, want, 0.2);
-}
-
-/* A step's error goes as h^(p+1). Two formulas that are called third-order are not, here as in their authors' code and in diffusers:
- * multistep DPM-Solver takes half of the second derivative, and singlestep "midpoint" none, which is right only with its newest
- * node at two thirds of the step. */
-static int order_of_formula(const struct rd_solver *v)
-{
-	bool half = v->family == RD_DPM && v->order == 3 && (!v->singlestep || v->type == RD_TYPE_MIDPOINT);
-
-	return half ? 2 : v->order;
-}
-
-static void local_orders(void)
-{
-	static const enum rd_solver_type types[] = {RD_TYPE_MIDPOINT, RD_TYPE_HEUN, RD_TYPE_BH2, RD_TYPE_BH1};
-
-	printf("  solver   type                   h=0.02    h=0.01   h=0.005  order\n");
-	for (int i = 0; rd_solver_names[i]; i++)
-		for (int k = 0; k < LEN(types); k++) {
-			struct rd_solver v = rd_solver_named(i);
-
-			if (!v.order || (v.family == RD_DEIS && k) || (v.family != RD_DEIS && rd_solver_set_type(&v, types[k], &e)))
-				continue;
-			local_order(rd_solver_names[i], &v, PREDICT, order_of_formula(&v));
-			if (v.family == RD_UNIPC)
-				local_order(rd_solver_names[i], &v, CORRECT, v.order + 1);
-		}
-}
-
 /* --- the rest of the contract ------------------------------------------------------------------------------------- */
 
 /* Heun evaluates twice a step but for the last one, to sigma = 0. */
@@ -568,15 +325,8 @@ int main(void)
 {
 	CHECK_OK(rd_device_open("cpu", 1, &be, &dev, &e), &e);
 	CHECK_OK(rd_ode_new(&ode, be, dev, dims, &e), &e);
-	print_head();
-	for (int f = 0; rd_form_names[f]; f++)
-		orders_in_log(rd_form_names[f], rd_form_names[f], false);
-	orders_in_log("vp, uneven", "vp", true);
-	orders_from_alpha_0();
-	order_of_rk4();
 	one_step_from_alpha_0();
 	first_order_forms();
-	local_orders();
 	history_of_dpmpp2m();
 	evaluations();
 	observers_and_errors();

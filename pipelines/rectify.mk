@@ -1,0 +1,123 @@
+# Rectified Diffusion of a model of yours, from noise to a table and pictures:
+#
+#	make -f pipelines/rectify.mk MODEL=DIR [VAR=...]
+#
+#	N, SHARDS            pairs, and the archives they are in        TEACHER_STEPS, SOLVER    how they are made
+#	LABELS               theirs: noisegen's -l, uniform:10 or so    STEPS, BATCH, LR, EMA    how rectrain trains
+#	GUIDANCE, NULL_CLASS of the pairs; round 1 learns it            PAIRS, TRAIN             further options of denoise and of rectrain
+#	ROUNDS               each on pairs of the model before          DATA, FEATURES           to compare with, and a classifier for it
+#	K, EVAL              steps to sample in, samples to compare     SEED, DEVICE, JOBS, OUT
+#
+# An interrupted run continues where it was. The archives are targets of their own, so that an array of batch jobs can make them, one
+# each, before the rest is made:
+#
+#	sbatch --array=1-8 --wrap 'make -f pipelines/rectify.mk MODEL=DIR SHARDS=8 out/rectify/pairs-$SLURM_ARRAY_TASK_ID.tar'
+include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
+
+MODEL ?= $(error MODEL=DIR: which model is to be rectified)
+OUT ?= out/rectify
+LABELS ?= none
+GUIDANCE ?= 1
+# Where the model does not record it.
+NULL_CLASS ?=
+# The solver that the model's own configuration names, unless given.
+SOLVER ?=
+TEACHER_STEPS ?= 25
+N ?= 50000
+SHARDS ?= 1
+STEPS ?= 10000
+BATCH ?= 64
+LR ?= 2e-4
+EMA ?= 0.999
+PAIRS ?=
+TRAIN ?=
+ROUNDS ?= 1
+K ?= 1 2 4
+EVAL ?= 512
+DATA ?=
+FEATURES ?=
+PICTURES ?= 64
+
+# Evaluation is on noise that no pair was made of.
+EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
+rounds := $(shell seq $(ROUNDS))
+shards := $(shell seq $(SHARDS))
+all_K := $K $(filter-out $K,$(TEACHER_STEPS))
+# What round 1 makes is called rectified, of round 2 rectified2, and so on.
+after_1 = $(filter-out 1,$1)
+name = rectified$(after_1)
+models := teacher $(foreach r,$(rounds),$(call name,$r))
+runs := $(foreach m,$(models),$(foreach k,$(all_K),$m-$k))
+many = --steps $(TEACHER_STEPS) $(if $(SOLVER),--solver $(SOLVER))
+# After the first round guidance is in the model. $(call guided,MODEL NAME)
+guided = $(if $(filter teacher,$1),$(if $(filter-out 1,$(GUIDANCE)),--guidance $(GUIDANCE) $(NULL_CLASS:%=--null-class %)))
+tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
+
+.PHONY: all pairs
+all: $(tables) $(runs:%=$(OUT)/%.png)
+	@for t in $(tables); do column -t -s $$'\t' "$$t"; done
+
+# 1. Pairs: the model's own ODE, shard by shard, from noise that is each round's own.
+# 2. Retraining on them; schedule, prediction type and network as they were. rectrain itself continues where it was.
+define round
+dir_$(call name,$1) := $(OUT)/$(call name,$1)
+pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
+from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
+
+$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call weights,$$(dir_$$(from_$1))))
+	@mkdir -p $$(@D)
+	noisegen -n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS) -m $(MODEL) -l $(LABELS) $J | \
+	denoise -m $$(dir_$$(from_$1)) $(many) $$(call guided,$$(from_$1)) $(PAIRS) $D | pairpack -o $$@
+
+$$(call weights,$$(dir_$(call name,$1))): $$(pairs_$1)
+	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
+		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(TRAIN) $D $$(pairs_$1)
+endef
+dir_teacher := $(MODEL)
+$(foreach r,$(rounds),$(eval $(call round,$r)))
+pairs: $(pairs_1)
+
+# 3. Samples of all models from the same noise. Few steps are DDIM's, which is exact on a first-order path; the teacher's many are as
+# its pairs were made.
+$(OUT)/noise.rdf:
+	@mkdir -p $(@D)
+	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) -l $(LABELS) $J -o $@
+
+# $(call sampling,MODEL NAME,STEPS)
+sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim) $(call guided,$1) $D
+needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call weights,$(dir_$1)))
+
+define samples
+$(OUT)/$1-$2.rdf: $(call needs,$1)
+	$(call sampling,$1,$2) -o $$@ $(OUT)/noise.rdf
+endef
+$(foreach m,$(models),$(foreach k,$(all_K),$(eval $(call samples,$m,$k))))
+
+$(OUT)/%.png: $(OUT)/%.rdf
+	tensorcat --to png -n sample --count $(PICTURES) --scale 2 -o $@ $<
+
+# 4. Distances to the teacher's own samples from the same noise, and to data.
+own := $(OUT)/teacher-$(TEACHER_STEPS).rdf
+$(OUT)/%.own.tsv: $(OUT)/%.rdf $(own)
+	samplecmp --tsv --name '$* to teacher-$(TEACHER_STEPS)' $J $< $(own) > $@
+
+$(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA)
+	samplecmp --tsv --name '$* to the data' $(if $(FEATURES),$(on_features),$J) $< $(DATA) > $@
+on_features = --metric frechet,kid,precision,recall --features $(FEATURES) $D
+
+$(OUT)/table.tsv: $(runs:%=$(OUT)/%.own.tsv)
+	awk 'FNR > 1 || NR == 1' $^ > $@
+
+$(OUT)/data.tsv: $(runs:%=$(OUT)/%.data.tsv)
+	awk 'FNR > 1 || NR == 1' $^ > $@
+
+# 5. The first-order defect and its companions along trajectories of as many steps as the teacher's.
+define trajectories
+$(OUT)/$1.traj.tsv: $(call needs,$1)
+	odesample -m $(dir_$1) $(call guided,$1) --steps $(TEACHER_STEPS) --solver ddim --trajectory $D $(OUT)/noise.rdf | \
+	trajdump --tsv $$@ --name $1
+endef
+$(foreach m,$(models),$(eval $(call trajectories,$m)))
+
+$(OUT)/trajectories.tsv: $(models:%=$(OUT)/%.traj.tsv)
+	awk 'FNR > 1 || NR == 1' $^ > $@

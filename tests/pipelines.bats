@@ -1,0 +1,50 @@
+#!/usr/bin/env bats
+# pipelines/rectify.mk, at sizes that say nothing of quality.
+# shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+load common
+
+setup()
+{
+	start
+}
+
+rectify()
+{
+	make --no-print-directory -f "$top/pipelines/rectify.mk" BIN="$RD_BUILD/bin" MODEL="$no_null" OUT=out LABELS=uniform:4 N=24 SHARDS=2 \
+		GUIDANCE=2 NULL_CLASS=4 TEACHER_STEPS=4 STEPS=3 BATCH=4 EVAL=8 K='1 2' JOBS=1 DEVICE=cpu "$@"
+}
+
+# made_by ARCHIVE: seed and first index of the noise, guidance of the pairs.
+made_by()
+{
+	pairpack -q -x "$1" >pairs
+	frames pairs 'print(*(h["meta"][k] for k in ("seed", "first", "guidance")))'
+}
+
+@test "rectify.mk: an archive by itself, rounds that follow one another, a table of all, and nothing made twice" {
+	rectify -s out/pairs-2.tar
+	[ ! -e out/pairs-1.tar ]
+	before=$(stat -c %y out/pairs-2.tar)
+	rectify -s ROUNDS=2 >shown
+	[ "$(stat -c %y out/pairs-2.tar)" = "$before" ]
+	[ "$(made_by out/pairs-2.tar)" = '1 12 2.0' ]
+	[ "$(made_by out/pairs2-1.tar)" = '2 0 1.0' ]
+	for m in teacher rectified rectified2; do
+		printf '%s to teacher-4\n' "$m-1" "$m-2" "$m-4"
+	done >names
+	cut -f 1 out/table.tsv | tail -n +2 | diff - names
+	[ "$(cut -f 1 out/trajectories.tsv | tr '\n' ' ')" = 'name teacher rectified rectified2 ' ]
+	[ "$(awk '/^teacher-4/ { print $(NF - 1) }' out/table.tsv)" = 0 ]
+	run --separate-stderr rectify -n ROUNDS=2
+	refute_output --regexp 'denoise|rectrain|odesample'
+}
+
+@test "rectify.mk: comparison with data; a model is needed" {
+	noisegen -q -n 30 --shape 1,12,12 | tensorcat --to npy -n noise -o data.npy -
+	rectify -s DATA=data.npy K=1 TEACHER_STEPS=1 >shown
+	grep -q 'rectified-1 to the data' shown
+	run make -s -f "$top/pipelines/rectify.mk"
+	assert_failure
+	assert_output --partial 'MODEL=DIR: which model is to be rectified'
+}
