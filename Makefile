@@ -1,5 +1,5 @@
 # make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean; where there
-# is a GPU, make check-gpu and make bench-gpu. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
+# is a GPU, make check-gpu and make bench-gpu; make gpu-bundle for a GPU elsewhere. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
 # `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -49,7 +49,8 @@ ISA_FLAGS_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
 CUDA_SRC := $(wildcard kernels/cuda/*.cu)
 CXX ?= c++
 NVCC ?= $(firstword $(wildcard $(shell command -v nvcc) /usr/local/cuda/bin/nvcc /usr/lib/nvidia-cuda-toolkit/bin/nvcc))
-CUDA_ARCHS ?= 80 90 100
+# Of these what this nvcc knows; the last one also as PTX, for later devices.
+CUDA_ARCHS ?= $(or $(patsubst compute_%,%,$(filter compute_80 compute_90 compute_100,$(shell $(NVCC) --list-gpu-arch))),80)
 CUDNN ?= $(if $(NVCC),$(wildcard $(dir $(NVCC))../include/cudnn_graph.h /usr/include/cudnn_graph.h))
 PLUGIN := $(if $(NVCC),$B/lib/rectdiff/rectdiff-cuda.so)
 CUDA_HOST := $(if $(shell command -v $(CXX)),$B/tests/cuda-host.so)
@@ -62,7 +63,7 @@ TEST_BIN := $(TESTS:%=$B/tests/%)
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu
+.PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
 all: ready $(TOOL_BIN) $(PLUGIN)
 	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
 		echo "no nvcc here: the CUDA plug-in is left out")
@@ -167,6 +168,10 @@ check-gpu: ready all tests
 bench-gpu: ready all $B/tests/bench_gpu
 	tests/gpu/bench.sh $B
 
+# For a machine that has a GPU and CUDA, but not the libraries of this suite: tests/gpu/check.sh FOLDER there.
+gpu-bundle: ready all tests $B/tests/bench_gpu
+	tests/gpu/bundle.sh $B $B/gpu.tar.gz
+
 bench: all $B/tests/bench
 	$B/tests/bench
 
@@ -175,7 +180,7 @@ demo: all
 		$(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1 BIN="$(abspath $B)/bin"; \
 	done
 	@echo; echo "The demo is done. Its tables and pictures:"; \
-	ls -1 out/toy2d/table.tsv out/toy2d/*.svg out/fashion/table.tsv out/fashion/trajectories.tsv out/fashion/*.png
+	ls -1 out/demo/*/*.tsv out/demo/*/*.svg out/demo/*/*.png
 
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
 lint: ready

@@ -174,7 +174,6 @@ for r in map(json.loads, open("log")):
 	--loss=huber loss
 	--time-sampling=uniform time_sampling
 	--loss-space=eps loss_space
-	--huber-c=0.1 huber_c
 	--weight-decay=0 weight_decay
 	--betas=0.8,0.99 beta1
 	--clip=2 clip
@@ -217,7 +216,7 @@ for r in map(json.loads, open("log")):
 	wait "$pid" || true
 }
 
-@test "an OUT that is something else is not touched without -f" {
+@test "an OUT that is something else is not touched without -f, and with it only where it is a model or empty" {
 	mkdir a
 	echo keep >a/file
 	run -1 rectrain -m "$m" "${short[@]}" -o a "$pairs"
@@ -232,12 +231,15 @@ for r in map(json.loads, open("log")):
 	assert_output --partial "seed is 0 there, 1 here"
 	diff -r c c.before
 	[ "$(names)" = "a b c c.before" ]
+	run -1 rectrain -m "$m" "${short[@]}" -o a -f "$pairs"
+	assert_output --partial "a: is a folder of something else than a model: it is not replaced"
+	[ "$(cat a/file)" = keep ]
+	rm a/file
 	for out in a b c; do
 		rectrain -m "$m" "${short[@]}" -o $out -f -s 1 "$pairs"
 	done
 	same_weights a b
 	same_weights a c
-	[ ! -e a/file ]
 	[ "$(names)" = "a b c c.before" ]
 }
 

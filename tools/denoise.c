@@ -223,6 +223,8 @@ static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sin
 	while (!rc && (rc = rd_noise_next(in, &b, e)) > 0) {
 		r.rec.first = b.first;
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, r.computed, &r.rec, e);
+		if (!rc)
+			rd_sampling_check(s, r.computed, b.first, b.n, in->dim);
 		if (!rc && wants_logp(a))
 			add_logp(t, &r, b.n);
 		fill(&p, in, &b, &r, a);

@@ -141,6 +141,27 @@ static bool run_opt(struct opts *o, int opt)
 	return true;
 }
 
+/* Options that say something of another one, which then has to be there; their defaults. */
+static void check_dependents(struct opts *o, const struct rd_train_opts *usual)
+{
+	if (o->t.huber_c > 0 && o->t.loss == RD_LOSS_L2)
+		rd_usage_error("--huber-c: the loss is l2; --loss huber or huber-image has it");
+	if (o->t.phase_steps && (!o->t.phases || o->t.coupling == RD_COUPLING_PAIRS))
+		rd_usage_error("--phase-steps: of --phases with another coupling than pairs, whose knots are recorded");
+	if (o->r.log_every && !o->r.log)
+		rd_usage_error("--log-every: of the log, which --log FILE asks for");
+	if (o->r.held_out_every && !o->t.held_out)
+		rd_usage_error("--held-out-every: nothing is held out without --hold-out N");
+	if (!(o->t.huber_c > 0))
+		o->t.huber_c = usual->huber_c;
+	if (!o->t.phase_steps)
+		o->t.phase_steps = usual->phase_steps;
+	if (!o->r.log_every)
+		o->r.log_every = 50;
+	if (!o->r.held_out_every)
+		o->r.held_out_every = 500;
+}
+
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -153,22 +174,26 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};
 	enum rd_coupling coupling = RD_COUPLING_PAIRS;
+	struct rd_train_opts usual;
 	bool taught = false;
 	int opt;
 
-	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .held_out_every = 500, .command = o->r.command};
+	o->r = (struct rd_run_opts){.checkpoint_every = 500, .command = o->r.command};
 	for (opterr = 0; (opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1;)
 		if (opt == RD_OPT_COUPLING) /* in a pass of its own: other defaults hang on it */
 			coupling = (enum rd_coupling)rd_opt_choice("--coupling", optarg, rd_coupling_names);
 		else if (opt == RD_OPT_PHASES || opt == RD_OPT_CONSISTENCY)
 			taught = true;
-	o->t = rd_training_defaults(coupling, taught);
+	o->t = usual = rd_training_defaults(coupling, taught);
+	o->t.huber_c = 0; /* not given */
+	o->t.phase_steps = 0;
 	optind = opterr = 1;
 	while ((opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1)
 		if (!rd_common_opt(&o->c, opt) && !rd_training_opt(&o->t, opt) && !run_opt(o, opt))
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
 		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+	check_dependents(o, &usual);
 	if (o->r.keep_best && !o->t.held_out)
 		rd_usage_error("--keep-best: best at what? --hold-out N is needed");
 	if (o->init && (o->t.consistency || (o->t.phases && o->t.coupling != RD_COUPLING_PAIRS)))

@@ -128,6 +128,23 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 	return l->knots >= 0 ? check_knots(l, src, &b->f[l->knots].shape, &one, e) : RD_OK;
 }
 
+static int check_finite(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
+{
+	const int used[] = {l->sample, l->o.paired ? l->noise : -1, l->knots};
+
+	for (size_t k = 0; k < sizeof used / sizeof *used; k++) {
+		const struct rd_array *f = used[k] >= 0 ? &b->f[used[k]] : NULL;
+		const size_t row = f ? rd_shape_sample_elems(&f->shape) : 0;
+		const float *v = f ? f->data : NULL;
+
+		for (size_t i = 0; i < (size_t)b->n * row; i++)
+			if (!(v[i] - v[i] == 0))
+				return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_name(src),
+				               rd_source_stream(src)->field[used[k]], (unsigned long long)b->first + i / row);
+	}
+	return RD_OK;
+}
+
 static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 {
 	struct rd_dataset *d = l->d;
@@ -145,25 +162,6 @@ static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 		memcpy(d->label + d->n, b->f[l->label].data, (size_t)b->n * sizeof *d->label);
 	d->n += b->n;
 	return RD_OK;
-}
-
-static int check_finite(const struct rd_dataset *d, const float *v, size_t row, struct rd_err *e)
-{
-	size_t n = (size_t)d->n * row;
-
-	for (size_t i = 0; v && i < n; i++)
-		if (!(v[i] - v[i] == 0))
-			return rd_fail(e, RD_EINPUT, "training data: sample %zu has a value that is not finite", i / row);
-	return RD_OK;
-}
-
-static int check_all_finite(const struct rd_dataset *d, struct rd_err *e)
-{
-	int rc = check_finite(d, d->sample, d->dim, e);
-
-	if (!rc)
-		rc = check_finite(d, d->eps, d->dim, e);
-	return rc ? rc : check_finite(d, d->knots, d->dim * (size_t)d->n_knots, e);
 }
 
 /* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
@@ -210,6 +208,8 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 	while ((rc = rd_source_next(src, &b, e)) > 0) {
 		rc = check_batch(l, src, b, e);
 		if (!rc)
+			rc = check_finite(l, src, b, e);
+		if (!rc)
 			rc = append(l, b, e);
 		if (rc)
 			return rc;
@@ -239,8 +239,6 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	if (!rc && !d->n)
 		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
 	rd_source_close(src);
-	if (!rc)
-		rc = check_all_finite(d, e);
 	if (rc) {
 		rd_dataset_free(d);
 		return rc;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/json.h"
+#include "formats/out_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/clock.h"
 #include "lib/base/size.h"
@@ -43,9 +44,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	*run = NULL;
 	snprintf(path, sizeof path, "%s/unet/diffusion_pytorch_model.safetensors", r->out);
 	if (access(path, F_OK))
-		return access(r->out, F_OK) || r->o.replace
-		               ? RD_OK
-		               : rd_fail(e, RD_EFAIL, "%s: is there already and is no model (-f replaces it)", r->out);
+		return RD_OK;
 	rc = rd_safetensors_open(&st, path, e);
 	if (rc)
 		return r->o.replace ? RD_OK : rc;
@@ -98,6 +97,8 @@ static int set_paths(struct rd_run *r, struct rd_err *e)
 		return rd_fail(e, RD_EUSAGE, "-o: the path is too long");
 	if (asprintf(&r->out, "%.*s", (int)n, r->o.out) < 0 || asprintf(&r->ckpt, "%s.ckpt", r->out) < 0)
 		return rd_fail(e, RD_ENOMEM, "no memory");
+	if (r->o.log && (!strcmp(r->o.log, r->out) || !strcmp(r->o.log, r->ckpt)))
+		return rd_fail(e, RD_EUSAGE, "--log %s: the run itself writes there", r->o.log);
 	return RD_OK;
 }
 
@@ -132,6 +133,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 			rd_remove_unfinished_file(o->log);
 		rc = look_for_out(r, e);
 	}
+	if (!rc && !r->already)
+		rc = rd_out_dir_try(r->out, o->replace, e);
 	if (!rc && !r->already)
 		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
