@@ -340,6 +340,35 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	refused "form (fm) is not that of vp.pairs" 3 -m "$m" --any-form vp.pairs "$pairs"
 }
 
+@test "what made the pairs is said, a mixture warned of, and a pair that comes twice refused" {
+	local hash other
+	hash=$(tensorcat "$m" | awk '$1 == "hash" { print $2 }')
+	noisegen -n 200 -s 5 --shape 2 | denoise -m "$m" --steps 5 | pairpack --shard-pairs 150 -o 'five-%d.tar'
+	noisegen -n 50 -s 6 --shape 2 | denoise -m "$m" --solver euler --steps 9 | pairpack -o nine.tar
+	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run --hold-out 20 five-*.tar
+	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m, 5 steps, guidance 1"
+	refute_output --partial warning
+	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run five-0.tar nine.tar
+	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m and euler, 5 and 9 steps, guidance 1"
+	refute_output --partial warning # what is left over is solved again in more steps, as denoise(1) says
+	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run noise=<(tensorcat --to npy -n noise five-0.tar) sample=<(tensorcat --to npy five-0.tar)
+	assert_line "rectrain: pairs: 150 in 1 file; nothing says what made them"
+
+	rectrain -m "$m" "${short[@]}" -o two "$pairs"
+	other=$(tensorcat two | awk '$1 == "hash" { print $2 }')
+	[ "$hash" != "$other" ] || fail "two models are one"
+	noisegen -n 50 -s 7 --shape 2 | denoise -m two --steps 5 -o other
+	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run five-0.tar five-1.tar other
+	assert_line "rectrain: warning: five-0.tar has pairs by model $hash, other by model $other: they are trained on together"
+
+	refused "five-0.tar: pair 0 is in five-0.tar already" 1 -m "$m" five-0.tar five-0.tar
+	cp five-1.tar again.tar
+	refused "again.tar: pair 150 is in five-1.tar already" 1 -m "$m" five-0.tar five-1.tar again.tar
+	noisegen -n 10 -s 5 --shape 2 | denoise -m two --steps 3 -o short
+	refused "short: pair 0 is in five-0.tar already, of the same noise" 1 -m "$m" five-0.tar short
+	rectrain -m "$m" "${short[@]}" -o out --coupling independent five-0.tar five-0.tar # data may be weighted so
+}
+
 @test "a loss that is no number any more stops the run" {
 	run -1 rectrain "${fresh[@]}" -q -j 1 -o a --steps 5000 --lr 10 --clip 0 --loss l2 --warmup 0 --weight-decay 10 "$data"
 	assert_output --regexp "step [0-9]+: the loss is .* a smaller --lr"

@@ -255,6 +255,8 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, what_it_is(&o->t));
+	if (d->made_by)
+		rd_training_say_pairs(d, d->n + o->t.held_out);
 	say_objective(&o->t);
 	if (o->t.held_out)
 		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,

@@ -45,6 +45,8 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 /* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
 bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
+const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
+int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
 void rd_source_close(struct rd_source *s);
 
 struct rd_sink;

@@ -14,6 +14,7 @@ struct loader {
 	struct rd_dataset_opts o;
 	int sample, noise, label, knots; /* fields; -1: not there */
 	int64_t cap;
+	int input; /* the one that the batches are of */
 };
 
 /* Pairs are of the model's form, or of its network's: x_T at (alpha, sigma) is one state under both. */
@@ -200,6 +201,22 @@ static void hash_all(struct rd_dataset *d)
 	snprintf(d->hash, sizeof d->hash, "%016llx", (unsigned long long)h);
 }
 
+/* Which input a pair came from, and that it came once. */
+static int note_pairs(struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
+{
+	const float *noise = b->f[l->noise].data;
+	const int32_t *label = l->label >= 0 ? b->f[l->label].data : NULL;
+	int rc = RD_OK;
+
+	if (l->input != rd_source_inputs(src))
+		rc = rd_provenance_input(l->d->made_by, rd_source_name(src), rd_source_meta(src), e);
+	l->input = rd_source_inputs(src);
+	for (int64_t i = 0; i < b->n && !rc; i++)
+		rc = rd_provenance_add(l->d->made_by, b->first + (uint64_t)i, noise + (size_t)i * l->d->dim, l->d->dim,
+		                       label ? label[i] : 0, e);
+	return rc;
+}
+
 static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_batch *b;
@@ -211,10 +228,12 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 			rc = check_finite(l, src, b, e);
 		if (!rc)
 			rc = append(l, b, e);
+		if (!rc && l->d->made_by)
+			rc = note_pairs(l, src, b, e);
 		if (rc)
 			return rc;
 	}
-	return rc;
+	return rc || !l->d->made_by ? rc : rd_provenance_check(l->d->made_by, e);
 }
 
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
@@ -232,6 +251,8 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	if (rc)
 		return rc;
 	rc = check_stream(&l, src, e);
+	if (!rc && o->paired)
+		rc = rd_provenance_new(&d->made_by, e);
 	if (!rc) {
 		d->meta = json_deep_copy(rd_source_stream(src)->meta);
 		rc = d->meta ? read_all(&l, src, e) : rd_fail(e, RD_ENOMEM, "training data: no memory");
@@ -309,5 +330,6 @@ void rd_dataset_free(struct rd_dataset *d)
 	free(d->knots);
 	free(d->label);
 	json_decref(d->meta);
+	rd_provenance_free(d->made_by);
 	memset(d, 0, sizeof *d);
 }
