@@ -249,6 +249,56 @@ print(m["rectdiff.step"], m["rectdiff.held_out"])' >a
 	same undisturbed.3000 out.3000
 }
 
+# told STREAM KEY VALUE: the stream, its meta saying so.
+told()
+{
+	"$PYTHON" -c 'import json, msgpack, sys
+maps = list(msgpack.Unpacker(open(sys.argv[1], "rb"), max_buffer_size=1 << 28))
+maps[0]["meta"][sys.argv[2]] = json.loads(sys.argv[3])
+sys.stdout.buffer.write(b"".join(msgpack.packb(m) for m in maps))' "$@"
+}
+
+@test "guidance that pairs were made with, and the class that stood for none, are recorded: in the weights, and on the card" {
+	local c=$files/cond p
+	noisegen -n 40 -m "$c" -s 3 -l uniform:8 | denoise -m "$c" --steps 4 --guidance 2 --null-class 8 -o p
+	told p null_class 8 >guided
+	told p null_class 9 >none
+	noisegen -n 40 -m "$c" -s 4 -l uniform:8 | denoise -m "$c" --steps 4 -o plain
+	rectrain -m "$c" "${short[@]}" -o learnt guided
+	recorded learnt 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8" and run["null_class"] == 8, m'
+	metadata learnt/$w.raw.safetensors 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8", m'
+	grep -q "guidance of 2 is in the weights.*: sample without guidance" learnt/README.md
+	run tensorcat learnt
+	assert_output --partial "rectdiff.guidance_learnt: 2"
+	odesample -q -m learnt -n 4 --guidance 3 --steps 1 -o x # the class is known now
+	rectrain -m "$c" "${short[@]}" -o dropped --label-drop 0.2 guided
+	rectrain -m "$c" "${short[@]}" -o other --null-class 7 guided
+	recorded other 'assert m["null_class"] == "7", m'
+	refused 3 "null class 9: the model has classes 0 to 8" -m "$c" none
+	refused 2 "needs a null class" --label-drop 0.2 -m "$c" plain
+	rectrain -m "$c" "${short[@]}" -o without plain
+	recorded without 'assert "rectdiff.guidance_learnt" not in m and "null_class" not in m, m'
+	run -1 grep -q "in the weights" without/README.md
+	run -0 rectrain -m "$c" --steps 30 -o mixed --lr 1e-3 -j 1 guided plain
+	assert_line "rectrain: warning: guided has pairs with guidance 2, plain with guidance 1: they are trained on together"
+	recorded mixed 'assert m["rectdiff.guidance_learnt"] == "2 and 1", m'
+
+	# What a model has learnt its own pairs have, and consistency along its own ODE; another's pairs have not.
+	noisegen -n 40 -m learnt -s 5 -l uniform:8 | denoise -m learnt --steps 4 -o again
+	rectrain -m learnt "${short[@]}" -o round again
+	recorded round 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8", m'
+	rectrain -m learnt "${short[@]}" -o consistent --consistency=4 plain
+	recorded consistent 'assert m["rectdiff.guidance_learnt"] == "2", m'
+	rectrain -m learnt "${short[@]}" -o more --consistency=4 --guidance 3 plain
+	recorded more 'assert m["rectdiff.guidance_learnt"] == "3 on top of 2", m'
+	for p in "-m learnt plain" "-m learnt --coupling independent plain"; do
+		rm -rf away
+		# shellcheck disable=SC2086
+		rectrain $p "${short[@]}" -o away
+		recorded away 'assert "rectdiff.guidance_learnt" not in m, m'
+	done
+}
+
 @test "consistency goes on where it was stopped" {
 	resumes rectrain -m "$m" --coupling independent --consistency=8 -b 64 --steps 3000 -j 1 --ema 0.9 "$data"
 }

@@ -284,6 +284,28 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 	return atomic_load(&stop_signal) != 0;
 }
 
+/* What can be said before the data are read; the rest is said after it, by the trainer. */
+static int check_early(const struct rd_train_opts *t, struct rd_err *e)
+{
+	struct rd_train_opts known = *t;
+
+	if (t->coupling == RD_COUPLING_PAIRS)
+		known.label_drop = 0; /* pairs may say what class stands for none */
+	return rd_train_check(&known, e);
+}
+
+/* Pairs made with guidance say which class stood for none; nobody else did. */
+static int null_class_of_pairs(struct opts *o, struct rd_model *m, const struct rd_dataset *d, struct rd_err *e)
+{
+	int64_t k = m->net.classes ? rd_provenance_null_class(d->made_by) : -1;
+
+	if (k >= m->net.classes && k >= 0)
+		return rd_fail(e, RD_EINPUT, "training data: null class %lld: the model has classes 0 to %lld (--null-class says another)",
+		               (long long)k, (long long)m->net.classes - 1);
+	o->t.null_class = m->null_class = k;
+	return RD_OK;
+}
+
 static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, struct rd_dataset *held, const struct rd_backend **be, struct rd_dev **dev,
                     const char *const *data, int n_data, struct rd_err *e)
 {
@@ -304,11 +326,13 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, st
 	else if (!rc)
 		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
 	if (!rc)
-		rc = rd_train_check(&o->t, e);
+		rc = check_early(&o->t, e);
 	if (!rc)
 		rc = rd_common_device(&o->c, be, dev, e);
 	if (!rc)
 		rc = rd_dataset_load(d, data, n_data, &data_opts, m, e);
+	if (!rc && o->t.null_class < 0)
+		rc = null_class_of_pairs(o, m, d, e);
 	return rc || !o->t.held_out ? rc : rd_dataset_split(d, o->t.held_out, held, e);
 }
 

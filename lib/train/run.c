@@ -191,7 +191,7 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 
 static int save(struct rd_run *r, const char *path, const float *average, bool replace, struct rd_err *e)
 {
-	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .data_meta = r->d->meta, .command = r->o.command,
+	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
 	                              .state = &r->state, .average = average};
 	int rc = rd_trainer_get(r->trainer, &r->state, e);
 
