@@ -183,7 +183,11 @@ for r in map(json.loads, open("log")):
 	-j2 device
 	EOF2
 	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 --dry-run others
-	assert_output --partial "another run: data is"
+	assert_output --partial "cannot go on (--restart begins anew): a.ckpt: is of another run: data is"
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 2 --dry-run "$pairs"
+	assert_output --partial "cannot go on (--any-machine does all the same, --restart begins anew): a.ckpt: "
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 32 -j 2 --dry-run "$pairs" # it would not help
+	assert_output --partial "cannot go on (--restart begins anew): a.ckpt: is of another run: batch is"
 	[ "$before" = "$(cksum a.ckpt)" ]
 }
 
@@ -228,7 +232,10 @@ for r in map(json.loads, open("log")):
 	rectrain -m "$m" "${short[@]}" -o c "$pairs"
 	cp -r c c.before
 	run -1 rectrain -m "$m" "${short[@]}" -o c -s 1 "$pairs"
-	assert_output --partial "seed is 0 there, 1 here"
+	assert_output --partial "cannot go on (-f replaces it, -m c -o NEW trains it further): c: is of another run: seed is 0 there, 1 here"
+	run -1 rectrain -m "$m" "${short[@]}" -o c -j 2 "$pairs"
+	assert_output --partial "cannot go on (--any-machine does all the same, -f replaces it, -m c -o NEW trains it further): c: "
+	rectrain -m "$m" "${short[@]}" -o c -j 2 --any-machine "$pairs" # there already
 	diff -r c c.before
 	[ "$(names)" = "a b c c.before" ]
 	run -1 rectrain -m "$m" "${short[@]}" -o a -f "$pairs"

@@ -56,14 +56,28 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	return RD_OK;
 }
 
+/* RD_OK where `run`, of the file called name, is this very run; else what is wrong, with the ways out of it: ways, and more where
+ * it is but another machine. */
+static int compare(const struct rd_run *r, const json_t *run, const char *name, const char *ways, struct rd_err *e)
+{
+	int rc = rd_run_same(run, r->run, machine_keys, name, e);
+
+	if (rc)
+		return rd_context(e, "cannot go on (%s)", ways);
+	rc = r->o.any_machine ? RD_OK : rd_run_same(run, r->run, no_keys, name, e);
+	return rc ? rd_context(e, "cannot go on (--any-machine does all the same, %s)", ways) : RD_OK;
+}
+
 static int look_for_out(struct rd_run *r, struct rd_err *e)
 {
+	char ways[300];
 	json_t *run;
 	int rc = finished_run(r, &run, e);
 
 	if (rc || !run)
 		return rc;
-	rc = rd_run_same(run, r->run, r->o.any_machine ? machine_keys : no_keys, r->out, e);
+	snprintf(ways, sizeof ways, "-f replaces it, -m %.200s -o NEW trains it further", r->out);
+	rc = compare(r, run, r->out, ways, e);
 	json_decref(run);
 	if (!rc && !r->o.restart)
 		r->already = true;
@@ -78,11 +92,11 @@ static int look_for_checkpoint(struct rd_run *r, struct rd_err *e)
 	if (r->o.restart || access(r->ckpt, F_OK))
 		return RD_OK;
 	rc = rd_checkpoint_load(r->ckpt, &r->state, &run, e);
-	if (!rc)
-		rc = rd_run_same(run, r->run, r->o.any_machine ? machine_keys : no_keys, r->ckpt, e);
+	rc = rc ? rd_context(e, "cannot go on (--restart begins anew)")
+	        : compare(r, run, r->ckpt, "--restart begins anew", e);
 	json_decref(run);
 	if (rc)
-		return rd_context(e, "cannot go on (--restart begins anew)");
+		return rc;
 	r->from = r->state.step;
 	return rd_trainer_set(r->trainer, &r->state, e);
 }
