@@ -124,10 +124,10 @@ assert after < before / 2, (before, after)'
 	[ "$(names)" = "a b c log" ]
 }
 
-@test "stopped by SIGTERM and SIGINT, the same command ends as if it had not been" {
+@test "stopped by SIGTERM, SIGINT and SIGUSR1, the same command ends as if it had not been" {
 	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
 	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
-	for sig in TERM INT; do
+	for sig in TERM INT USR1; do
 		stopped $sig "${cmd[@]}" -o a
 		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
 		[ -e a.ckpt ] && [ ! -e a ]

@@ -52,9 +52,10 @@ struct opts {
 	struct rd_run_opts r;
 };
 
-/* SIGINT and SIGTERM ask for a checkpoint and an end; the second one, and one before training, ends at once. They are
- * blocked in every thread but one that waits for them: a handler must not run in the middle of a step, since oneDNN's
- * generated matrix products keep data below the stack pointer, where a signal's frame overwrites it. */
+/* SIGINT, SIGTERM and SIGUSR1, by which batch systems tell that a job's time is up, ask for a checkpoint and an end; the second
+ * one, and one before training, ends at once. They are blocked in every thread but one that waits for them: a handler must not
+ * run in the middle of a step, since oneDNN's generated matrix products keep data below the stack pointer, where a signal's frame
+ * overwrites it. */
 static atomic_int stop_signal; /* 0: none came */
 static atomic_bool in_training;
 
@@ -65,6 +66,7 @@ static sigset_t stop_signals(void)
 	sigemptyset(&s);
 	sigaddset(&s, SIGINT);
 	sigaddset(&s, SIGTERM);
+	sigaddset(&s, SIGUSR1);
 	return s;
 }
 
