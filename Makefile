@@ -96,6 +96,7 @@ $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
 
 $B/tests/test_golden $B/tests/probe: $B/tests/netrun.o
+$B/tests/test_progress: $B/tools/common/progress.o
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
 	$(link)

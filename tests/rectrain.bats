@@ -115,6 +115,22 @@ assert after < before / 2, (before, after)'
 	[ "$(ls -A)" = a ]
 }
 
+@test "the end is told in a line, without a word while it goes on fast" {
+	run -0 rectrain -m "$m" -o a --steps 120 -b 16 -j 1 --log a.log --log-every 1 "$pairs"
+	assert_line --index $((${#lines[@]} - 1)) --regexp "^rectrain: wrote a: 120 steps, mean loss [0-9.e-]+ over the last 100$"
+	"$PYTHON" -c 'import json, sys
+loss = [json.loads(line)["loss"] for line in open("a.log")][-100:]
+assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean loss [0-9.e-]+" <<<"$output" | cut -d" " -f3)"
+	refute_output --partial warning
+	refute_output --partial "/120 steps"
+	run -0 rectrain -m "$m" -o b --steps 40 -b 16 -j 1 --hold-out 20 --keep-best --held-out-every 10 "$pairs"
+	metadata b/unet/diffusion_pytorch_model.safetensors 'print(m["rectdiff.step"])' >step
+	assert_line --regexp "^rectrain: wrote b: 40 steps.* it is the average of step $(cat step), whose loss on what is held out"
+	assert_line "rectrain: warning: --warmup 100: the rate is still rising after the last of 40 steps"
+	run -0 rectrain -m "$m" -o c --steps 40 -b 16 -j 1 -q "$pairs"
+	assert_output ""
+}
+
 @test "the same command elsewhere makes the same bytes, however often it checkpoints" {
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
 	rectrain -m "$m" "${short[@]}" -o b --checkpoint-every 3 --log log "$pairs"
@@ -385,6 +401,8 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 
 @test "options that make no sense: status 2" {
 	local args
+	run -2 rectrain -m "$m" --init "$files/net.json" -o out "$pairs"
+	assert_output --partial "from one of them, not both"
 	for args in "" "-o out" "-m $m -o out" "-m $m $pairs" "-m $m --init net.json -o out $pairs" "-m $m -o - $pairs" \
 		"-m $m -o out --steps 0 $pairs" "-m $m -o out --ema 1 $pairs" "-m $m -o out --betas 0.9 $pairs" \
 		"-m $m -o out --lr -1 $pairs" "-m $m -o out --loss l3 $pairs" "-m $m -o out --label-drop 2 $pairs" \

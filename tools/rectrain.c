@@ -194,7 +194,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		if (!rd_common_opt(&o->c, opt) && !rd_training_opt(&o->t, opt) && !run_opt(o, opt))
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
-		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+		rd_usage_error(o->model ? "-m MODEL and --init CONFIG: a run starts from one of them, not both"
+		                        : "one of -m MODEL and --init CONFIG is needed");
 	check_dependents(o, &usual);
 	if (o->r.keep_best && !o->t.held_out)
 		rd_usage_error("--keep-best: best at what? --hold-out N is needed");
@@ -259,6 +260,9 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        (long long)d->n, what_it_is(&o->t));
 	if (d->made_by)
 		rd_training_say_pairs(d, d->n + o->t.held_out);
+	if (o->t.warmup > o->t.steps)
+		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
+		        (long long)o->t.steps);
 	say_objective(&o->t);
 	if (o->t.held_out)
 		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,
@@ -277,13 +281,49 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
 }
 
+#define RECENT 100
+
+/* Losses of the last steps: a single one says little. */
+struct recent {
+	double loss[RECENT];
+	int64_t n; /* steps so far */
+};
+
+static int64_t recent_steps(const struct recent *l)
+{
+	return l->n < RECENT ? l->n : RECENT;
+}
+
+static double recent_mean(const struct recent *l)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < recent_steps(l); i++)
+		sum += l->loss[i];
+	return sum / (double)recent_steps(l);
+}
+
 static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 {
-	(void)ctx;
+	struct recent *l = ctx;
+
 	(void)step;
+	l->loss[l->n++ % RECENT] = r->loss;
+	rd_progress_note("loss %.4g", recent_mean(l));
 	rd_progress_add(1);
-	rd_progress_note("loss %.4g", r->loss);
 	return atomic_load(&stop_signal) != 0;
+}
+
+/* What there is now, in a line. */
+static void say_end(const struct opts *o, const struct rd_run_result *res, const struct recent *l)
+{
+	char best[128] = "";
+
+	if (o->r.keep_best)
+		snprintf(best, sizeof best, "; it is the average of step %lld, whose loss on what is held out was the least, %.6g",
+		         (long long)res->best_step, res->best_loss);
+	rd_warn("wrote %s: %lld steps, mean loss %.4g over the last %lld%s", o->r.out, (long long)res->step, recent_mean(l),
+	        (long long)recent_steps(l), best);
 }
 
 /* What can be said before the data are read; the rest is said after it, by the trainer. */
@@ -348,6 +388,7 @@ int main(int argc, char **argv)
 	struct rd_run *run;
 	struct rd_run_plan plan;
 	struct rd_run_result res = {0};
+	struct recent recent = {0};
 	struct rd_err e;
 	char *command;
 
@@ -361,8 +402,9 @@ int main(int argc, char **argv)
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
 		atomic_store(&in_training, true);
-		rd_progress_start(&o.c, "steps", (uint64_t)(o.t.steps - plan.from_step));
-		if (rd_run_go(run, tick, NULL, &res, &e)) {
+		rd_progress_start(&o.c, "steps", (uint64_t)o.t.steps);
+		rd_progress_resume((uint64_t)plan.from_step);
+		if (rd_run_go(run, tick, &recent, &res, &e)) {
 			rd_run_close(run); /* lets go of the lock */
 			rd_die(&e);
 		}
@@ -374,8 +416,8 @@ int main(int argc, char **argv)
 	rd_dataset_free(&held);
 	rd_model_free(&m);
 	free(command);
-	if (o.r.keep_best && !res.stopped && !res.already && !o.dry)
-		rd_info("the average of step %lld did best on what was held out: %.6g", (long long)res.best_step, res.best_loss);
+	if (!res.stopped && !res.already && !o.dry)
+		say_end(&o, &res, &recent);
 	if (res.stopped) {
 		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);
