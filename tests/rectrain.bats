@@ -368,20 +368,20 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	hash=$(tensorcat "$m" | awk '$1 == "hash" { print $2 }')
 	noisegen -n 200 -s 5 --shape 2 | denoise -m "$m" --steps 5 | pairpack --shard-pairs 150 -o 'five-%d.tar'
 	noisegen -n 50 -s 6 --shape 2 | denoise -m "$m" --solver euler --steps 9 | pairpack -o nine.tar
-	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run --hold-out 20 five-*.tar
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run --hold-out 20 five-*.tar
 	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m, 5 steps, guidance 1"
 	refute_output --partial warning
-	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run five-0.tar nine.tar
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run five-0.tar nine.tar
 	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m and euler, 5 and 9 steps, guidance 1"
 	refute_output --partial warning # what is left over is solved again in more steps, as denoise(1) says
-	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run noise=<(tensorcat --to npy -n noise five-0.tar) sample=<(tensorcat --to npy five-0.tar)
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run noise=<(tensorcat --to npy -n noise five-0.tar) sample=<(tensorcat --to npy five-0.tar)
 	assert_line "rectrain: pairs: 150 in 1 file; nothing says what made them"
 
 	rectrain -m "$m" "${short[@]}" -o two "$pairs"
 	other=$(tensorcat two | awk '$1 == "hash" { print $2 }')
 	[ "$hash" != "$other" ] || fail "two models are one"
 	noisegen -n 50 -s 7 --shape 2 | denoise -m two --steps 5 -o other
-	run -0 rectrain -m "$m" --steps 40 -j 1 -o out --dry-run five-0.tar five-1.tar other
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run five-0.tar five-1.tar other
 	assert_line "rectrain: warning: five-0.tar has pairs by model $hash, other by model $other: they are trained on together"
 
 	refused "five-0.tar: pair 0 is in five-0.tar already" 1 -m "$m" five-0.tar five-0.tar
