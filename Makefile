@@ -1,6 +1,16 @@
-# make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean; where there
-# is a GPU, make check-gpu and make bench-gpu; make gpu-bundle for a GPU elsewhere. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
-# `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
+#: make               build build/bin/; says what is missing, installs nothing
+#: make check         all tests; installs what they need first (scripts/setup)
+#: make demo          two small pipelines from noise to pictures, in out/demo; installs what they need first
+#: make install       PREFIX=/usr/local, DESTDIR, bindir, libdir, mandir, datadir; make uninstall
+#: make lint          warnings as errors under gcc and clang, includes, man pages, scripts
+#: make bench         what the kernels reach on this machine
+#: make fuzz          libFuzzer over every reader: RUNS=1000000 of each, FUZZ='NAME ...' (tests/fuzz/README.md)
+#: make check-gpu     on a machine with a GPU: conformance, goldens, resume; a record in tests/gpu-record/
+#: make bench-gpu     images a second in each precision, beside PyTorch where it is there
+#: make gpu-bundle    what these two need, in one archive, for a machine that cannot build
+#: make setup         only installs; make clean
+#:
+#: B=build is where all of it goes. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN. V=1 shows commands.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -15,7 +25,6 @@ PKG_CONFIG ?= pkg-config
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-# V=1 shows the commands as they run; otherwise what is made.
 say = $(if $V,,@echo '  $1 $2'; )
 
 # --- the compiler ---------------------------------------------------------------------------------------------------
@@ -63,10 +72,12 @@ TEST_BIN := $(TESTS:%=$B/tests/%)
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
+.PHONY: all help tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
 all: ready $(TOOL_BIN) $(PLUGIN)
 	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
 		echo "no nvcc here: the CUDA plug-in is left out")
+help:
+	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 

@@ -55,7 +55,7 @@ $(OUT)/pairs.tar: $(call weights,$(OUT)/base)
 $(call weights,$(OUT)/rectified): $(OUT)/pairs.tar
 	rectrain -m $(OUT)/base -o $(OUT)/rectified -f --log $(OUT)/rectified.jsonl $(train) $<
 
-# 4. Trajectories before and after, as they are and over alpha (straight for every form, once first-order).
+# 4. Trajectories before and after, as they are and, near the data, over alpha (straight for every form, once first-order).
 $(OUT)/%.traj: $(call weights,$(OUT)/%)
 	odesample -m $(OUT)/$* -n 1000 -s $$(( $(SEED) + 1000003 )) --solver ddim --steps 50 --trajectory -b 1000 $D -o $@
 
@@ -63,7 +63,7 @@ $(OUT)/%-x.svg: $(OUT)/%.traj
 	trajdump --svg $@ --coords x $<
 
 $(OUT)/%-alpha.svg: $(OUT)/%.traj
-	trajdump --svg $@ --coords alpha $<
+	trajdump --svg $@ --coords alpha --range 2 --max-plot 60 $<
 
 # One step from the same noise.
 $(OUT)/%-1.svg: $(call weights,$(OUT)/%)

@@ -10,7 +10,7 @@
 
 static const char usage[] =
 	"usage: samplecmp [options] A B\n"
-	"Distances between the samples of A and of B (frames, archives, .npy, idx; one may be -), each with a bootstrap\n"
+	"Distances between the samples of A and of B (frames, archives, .npy, idx, folders of .png; one may be -), each with a bootstrap\n"
 	"standard error: a line \"metric value error\" each.\n"
 	"\n"
 	"      --metric LIST    names with commas, or all; default the first four, where they are defined\n"

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/idx.h"
 #include "formats/pairs.h"
@@ -52,6 +53,13 @@ int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
 	return RD_OK;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e)
 {
 	enum rd_input_form form;
@@ -59,6 +67,8 @@ int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struc
 	int rc;
 
 	*out = NULL;
+	if (is_folder(path))
+		return rd_input_images(out, path, first, e);
 	rc = rd_in_open(&file, path, e);
 	if (rc)
 		return rc;
