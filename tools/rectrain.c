@@ -1,14 +1,11 @@
 /* Retrains a model on (noise, sample) pairs, or trains one on data; schedule, prediction type and network stay as they are. */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/out.h"
 #include "lib/model/query.h"
 #include "lib/train/run.h"
+#include "tools/common/stop.h"
 #include "tools/common/training.h"
 
 static const char usage[] =
@@ -51,61 +48,6 @@ struct opts {
 	struct rd_train_opts t;
 	struct rd_run_opts r;
 };
-
-/* SIGINT, SIGTERM and SIGUSR1, by which batch systems tell that a job's time is up, ask for a checkpoint and an end; the second
- * one, and one before training, ends at once. They are blocked in every thread but one that waits for them: a handler must not
- * run in the middle of a step, since oneDNN's generated matrix products keep data below the stack pointer, where a signal's frame
- * overwrites it. */
-static atomic_int stop_signal; /* 0: none came */
-static atomic_bool in_training;
-
-static sigset_t stop_signals(void)
-{
-	sigset_t s;
-
-	sigemptyset(&s);
-	sigaddset(&s, SIGINT);
-	sigaddset(&s, SIGTERM);
-	sigaddset(&s, SIGUSR1);
-	return s;
-}
-
-/* As if the signal had not been caught: whoever waits for us sees it. */
-static void die_of_signal(int sig)
-{
-	const sigset_t s = stop_signals();
-
-	rd_out_unlink_all();
-	signal(sig, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, &s, NULL);
-	raise(sig);
-}
-
-static void *wait_for_signals(void *arg)
-{
-	const sigset_t s = stop_signals();
-	int sig;
-
-	for (;;) {
-		if (sigwait(&s, &sig))
-			return arg;
-		if (!atomic_load(&in_training) || atomic_load(&stop_signal))
-			die_of_signal(sig);
-		atomic_store(&stop_signal, sig);
-	}
-}
-
-/* To be called before there are other threads, which inherit what is blocked. */
-static void watch_signals(void)
-{
-	const sigset_t s = stop_signals();
-	pthread_t t;
-
-	if (pthread_sigmask(SIG_BLOCK, &s, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
-		pthread_sigmask(SIG_UNBLOCK, &s, NULL);
-		rd_warn("warning: no thread to watch for signals: SIGTERM will end the run without a checkpoint");
-	}
-}
 
 /* "FORM" or "FORM,PREDICTION" */
 static void convert_to(struct opts *o, const char *text)
@@ -311,7 +253,7 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 	l->loss[l->n++ % RECENT] = r->loss;
 	rd_progress_note("loss %.4g", recent_mean(l));
 	rd_progress_add(1);
-	return atomic_load(&stop_signal) != 0;
+	return rd_stop_asked();
 }
 
 /* What there is now, in a line. */
@@ -395,13 +337,13 @@ int main(int argc, char **argv)
 	rd_tool_init("rectrain", usage, &o.c);
 	o.r.command = command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
-	watch_signals();
+	rd_stop_watch();
 	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
 	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
-		atomic_store(&in_training, true);
+		rd_stop_begin();
 		rd_progress_start(&o.c, "steps", (uint64_t)o.t.steps);
 		rd_progress_resume((uint64_t)plan.from_step);
 		if (rd_run_go(run, tick, &recent, &res, &e)) {
@@ -421,7 +363,7 @@ int main(int argc, char **argv)
 	if (res.stopped) {
 		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);
-		die_of_signal(atomic_load(&stop_signal));
+		rd_stop_die();
 	}
 	return 0;
 }
