@@ -177,10 +177,35 @@ void rd_run_close(struct rd_run *r)
 	free(r);
 }
 
+static int by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Seconds of a step: the median over some rehearsals, since one may have waited for a processor longer than a small step takes. */
+static int measure_step(struct rd_run *r, double *out, struct rd_err *e)
+{
+	enum { LEAST = 3, MOST = 25 };
+	double took[MOST], begun, t;
+	int n = 0, rc = rd_trainer_rehearse(r->trainer, e); /* the first one warms up */
+
+	begun = t = rd_clock();
+	while (!rc && n < MOST && (n < LEAST || t - begun < 0.3)) {
+		rc = rd_trainer_rehearse(r->trainer, e);
+		took[n] = rd_clock() - t;
+		t += took[n++];
+	}
+	if (rc)
+		return rc;
+	qsort(took, (size_t)n, sizeof *took, by_size);
+	*out = took[n / 2];
+	return RD_OK;
+}
+
 int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
 {
-	double t0;
-	int rc;
 
 	*p = (struct rd_run_plan){.already = r->already, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
@@ -188,12 +213,7 @@ int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
 	if (r->already)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
-	rc = rd_trainer_rehearse(r->trainer, e); /* the first one warms up */
-	t0 = rd_clock();
-	for (int i = 0; i < 2 && !rc; i++)
-		rc = rd_trainer_rehearse(r->trainer, e);
-	p->step_seconds = (rd_clock() - t0) / 2;
-	return rc;
+	return measure_step(r, &p->step_seconds, e);
 }
 
 static int checkpoint(struct rd_run *r, struct rd_err *e)

@@ -43,7 +43,7 @@ struct rd_run_plan {
 	bool already;
 	int64_t from_step;
 	size_t device_bytes, model_bytes, checkpoint_bytes;
-	double step_seconds; /* measured over two rehearsals; 0 where already */
+	double step_seconds; /* the median of some rehearsals; 0 where already */
 };
 int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e) RD_MUST;
 
