@@ -7,6 +7,8 @@ setup()
 	bats_load_library bats-assert
 	cd "$BATS_TEST_TMPDIR" || return
 	model="$BATS_TEST_DIRNAME/../models/fashion-ddpm"
+	no_null="$BATS_TEST_DIRNAME/golden/class-scale-shift/model"
+	classes=$("$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["num_class_embeds"])' "$no_null/unet/config.json")
 }
 
 # frames FILE PYTHON: the stream's header h, its fields f (arrays, all samples) and the index of the first sample, to a
@@ -54,6 +56,33 @@ frames()
 	assert_failure
 	assert_output --partial "config.json"
 	[ ! -e b ]
+}
+
+@test "a model with classes: labels by default as odesample draws them" {
+	noisegen -n 20 -s 7 -i 30 -m "$model" -o a
+	odesample -q -n 20 -s 7 -i 30 -m "$model" --steps 1 -o b
+	for x in a b; do frames $x 'f["noise"].tofile("n"); f["label"].tofile("l")'; cat n l >$x.raw; done
+	cmp a.raw b.raw
+	run frames a 'print(h["meta"]["labels"], sorted(set(f["label"].tolist())))'
+	assert_output "uniform:10 [0, 1, 4, 5, 6, 7, 8, 9]"
+	noisegen -n 1000 -m "$no_null" -o a # records no null class: all of its classes
+	run frames a 'print(h["meta"]["labels"], len(set(f["label"].tolist())))'
+	assert_output "uniform:$classes $classes"
+	noisegen -n 3 -m "$model" -l none -o a
+	run frames a 'print(h["meta"]["labels"], list(f))'
+	assert_output "none ['noise']"
+	noisegen -n 3 --shape 2 -o a
+	run frames a 'print(h["meta"]["labels"], list(f))'
+	assert_output "none ['noise']"
+	# without weights the null class is not known: it is not guessed
+	mkdir -p m/unet
+	cp "$model/unet/config.json" m/unet
+	run noisegen -n 3 -m m -o c
+	assert_failure 1
+	assert_output --partial "which of its classes stands for none? -l says"
+	assert_output --partial "diffusion_pytorch_model.safetensors"
+	[ ! -e c ]
+	noisegen -n 3 -m m -l 4 -o c
 }
 
 @test "the batch size and the first index do not change a sample" {

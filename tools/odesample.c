@@ -95,16 +95,14 @@ struct sinks {
 
 static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s, struct rd_err *e)
 {
-	int64_t classes = s->model.net.classes, drawn = classes - (s->model.null_class == classes - 1);
-	char uniform[40];
+	const struct rd_net *net = &s->model.net;
+	char labels[RD_NOISE_LABELS];
 
 	if (o->in)
-		return rd_noise_stream(in, o->in, false, &s->model.net.sample, s->batch, classes, e);
-	if (o->s.null_class == classes - 1 && s->model.null_class < 0)
-		drawn = classes - 1;
-	snprintf(uniform, sizeof uniform, "uniform:%lld", (long long)drawn);
-	return rd_noise_generate(in, &s->model.net.sample, s->batch, o->seed, o->first, o->count,
-	                         o->labels ? o->labels : drawn > 0 && s->model.net.cond == RD_COND_CLASS ? uniform : NULL, classes, e);
+		return rd_noise_stream(in, o->in, false, &net->sample, s->batch, net->classes, e);
+	rd_noise_default_labels(labels, net, s->model.null_class < 0 ? o->s.null_class : s->model.null_class);
+	return rd_noise_generate(in, &net->sample, s->batch, o->seed, o->first, o->count, o->labels ? o->labels : labels,
+	                         net->classes, e);
 }
 
 static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s,

@@ -1,5 +1,6 @@
 #include "tools/common/noise_in.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,16 @@ static size_t elems(const struct rd_shape *s)
 	for (int i = 0; i < s->nd; i++)
 		n *= (size_t)s->d[i];
 	return n;
+}
+
+void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class)
+{
+	const int64_t drawn = net->classes - (null_class == net->classes - 1);
+
+	if (drawn > 0 && net->cond == RD_COND_CLASS)
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", (long long)drawn);
+	else
+		strcpy(text, "none");
 }
 
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
