@@ -129,8 +129,11 @@ frames()
 		EOF
 		cmp whole.raw parts.raw
 	done
-	run noisegen -n 10 -S 4/3 --shape 2
-	assert_failure 2
+	for part in 0/4 -1/4 5/4; do
+		run noisegen -n 10 -S $part --shape 2
+		assert_failure 2
+		assert_line "noisegen: --shard $part: parts are counted from 1, to 4 here"
+	done
 	run noisegen -n 10 -S 3 --shape 2
 	assert_failure 2
 }
@@ -140,6 +143,21 @@ frames()
 	[ "$(stat -c %s a)" -lt 20000 ]
 	run frames a 'print(list(f), refs > 0, set(f["label"].tolist()), maps[1]["ref"]["seed"], maps[1]["shape"][1:])'
 	assert_output "['label'] True {2} 9 [3, 32, 32]"
+}
+
+@test "labels in turn go by the global index" {
+	noisegen -n 9 -i 5 --shape 2 -l cycle:4 -b 4 -o a
+	run frames a 'print(f["label"].tolist(), h["meta"]["labels"])'
+	assert_output "[1, 2, 3, 0, 1, 2, 3, 0, 1] cycle:4"
+	run noisegen -n 3 --shape 2 -l cycle:0
+	assert_failure 2
+	assert_output --partial "cycle:K with K"
+	run noisegen -n 3 -m "$model" -l cycle:12
+	assert_failure 2
+	assert_output --partial "11 classes"
+	run noisegen -n 4 -m "$model" -l 0,1,2,3
+	assert_failure 2
+	assert_output --partial "labels 0,1,2,3: none, uniform:K, cycle:K, a class, or a file expected"
 }
 
 @test "labels from a file go by the global index" {

@@ -22,7 +22,8 @@ static const char usage[] =
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
 	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
-	"  -l, --labels LABELS  none, uniform:K, a class, or a file (.npy, idx) with one integer per sample from index 0;\n"
+	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file (.npy, idx)\n"
+	"                       with one integer per sample from index 0;\n"
 	"                       with --dist: component, the part of the mixture; default: none, but with -m of a model with\n"
 	"                       classes uniform over those, without the null class\n"
 	"      --ref            write references: the seed in place of the numbers\n"
@@ -58,15 +59,17 @@ static void take_shard(struct opts *o, const char *text)
 {
 	const char *slash = strchr(text, '/');
 	char part[24];
-	uint64_t i, n, size, more;
+	uint64_t n, i, size, more;
+	int64_t from_1;
 
 	if (!slash || (size_t)(slash - text) >= sizeof part)
 		rd_usage_error("--shard %s: I/N expected, as 1/4", text);
 	snprintf(part, sizeof part, "%.*s", (int)(slash - text), text);
 	n = (uint64_t)rd_opt_int("--shard", slash + 1, 1, INT64_MAX);
-	i = (uint64_t)rd_opt_int("--shard", part, 1, INT64_MAX) - 1;
-	if (i >= n)
-		rd_usage_error("--shard %s: I is from 1 to N", text);
+	from_1 = rd_opt_int("--shard", part, INT64_MIN, INT64_MAX);
+	if (from_1 < 1 || (uint64_t)from_1 > n)
+		rd_usage_error("--shard %s: parts are counted from 1, to %llu here", text, (unsigned long long)n);
+	i = (uint64_t)from_1 - 1;
 	size = o->count / n;
 	more = o->count % n; /* so many have one more */
 	o->first += i * size + (i < more ? i : more);
