@@ -58,6 +58,11 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 {
 	s->stream = in->stream;
 	json_incref(s->stream.meta);
+	if (s->next_path < s->n_paths && json_object_get(in->stream.meta, "count")) { /* more follow: it is not of them all */
+		json_decref(s->stream.meta);
+		s->stream.meta = json_copy(in->stream.meta);
+		json_object_del(s->stream.meta, "count");
+	}
 	s->first_name = strdup(in->name);
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
