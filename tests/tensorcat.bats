@@ -32,6 +32,80 @@ a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'
 	assert_line --index 1 "  sample  <f4 [3, 2]  mean 4 std 2.82843 min 1 max 9  1 NaN or infinite : 1 2 3 nan 5 9"
 }
 
+@test "unsigned bytes of an .npy are pixels, as those of idx; labels and other fields are not" {
+	"$PYTHON" - <<-'EOF'
+	import numpy as np
+	b = (np.arange(2 * 1 * 4 * 4).reshape(2, 1, 4, 4) * 8).astype("u1")
+	np.save("b.npy", b)
+	np.save("l.npy", np.array([3, 200], "u1"))
+	np.save("i.npy", b.astype("<i4"))
+	open("b.idx", "wb").write(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4]) + b.tobytes())
+	EOF
+	tensorcat --to npy b.npy -o from-npy.npy
+	tensorcat --to npy b.idx | cmp - from-npy.npy
+	tensorcat --to npy -n sample sample=b.npy label=l.npy | cmp - from-npy.npy
+	"$PYTHON" -c 'import numpy as np
+x, b = np.load("from-npy.npy"), np.load("b.npy")
+assert x.dtype == np.float32 and abs(x - (b / 127.5 - 1)).max() < 1e-6, x'
+	for args in "noise=b.npy" "i.npy"; do
+		tensorcat --to npy "$args" -o raw.npy
+		"$PYTHON" -c 'import numpy as np; assert (np.load("raw.npy") == np.load("b.npy")).all()'
+	done
+	run tensorcat --to csv -n label sample=b.npy label=l.npy
+	assert_line "1,200"
+	run tensorcat --to csv l.npy
+	assert_line "1,200"
+}
+
+@test "height, width, channels: the refusal says what is expected" {
+	"$PYTHON" -c 'import numpy as np
+np.save("hwc.npy", np.zeros((2, 28, 28, 1), "f4")); np.save("rgb.npy", np.zeros((2, 8, 8, 3), "u1"))
+np.save("chw.npy", np.zeros((2, 1, 8, 8), "f4")); np.save("l.npy", np.array([1, 5]))'
+	hint="(height, width, channels? rdframes are channels first)"
+	run tensorcat --to png rgb.npy -o x.png
+	assert_failure 3
+	assert_output --partial "$hint"
+	run rectrain -q -m "$fashion" -o out --coupling independent hwc.npy
+	assert_failure 3
+	assert_output --partial "$hint"
+	run denoise --reverse -m "$fashion" hwc.npy -o out
+	assert_failure 3
+	assert_output --partial "$hint"
+	run samplecmp --features "$top/models/fashion-classifier" hwc.npy hwc.npy
+	assert_failure 3
+	assert_output --partial "$hint"
+	run denoise --reverse -m "$fashion" chw.npy -o out
+	assert_failure 3
+	refute_output --partial "channels"
+	assert_absent out
+}
+
+@test "messages name the file and what it is" {
+	"$PYTHON" -c 'import numpy as np
+np.save("imgs.npy", np.zeros((3, 1, 28, 28), "f4")); np.save("l.npy", np.array([1, 99, 3])); np.save("f.npy", np.array([1, .5, 2]))'
+	tensorcat --to png imgs.npy -o g.png
+	run tensorcat g.png
+	assert_failure 3
+	assert_output "tensorcat: g.png: is a PNG picture: those are written only, and not read"
+	run rectrain -q -m "$fashion" -o out --coupling independent sample=imgs.npy label=l.npy
+	assert_failure 3
+	assert_output --partial "rectrain: l.npy: label 99 of sample 1"
+	run tensorcat sample=imgs.npy label=f.npy
+	assert_failure 3
+	assert_output --partial "tensorcat: f.npy: label"
+	noisegen -n 0 --shape 1,28,28 -l 0 | denoise -q -m "$fashion" --steps 1 | pairpack -o empty.tar
+	noisegen -n 1 -m "$fashion" | denoise -q -m "$fashion" --steps 1 | pairpack -o one.tar
+	run rectrain -q -m "$no_null" -o out empty.tar
+	assert_failure 3
+	assert_output "rectrain: empty.tar: no pairs in it"
+	for order in "empty.tar one.tar" "one.tar empty.tar"; do
+		# shellcheck disable=SC2086
+		run pairpack $order -o out.tar
+		assert_failure 3
+		assert_output "pairpack: empty.tar: no pairs in it"
+	done
+}
+
 @test "text: several files, each by itself" {
 	noisegen -n 3 --shape 2 -o a
 	noisegen -n 4 --shape 5 -o b

@@ -27,7 +27,7 @@ void rd_stream_free(struct rd_stream *s);
 struct rd_source;
 
 /* Opens inputs (at least one) one after another as one source; each is known by its content: an rdframe stream, a pairs
- * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
+ * archive, an .npy (field `sample`, role data; bytes of more than one dimension are pixels as those of idx), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
  * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). "-" is standard input, whatever it
  * holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
  * otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
@@ -45,6 +45,11 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 /* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
 bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
+const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
+/* The input being read is an archive without a single pair, so its fields are not all known. */
+bool rd_source_is_empty(const struct rd_source *s);
+/* What to add to a message that refuses samples of this shape: " (height, width, channels? ...)" where they look so, else "". */
+const char *rd_sample_shape_hint(const struct rd_shape *one);
 void rd_source_close(struct rd_source *s);
 
 struct rd_sink;

@@ -81,8 +81,9 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 		return rc;
 	one = rd_shape_make(in->cur->f[in->noise].shape.nd - 1, in->cur->f[in->noise].shape.d + 1);
 	if (!rd_shape_eq(&one, &in->sample))
-		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s", rd_source_name(in->src),
-		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
+		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s%s", rd_source_name(in->src),
+		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have),
+		               rd_shape_str(&in->sample, want, sizeof want), rd_sample_shape_hint(&one));
 	return 1;
 }
 
