@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+bats_require_minimum_version 1.5.0
 # tensorcat: everything the suite reads, in every form it writes.
 
 # common.bash sets what is used here.
@@ -104,6 +105,38 @@ np.save("imgs.npy", np.zeros((3, 1, 28, 28), "f4")); np.save("l.npy", np.array([
 		assert_failure 3
 		assert_output "pairpack: empty.tar: no pairs in it"
 	done
+}
+
+@test "trajectories from arrays, with a grid, measure as the stream that they came from" {
+	mlp m
+	odesample -q -m m -n 20 --steps 4 --trajectory -o t
+	for f in x x0 eps; do tensorcat --to npy -n $f t -o $f.npy; done
+	frames t 'g = h["meta"]["grid"]; a = np.stack([g["t"], g["alpha"], g["sigma"]], 1); np.save("grid.npy", a)
+np.save("short.npy", a[:4]); a[1, 0] = np.nan; np.save("nan.npy", a); np.save("flat.npy", a[:, :2])'
+	arrays=(x=x.npy x0=x0.npy eps=eps.npy)
+	tensorcat --to frame -r trajectory --grid grid.npy "${arrays[@]}" -o own
+	trajdump --samples a.csv --name n t
+	trajdump --samples b.csv --name n own
+	cmp a.csv b.csv
+	frames own 'g = read("t")[0][0]["meta"]["grid"]; del g["time"] # what its network was told
+assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
+	tensorcat --to frame -r trajectory own -o again # has its own
+	frames again 'assert h["meta"]["grid"] == read("own")[0][0]["meta"]["grid"]'
+	run -2 tensorcat --to frame -r trajectory "${arrays[@]}" -o out
+	assert_output --partial "x=x.npy has no grid; --grid FILE gives"
+	run -3 tensorcat --to frame -r trajectory --grid grid.npy own -o out
+	assert_output --partial "own: has a grid already"
+	run -3 tensorcat --to frame -r trajectory --grid short.npy "${arrays[@]}" -o out
+	assert_output "tensorcat: x.npy: a sample of field x is [5, 2], but short.npy has 4 nodes: [4, ...] expected"
+	run -3 tensorcat --to frame -r trajectory --grid flat.npy "${arrays[@]}" -o out
+	assert_output --partial "flat.npy: the shape is [5, 2], [K+1, 3] expected"
+	run -3 tensorcat --to frame -r trajectory --grid nan.npy "${arrays[@]}" -o out
+	assert_output --partial "nan.npy: meta.grid.t: element 1 is not a number"
+	run -3 tensorcat --to frame -r trajectory --grid grid.npy x=x.npy eps=eps.npy -o out
+	assert_output --partial "has no field x0"
+	run -2 tensorcat --to frame -r data --grid grid.npy "${arrays[@]}" -o out
+	assert_output --partial "--grid is for"
+	assert_absent out
 }
 
 @test "text: several files, each by itself" {

@@ -108,7 +108,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 			break;
 		default:
 			if (!rd_common_opt(&o->c, opt))
-				rd_usage_error("unknown option");
+				rd_usage_error(NULL); /* getopt has said what */
 		}
 	}
 	if (optind < argc)
