@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # samplecmp: what it reads, its three ways to write, and what it refuses. The numbers are test_metrics' business.
 
+# shellcheck disable=SC2154 # what run --separate-stderr sets
 bats_require_minimum_version 1.5.0
 load common
 

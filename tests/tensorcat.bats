@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-bats_require_minimum_version 1.5.0
 # tensorcat: everything the suite reads, in every form it writes.
 
 # common.bash sets what is used here.
 # shellcheck disable=SC2154
+bats_require_minimum_version 1.5.0
 load common
 
 setup()
