@@ -109,7 +109,7 @@ static int take_descr(struct text *x, enum rd_dtype *t, struct rd_err *e)
 static int take_order(struct text *x, struct rd_err *e)
 {
 	if (take_word(x, "True"))
-		return rd_fail(e, RD_EINPUT, "npy: Fortran order is not read");
+		return rd_fail(e, RD_EINPUT, "npy: Fortran order is not read: numpy.ascontiguousarray() changes it");
 	if (!take_word(x, "False"))
 		return rd_fail(e, RD_EINPUT, "npy: fortran_order is neither True nor False");
 	return RD_OK;

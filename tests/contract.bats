@@ -34,6 +34,15 @@ setup_file()
 	EOF
 }
 
+@test "an unknown option is named once" {
+	for tool in "$RD_BUILD"/bin/*; do
+		run -2 "$tool" --nonsense
+		assert_equal "${#lines[@]}" 2
+		assert_line --index 0 --partial nonsense
+		assert_line --index 1 "$(basename "$tool"): try --help"
+	done
+}
+
 setup()
 {
 	start

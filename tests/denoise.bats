@@ -141,12 +141,12 @@ assert h["role"] == "pairs" and h["meta"]["reverse"] is True and h["meta"]["star
 }
 
 @test "labels: a conditional model needs them or a null class, and they must be classes of it" {
-	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null")
+	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null" -l none)
 	assert_output --partial "labels are needed"
 	run -3 denoise -m "$fashion" --steps 1 -o out <(noisegen -n 1 --shape 1,28,28 -l 11)
 	assert_output --partial "label 11"
 	assert_absent out
-	denoise -m "$fashion" --steps 1 -o a <(noisegen -n 1 -m "$fashion")
+	denoise -m "$fashion" --steps 1 -o a <(noisegen -n 1 -m "$fashion" -l none)
 	denoise -m "$fashion" --steps 1 -o b <(noisegen -n 1 -m "$fashion" -l 10)
 	frames a 'assert (f["sample"] == read("b")[1]["sample"]).all() and h["fields"] == ["noise", "sample"]'
 	# labels that the model has no use for are passed over

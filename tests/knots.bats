@@ -115,7 +115,7 @@ chain()
 	assert_line --index 5 00000000.error.npy
 	run pairpack -t a.tar
 	assert_success
-	assert_line "a.tar: 300 pairs in 2 chunks, indices 0 to 299: noise [2], sample [2], label [], knots [1, 2], error []"
+	assert_line "a.tar: 300 pairs in 2 chunks, indices 0 to 299: noise [2], sample [2], label, knots [1, 2], error"
 	tensorcat --to npy -n knots a.tar | cmp - knots.npy
 }
 

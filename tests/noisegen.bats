@@ -7,6 +7,8 @@ setup()
 	bats_load_library bats-assert
 	cd "$BATS_TEST_TMPDIR" || return
 	model="$BATS_TEST_DIRNAME/../models/fashion-ddpm"
+	no_null="$BATS_TEST_DIRNAME/golden/class-scale-shift/model"
+	classes=$("$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["num_class_embeds"])' "$no_null/unet/config.json")
 }
 
 # frames FILE PYTHON: the stream's header h, its fields f (arrays, all samples) and the index of the first sample, to a
@@ -56,6 +58,33 @@ frames()
 	[ ! -e b ]
 }
 
+@test "a model with classes: labels by default as odesample draws them" {
+	noisegen -n 20 -s 7 -i 30 -m "$model" -o a
+	odesample -q -n 20 -s 7 -i 30 -m "$model" --steps 1 -o b
+	for x in a b; do frames $x 'f["noise"].tofile("n"); f["label"].tofile("l")'; cat n l >$x.raw; done
+	cmp a.raw b.raw
+	run frames a 'print(h["meta"]["labels"], sorted(set(f["label"].tolist())))'
+	assert_output "uniform:10 [0, 1, 4, 5, 6, 7, 8, 9]"
+	noisegen -n 1000 -m "$no_null" -o a # records no null class: all of its classes
+	run frames a 'print(h["meta"]["labels"], len(set(f["label"].tolist())))'
+	assert_output "uniform:$classes $classes"
+	noisegen -n 3 -m "$model" -l none -o a
+	run frames a 'print(h["meta"]["labels"], list(f))'
+	assert_output "none ['noise']"
+	noisegen -n 3 --shape 2 -o a
+	run frames a 'print(h["meta"]["labels"], list(f))'
+	assert_output "none ['noise']"
+	# without weights the null class is not known: it is not guessed
+	mkdir -p m/unet
+	cp "$model/unet/config.json" m/unet
+	run noisegen -n 3 -m m -o c
+	assert_failure 1
+	assert_output --partial "which of its classes stands for none? -l says"
+	assert_output --partial "diffusion_pytorch_model.safetensors"
+	[ ! -e c ]
+	noisegen -n 3 -m m -l 4 -o c
+}
+
 @test "the batch size and the first index do not change a sample" {
 	noisegen -n 100 -s 3 --shape 5 -l uniform:4 -o a
 	noisegen -n 100 -s 3 --shape 5 -l uniform:4 -b 7 -o b
@@ -100,8 +129,11 @@ frames()
 		EOF
 		cmp whole.raw parts.raw
 	done
-	run noisegen -n 10 -S 4/3 --shape 2
-	assert_failure 2
+	for part in 0/4 -1/4 5/4; do
+		run noisegen -n 10 -S $part --shape 2
+		assert_failure 2
+		assert_line "noisegen: --shard $part: parts are counted from 1, to 4 here"
+	done
 	run noisegen -n 10 -S 3 --shape 2
 	assert_failure 2
 }
@@ -111,6 +143,21 @@ frames()
 	[ "$(stat -c %s a)" -lt 20000 ]
 	run frames a 'print(list(f), refs > 0, set(f["label"].tolist()), maps[1]["ref"]["seed"], maps[1]["shape"][1:])'
 	assert_output "['label'] True {2} 9 [3, 32, 32]"
+}
+
+@test "labels in turn go by the global index" {
+	noisegen -n 9 -i 5 --shape 2 -l cycle:4 -b 4 -o a
+	run frames a 'print(f["label"].tolist(), h["meta"]["labels"])'
+	assert_output "[1, 2, 3, 0, 1, 2, 3, 0, 1] cycle:4"
+	run noisegen -n 3 --shape 2 -l cycle:0
+	assert_failure 2
+	assert_output --partial "cycle:K with K"
+	run noisegen -n 3 -m "$model" -l cycle:12
+	assert_failure 2
+	assert_output --partial "11 classes"
+	run noisegen -n 4 -m "$model" -l 0,1,2,3
+	assert_failure 2
+	assert_output --partial "labels 0,1,2,3: none, uniform:K, cycle:K, a class, or a file expected"
 }
 
 @test "labels from a file go by the global index" {

@@ -108,7 +108,7 @@ print(a.shape, (a == np.load("p.n.npy")).all(), np.load("00000512.label.npy").dt
 	run pairpack -t -v --progress never a.tar
 	assert_success
 	assert_line "  00000256 256"
-	assert_line "a.tar: 600 pairs in 3 chunks, indices 0 to 599: noise [2], sample [2], label []"
+	assert_line "a.tar: 600 pairs in 3 chunks, indices 0 to 599: noise [2], sample [2], label"
 	assert_line "audit: 600 pairs, nothing found"
 	run pairpack -t p - <a.tar
 	assert_failure 1
@@ -159,12 +159,58 @@ n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
 	assert_output --partial "corrupt"
 }
 
-@test "a stream that is cut leaves no shard behind" {
-	pairs p
+@test "a stream that is cut leaves the shards that are complete" {
+	mlp m
+	noisegen -n 250 --shape 2 -b 25 | denoise -q -m m --steps 1 -b 25 -o p
 	head -c "$(($(stat -c %s p) - 3))" p >cut.rdf
 	run pairpack --shard-pairs 100 -o 's-%d.tar' cut.rdf
 	assert_failure 3
-	assert_absent s-
+	assert_absent s-2
+	run pairpack -t s-0.tar s-1.tar
+	assert_success
+	assert_output --partial "s-1.tar: 100 pairs in 1 chunk, indices 100 to 199"
+}
+
+@test "killed, it leaves the shards that are complete" {
+	mlp m
+	noisegen -n 250 --shape 2 -b 50 | denoise -q -m m --steps 1 -b 50 -o p
+	mkfifo pipe
+	pairpack --shard-pairs 100 -o 's-%d.tar' pipe &
+	pid=$!
+	exec 9>pipe
+	head -c "$(($(stat -c %s p) - 1))" p >&9 # 250 pairs, without the end map
+	for _ in $(seq 100); do
+		[ -z "$(find . -name '*s-2.tar*')" ] || break
+		sleep 0.05
+	done
+	kill -KILL "$pid"
+	run wait "$pid"
+	exec 9>&-
+	run pairpack -t s-0.tar s-1.tar
+	assert_success
+	assert_output --partial "audit: 200 pairs, nothing found"
+	[ ! -e s-2.tar ]
+}
+
+@test "meta counts no pairs that are not there" {
+	mlp m
+	for i in 1 2 3; do noisegen -n 300 -S $i/3 --shape 2 | denoise -q -m m --steps 1 -o p$i; done
+	noisegen -n 300 --shape 2 | denoise -q -m m --steps 1 -o p
+	pairpack -o whole.tar p
+	pairpack p1 p2 p3 | cmp - whole.tar
+	pairpack -o a.tar p1
+	pairpack -o b.tar p2
+	pairpack -o c.tar p3
+	pairpack a.tar b.tar c.tar | cmp - whole.tar
+	for archives in "whole.tar" "a.tar b.tar c.tar"; do
+		# shellcheck disable=SC2086
+		pairpack -x $archives -o out
+		frames out 'assert end["samples"] == 300 and "count" not in h["meta"] and h["meta"]["first"] == 0'
+	done
+	tensorcat --to frame -o out p1 p2
+	frames out 'assert end["samples"] == 200 and "count" not in h["meta"]'
+	tensorcat --to frame -o out p2
+	frames out 'assert end["samples"] == h["meta"]["count"] == 100'
 }
 
 @test "what is not pairs is refused" {

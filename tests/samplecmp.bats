@@ -1,18 +1,50 @@
 #!/usr/bin/env bats
 # samplecmp: what it reads, its three ways to write, and what it refuses. The numbers are test_metrics' business.
 
+# shellcheck disable=SC2154 # what run --separate-stderr sets
+bats_require_minimum_version 1.5.0
+load common
+
 setup()
 {
-	bats_load_library bats-support
-	bats_load_library bats-assert
-	cd "$BATS_TEST_TMPDIR" || return
+	start
 	noisegen -n 300 -s 1 --dist moons -o a
-	noisegen -n 300 -s 2 --dist moons -o same
+	noisegen -n 300 -s 2 --dist moons | tensorcat --to npy - -o same # says nothing of its seed
 	noisegen -n 200 -s 3 --dist rings -o other
 }
 
 # col N: the N-th column
 col() { awk -v n="$1" '{ print $n }'; }
+
+@test "what are no pairs is not compared as pairs" {
+	mlp m fm flow_prediction '"num_class_embeds": 8,'
+	sample() { odesample -q -m m -n 40 "${@:2}" --steps 1 -o "$1"; }
+	sample x -s 1 && sample y -s 1 && sample seed -s 2 && sample first -s 1 -i 40 && sample label -s 1 -l 3
+	run samplecmp x y
+	assert_line "paired 0 0"
+	refute_output --partial "left out"
+	for other in "seed: their seeds are 1 and 2" "first: their first samples have the indices 0 and 40" \
+		"label: label 0 (from 0) is 4 and 3"; do
+		run --separate-stderr samplecmp x "${other%%:*}"
+		assert_success
+		refute_output --partial paired
+		assert_equal "$stderr" "samplecmp: paired is left out: x, $other"
+		run -3 samplecmp --metric sliced,paired x "${other%%:*}"
+		assert_output "samplecmp: paired: x, $other"
+	done
+	samplecmp -q --tsv x seed >t
+	assert_equal "$(awk 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "paired") c = i } NR == 2 { print $c }' t)" -
+	# a gap in the indices, as pairpack --max-error leaves it: the same counts, the same first
+	noisegen -n 40 --shape 2 -l 0 | denoise -q -m m --steps 4 --error -o p
+	frames p 'err = np.sort(f["error"][1:])[::-1]; assert f["error"][0] < err[1]; print((err[0] + err[1]) / 2)' >limit
+	pairpack -q --max-error "$(cat limit)" -o less.tar p
+	run -3 samplecmp --metric paired less.tar <(tensorcat --to frame -c 39 p)
+	assert_output --partial "their samples have other indices"
+	# an array says nothing
+	tensorcat --to npy seed -o seed.npy
+	run samplecmp x seed.npy
+	assert_line --regexp '^paired [0-9.]+ '
+}
 
 @test "a line per metric: name, value, error" {
 	run samplecmp a same

@@ -3,6 +3,7 @@
 
 # common.bash sets what is used here.
 # shellcheck disable=SC2154
+bats_require_minimum_version 1.5.0
 load common
 
 setup()
@@ -30,6 +31,112 @@ a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'
 	run tensorcat a.npy
 	assert_line --index 0 "a.npy: data, 3 samples from index 0"
 	assert_line --index 1 "  sample  <f4 [3, 2]  mean 4 std 2.82843 min 1 max 9  1 NaN or infinite : 1 2 3 nan 5 9"
+}
+
+@test "unsigned bytes of an .npy are pixels, as those of idx; labels and other fields are not" {
+	"$PYTHON" - <<-'EOF'
+	import numpy as np
+	b = (np.arange(2 * 1 * 4 * 4).reshape(2, 1, 4, 4) * 8).astype("u1")
+	np.save("b.npy", b)
+	np.save("l.npy", np.array([3, 200], "u1"))
+	np.save("i.npy", b.astype("<i4"))
+	open("b.idx", "wb").write(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4]) + b.tobytes())
+	EOF
+	tensorcat --to npy b.npy -o from-npy.npy
+	tensorcat --to npy b.idx | cmp - from-npy.npy
+	tensorcat --to npy -n sample sample=b.npy label=l.npy | cmp - from-npy.npy
+	"$PYTHON" -c 'import numpy as np
+x, b = np.load("from-npy.npy"), np.load("b.npy")
+assert x.dtype == np.float32 and abs(x - (b / 127.5 - 1)).max() < 1e-6, x'
+	for args in "noise=b.npy" "i.npy"; do
+		tensorcat --to npy "$args" -o raw.npy
+		"$PYTHON" -c 'import numpy as np; assert (np.load("raw.npy") == np.load("b.npy")).all()'
+	done
+	run tensorcat --to csv -n label sample=b.npy label=l.npy
+	assert_line "1,200"
+	run tensorcat --to csv l.npy
+	assert_line "1,200"
+}
+
+@test "height, width, channels: the refusal says what is expected" {
+	"$PYTHON" -c 'import numpy as np
+np.save("hwc.npy", np.zeros((2, 28, 28, 1), "f4")); np.save("rgb.npy", np.zeros((2, 8, 8, 3), "u1"))
+np.save("chw.npy", np.zeros((2, 1, 8, 8), "f4")); np.save("l.npy", np.array([1, 5]))'
+	hint="(height, width, channels? rdframes are channels first)"
+	run tensorcat --to png rgb.npy -o x.png
+	assert_failure 3
+	assert_output --partial "$hint"
+	run rectrain -q -m "$fashion" -o out --coupling independent hwc.npy
+	assert_failure 3
+	assert_output --partial "$hint"
+	run denoise --reverse -m "$fashion" hwc.npy -o out
+	assert_failure 3
+	assert_output --partial "$hint"
+	run samplecmp --features "$top/models/fashion-classifier" hwc.npy hwc.npy
+	assert_failure 3
+	assert_output --partial "$hint"
+	run denoise --reverse -m "$fashion" chw.npy -o out
+	assert_failure 3
+	refute_output --partial "channels"
+	assert_absent out
+}
+
+@test "messages name the file and what it is" {
+	"$PYTHON" -c 'import numpy as np
+np.save("imgs.npy", np.zeros((3, 1, 28, 28), "f4")); np.save("l.npy", np.array([1, 99, 3])); np.save("f.npy", np.array([1, .5, 2]))'
+	tensorcat --to png imgs.npy -o g.png
+	run tensorcat g.png
+	assert_failure 3
+	assert_output "tensorcat: g.png: is a PNG picture: those are written only, and not read"
+	run rectrain -q -m "$fashion" -o out --coupling independent sample=imgs.npy label=l.npy
+	assert_failure 3
+	assert_output --partial "rectrain: l.npy: label 99 of sample 1"
+	run tensorcat sample=imgs.npy label=f.npy
+	assert_failure 3
+	assert_output --partial "tensorcat: f.npy: label"
+	noisegen -n 0 --shape 1,28,28 -l 0 | denoise -q -m "$fashion" --steps 1 | pairpack -o empty.tar
+	noisegen -n 1 -m "$fashion" | denoise -q -m "$fashion" --steps 1 | pairpack -o one.tar
+	run rectrain -q -m "$no_null" -o out empty.tar
+	assert_failure 3
+	assert_output "rectrain: empty.tar: no pairs in it"
+	for order in "empty.tar one.tar" "one.tar empty.tar"; do
+		# shellcheck disable=SC2086
+		run pairpack $order -o out.tar
+		assert_failure 3
+		assert_output "pairpack: empty.tar: no pairs in it"
+	done
+}
+
+@test "trajectories from arrays, with a grid, measure as the stream that they came from" {
+	mlp m
+	odesample -q -m m -n 20 --steps 4 --trajectory -o t
+	for f in x x0 eps; do tensorcat --to npy -n $f t -o $f.npy; done
+	frames t 'g = h["meta"]["grid"]; a = np.stack([g["t"], g["alpha"], g["sigma"]], 1); np.save("grid.npy", a)
+np.save("short.npy", a[:4]); a[1, 0] = np.nan; np.save("nan.npy", a); np.save("flat.npy", a[:, :2])'
+	arrays=(x=x.npy x0=x0.npy eps=eps.npy)
+	tensorcat --to frame -r trajectory --grid grid.npy "${arrays[@]}" -o own
+	trajdump --samples a.csv --name n t
+	trajdump --samples b.csv --name n own
+	cmp a.csv b.csv
+	frames own 'g = read("t")[0][0]["meta"]["grid"]; del g["time"] # what its network was told
+assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
+	tensorcat --to frame -r trajectory own -o again # has its own
+	frames again 'assert h["meta"]["grid"] == read("own")[0][0]["meta"]["grid"]'
+	run -2 tensorcat --to frame -r trajectory "${arrays[@]}" -o out
+	assert_output --partial "x=x.npy has no grid; --grid FILE gives"
+	run -3 tensorcat --to frame -r trajectory --grid grid.npy own -o out
+	assert_output --partial "own: has a grid already"
+	run -3 tensorcat --to frame -r trajectory --grid short.npy "${arrays[@]}" -o out
+	assert_output "tensorcat: x.npy: a sample of field x is [5, 2], but short.npy has 4 nodes: [4, ...] expected"
+	run -3 tensorcat --to frame -r trajectory --grid flat.npy "${arrays[@]}" -o out
+	assert_output --partial "flat.npy: the shape is [5, 2], [K+1, 3] expected"
+	run -3 tensorcat --to frame -r trajectory --grid nan.npy "${arrays[@]}" -o out
+	assert_output --partial "nan.npy: meta.grid.t: element 1 is not a number"
+	run -3 tensorcat --to frame -r trajectory --grid grid.npy x=x.npy eps=eps.npy -o out
+	assert_output --partial "has no field x0"
+	run -2 tensorcat --to frame -r data --grid grid.npy "${arrays[@]}" -o out
+	assert_output --partial "--grid is for"
+	assert_absent out
 }
 
 @test "text: several files, each by itself" {

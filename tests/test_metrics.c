@@ -394,22 +394,27 @@ static void test_kid(void)
 {
 	const double u = 0.5, m2 = 1 + u * u, m3 = u * u * u + 3 * u;
 	const double want = 4 + (1 + 3 * u * u + 3 * m2 * m2 + m3 * m3) - 2 * (1 + 3 * m2);
-	struct rd_points a = gauss(41, 90, 7, 0.3, 1), b = gauss(42, 60, 7, 1, 2), x = gauss(43, 2000, 1, 0, 1),
+	struct rd_points a = gauss(41, 90, 7, 0.3, 1), b = gauss(42, 60, 7, 1, 2), far_a = gauss(41, 90, 7, 100.3, 1),
+	                 far_b = gauss(42, 60, 7, 100, 2), x = gauss(43, 2000, 1, 0, 1),
 	                 y = gauss(44, 2000, 1, u, 1);
 	struct rd_metrics_opts o = all;
 	struct rd_metric_value v;
-	double by_hand;
+	double by_hand, by_far;
 
 	memset(o.want, 0, sizeof o.want);
 	o.want[RD_METRIC_KID] = true;
 	by_hand = kernel_sum(&a, &a) / (90 * 89) + kernel_sum(&b, &b) / (60 * 59) - 2 * kernel_sum(&a, &b) / (90 * 60);
 	CHECK_NEAR(measure(&a, &b, &o).m[RD_METRIC_KID].value, by_hand, 1e-6 * by_hand);
+	by_far = kernel_sum(&far_a, &far_a) / (90 * 89) + kernel_sum(&far_b, &far_b) / (60 * 59) - 2 * kernel_sum(&far_a, &far_b) / (90 * 60);
+	CHECK_NEAR(measure(&far_a, &far_b, &o).m[RD_METRIC_KID].value, by_far, 1e-6 * fabs(by_far));
 	v = measure(&x, &y, &o).m[RD_METRIC_KID];
 	CHECK_NEAR(v.value, want, 4 * v.se);
 	CHECK(v.se > 0.1 && v.se < 1);
 	CHECK_NEAR(measure(&a, &b, &all).m[RD_METRIC_KID].value, by_hand, 1e-6 * by_hand); /* after the others */
 	free(a.x);
 	free(b.x);
+	free(far_a.x);
+	free(far_b.x);
 	free(x.x);
 	free(y.x);
 }

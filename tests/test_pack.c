@@ -181,8 +181,10 @@ static void test_shards(void)
 {
 	struct rd_pack *p = begin("s-%03d.tar", 8, 20, false);
 
-	CHECK_OK(add(p, 0, N, 13, false), &e);
-	CHECK(access("s-000.tar", F_OK) != 0); /* none is there before all are whole */
+	CHECK_OK(add(p, 0, 39, 13, false), &e);
+	CHECK(!strcmp(layout("s-000.tar"), "0+8 8+8 16+4") && access("s-001.tar", F_OK) != 0);
+	CHECK_OK(add(p, 39, N - 39, 1, false), &e);
+	CHECK(!strcmp(layout("s-001.tar"), "20+8 28+8 36+4") && access("s-002.tar", F_OK) != 0);
 	CHECK_OK(rd_pack_finish(p, &e), &e);
 	CHECK(!strcmp(layout("s-000.tar"), "0+8 8+8 16+4"));
 	CHECK(!strcmp(layout("s-001.tar"), "20+8 28+8 36+4"));
@@ -204,8 +206,17 @@ static void test_shards(void)
 		unlink((const char *const[]){"s-0.tar", "s-1.tar", "s-2.tar"}[i]);
 	p = begin("s-%d.tar", 8, 10, false);
 	CHECK_OK(add(p, 0, 35, 13, false), &e);
-	rd_pack_abort(p);
-	CHECK(entries() == 0);
+	rd_pack_abort(p); /* three are whole, the fourth goes */
+	CHECK(!strcmp(layout("s-2.tar"), "20+8 28+2") && entries() == 3);
+	for (int i = 0; i < 3; i++)
+		unlink((const char *const[]){"s-0.tar", "s-1.tar", "s-2.tar"}[i]);
+	p = begin("s-%d.tar", 8, 20, false); /* a last one that is full has none behind it */
+	CHECK_OK(add(p, 0, 40, 13, false), &e);
+	CHECK(entries() == 2);
+	CHECK_OK(rd_pack_finish(p, &e), &e);
+	CHECK(entries() == 2);
+	unlink("s-0.tar");
+	unlink("s-1.tar");
 }
 
 /* What the stream at path gives to do again: "2+3 12+3ref ...", checked against what was rejected. */

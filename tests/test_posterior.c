@@ -89,6 +89,44 @@ static void densities(void)
 	free(xy);
 }
 
+/* The checkerboard up to noise that leaves nothing of it: the posterior's mean and the trace of its covariance, worked out from
+ * the same formulas to 80 digits. x is z sigma, alpha 1, sigma = 2^k. */
+static void much_noise(void)
+{
+	static const struct {
+		int k;
+		float z[2];
+		double mean[2], trace;
+	} want[] = {
+		{1, {0.5f, -1.25f}, {0.14617605452332439, -0.50059553018738699}, 1.6221701066942704},
+		{1, {19, -0.125f}, {1.6224081285865782, 0.29892374938998454}, 0.78583521636348286},
+		{2, {0.5f, -1.25f}, {0.068695684723518291, -0.27824349335452825}, 1.8899107266224115},
+		{2, {19, -0.125f}, {1.5174700084940004, 0.37163075937930147}, 0.86226475976946226},
+		{4, {0.5f, -1.25f}, {0.01664092807348688, -0.072090203412421786}, 1.9927475364274229},
+		{4, {19, -0.125f}, {0.94542574636056248, 0.19635901603264237}, 1.4642256515688831},
+		{13, {0.5f, -1.25f}, {3.2424927052976382e-5, -0.00014114379751783978}, 1.9999999722342183},
+		{13, {5, 0.125f}, {0.00061321253606235474, 0.00012969970129910226}, 1.999999750007418},
+		{27, {0.5f, -1.25f}, {1.9790604710578917e-9, -8.614733815193175e-9}, 1.9999999999999997},
+		{27, {5, 0.125f}, {3.7427525967359527e-8, 7.9162418842315652e-9}, 1.9999999999999988},
+		{40, {0.5f, -1.25f}, {2.4158453015843404e-13, -1.0516032489249482e-12}, 1.9999999999999998},
+		{40, {5, 0.125f}, {4.5687897909374437e-12, 9.6633812063373614e-13}, 1.9999999999999998},
+	};
+	struct rd_posterior *p = make("checkerboard");
+
+	for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+		const double alpha = 1, sigma = ldexp(1, want[i].k);
+		float x[2] = {ldexpf(want[i].z[0], want[i].k), ldexpf(want[i].z[1], want[i].k)}, x0[2];
+		double trace;
+
+		rd_posterior_mean(p, alpha, sigma, 1, x, x0);
+		for (int j = 0; j < 2; j++)
+			CHECK_NEAR(x0[j], want[i].mean[j], 1e-14 + 6e-8 * fabs(want[i].mean[j]));
+		rd_posterior_jacobian_each(p, &alpha, &sigma, 1, x, NULL, &trace);
+		CHECK_NEAR(trace * sigma * sigma, want[i].trace, 1e-9);
+	}
+	rd_posterior_free(p);
+}
+
 /* Jacobians against differences of the mean: the trace, and along both diagonals. */
 static void jacobians(void)
 {
@@ -179,6 +217,7 @@ int main(void)
 	mixture();
 	densities();
 	far_away();
+	much_noise();
 	jacobians();
 	jacobian_ends();
 	refusals();

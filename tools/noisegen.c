@@ -9,6 +9,7 @@
 #include "lib/data/labels.h"
 #include "lib/model/model.h"
 #include "tools/common/common.h"
+#include "tools/common/noise_in.h"
 
 static const char usage[] =
 	"usage: noisegen -n COUNT (-m MODEL | --shape C,H,W | --dist NAME) [options] >FRAMES\n"
@@ -21,8 +22,10 @@ static const char usage[] =
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
 	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
-	"  -l, --labels LABELS  none (default), uniform:K, a class, or a file (.npy, idx) with one integer per sample\n"
-	"                       from index 0; with --dist: component, the part of the mixture\n"
+	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file (.npy, idx)\n"
+	"                       with one integer per sample from index 0;\n"
+	"                       with --dist: component, the part of the mixture; default: none, but with -m of a model with\n"
+	"                       classes uniform over those, without the null class\n"
 	"      --ref            write references: the seed in place of the numbers\n"
 	"  -b, --batch N        samples per frame, default about 1 MiB\n"
 	"  -o, --output FILE    default standard output\n"
@@ -36,7 +39,7 @@ struct opts {
 	struct rd_common c;
 	uint64_t count, seed, first;
 	bool has_count, ref;
-	const char *model, *shape, *labels;
+	const char *model, *shape, *labels; /* labels NULL: the default */
 	const struct rd_density *dist;
 	const char *dist_name;
 };
@@ -47,6 +50,8 @@ struct job {
 	uint64_t first, count;
 	struct rd_labels *labels; /* NULL for a density's components */
 	bool with_label;
+	const char *label_spec; /* -l's text or the default */
+	char by_default[RD_NOISE_LABELS];
 };
 
 /* I/N: the I-th of N runs that differ by at most one sample and make up the range. */
@@ -54,15 +59,17 @@ static void take_shard(struct opts *o, const char *text)
 {
 	const char *slash = strchr(text, '/');
 	char part[24];
-	uint64_t i, n, size, more;
+	uint64_t n, i, size, more;
+	int64_t from_1;
 
 	if (!slash || (size_t)(slash - text) >= sizeof part)
 		rd_usage_error("--shard %s: I/N expected, as 1/4", text);
 	snprintf(part, sizeof part, "%.*s", (int)(slash - text), text);
 	n = (uint64_t)rd_opt_int("--shard", slash + 1, 1, INT64_MAX);
-	i = (uint64_t)rd_opt_int("--shard", part, 1, INT64_MAX) - 1;
-	if (i >= n)
-		rd_usage_error("--shard %s: I is from 1 to N", text);
+	from_1 = rd_opt_int("--shard", part, INT64_MIN, INT64_MAX);
+	if (from_1 < 1 || (uint64_t)from_1 > n)
+		rd_usage_error("--shard %s: parts are counted from 1, to %llu here", text, (unsigned long long)n);
+	i = (uint64_t)from_1 - 1;
 	size = o->count / n;
 	more = o->count % n; /* so many have one more */
 	o->first += i * size + (i < more ? i : more);
@@ -101,7 +108,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 			break;
 		default:
 			if (!rd_common_opt(&o->c, opt))
-				rd_usage_error("unknown option");
+				rd_usage_error(NULL); /* getopt has said what */
 		}
 	}
 	if (optind < argc)
@@ -132,6 +139,24 @@ static void parse_shape(struct rd_shape *s, const char *text)
 	free(copy);
 }
 
+/* -l's text or the default, which for a model is odesample's: one quick start then trains all of its classes. */
+static int choose_labels(struct job *j, const struct opts *o, const struct rd_net *net, struct rd_err *e)
+{
+	int64_t null_class = -1;
+
+	j->label_spec = o->labels ? o->labels : j->by_default;
+	if (o->labels && o->model && !net->classes && strcmp(o->labels, "none"))
+		return rd_fail(e, RD_EUSAGE, "%s: the model has no classes, labels %s", o->model, o->labels);
+	if (!o->labels && net->cond == RD_COND_CLASS && rd_model_null_class(o->model, net, &null_class, e))
+		return rd_context(e, "%s: which of its classes stands for none? -l says what labels to take", o->model);
+	if (!o->labels)
+		rd_noise_default_labels(j->by_default, net, null_class);
+	j->with_label = strcmp(j->label_spec, "none") != 0;
+	if (!j->with_label || (o->dist && !strcmp(j->label_spec, "component")))
+		return RD_OK;
+	return rd_labels_open(&j->labels, j->label_spec, o->seed, net->classes, e);
+}
+
 /* The sample's shape and the labels. */
 static int prepare(struct job *j, const struct opts *o, struct rd_err *e)
 {
@@ -153,14 +178,7 @@ static int prepare(struct job *j, const struct opts *o, struct rd_err *e)
 		rc = o->shape ? rd_fail(e, RD_EUSAGE, "--shape %s: more numbers than a sample can have", o->shape) : e->code;
 	if (!rc && elems > RD_FRAME_MAX_BYTES / sizeof(float))
 		rc = rd_fail(e, RD_EUSAGE, "a sample of %zu numbers does not fit a frame", elems);
-	if (!rc && o->model && !net.classes && strcmp(o->labels, "none"))
-		rc = rd_fail(e, RD_EUSAGE, "%s: the model has no classes, labels %s", o->model, o->labels);
-	j->with_label = strcmp(o->labels, "none") != 0;
-	if (rc || !j->with_label)
-		return rc;
-	if (o->dist && !strcmp(o->labels, "component"))
-		return RD_OK;
-	return rd_labels_open(&j->labels, o->labels, o->seed, net.classes, e);
+	return rc ? rc : choose_labels(j, o, &net, e);
 }
 
 static int describe(struct rd_stream *s, const struct opts *o, const struct job *j, struct rd_err *e)
@@ -179,7 +197,7 @@ static int describe(struct rd_stream *s, const struct opts *o, const struct job 
 	json_object_set_new(meta, "first", json_integer((json_int_t)j->first));
 	json_object_set_new(meta, "count", json_integer((json_int_t)j->count));
 	json_object_set_new(meta, "sample_shape", shape);
-	json_object_set_new(meta, "labels", json_string(o->labels));
+	json_object_set_new(meta, "labels", json_string(j->label_spec));
 	rd_meta_history(meta, NULL);
 	rd_stream_init(s, o->dist ? "data" : "noise", meta);
 	rc = rd_stream_add(s, o->dist ? "sample" : "noise", e);
@@ -234,7 +252,7 @@ static int write_all(const struct job *j, const struct opts *o, struct rd_sink *
 
 int main(int argc, char **argv)
 {
-	struct opts o = { .labels = "none" };
+	struct opts o = { 0 };
 	struct job j = { 0 };
 	struct rd_stream s;
 	struct rd_sink *sink;

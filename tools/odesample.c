@@ -15,7 +15,8 @@ static const char usage[] =
 	"  -n, --count N        how many samples, default 64\n"
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
-	"  -l, --labels LABELS  none, uniform:K, a class, or a file; default: uniform over the model's classes but the null class\n"
+	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file; default: uniform over\n"
+	"                       the model's classes but the null class\n"
 	RD_SAMPLING_USAGE
 	"      --clip[=R]       clamp x0 to +-R at every step; default: as the scheduler's clip_sample says\n"
 	"      --no-clip        do not, whatever the config says\n"
@@ -100,16 +101,14 @@ struct sinks {
 
 static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s, struct rd_err *e)
 {
-	int64_t classes = s->model.net.classes, drawn = classes - (s->model.null_class == classes - 1);
-	char uniform[40];
+	const struct rd_net *net = &s->model.net;
+	char labels[RD_NOISE_LABELS];
 
 	if (o->in)
-		return rd_noise_stream(in, o->in, false, &s->model.net.sample, s->batch, classes, e);
-	if (o->s.null_class == classes - 1 && s->model.null_class < 0)
-		drawn = classes - 1;
-	snprintf(uniform, sizeof uniform, "uniform:%lld", (long long)drawn);
-	return rd_noise_generate(in, &s->model.net.sample, s->batch, o->seed, o->first, o->count,
-	                         o->labels ? o->labels : drawn > 0 && s->model.net.cond == RD_COND_CLASS ? uniform : NULL, classes, e);
+		return rd_noise_stream(in, o->in, false, &net->sample, s->batch, net->classes, e);
+	rd_noise_default_labels(labels, net, s->model.null_class < 0 ? o->s.null_class : s->model.null_class);
+	return rd_noise_generate(in, &net->sample, s->batch, o->seed, o->first, o->count, o->labels ? o->labels : labels,
+	                         net->classes, e);
 }
 
 static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct opts *o, const struct rd_sampling *s,

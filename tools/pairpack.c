@@ -157,7 +157,7 @@ static int list_batch(const struct opts *o, struct listing *l, struct rd_out *ou
 	return rd_out_printf(out, e, "  %08llu %lld\n", (unsigned long long)b->first, (long long)b->n);
 }
 
-/* "pairs.tar: 1000 pairs in 4 chunks, indices 0 to 999: noise [3, 32, 32], label [], sample [3, 32, 32]" */
+/* "pairs.tar: 1000 pairs in 4 chunks, indices 0 to 999: noise [3, 32, 32], label, sample [3, 32, 32]" */
 static int list_input(const struct listing *l, struct rd_out *out, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_stream *s = rd_source_stream(src);
@@ -166,13 +166,14 @@ static int list_input(const struct listing *l, struct rd_out *out, struct rd_sou
 	char text[128];
 	int rc;
 
-	rc = rd_out_printf(out, e, "%s: %llu pairs in %llu chunks", rd_source_name(src), (unsigned long long)l->pairs,
-	                   (unsigned long long)l->batches);
+	rc = rd_out_printf(out, e, "%s: %llu pair%s in %llu chunk%s", rd_source_name(src), (unsigned long long)l->pairs,
+	                   l->pairs == 1 ? "" : "s", (unsigned long long)l->batches, l->batches == 1 ? "" : "s");
 	if (!rc && l->pairs)
 		rc = rd_out_printf(out, e, ", indices %llu to %llu", (unsigned long long)l->first, (unsigned long long)l->last);
 	for (int k = 0; k < s->n_fields && !rc; k++)
 		if (rd_source_sample_shape(src, k, &shape))
-			rc = rd_out_printf(out, e, "%s %s %s", k ? "," : ":", s->field[k], rd_shape_str(&shape, text, sizeof text));
+			rc = rd_out_printf(out, e, "%s %s%s%s", k ? "," : ":", s->field[k], shape.nd ? " " : "",
+			                   shape.nd ? rd_shape_str(&shape, text, sizeof text) : "");
 	if (!rc && rd_source_rejected(src, &rejected))
 		rc = rd_out_printf(out, e, "; %llu rejected, error over %g", (unsigned long long)rejected,
 		                   json_number_value(json_object_get(s->meta, "max_error")));

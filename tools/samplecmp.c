@@ -17,7 +17,8 @@ static const char usage[] =
 	"                       sliced: sliced Wasserstein distance of order 2\n"
 	"                       energy: energy distance, 2E|a-b| - E|a-a'| - E|b-b'|, unbiased\n"
 	"                       mmd:    squared maximum mean discrepancy, Gaussian kernel of median width, unbiased\n"
-	"                       paired: mean squared difference of sample i and sample i (per number), for equal counts\n"
+	"                       paired: mean squared difference of sample i and sample i (per number), for equal counts, where\n"
+	"                               seeds, indices and labels, as far as they are known, are the same\n"
 	"                       frechet: between Gaussians with the means and covariances of A and B (FID of features)\n"
 	"                       kid:    squared maximum mean discrepancy, kernel (x.y/d + 1)^3, unbiased\n"
 	"                       precision, recall: the share of A that lies among B; of B that lies among A\n"
@@ -131,7 +132,7 @@ static void check_opts(struct opts *o, int argc, char **argv)
 static void common_opt(struct opts *o, int opt)
 {
 	if (!rd_common_opt(&o->c, opt))
-		rd_usage_error("unknown option");
+		rd_usage_error(NULL); /* getopt has said what */
 	switch (opt) {
 	case 'd': o->computing = "--device"; break;
 	case 'b': o->computing = "--batch"; break;
@@ -219,18 +220,36 @@ static int to_features(const struct opts *o, struct rd_points *a, struct rd_poin
 	return rc;
 }
 
+/* paired compares what came of the same noise; a number for anything else would look like one. */
+static int check_pairs(const struct opts *o, const struct rd_points *a, const struct rd_points *b, bool *pairs, struct rd_err *e)
+{
+	char why[128];
+
+	*pairs = !o->m.want[RD_METRIC_PAIRED] || a->n != b->n || rd_points_may_pair(a, b, why, sizeof why);
+	if (*pairs)
+		return RD_OK;
+	if (o->must_pair)
+		return rd_fail(e, RD_EINPUT, "paired: %s, %s: %s", o->a, o->b, why);
+	rd_warn("paired is left out: %s, %s: %s", o->a, o->b, why);
+	return RD_OK;
+}
+
 static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 {
 	struct rd_points a, b = {0};
+	bool pairs = true;
 	int rc;
 
 	rc = rd_points_load(&a, &o->a, 1, o->field, e);
 	if (!rc)
 		rc = rd_points_load(&b, &o->b, 1, o->field, e);
+	if (!rc)
+		rc = check_pairs(o, &a, &b, &pairs, e);
 	if (!rc && o->features)
 		rc = to_features(o, &a, &b, r, e);
 	if (!rc && rd_metrics_compute(&a, &b, &o->m, &r->m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
+	r->m.m[RD_METRIC_PAIRED].there &= pairs;
 	if (!rc && o->must_pair && a.n != b.n)
 		rc = rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a.n, o->b, b.n);
 	if (!rc)

@@ -4,6 +4,7 @@
 #include "formats/out.h"
 #include "lib/data/export.h"
 #include "lib/data/show.h"
+#include "lib/measure/trajgrid.h"
 #include "lib/model/describe.h"
 #include "tools/common/common.h"
 
@@ -20,6 +21,7 @@ static const char usage[] =
 	"      --to png     a grid of images\n"
 	"  -n, --name FIELD the field (tensor); default all, for npy and png `sample`, or the only one\n"
 	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was\n"
+	"      --grid FILE  with -r trajectory, of arrays: t, alpha and sigma of the nodes, an .npy [K+1, 3], noise first\n"
 	"  -c, --count N    the first N samples; default all, for png 64\n"
 	"      --tensors    of a model, a line for each of its tensors too\n"
 	"      --columns C  of the grid, default as many as rows; of a trajectory, its points\n"
@@ -29,7 +31,7 @@ static const char usage[] =
 	"  -j, --threads N  default all processors\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_TO = RD_OPT_TOOL, OPT_COLUMNS, OPT_SCALE, OPT_TENSORS };
+enum { OPT_TO = RD_OPT_TOOL, OPT_COLUMNS, OPT_SCALE, OPT_TENSORS, OPT_GRID };
 enum { TO_TEXT = 4 };
 
 struct opts {
@@ -37,6 +39,7 @@ struct opts {
 	struct rd_export_opts x;
 	int to;
 	bool tensors;
+	const char *grid; /* NULL: not given */
 	const char *const *in;
 	int n_in;
 };
@@ -50,7 +53,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		RD_COMMON_LONG, {"to", required_argument, 0, OPT_TO}, {"name", required_argument, 0, 'n'},
 		{"role", required_argument, 0, 'r'}, {"count", required_argument, 0, 'c'},
 		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE},
-		{"tensors", no_argument, 0, OPT_TENSORS}, {0, 0, 0, 0},
+		{"tensors", no_argument, 0, OPT_TENSORS}, {"grid", required_argument, 0, OPT_GRID}, {0, 0, 0, 0},
 	};
 	int opt;
 
@@ -64,6 +67,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case OPT_COLUMNS: o->x.columns = rd_opt_int("--columns", optarg, 1, 1 << 14); break;
 		case OPT_SCALE: o->x.scale = (int)rd_opt_int("--scale", optarg, 1, 64); break;
 		case OPT_TENSORS: o->tensors = true; break;
+		case OPT_GRID: o->grid = optarg; break;
 		default:
 			if (!rd_common_opt(&o->c, opt))
 				rd_usage_error(NULL);
@@ -78,6 +82,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		o->x.scale = 2;
 	if (o->to != TO_TEXT && o->tensors)
 		rd_usage_error("--tensors is for --to text");
+	if (o->grid && (o->to != RD_EXPORT_FRAME || !o->x.role || strcmp(o->x.role, "trajectory") || o->x.field))
+		rd_usage_error("--grid is for --to frame -r trajectory, of all fields");
 	if (!o->x.count)
 		o->x.count = o->to == RD_EXPORT_PNG ? 64 : UINT64_MAX;
 	o->x.out = o->c.out;
@@ -113,6 +119,16 @@ static int convert_tensor(const struct opts *o, struct rd_err *e)
 	return rd_export_tensor(o->in[0], o->x.field, &o->x, e);
 }
 
+/* Frames of that role have a grid: without one there is nothing to measure. */
+static int add_grid(const struct opts *o, struct rd_source *src, struct rd_err *e)
+{
+	if (o->grid)
+		return rd_trajgrid_attach(src, o->grid, e);
+	if (o->to != RD_EXPORT_FRAME || !o->x.role || strcmp(o->x.role, "trajectory") || json_object_get(rd_source_stream(src)->meta, "grid"))
+		return RD_OK;
+	return rd_fail(e, RD_EUSAGE, "-r trajectory: %s has no grid; --grid FILE gives the t, alpha and sigma of its nodes", rd_source_name(src));
+}
+
 static int convert(struct opts *o, struct rd_err *e)
 {
 	struct rd_source *src;
@@ -129,7 +145,9 @@ static int convert(struct opts *o, struct rd_err *e)
 	if (o->to == RD_EXPORT_FRAME)
 		rd_meta_history(rd_source_stream(src)->meta, NULL);
 	o->x.form = (enum rd_export_form)o->to;
-	rc = rd_export(src, &o->x, e);
+	rc = add_grid(o, src, e);
+	if (!rc)
+		rc = rd_export(src, &o->x, e);
 	rd_source_close(src);
 	return rc;
 }

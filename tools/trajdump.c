@@ -240,7 +240,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case OPT_LOG: o->log = true; break;
 		default:
 			if (!rd_common_opt(&o->c, opt) && !more_opt(o, opt))
-				rd_usage_error("unknown option");
+				rd_usage_error(NULL); /* getopt has said what */
 		}
 	}
 	o->input = optind < argc ? argv + optind : standard_input;

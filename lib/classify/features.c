@@ -11,8 +11,8 @@ int rd_classifier_fits(const struct rd_classifier *c, const struct rd_points *p,
 	char have[128], want[128];
 
 	if (!rd_shape_eq(&p->sample, &c->sample))
-		return rd_fail(e, RD_EINPUT, "a sample is %s, the classifier %s takes %s", rd_shape_str(&p->sample, have, sizeof have),
-		               c->dir ? c->dir : "to be trained", rd_shape_str(&c->sample, want, sizeof want));
+		return rd_fail(e, RD_EINPUT, "a sample is %s, the classifier %s takes %s%s", rd_shape_str(&p->sample, have, sizeof have),
+		               c->dir ? c->dir : "to be trained", rd_shape_str(&c->sample, want, sizeof want), rd_sample_shape_hint(&p->sample));
 	for (int64_t i = 0; labels && p->label && i < p->n; i++)
 		if (p->label[i] < 0 || p->label[i] >= c->net.num_classes)
 			return rd_fail(e, RD_EINPUT, "label %" PRId32 " of sample %" PRId64 ": the classifier has classes 0 to %" PRId64,

@@ -27,9 +27,11 @@ void rd_stream_free(struct rd_stream *s);
 struct rd_source;
 
 /* Opens inputs (at least one) one after another as one source; each is known by its content: an rdframe stream, a pairs
- * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
- * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`), a folder of .png files (images in the order of
- * their names) or of a folder of them for each class (field `label` too). "-" is standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
+ * archive, an .npy (field `sample`, role data; bytes of more than one dimension are pixels as those of idx), an idx file, gzip or not
+ * (images: field `sample` scaled to [-1, 1] as x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`), a
+ * folder of .png files (images in the order of their names) or of a folder of them for each class (field `label` too). "-" is
+ * standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT
+ * names both files
  * otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
  * bare arrays. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
@@ -47,6 +49,11 @@ bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
 const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
 int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
+const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
+/* The input being read is an archive without a single pair, so its fields are not all known. */
+bool rd_source_is_empty(const struct rd_source *s);
+/* What to add to a message that refuses samples of this shape: " (height, width, channels? ...)" where they look so, else "". */
+const char *rd_sample_shape_hint(const struct rd_shape *one);
 void rd_source_close(struct rd_source *s);
 
 struct rd_sink;

@@ -44,6 +44,8 @@ int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
 		*f = RD_FORM_PAIRS;
 	else if (rd_idx_sniff(p, n))
 		*f = RD_FORM_IDX;
+	else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) /* before frames, as which it begins */
+		return rd_fail(e, RD_EINPUT, "%s: is a PNG picture: those are written only, and not read", rd_in_name(file));
 	else if ((p[0] & 0xf0) == 0x80 || p[0] == 0xde || p[0] == 0xdf) /* a map of msgpack */
 		*f = RD_FORM_FRAMES;
 	else if (compressed_by(p, n))
@@ -91,8 +93,15 @@ void rd_input_close(struct rd_input *in)
 	in->ops->release(in);
 	rd_batch_free(&in->batch);
 	rd_stream_free(&in->stream);
+	for (int k = 0; k < RD_FRAME_MAX_FIELDS; k++)
+		free(in->field_name[k]);
 	free(in->name);
 	free(in);
+}
+
+const char *rd_input_field_name(const struct rd_input *in, int k)
+{
+	return in->field_name[k] ? in->field_name[k] : in->name;
 }
 
 int rd_input_new(void **out, size_t size, const struct rd_input_ops *ops, const char *name, struct rd_err *e)
@@ -121,7 +130,7 @@ int rd_input_room(struct rd_input *in, int k, const struct rd_shape *s, struct r
 
 	a->dtype = rd_field_dtype(in->stream.field[k]);
 	if (a->dtype == RD_I32 && s->nd != 1)
-		return rd_fail(e, RD_EINPUT, "%s: label is not one number for each sample", in->name);
+		return rd_fail(e, RD_EINPUT, "%s: label is not one number for each sample", rd_input_field_name(in, k));
 	if (rd_shape_elems(s, &elems, e))
 		return rd_context(e, "%s", in->name);
 	if (!rd_mul(elems, rd_dtype_bytes(a->dtype), &bytes))
@@ -145,7 +154,7 @@ int rd_input_convert(struct rd_input *in, int k, const void *src, enum rd_dtype 
 	if (a->dtype == RD_F32)
 		rd_to_f32(a->data, src, t, n);
 	else if (rd_to_i32(a->data, src, t, n, e))
-		return rd_context(e, "%s: label", in->name);
+		return rd_context(e, "%s: label", rd_input_field_name(in, k));
 	return RD_OK;
 }
 

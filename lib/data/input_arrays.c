@@ -121,6 +121,8 @@ static int load(struct arrays *s, int k, const char *name, struct rd_in *file, s
 		rc = rd_fail(e, RD_EINPUT, "%s: NAME=FILE takes an array, .npy or idx", rd_in_name(file));
 	if (!rc && form == RD_FORM_IDX)
 		rc = check_idx(s, k, &name, rd_in_name(file), e);
+	if (!rc && form == RD_FORM_NPY) /* bytes are pixels in either form */
+		s->pixels[k] = s->a[k].dtype == RD_U8 && s->a[k].shape.nd > 1 && (!name || !strcmp(name, "sample"));
 	if (!rc)
 		rc = check_array(s, k, rd_in_name(file), e);
 	return rc ? rc : rd_stream_add(&s->in.stream, name ? name : "sample", e);
@@ -178,6 +180,10 @@ static int load_named(struct arrays *s, int k, const char *arg, struct rd_err *e
 	if (rc)
 		return rc;
 	rc = load(s, k, name, file, e);
+	if (!rc) {
+		s->in.field_name[k] = strdup(rd_in_name(file));
+		rc = s->in.field_name[k] ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", rd_in_name(file));
+	}
 	rd_in_close(file);
 	return rc;
 }

@@ -102,6 +102,7 @@ int rd_input_pairs(struct rd_input **out, struct rd_in *file, struct rd_err *e)
 		rc = read_chunk(s, e);
 	if (rc >= 0) {
 		s->pending = rc > 0;
+		s->in.empty = !s->pending;
 		rc = describe(s, e);
 	}
 	if (rc)

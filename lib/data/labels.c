@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernels/rng.h"
 #include "lib/base/size.h"
 #include "lib/data/batch.h"
 
-enum kind { NONE, UNIFORM, NUMBER, FROM_FILE };
+enum kind { NONE, UNIFORM, CYCLE, NUMBER, FROM_FILE };
 
 struct rd_labels {
 	enum kind kind;
@@ -51,17 +52,25 @@ static int open_file(struct rd_labels *l, const char *path, struct rd_err *e)
 	return rc;
 }
 
+/* Behind "uniform:" or "cycle:". */
+static int parse_count(struct rd_labels *l, const char *spec, struct rd_err *e)
+{
+	const char *k = strchr(spec, ':') + 1;
+
+	if (!digits(k, &l->value) || l->value < 1)
+		return rd_fail(e, RD_EUSAGE, "labels %s: %.*sK with K a number of classes from 1 expected", spec, (int)(k - spec), spec);
+	if (l->classes && l->value > l->classes)
+		return rd_fail(e, RD_EUSAGE, "labels %s: the model has %lld classes", spec, (long long)l->classes);
+	return RD_OK;
+}
+
 static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
 {
 	if (!strcmp(spec, "none"))
 		return RD_OK;
-	if (!strncmp(spec, "uniform:", 8)) {
-		l->kind = UNIFORM;
-		if (!digits(spec + 8, &l->value) || l->value < 1)
-			return rd_fail(e, RD_EUSAGE, "labels %s: uniform:K with K a number of classes from 1 expected", spec);
-		if (l->classes && l->value > l->classes)
-			return rd_fail(e, RD_EUSAGE, "labels %s: the model has %lld classes", spec, (long long)l->classes);
-		return RD_OK;
+	if (!strncmp(spec, "uniform:", 8) || !strncmp(spec, "cycle:", 6)) {
+		l->kind = *spec == 'u' ? UNIFORM : CYCLE;
+		return parse_count(l, spec, e);
 	}
 	if (digits(spec, &l->value)) {
 		l->kind = NUMBER;
@@ -70,6 +79,9 @@ static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
 			               (long long)(l->classes ? l->classes : INT32_MAX) - 1);
 		return RD_OK;
 	}
+	if (strcmp(spec, "-") && access(spec, F_OK))
+		return rd_fail(e, RD_EUSAGE, "labels %s: none, uniform:K, cycle:K, a class, or a file expected, and no file has this name",
+		               spec);
 	l->kind = FROM_FILE;
 	return open_file(l, spec, e);
 }
@@ -148,12 +160,20 @@ static int from_file(struct rd_labels *l, uint64_t first, int64_t n, int32_t *ou
 	return RD_OK;
 }
 
+static int32_t label_of(const struct rd_labels *l, uint64_t i)
+{
+	switch (l->kind) {
+	case UNIFORM: return (int32_t)rd_rng_below(l->seed, RD_RNG_LABEL, i, (uint32_t)l->value);
+	case CYCLE: return (int32_t)(i % (uint64_t)l->value);
+	default: return l->value;
+	}
+}
+
 int rd_labels_get(struct rd_labels *l, uint64_t first, int64_t n, int32_t *out, struct rd_err *e)
 {
 	if (l->kind == FROM_FILE)
 		return from_file(l, first, n, out, e);
 	for (int64_t k = 0; k < n; k++)
-		out[k] = l->kind == UNIFORM ?
-		         (int32_t)rd_rng_below(l->seed, RD_RNG_LABEL, first + (uint64_t)k, (uint32_t)l->value) : l->value;
+		out[k] = label_of(l, first + (uint64_t)k);
 	return RD_OK;
 }

@@ -2,6 +2,7 @@
  *
  *   none        no labels
  *   uniform:K   each of K classes equally likely, a function of (seed, index)
+ *   cycle:K     sample i has class i mod K
  *   NUMBER      that class for every sample
  *   FILE        an array (.npy, idx) with one integer per sample: sample i has the i-th, counted from 0 */
 #ifndef RD_LIB_DATA_LABELS_H
@@ -14,7 +15,7 @@
 
 struct rd_labels;
 
-/* classes: how many the model has, every label is below it; 0: not known. RD_EUSAGE for a text that makes no sense, and
+/* classes: how many the model has, every label is below it; 0: not known. RD_EUSAGE for a text that is none of these, and
  * where K or NUMBER are beyond the classes. */
 int rd_labels_open(struct rd_labels **out, const char *spec, uint64_t seed, int64_t classes, struct rd_err *e) RD_MUST;
 void rd_labels_close(struct rd_labels *l); /* NULL-safe */

@@ -22,8 +22,8 @@ struct rd_pack {
 	uint64_t meta_seed;
 	bool has_meta_seed;
 	struct rd_pairs_writer *w;
-	struct rd_out **shard;    /* [n_shards]; the last is being written, the others are settled */
-	size_t n_shards;
+	struct rd_out *archive;   /* being written, or settled; NULL: between two */
+	size_t n_archives;        /* begun so far */
 	int64_t in_shard;         /* pairs */
 	struct rd_rejects *rejects;
 	uint64_t rejected, told;  /* pairs left out; of those, how many closed archives count */
@@ -50,23 +50,20 @@ static char *shard_name(const char *pattern, size_t number)
 
 static int open_archive(struct rd_pack *p, struct rd_err *e)
 {
-	struct rd_out **more = realloc(p->shard, (p->n_shards + 1) * sizeof *more), *out;
-	char *name = p->o.shard_pairs ? shard_name(p->o.out, p->n_shards) : NULL;
+	char *name = p->o.shard_pairs ? shard_name(p->o.out, p->n_archives) : NULL;
 	int rc;
 
-	if (!more) {
-		free(name);
-		return rd_fail(e, RD_ENOMEM, "no memory for the list of archives");
-	}
-	p->shard = more;
-	rc = rd_out_open(&out, name ? name : p->o.out, p->o.flags, e);
+	if (p->o.shard_pairs && !name)
+		return rd_fail(e, RD_ENOMEM, "no memory for the name of an archive");
+	rc = rd_out_open(&p->archive, name ? name : p->o.out, p->o.flags, e);
 	free(name);
 	if (rc)
 		return rc;
-	p->shard[p->n_shards++] = out;
-	return rd_pairs_writer_open(&p->w, out, p->meta, e);
+	p->n_archives++;
+	return rd_pairs_writer_open(&p->w, p->archive, p->meta, e);
 }
 
+/* Whole and on disk, under its temporary name. */
 static int close_archive(struct rd_pack *p, struct rd_err *e)
 {
 	struct rd_pairs_writer *w = p->w;
@@ -78,7 +75,23 @@ static int close_archive(struct rd_pack *p, struct rd_err *e)
 		rd_pairs_writer_rejected(w, p->rejected - p->told);
 	p->told = p->rejected;
 	rc = rd_pairs_writer_finish(w, e);
-	return rc ? rc : rd_out_settle(p->shard[p->n_shards - 1], e);
+	return rc ? rc : rd_out_settle(p->archive, e);
+}
+
+/* What is closed appears under its name, and stays whatever happens to those after it. */
+static int publish(struct rd_pack *p, struct rd_err *e)
+{
+	struct rd_out *out = p->archive;
+
+	p->archive = NULL;
+	return rd_out_finish(out, e);
+}
+
+static int end_shard(struct rd_pack *p, struct rd_err *e)
+{
+	int rc = close_archive(p, e);
+
+	return rc ? rc : publish(p, e);
 }
 
 /* The chunk so far goes out. */
@@ -158,6 +171,11 @@ static int check_ref(struct rd_pack *p, const float *noise, uint64_t seed, uint6
 	               (unsigned long long)index, (unsigned long long)seed);
 }
 
+static bool is_full(const struct rd_pack *p)
+{
+	return p->w && p->o.shard_pairs && p->in_shard == p->o.shard_pairs;
+}
+
 static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struct rd_err *e)
 {
 	const float *noise = (const float *)b->f[p->noise].data + i * p->noise_elems;
@@ -174,8 +192,8 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	if (rc)
 		return rc;
 	if (!c->n) {
-		if (p->o.shard_pairs && p->in_shard == p->o.shard_pairs) /* not before: it counts what is left out behind its last pair */
-			rc = close_archive(p, e);
+		if (is_full(p)) /* with a limit not before: it counts what is left out behind its last pair */
+			rc = end_shard(p, e);
 		c->first = index;
 		c->noise_seed = p->o.ref ? seed : 0;
 	}
@@ -189,6 +207,8 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	c->n++;
 	if (!rc && (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs)))
 		rc = flush(p, e);
+	if (!rc && !p->o.limited && is_full(p))
+		rc = end_shard(p, e);
 	return rc;
 }
 
@@ -220,15 +240,17 @@ static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_
 	return RD_OK;
 }
 
-/* Pairs that met a stricter limit before keep to it. */
+/* How many there were at first says nothing of an archive, which counts its own pairs. Those that met a stricter limit before keep
+ * to it. */
 static int set_meta(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
 {
 	const json_t *before = json_object_get(s->meta, "max_error");
 	double limit = p->o.max_error;
 
-	p->meta = p->o.limited ? json_copy(s->meta) : json_incref(s->meta);
+	p->meta = json_copy(s->meta);
 	if (!p->meta)
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+	json_object_del(p->meta, "count");
 	if (json_is_number(before) && json_number_value(before) < limit)
 		limit = json_number_value(before);
 	if (p->o.limited && json_object_set_new(p->meta, "max_error", json_real(limit)))
@@ -325,12 +347,8 @@ int rd_pack_finish(struct rd_pack *p, struct rd_err *e)
 		rc = rd_rejects_finish(p->rejects, e);
 		p->rejects = NULL;
 	}
-	for (size_t i = 0; i < p->n_shards && !rc; i++) {
-		struct rd_out *out = p->shard[i];
-
-		p->shard[i] = NULL;
-		rc = rd_out_finish(out, e);
-	}
+	if (!rc && p->archive)
+		rc = publish(p, e);
 	rd_pack_abort(p);
 	return rc;
 }
@@ -341,9 +359,7 @@ void rd_pack_abort(struct rd_pack *p)
 		return;
 	rd_pairs_writer_abort(p->w);
 	rd_rejects_abort(p->rejects);
-	for (size_t i = 0; i < p->n_shards; i++)
-		rd_out_abort(p->shard[i]);
-	free(p->shard);
+	rd_out_abort(p->archive);
 	rd_pairs_chunk_free(&p->c);
 	free(p->check);
 	json_decref(p->meta);

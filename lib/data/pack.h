@@ -26,7 +26,8 @@ int rd_pack_add(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e) R
 /* How many pairs were left out so far. */
 uint64_t rd_pack_rejected(const struct rd_pack *p);
 
-/* All archives appear under their names, or none does; frees. */
+/* The last archive appears under its name, as the others did when they were full, and with it the rejects; frees. An error, here or
+ * in rd_pack_add, and rd_pack_abort drop what is unfinished alone. */
 int rd_pack_finish(struct rd_pack *p, struct rd_err *e) RD_MUST;
 void rd_pack_abort(struct rd_pack *p); /* NULL-safe */
 

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, 
 	if (a->dtype != RD_F32)
 		return rd_fail(e, RD_EINPUT, "labels are no points of a space");
 	if (!p->n) {
+		p->first = b->first;
 		p->sample = rd_shape_make(a->shape.nd - 1, a->shape.d + 1);
 		p->d = rd_shape_sample_elems(&a->shape);
 	}
@@ -59,8 +61,21 @@ static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, 
 	memcpy(p->x + (size_t)p->n * p->d, x, elems * sizeof *x);
 	if (label >= 0)
 		memcpy(p->label + p->n, b->f[label].data, (size_t)b->n * sizeof *p->label);
+	for (int64_t i = 0; i < b->n; i++)
+		p->indices = (p->indices ^ (b->first + (uint64_t)i)) * 0x100000001b3; /* the multiplier of FNV-1a */
 	p->n += b->n;
 	return RD_OK;
+}
+
+/* A seed over 2^63 - 1 is text, since JSON's integers end there. */
+static void find_seed(struct rd_points *p, const json_t *meta)
+{
+	const json_t *seed = json_object_get(meta, "seed");
+
+	if (json_is_integer(seed))
+		snprintf(p->seed, sizeof p->seed, "%lld", (long long)json_integer_value(seed));
+	else if (json_is_string(seed))
+		snprintf(p->seed, sizeof p->seed, "%s", json_string_value(seed));
 }
 
 static int load(struct rd_points *p, struct rd_source *s, const char *field, struct rd_err *e)
@@ -73,6 +88,7 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 	if (k < 0)
 		return rd_fail(e, RD_EINPUT, "%s: has no field '%s' (role %s)", rd_source_name(s), field,
 		               rd_source_stream(s)->role);
+	find_seed(p, rd_source_stream(s)->meta);
 	while ((rc = rd_source_next(s, &b, e)) > 0) {
 		rc = append(p, &room, b, k, label, e);
 		if (rc)
@@ -95,6 +111,30 @@ int rd_points_load(struct rd_points *p, const char *const *paths, int n_paths, c
 	if (rc)
 		rd_points_free(p);
 	return rc;
+}
+
+bool rd_points_may_pair(const struct rd_points *a, const struct rd_points *b, char *why, size_t cap)
+{
+	const bool known = a->seed[0] && b->seed[0];
+
+	if (known && strcmp(a->seed, b->seed)) {
+		snprintf(why, cap, "their seeds are %s and %s", a->seed, b->seed);
+		return false;
+	}
+	if (known && a->first != b->first) {
+		snprintf(why, cap, "their first samples have the indices %" PRIu64 " and %" PRIu64, a->first, b->first);
+		return false;
+	}
+	if (known && a->n == b->n && a->indices != b->indices) {
+		snprintf(why, cap, "their samples have other indices");
+		return false;
+	}
+	for (int64_t i = 0; a->label && b->label && i < a->n && i < b->n; i++)
+		if (a->label[i] != b->label[i]) {
+			snprintf(why, cap, "label %" PRId64 " (from 0) is %" PRId32 " and %" PRId32, i, a->label[i], b->label[i]);
+			return false;
+		}
+	return true;
 }
 
 void rd_points_free(struct rd_points *p)

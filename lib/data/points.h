@@ -10,11 +10,17 @@ struct rd_points {
 	size_t d;
 	struct rd_shape sample; /* of one */
 	int32_t *label;         /* [n]; NULL where the source has none */
+	char seed[24];          /* that its noise is from, as it says itself; "": it does not */
+	uint64_t first;         /* index of the first sample */
+	uint64_t indices;       /* a hash of all indices in turn */
 };
 
 /* The field of that name, with the labels that are there, to the end of the source (rd_source_open says what inputs may be).
  * RD_EINPUT where it is not there, or a number is not finite. */
 int rd_points_load(struct rd_points *p, const char *const *paths, int n_paths, const char *field, struct rd_err *e) RD_MUST;
+/* Whether sample i of a may be of the same noise as sample i of b: false where what both say of seeds, indices or labels differs,
+ * and then why. What one of them does not say is no reason. Counts are not looked at. */
+bool rd_points_may_pair(const struct rd_points *a, const struct rd_points *b, char *why, size_t cap);
 void rd_points_free(struct rd_points *p); /* NULL-safe */
 
 #endif

@@ -11,6 +11,7 @@ struct rd_source {
 	char role[RD_FRAME_NAME]; /* wanted; "": any */
 	struct rd_stream stream;  /* of the first input */
 	char *first_name;
+	bool first_empty;
 	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* nd = -1: not known yet */
 	struct rd_input *in;                /* being read; NULL between two, and behind the last */
 	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
@@ -58,6 +59,12 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 {
 	s->stream = in->stream;
 	json_incref(s->stream.meta);
+	if (s->next_path < s->n_paths && json_object_get(in->stream.meta, "count")) { /* more follow: it is not of them all */
+		json_decref(s->stream.meta);
+		s->stream.meta = json_copy(in->stream.meta);
+		json_object_del(s->stream.meta, "count");
+	}
+	s->first_empty = in->empty;
 	s->first_name = strdup(in->name);
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
@@ -88,6 +95,8 @@ static int match_stream(struct rd_source *s, const struct rd_input *in, struct r
 	if (strcmp(s->stream.role, in->stream.role))
 		return rd_fail(e, RD_EINPUT, "%s: holds %s, but %s holds %s", in->name, in->stream.role, s->first_name,
 		               s->stream.role);
+	if (s->stream.n_fields != in->stream.n_fields && (in->empty || s->first_empty))
+		return rd_fail(e, RD_EINPUT, "%s: no pairs in it", in->empty ? in->name : s->first_name);
 	if (s->stream.n_fields != in->stream.n_fields)
 		return rd_fail(e, RD_EINPUT, "%s: %d fields, but %d in %s", in->name, in->stream.n_fields, s->stream.n_fields,
 		               s->first_name);
@@ -109,8 +118,9 @@ static int match_shape(struct rd_source *s, int k, const struct rd_shape *one, s
 		s->sample[k] = *one;
 	if (rd_shape_eq(&s->sample[k], one))
 		return RD_OK;
-	return rd_fail(e, RD_EINPUT, "%s: a sample of field '%s' is %s, but %s in %s", s->in->name, s->stream.field[k],
-	               rd_shape_str(one, a, sizeof a), rd_shape_str(&s->sample[k], b, sizeof b), s->first_name);
+	return rd_fail(e, RD_EINPUT, "%s: a sample of field '%s' is %s, but %s in %s%s", rd_input_field_name(s->in, s->of_input[k]),
+	               s->stream.field[k], rd_shape_str(one, a, sizeof a), rd_shape_str(&s->sample[k], b, sizeof b), s->first_name,
+	               rd_sample_shape_hint(one));
 }
 
 static int open_next(struct rd_source *s, struct rd_err *e)
@@ -235,6 +245,23 @@ const json_t *rd_source_meta(const struct rd_source *s)
 int rd_source_inputs(const struct rd_source *s)
 {
 	return s->n_opened;
+}
+
+const char *rd_source_field_name(const struct rd_source *s, int k)
+{
+	return s->in ? rd_input_field_name(s->in, s->of_input[k]) : s->first_name;
+}
+
+bool rd_source_is_empty(const struct rd_source *s)
+{
+	return s->in && s->in->empty;
+}
+
+const char *rd_sample_shape_hint(const struct rd_shape *one)
+{
+	const int64_t first = one->nd == 3 ? one->d[0] : 0, last = one->nd == 3 ? one->d[2] : 0;
+
+	return (last == 1 || last == 3) && first != 1 && first != 3 ? " (height, width, channels? rdframes are channels first)" : "";
 }
 
 void rd_source_close(struct rd_source *s)

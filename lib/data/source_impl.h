@@ -16,10 +16,12 @@ struct rd_input_ops {
 struct rd_input {
 	const struct rd_input_ops *ops;
 	char *name;                                  /* for messages */
+	char *field_name[RD_FRAME_MAX_FIELDS];       /* the file of one field, where each has its own; NULL: name */
 	struct rd_stream stream;
 	struct rd_batch batch;                       /* fields in the order of stream; owned */
 	size_t room[RD_FRAME_MAX_FIELDS];            /* bytes at batch.f[k].data, where rd_input_room made it */
 	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* of one sample of field k; nd = -1: not known yet */
+	bool empty;                                  /* an archive without a pair: extra fields are not known */
 	bool counts_rejected;                        /* at the end: */
 	uint64_t rejected;                           /* pairs that were left out of it, as it says itself */
 };
@@ -44,6 +46,8 @@ size_t rd_input_name_len(const char *arg);
 /* What a file starts with. */
 enum rd_input_form { RD_FORM_NONE, RD_FORM_FRAMES, RD_FORM_PAIRS, RD_FORM_NPY, RD_FORM_IDX };
 int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e) RD_MUST;
+
+const char *rd_input_field_name(const struct rd_input *in, int k);
 
 /* For the forms: zeroed memory of their struct with name set and shapes unknown; room for field k of a batch, of type
  * label or f32 as its name asks; src converted into it. */

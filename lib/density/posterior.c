@@ -8,6 +8,7 @@
 #include "lib/density/density.h"
 
 #define MAX_DIM 4096
+#define SHORT 0.5      /* of an interval: its width in s, times how fast the density falls */
 #define N_CENTRES 4000 /* of a density along curves: a multiple of every number of components */
 
 /* A mixture of isotropic gaussians of one standard deviation, or (side > 0) uniform on equal squares. */
@@ -197,6 +198,28 @@ static void mixture(const struct rd_posterior *p, double alpha, double sigma, co
 		*w->form = k * (double)dim + (1 - k * alpha) * alpha / v * (square / sum - square_along(acc, w->v, dim));
 }
 
+/* interval() where the density hardly changes over [a, b], in which differences of its ends would be lost: by Gauss's
+ * quadrature about the middle, to rounding at the widths it is called for. c, h: the middle, from the peak, and the width, in s. */
+static double short_interval(double c, double h, double *mean, double *var)
+{
+	static const double at[3] = {0.2386191860831969, 0.6612093864662645, 0.9324695142031521};
+	static const double weight[3] = {0.4679139345726910, 0.3607615730481386, 0.1713244923791704};
+	double v[6], w[6], mass = 0, first = 0, second = 0;
+
+	for (int i = 0; i < 6; i++) {
+		v[i] = (i % 2 ? -1 : 1) * at[i / 2] * h / 2;
+		w[i] = weight[i / 2] / 2 * exp(-v[i] * (c + v[i] / 2));
+		mass += w[i];
+		first += w[i] * v[i];
+	}
+	first /= mass;
+	for (int i = 0; i < 6; i++)
+		second += w[i] * (v[i] - first) * (v[i] - first);
+	*mean = first; /* from the middle, in s */
+	*var = second / mass;
+	return -c * c / 2 + log(h * mass / sqrt(2 * M_PI));
+}
+
 /* The integral of N(u; m, s^2) over [a, b], as a logarithm, and the mean and variance of u under it. Far from the interval the
  * density falls off exponentially from the nearer end. */
 static double interval(double m, double s, double a, double b, double *mean, double *var)
@@ -209,6 +232,12 @@ static double interval(double m, double s, double a, double b, double *mean, dou
 		lo = -hi;
 		hi = swap;
 		sign = -1;
+	}
+	if ((hi - lo) * (1 + hi) < SHORT) {
+		log_mass = short_interval((lo + hi) / 2, (b - a) / s, mean, var);
+		*mean = (a + b) / 2 + sign * s * *mean;
+		*var *= s * s;
+		return log_mass;
 	}
 	if (lo > 20) { /* exp(-lo^2/2)/lo, the rest of the interval hardly counts */
 		log_mass = -lo * lo / 2 - log(lo * sqrt(2 * M_PI)) + log1p(-exp(-lo * (hi - lo)));

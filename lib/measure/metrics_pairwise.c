@@ -17,26 +17,48 @@ struct pairwise {
 
 typedef double of_pair(const float *x, const float *y, size_t d);
 
+/* What is taken from a pair's value: at_x[i] + at_y[j]. NULL: nothing. */
+struct less {
+	const double *at_x, *at_y;
+};
+
 static double distance(const float *x, const float *y, size_t d)
 {
 	return sqrt(rd_sqdist(x, y, d));
 }
 
-/* The kernel of KID. From the product itself: |x|^2 + |y|^2 - |x - y|^2 would lose its digits. */
+/* rd_dot in double precision. */
+static double dot(const float *x, const float *y, size_t d)
+{
+	double acc[RD_LANES] = {0}, sum = 0;
+	size_t i = 0;
+
+	for (; i + RD_LANES <= d; i += RD_LANES)
+		for (size_t l = 0; l < RD_LANES; l++)
+			acc[l] += (double)x[i + l] * (double)y[i + l];
+	for (size_t l = 0; i < d; i++, l++)
+		acc[l] += (double)x[i] * (double)y[i];
+	for (size_t l = 0; l < RD_LANES; l++)
+		sum += acc[l];
+	return sum;
+}
+
+/* The kernel of KID. From the product itself: |x|^2 + |y|^2 - |x - y|^2 would lose its digits, and so would a sum in single precision
+ * of features that are far from 0. */
 static double polynomial(const float *x, const float *y, size_t d)
 {
-	const double t = rd_dot(x, y, d) / (double)d + 1;
+	const double t = dot(x, y, d) / (double)d + 1;
 
 	return t * t * t;
 }
 
 /* f of the pairs between blocks of rows; with mirror, the same set twice, of which the upper half is computed. */
-static void fill_block(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, int64_t i0, int64_t j0,
+static void fill_block(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, struct less less, int64_t i0, int64_t j0,
                        bool mirror, float *out)
 {
 	for (int64_t i = i0; i < x->n && i < i0 + BLOCK; i++)
 		for (int64_t j = j0; j < y->n && j < j0 + BLOCK; j++) {
-			const float v = (float)f(x->at[i], y->at[j], x->d);
+			const float v = (float)(f(x->at[i], y->at[j], x->d) - (less.at_x ? less.at_x[i] + less.at_y[j] : 0));
 
 			out[i * y->n + j] = v;
 			if (mirror)
@@ -44,14 +66,14 @@ static void fill_block(const struct rd_rows *x, const struct rd_rows *y, of_pair
 		}
 }
 
-static void fill(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, float *out)
+static void fill(const struct rd_rows *x, const struct rd_rows *y, of_pair *f, struct less less, float *out)
 {
 	const bool mirror = x == y;
 
 #pragma omp parallel for schedule(dynamic)
 	for (int64_t i = 0; i < x->n; i += BLOCK)
 		for (int64_t j = mirror ? i : 0; j < y->n; j += BLOCK)
-			fill_block(x, y, f, i, j, mirror, out);
+			fill_block(x, y, f, less, i, j, mirror, out);
 }
 
 /* The k-th smallest (from 0) of n values, which it moves about: quickselect with the middle as pivot. */
@@ -224,11 +246,40 @@ static int pairwise_new(struct pairwise *w, const struct rd_metrics_opts *o, str
 	return rc ? rc : counts(&w->count_b, w->m, 1, o, e);
 }
 
-static void fill_all(struct pairwise *w, const struct rd_rows *a, const struct rd_rows *b, of_pair *f)
+static void fill_all(struct pairwise *w, const struct rd_rows *a, const struct rd_rows *b, of_pair *f, const double *less_a,
+                     const double *less_b)
 {
-	fill(a, a, f, w->aa);
-	fill(b, b, f, w->bb);
-	fill(a, b, f, w->ab);
+	fill(a, a, f, (struct less){less_a, less_a}, w->aa);
+	fill(b, b, f, (struct less){less_b, less_b}, w->bb);
+	fill(a, b, f, (struct less){less_a, less_b}, w->ab);
+}
+
+/* What depends on one of a pair alone cancels in the contrast, of every resample too, but is most of the kernel where features are
+ * far from 0: taken away before the values are rounded. k(x, m) - k(m, m)/2, with m a sample amid the others. */
+static void at_one(const struct rd_rows *x, const float *m, double *out)
+{
+	const double half = polynomial(m, m, x->d) / 2;
+
+#pragma omp parallel for schedule(static)
+	for (int64_t i = 0; i < x->n; i++)
+		out[i] = polynomial(x->at[i], m, x->d) - half;
+}
+
+static int kid(struct pairwise *w, const struct rd_rows *a, const struct rd_rows *b, int replicates, struct rd_metrics *out,
+               struct rd_err *e)
+{
+	double *less;
+	void *p;
+	int rc = rd_alloc(&p, (size_t)(a->n + b->n), sizeof *less, "kernels", e);
+
+	if (rc)
+		return rc;
+	less = p;
+	at_one(a, b->at[0], less);
+	at_one(b, b->at[0], less + a->n);
+	fill_all(w, a, b, polynomial, less, less + a->n);
+	free(less);
+	return evaluate(w, -1, replicates, &out->m[RD_METRIC_KID], e);
 }
 
 /* From the distances, which it overwrites. */
@@ -254,15 +305,13 @@ int rd_metrics_pairwise(const struct rd_rows *a, const struct rd_rows *b, const 
 	if (rc)
 		goto out;
 	if (o->want[RD_METRIC_ENERGY] || o->want[RD_METRIC_MMD])
-		fill_all(&w, a, b, distance);
+		fill_all(&w, a, b, distance, NULL, NULL);
 	if (o->want[RD_METRIC_ENERGY])
 		rc = evaluate(&w, 1, o->bootstrap, &out->m[RD_METRIC_ENERGY], e);
 	if (!rc && o->want[RD_METRIC_MMD])
 		rc = mmd(&w, o->bootstrap, out, e);
-	if (!rc && o->want[RD_METRIC_KID]) {
-		fill_all(&w, a, b, polynomial);
-		rc = evaluate(&w, -1, o->bootstrap, &out->m[RD_METRIC_KID], e);
-	}
+	if (!rc && o->want[RD_METRIC_KID])
+		rc = kid(&w, a, b, o->bootstrap, out, e);
 out:
 	free(w.aa);
 	free(w.bb);

@@ -138,9 +138,10 @@ static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 	return rc ? rc : parse_configs(m, net_file, sched_file, e);
 }
 
-static int read_null_class(struct rd_model *m, const char *file, struct rd_err *e)
+/* What the metadata of the weights in folder say; *null_class stays where they say nothing. */
+static int read_null_class(const struct rd_weights *w, const char *folder, int64_t classes, int64_t *null_class, struct rd_err *e)
 {
-	const char *s = json_string_value(json_object_get(m->meta, "null_class"));
+	const char *s = json_string_value(json_object_get(rd_weights_metadata(w), "null_class"));
 	char *end;
 	long long v;
 
@@ -148,11 +149,32 @@ static int read_null_class(struct rd_model *m, const char *file, struct rd_err *
 		return RD_OK;
 	errno = 0;
 	v = strtoll(s, &end, 10);
-	if (errno || end == s || *end || v < 0 || v >= m->net.classes)
+	if (errno || end == s || *end || v < 0 || v >= classes)
 		return rd_fail(e, RD_EINPUT, "%s/%s: metadata: null_class: '%.20s' is none of the network's %lld classes",
-		               m->folder, file, s, (long long)m->net.classes);
-	m->null_class = v;
+		               folder, rd_weights_file(w), s, (long long)classes);
+	*null_class = v;
 	return RD_OK;
+}
+
+int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e)
+{
+	struct rd_weights *w;
+	char file[4096];
+	int rc;
+
+	*null_class = -1;
+	if (!net->classes)
+		return RD_OK;
+	rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+	if (rc)
+		return rc;
+	*strrchr(file, '/') = '\0'; /* the weights lie beside it */
+	rc = rd_weights_open(&w, file, e);
+	if (rc)
+		return rc;
+	rc = read_null_class(w, file, net->classes, null_class, e);
+	rd_weights_close(w);
+	return rc;
 }
 
 static int alloc_weights(struct rd_model *m, struct rd_err *e)
@@ -185,7 +207,8 @@ static int load_weights(struct rd_model *m, struct rd_err *e)
 	if (!rc) {
 		snprintf(m->variant, sizeof m->variant, "%.63s", rd_weights_variant(w));
 		m->meta = json_deep_copy(rd_weights_metadata(w));
-		rc = m->meta ? read_null_class(m, rd_weights_file(w), e) : rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+		rc = m->meta ? read_null_class(w, m->folder, m->net.classes, &m->null_class, e)
+		             : rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
 	}
 	rd_weights_close(w);
 	return rc;

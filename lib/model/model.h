@@ -43,6 +43,8 @@ int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struc
 
 /* The network that DIR's config describes; its weights and its scheduler are not looked at. */
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
+/* The null class that the metadata of DIR's weights record, -1 for none; net is DIR's. The tensors are not looked at. */
+int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e) RD_MUST;
 
 /* A new model from a JSON file {"unet": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
  * rd_model_init_weights. */

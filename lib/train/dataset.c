@@ -34,6 +34,8 @@ static int check_stream(struct loader *l, const struct rd_source *src, struct rd
 	l->noise = l->o.paired ? rd_stream_field(s, "noise") : -1;
 	l->knots = l->o.knots ? rd_stream_field(s, "knots") : -1;
 	l->label = l->m->net.classes ? rd_stream_field(s, "label") : -1;
+	if (rd_source_is_empty(src))
+		return rd_fail(e, RD_EINPUT, "%s: no pairs in it", rd_source_name(src));
 	if (l->sample < 0)
 		return rd_fail(e, RD_EINPUT, "%s: no field `sample` in it (role %s)", rd_source_name(src), s->role);
 	if (l->o.knots && l->knots < 0)
@@ -117,14 +119,15 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 	struct rd_shape one = rd_shape_make(f->shape.nd - 1, f->shape.d + 1);
 
 	if (!rd_shape_eq(&one, &l->m->net.sample))
-		return rd_fail(e, RD_EINPUT, "%s: samples of shape %s, the model's are %s", rd_source_name(src),
-		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&l->m->net.sample, want, sizeof want));
+		return rd_fail(e, RD_EINPUT, "%s: samples of shape %s, the model's are %s%s", rd_source_field_name(src, l->sample),
+		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&l->m->net.sample, want, sizeof want),
+		               rd_sample_shape_hint(&one));
 	if (l->noise >= 0 && !rd_shape_eq(&b->f[l->noise].shape, &f->shape))
 		return rd_fail(e, RD_EINPUT, "%s: noise and sample differ in shape", rd_source_name(src));
 	for (int64_t i = 0; label && i < b->n; i++)
 		if (label[i] < 0 || label[i] >= l->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
-			               rd_source_name(src), label[i], (unsigned long long)b->first + (unsigned long long)i,
+			               rd_source_field_name(src, l->label), label[i], (unsigned long long)b->first + (unsigned long long)i,
 			               (long long)l->m->net.classes - 1);
 	return l->knots >= 0 ? check_knots(l, src, &b->f[l->knots].shape, &one, e) : RD_OK;
 }

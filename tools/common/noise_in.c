@@ -1,6 +1,7 @@
 #include "tools/common/noise_in.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,16 @@ static size_t elems(const struct rd_shape *s)
 	for (int i = 0; i < s->nd; i++)
 		n *= (size_t)s->d[i];
 	return n;
+}
+
+void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class)
+{
+	const int64_t drawn = net->classes - (null_class == net->classes - 1);
+
+	if (drawn > 0 && net->cond == RD_COND_CLASS)
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", (long long)drawn);
+	else
+		strcpy(text, "none");
 }
 
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
@@ -83,8 +94,9 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 		return rc;
 	one = rd_shape_make(in->cur->f[in->noise].shape.nd - 1, in->cur->f[in->noise].shape.d + 1);
 	if (!rd_shape_eq(&one, &in->sample))
-		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s", rd_source_name(in->src),
-		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
+		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s%s", rd_source_name(in->src),
+		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have),
+		               rd_shape_str(&in->sample, want, sizeof want), rd_sample_shape_hint(&one));
 	return check_finite(in, e) ? e->code : 1;
 }
 

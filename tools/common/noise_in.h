@@ -5,6 +5,9 @@
 
 #include "lib/data/batch.h"
 #include "lib/data/labels.h"
+#include "lib/net/net.h"
+
+#define RD_NOISE_LABELS 40
 
 struct rd_noise_in {
 	/* a stream */
@@ -22,6 +25,10 @@ struct rd_noise_in {
 	float *x;
 	int32_t *y;
 };
+
+/* The labels of noise that is made for a model, where -l says nothing: uniform over its classes, without the null class where that
+ * is the last one; "none" where it has no classes. null_class -1: none is known. */
+void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class);
 
 /* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
