@@ -52,6 +52,8 @@ int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
 const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
 /* The input being read is an archive without a single pair, so its fields are not all known. */
 bool rd_source_is_empty(const struct rd_source *s);
+/* RD_EINPUT, naming file, field and sample, where field k of the batch, which is of f32, holds NaN or infinities. */
+int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e) RD_MUST;
 /* What to add to a message that refuses samples of this shape: " (height, width, channels? ...)" where they look so, else "". */
 const char *rd_sample_shape_hint(const struct rd_shape *one);
 void rd_source_close(struct rd_source *s);

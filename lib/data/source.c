@@ -1,4 +1,5 @@
 /* Several inputs as one source: opened one after another, each held to what the first one was. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,6 +256,18 @@ const char *rd_source_field_name(const struct rd_source *s, int k)
 bool rd_source_is_empty(const struct rd_source *s)
 {
 	return s->in && s->in->empty;
+}
+
+int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e)
+{
+	const size_t row = rd_shape_sample_elems(&b->f[k].shape), n = (size_t)b->n * row;
+	const float *v = b->f[k].data;
+
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(v[i]))
+			return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_field_name(s, k),
+			               s->stream.field[k], (unsigned long long)b->first + i / row);
+	return RD_OK;
 }
 
 const char *rd_sample_shape_hint(const struct rd_shape *one)

@@ -135,18 +135,12 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 static int check_finite(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
 {
 	const int used[] = {l->sample, l->o.paired ? l->noise : -1, l->knots};
+	int rc = RD_OK;
 
-	for (size_t k = 0; k < sizeof used / sizeof *used; k++) {
-		const struct rd_array *f = used[k] >= 0 ? &b->f[used[k]] : NULL;
-		const size_t row = f ? rd_shape_sample_elems(&f->shape) : 0;
-		const float *v = f ? f->data : NULL;
-
-		for (size_t i = 0; i < (size_t)b->n * row; i++)
-			if (!(v[i] - v[i] == 0))
-				return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_name(src),
-				               rd_source_stream(src)->field[used[k]], (unsigned long long)b->first + i / row);
-	}
-	return RD_OK;
+	for (size_t k = 0; k < sizeof used / sizeof *used && !rc; k++)
+		if (used[k] >= 0)
+			rc = rd_source_check_finite(src, b, used[k], e);
+	return rc;
 }
 
 static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
