@@ -131,7 +131,7 @@ np.save("a.npy", x[:60]); np.save("b.npy", x[60:] * 0.9); np.save("y.npy", np.ar
 }
 
 @test "every metric is of features, under its name; without --features nothing has changed" {
-	samplecmp --features c --metric all test other | awk '{ print $1 }' | xargs >names
+	samplecmp --features c --metric all test other-square.npy | awk '{ print $1 }' | xargs >names
 	[ "$(cat names)" = "feature_sliced feature_energy feature_mmd feature_paired feature_frechet feature_kid feature_precision \
 feature_recall feature_density feature_coverage" ]
 	run -0 samplecmp --features c --classes --tsv --name x --metric kid test noise-1.npy
