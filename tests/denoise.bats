@@ -179,6 +179,17 @@ json.dump(c | {"_class_name": "DDIMScheduler", "prediction_type": "epsilon", "re
 	[[ $stderr == "denoise: warning: "*"--spacing trailing"* ]]
 	run -0 denoise -m "$cifar" --spacing leading --steps 2 -q -o out "$files/noise8"
 	assert_output ""
+	# where there is hardly anything but noise all the same, those who ask are told
+	run -0 --separate-stderr denoise -m "$cifar" --spacing leading --steps 10 -o out "$files/noise8"
+	assert_equal "$stderr" ""
+	run -0 denoise -m "$cifar" --spacing leading --steps 10 -v -o out "$files/noise8"
+	assert_output --partial "first step is at t = 900, where sigma/alpha is 60.8"
+	# it is the noise that counts, not the time: the cosine schedule has 6.4 there
+	"$PYTHON" -c 'import json, sys
+json.dump(json.load(open(sys.argv[1])) | {"beta_schedule": "squaredcos_cap_v2"}, open("cosine.json", "w"))' \
+		"$cifar/scheduler/scheduler_config.json"
+	run -0 denoise -m "$cifar" --scheduler cosine.json --spacing leading --steps 10 -o out "$files/noise8"
+	assert_output --partial "warning: the first step is at t = 900"
 }
 
 # fault NAME CODE: the cifar-like model with tensors t (name: (dtype, shape, bytes)) or config c changed, as folder NAME.
