@@ -1,6 +1,7 @@
 #include "tools/common/sampling.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/model/query.h"
@@ -172,6 +173,16 @@ static void tell_start(const struct rd_sampling *s)
 		        "at t = %g, %g (--spacing trailing starts there)", first->t, noise, c->t_hi, most);
 }
 
+/* Guidance of pairs is learnt from them, as rectrain records; more of it is seldom meant. */
+static void warn_guidance(const struct rd_sampling *s, const struct rd_sampling_args *a)
+{
+	const char *text = json_string_value(json_object_get(s->model.meta, "guidance_learnt"));
+	double learnt = text ? strtod(text, NULL) : 0;
+
+	if (a->guidance != 1 && learnt != 0 && learnt != 1)
+		rd_warn("warning: guidance %g is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model, a->guidance);
+}
+
 /* What a config asks for that an ODE has not. DDPMScheduler is the usual case, and is told only to those who ask. */
 static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *solver)
 {
@@ -227,6 +238,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 		return rc;
 	}
 	tell_start(s);
+	warn_guidance(s, a);
 	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
 	if (rd_solver_chooses_steps(&o.solver))
