@@ -142,17 +142,22 @@ assert h["role"] == "pairs" and h["meta"]["reverse"] is True and h["meta"]["star
 
 @test "labels: a conditional model needs them or a null class, and they must be classes of it" {
 	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null")
-	assert_output --partial "labels are needed (noisegen -l uniform:5)"
-	noisegen -n 1 -m "$no_null" -l uniform:5 | denoise -m "$no_null" --steps 1 -f -o a
+	assert_output --partial "labels are needed"
 	run -3 denoise -m "$fashion" --steps 1 -o out <(noisegen -n 1 --shape 1,28,28 -l 11)
 	assert_output --partial "label 11"
 	assert_absent out
-	denoise -m "$fashion" --steps 1 -f -o a <(noisegen -n 1 -m "$fashion")
+	denoise -m "$fashion" --steps 1 -o a <(noisegen -n 1 -m "$fashion")
 	denoise -m "$fashion" --steps 1 -o b <(noisegen -n 1 -m "$fashion" -l 10)
 	frames a 'assert (f["sample"] == read("b")[1]["sample"]).all() and h["fields"] == ["noise", "sample"]'
 	# labels that the model has no use for are passed over
 	denoise -m "$m" --steps 1 -o c <(noisegen -n 3 --shape 2 -l 7)
 	frames c 'assert len(f["sample"]) == 3'
+}
+
+@test "where labels are needed, the message says how to make them" {
+	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null" -l none)
+	assert_output --partial "labels are needed (noisegen -l uniform:5)"
+	noisegen -n 1 -m "$no_null" -l uniform:5 | denoise -m "$no_null" --steps 1 -o out
 }
 
 @test "noise of another shape than the model's is refused, both named" {
@@ -280,8 +285,8 @@ refused()
 }
 
 @test "the manual's examples run as they stand, whatever the scheduler's spacing" {
-	local model
-	"$PYTHON" -c 'import numpy as np, sys
+	local spacing
+	"$PYTHON" -c 'import numpy as np
 for name, a in ("t10k-images-idx3", np.zeros((2, 28, 28), "u1")), ("t10k-labels-idx1", np.zeros(2, "u1")):
     open(name + "-ubyte", "wb").write(bytes([0, 0, 8, a.ndim]) + np.array(a.shape, ">i4").tobytes() + a.tobytes())'
 	gzip t10k-*
@@ -291,20 +296,21 @@ for name, a in ("t10k-images-idx3", np.zeros((2, 28, 28), "u1")), ("t10k-labels-
 	import sys
 	page = open(sys.argv[1]).read().split(".Sh EXAMPLES")[1].split(".Sh SEE ALSO")[0]
 	text = "".join(l[4:] if l.startswith(".Dl ") else "" if l.startswith(".") else l for l in page.splitlines(True))
-	commands = re.findall(r"^\$ (.*(?:(?:\\e|\||>)\n +.*|\n    .*)*)", text, re.M)
+	commands = re.findall(r"^\$ (.*(?:\n    .*)*)", text, re.M)
 	assert len(commands) == 7, commands
 	for c in commands:  # of little size, which is all that is changed
-	    c = c.replace("\\e\n", "\n").replace("\n", " ").replace("50000", "2").replace("hutchinson:4", "hutchinson").replace("0.02", "$limit")
+	    c = c.replace("\\e\n", "\n").replace("\n", " ").replace("50000", "2").replace("hutchinson:4", "hutchinson")
+	    c = c.replace("0.02", "$limit")
 	    c = re.sub(r"--steps (\d+)", lambda m: f"--steps {int(m[1]) // 10}", c).replace("denoise ", "denoise -q ")
 	    c = re.sub(r"--spacing exponential", "--steps 1 --spacing exponential", c)
 	    print(c.replace("rectrain ", "rectrain -q --steps 1 -b 2 "))
 	EOF
-	for model in trailing leading; do
+	for spacing in trailing leading; do
 		rm -rf RECTIFIED* again ./*.tar pairs
 		"$PYTHON" -c 'import json, sys
 path = "MODEL/scheduler/scheduler_config.json"
 c = json.load(open(path))
-json.dump(c | {"_class_name": "DDIMScheduler", "timestep_spacing": sys.argv[1]}, open(path, "w"))' $model
+json.dump(c | {"_class_name": "DDIMScheduler", "timestep_spacing": sys.argv[1]}, open(path, "w"))' $spacing
 		noisegen -n 2 -m MODEL | denoise -q -m MODEL --steps 2 --spacing trailing --error -f -o some
 		limit=$(frames some 'print(f["error"].mean())') bash -euo pipefail examples # so that one is below, one above
 	done
