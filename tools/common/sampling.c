@@ -1,7 +1,6 @@
 #include "tools/common/sampling.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/model/query.h"
@@ -176,11 +175,11 @@ static void tell_start(const struct rd_sampling *s)
 /* Guidance of pairs is learnt from them, as rectrain records; more of it is seldom meant. */
 static void warn_guidance(const struct rd_sampling *s, const struct rd_sampling_args *a)
 {
-	const char *text = json_string_value(json_object_get(s->model.meta, "guidance_learnt"));
-	double learnt = text ? strtod(text, NULL) : 0;
+	const char *learnt = json_string_value(json_object_get(s->model.meta, "rectdiff.guidance_learnt"));
 
-	if (a->guidance != 1 && learnt != 0 && learnt != 1)
-		rd_warn("warning: guidance %g is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model, a->guidance);
+	if (a->guidance != 1 && learnt)
+		rd_warn("warning: guidance %.40s is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model,
+		        a->guidance);
 }
 
 /* What a config asks for that an ODE has not. DDPMScheduler is the usual case, and is told only to those who ask. */
