@@ -1,6 +1,16 @@
-# make, make check, make fuzz, make demo, make bench, make lint, make install, make uninstall, make setup, make clean; where there
-# is a GPU, make check-gpu and make bench-gpu. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN.
-# `make check` and `make demo` install what they need first (scripts/setup); `make` alone only says what is missing.
+#: make               build build/bin/; says what is missing, installs nothing
+#: make check         all tests; installs what they need first (scripts/setup)
+#: make demo          two small pipelines from noise to pictures, in out/demo; installs what they need first
+#: make install       PREFIX=/usr/local, DESTDIR, bindir, libdir, mandir, datadir; make uninstall
+#: make lint          warnings as errors under gcc and clang, includes, man pages, scripts
+#: make bench         what the kernels reach on this machine
+#: make fuzz          libFuzzer over every reader: RUNS=1000000 of each, FUZZ='NAME ...' (tests/fuzz/README.md)
+#: make check-gpu     on a machine with a GPU: conformance, goldens, resume; a record in tests/gpu-record/
+#: make bench-gpu     images a second in each precision, beside PyTorch where it is there
+#: make gpu-bundle    what these two need, in one archive, for a machine that cannot build
+#: make setup         only installs; make clean
+#:
+#: B=build is where all of it goes. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN. V=1 shows commands.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -15,7 +25,6 @@ PKG_CONFIG ?= pkg-config
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-# V=1 shows the commands as they run; otherwise what is made.
 say = $(if $V,,@echo '  $1 $2'; )
 
 # --- the compiler ---------------------------------------------------------------------------------------------------
@@ -49,7 +58,8 @@ ISA_FLAGS_avx512 := -march=x86-64-v4 -mprefer-vector-width=512
 CUDA_SRC := $(wildcard kernels/cuda/*.cu)
 CXX ?= c++
 NVCC ?= $(firstword $(wildcard $(shell command -v nvcc) /usr/local/cuda/bin/nvcc /usr/lib/nvidia-cuda-toolkit/bin/nvcc))
-CUDA_ARCHS ?= 80 90 100
+# Of these what this nvcc knows; the last one also as PTX, for later devices.
+CUDA_ARCHS ?= $(or $(patsubst compute_%,%,$(filter compute_80 compute_90 compute_100,$(shell $(NVCC) --list-gpu-arch))),80)
 CUDNN ?= $(if $(NVCC),$(wildcard $(dir $(NVCC))../include/cudnn_graph.h /usr/include/cudnn_graph.h))
 PLUGIN := $(if $(NVCC),$B/lib/rectdiff/rectdiff-cuda.so)
 CUDA_HOST := $(if $(shell command -v $(CXX)),$B/tests/cuda-host.so)
@@ -62,10 +72,12 @@ TEST_BIN := $(TESTS:%=$B/tests/%)
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu
+.PHONY: all help tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
 all: ready $(TOOL_BIN) $(PLUGIN)
 	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
 		echo "no nvcc here: the CUDA plug-in is left out")
+help:
+	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
 
@@ -95,6 +107,7 @@ $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
 	$(link)
 
 $B/tests/test_golden $B/tests/probe: $B/tests/netrun.o
+$B/tests/test_progress: $B/tools/common/progress.o
 
 $B/tests/%: $B/tests/%.o $B/librectdiff.a
 	$(link)
@@ -167,6 +180,10 @@ check-gpu: ready all tests
 bench-gpu: ready all $B/tests/bench_gpu
 	tests/gpu/bench.sh $B
 
+# For a machine that has a GPU and CUDA, but not the libraries of this suite: tests/gpu/check.sh FOLDER there.
+gpu-bundle: ready all tests $B/tests/bench_gpu
+	tests/gpu/bundle.sh $B $B/gpu.tar.gz
+
 bench: all $B/tests/bench
 	$B/tests/bench
 
@@ -175,7 +192,7 @@ demo: all
 		$(MAKE) --no-print-directory -f pipelines/$$p.mk DEMO=1 BIN="$(abspath $B)/bin"; \
 	done
 	@echo; echo "The demo is done. Its tables and pictures:"; \
-	ls -1 out/toy2d/table.tsv out/toy2d/*.svg out/fashion/table.tsv out/fashion/trajectories.tsv out/fashion/*.png
+	ls -1 out/demo/*/*.tsv out/demo/*/*.svg out/demo/*/*.png
 
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
 lint: ready

@@ -128,7 +128,7 @@ static int read_header(struct bytes *b, struct rd_shape *s, struct rd_err *e)
 	if (rc)
 		return rc;
 	if (h[0] || h[1])
-		return rd_fail(e, RD_EINPUT, "%s: idx: does not start with two zeros", rd_in_name(b->in));
+		return rd_fail(e, RD_EINPUT, "%s: compressed by gzip, and no idx or .npy: only those are read compressed", rd_in_name(b->in));
 	if (h[2] != IDX_UBYTE)
 		return rd_fail(e, RD_EINPUT, "%s: idx: type 0x%02x: only unsigned bytes (0x08) are read", rd_in_name(b->in),
 		               h[2]);

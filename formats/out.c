@@ -21,6 +21,8 @@ struct rd_out {
 	char *name;   /* for messages */
 	char *target; /* what tmp is renamed to */
 	char *tmp;    /* NULL: written in place */
+	dev_t dir_dev; /* the folder that it is in, with tmp */
+	ino_t dir_ino;
 	struct rd_out *_Atomic next;
 	uint64_t bytes;
 	size_t fill;
@@ -77,10 +79,39 @@ static void release(struct rd_out *o)
 	errno = saved;
 }
 
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Two outputs under one name would both be written in full, and one of them lost at the end. */
+static int check_single(struct rd_out *o, struct rd_err *e)
+{
+	const int n = (int)(base_of(o->target) - o->target);
+	struct stat st;
+	char *dir;
+	bool twice = false;
+
+	if (asprintf(&dir, "%.*s.", n, o->target) < 0)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory for a name", o->name);
+	if (!stat(dir, &st)) { /* where it fails, so does what comes next */
+		o->dir_dev = st.st_dev;
+		o->dir_ino = st.st_ino;
+	}
+	free(dir);
+	pthread_mutex_lock(&list_lock);
+	for (struct rd_out *p = atomic_load(&open_outputs); p && !twice; p = atomic_load(&p->next))
+		twice = p->dir_dev == o->dir_dev && p->dir_ino == o->dir_ino && !strcmp(base_of(p->target), base_of(o->target));
+	pthread_mutex_unlock(&list_lock);
+	return twice ? rd_fail(e, RD_EUSAGE, "%s: two outputs under one name", o->name) : RD_OK;
+}
+
 /* "DIR/.BASE.PID.N.tmp": beside the target, since a rename does not cross file systems. */
 static char *temp_name(const char *target, unsigned n)
 {
-	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
+	const char *base = base_of(target);
 	char *s;
 
 	if (asprintf(&s, "%.*s.%.200s.%ld.%u.tmp", (int)(base - target), target, base, (long)getpid(), n) < 0)
@@ -119,6 +150,7 @@ static int open_path(struct rd_out *o, const char *path, struct rd_err *e)
 {
 	struct stat st;
 	bool there = stat(path, &st) == 0;
+	int rc;
 
 	if (there && S_ISDIR(st.st_mode))
 		return rd_fail(e, RD_EIO, "%s: is a directory", path);
@@ -129,7 +161,8 @@ static int open_path(struct rd_out *o, const char *path, struct rd_err *e)
 	o->target = there ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
 	if (!o->target)
 		return rd_fail_errno(e, RD_EIO, "%s", path);
-	return open_temp(o, there ? &st : NULL, e);
+	rc = check_single(o, e);
+	return rc ? rc : open_temp(o, there ? &st : NULL, e);
 }
 
 static int open_fd(struct rd_out *o, const char *path, unsigned flags, struct rd_err *e)

@@ -1,5 +1,6 @@
 #include "formats/out_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 struct rd_out_dir {
 	char target[4096], tmp[4096], path[4096 + NAME];
+	bool replace;
 	char sub[MAX_SUBS][NAME];
 	int n_subs;
 };
@@ -38,7 +40,69 @@ static int make_dir(const char *path, struct rd_err *e)
 	return mkdir(path, 0777) ? rd_fail_errno(e, RD_EIO, "%s", path) : RD_OK;
 }
 
-int rd_out_dir_open(struct rd_out_dir **out, const char *dir, struct rd_err *e)
+static bool is_empty(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *f;
+	bool empty = d != NULL;
+
+	while (d && empty && (f = readdir(d)))
+		empty = !strcmp(f->d_name, ".") || !strcmp(f->d_name, "..");
+	if (d)
+		closedir(d);
+	return empty;
+}
+
+/* One of these files is in every folder that this suite or diffusers writes. */
+static bool is_model(const char *dir)
+{
+	static const char *const files[] = {"model_index.json", "unet/config.json", "diffusion_pytorch_model.safetensors"};
+	char path[4096 + NAME];
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+		if (!access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+/* What stands in the target's place goes for good, so it has to be what one expects to lose: never a file or a device, nor a
+ * folder of something else. A symbolic link stays one. */
+static int check_target(struct rd_out_dir *o, const char *dir, struct rd_err *e)
+{
+	struct stat st;
+	char *real;
+
+	if (!*o->target)
+		return rd_fail(e, RD_EUSAGE, "an output folder's name is empty");
+	if (lstat(o->target, &st))
+		return RD_OK; /* what else is wrong shows when the folder beside it is made */
+	if (S_ISLNK(st.st_mode)) {
+		real = realpath(o->target, NULL);
+		if (!real || stat(real, &st))
+			return rd_fail_errno(e, RD_EIO, "%s: a link that leads nowhere", dir);
+		snprintf(o->target, sizeof o->target, "%s", real);
+		free(real);
+	}
+	if (!S_ISDIR(st.st_mode))
+		return rd_fail(e, RD_EFAIL, "%s: is there already and is no folder", dir);
+	if (!o->replace)
+		return rd_fail(e, RD_EFAIL, "%s: is there already (-f replaces it)", dir);
+	if (!is_model(o->target) && !is_empty(o->target))
+		return rd_fail(e, RD_EFAIL, "%s: is a folder of something else than a model: it is not replaced", dir);
+	return RD_OK;
+}
+
+static int make_temp(struct rd_out_dir *o, const char *dir, struct rd_err *e)
+{
+	if (snprintf(o->tmp, sizeof o->tmp, "%s.tmp.%ld", o->target, (long)getpid()) >= (int)sizeof o->tmp)
+		return rd_fail(e, RD_EFAIL, "%.200s: the path is too long", dir);
+	rd_remove_tree(o->tmp);
+	return mkdir(o->tmp, 0777) ? rd_fail_errno(e, RD_EIO, "%s: cannot make a folder beside it", dir) : RD_OK;
+}
+
+int rd_out_dir_open(struct rd_out_dir **out, const char *dir, bool replace, struct rd_err *e)
 {
 	struct rd_out_dir *o;
 	size_t n = strlen(dir);
@@ -49,19 +113,29 @@ int rd_out_dir_open(struct rd_out_dir **out, const char *dir, struct rd_err *e)
 	if (rc)
 		return rc;
 	o = p;
+	o->replace = replace;
 	while (n > 1 && dir[n - 1] == '/')
 		n--;
-	snprintf(o->target, sizeof o->target, "%.*s", (int)n, dir);
-	if (snprintf(o->tmp, sizeof o->tmp, "%.*s.tmp.%ld", (int)n, dir, (long)getpid()) >= (int)sizeof o->tmp)
-		rc = rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-	if (!rc) {
-		rd_remove_tree(o->tmp);
-		rc = make_dir(o->tmp, e);
-	}
+	if (snprintf(o->target, sizeof o->target, "%.*s", (int)n, dir) >= (int)sizeof o->target)
+		rc = rd_fail(e, RD_EFAIL, "%.200s: the path is too long", dir);
+	if (!rc)
+		rc = check_target(o, dir, e);
+	if (!rc)
+		rc = make_temp(o, dir, e);
 	if (rc)
 		free(o);
 	else
 		*out = o;
+	return rc;
+}
+
+int rd_out_dir_try(const char *dir, bool replace, struct rd_err *e)
+{
+	struct rd_out_dir *o;
+	int rc = rd_out_dir_open(&o, dir, replace, e);
+
+	if (!rc)
+		rd_out_dir_abort(o);
 	return rc;
 }
 
@@ -85,7 +159,7 @@ int rd_out_dir_text(struct rd_out_dir *o, const char *name, const char *text, st
 }
 
 /* tmp becomes the target; what was there is swapped out in the same instant and then removed. */
-static int put_in_place(const struct rd_out_dir *o, bool replace, struct rd_err *e)
+static int put_in_place(const struct rd_out_dir *o, struct rd_err *e)
 {
 	if (!renameat2(AT_FDCWD, o->tmp, AT_FDCWD, o->target, RENAME_NOREPLACE))
 		return RD_OK;
@@ -95,8 +169,8 @@ static int put_in_place(const struct rd_out_dir *o, bool replace, struct rd_err 
 		if (access(o->target, F_OK) && !rename(o->tmp, o->target))
 			return RD_OK;
 	}
-	if (!replace)
-		return rd_fail(e, RD_EFAIL, "%s: is there already", o->target);
+	if (!o->replace)
+		return rd_fail(e, RD_EFAIL, "%s: has come to be there meanwhile", o->target);
 	if (renameat2(AT_FDCWD, o->tmp, AT_FDCWD, o->target, RENAME_EXCHANGE))
 		return rd_fail_errno(e, RD_EIO, "%s", o->target);
 	rd_remove_tree(o->tmp);
@@ -114,7 +188,7 @@ static int sync_parent(struct rd_out_dir *o, struct rd_err *e)
 	return sync_dir(slash ? o->target : ".", e);
 }
 
-int rd_out_dir_finish(struct rd_out_dir *o, bool replace, struct rd_err *e)
+int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e)
 {
 	int rc = RD_OK;
 
@@ -123,7 +197,7 @@ int rd_out_dir_finish(struct rd_out_dir *o, bool replace, struct rd_err *e)
 	if (!rc)
 		rc = sync_dir(o->tmp, e);
 	if (!rc)
-		rc = put_in_place(o, replace, e);
+		rc = put_in_place(o, e);
 	if (rc) {
 		rd_out_dir_abort(o);
 		return rc;

@@ -8,16 +8,18 @@
 
 struct rd_out_dir;
 
-/* Makes DIR.tmp.PID, for the caller to fill. */
-int rd_out_dir_open(struct rd_out_dir **out, const char *dir, struct rd_err *e) RD_MUST;
+/* Makes DIR.tmp.PID, for the caller to fill. A DIR that is there already is refused; with replace it is one that is empty or
+ * holds a model, and anything else is refused still. */
+int rd_out_dir_open(struct rd_out_dir **out, const char *dir, bool replace, struct rd_err *e) RD_MUST;
+/* Whether DIR could be opened: to be asked before long work. Leaves nothing. */
+int rd_out_dir_try(const char *dir, bool replace, struct rd_err *e) RD_MUST;
 /* NAME in the folder that is being filled; valid until the next call. */
 const char *rd_out_dir_path(struct rd_out_dir *o, const char *name);
 int rd_out_dir_sub(struct rd_out_dir *o, const char *name, struct rd_err *e) RD_MUST; /* makes a folder in it */
 int rd_out_dir_text(struct rd_out_dir *o, const char *name, const char *text, struct rd_err *e) RD_MUST;
 
-/* Syncs, renames and frees, also when it fails (then nothing is left of it). A target that is there is replaced in one instant
- * with replace, refused without. */
-int rd_out_dir_finish(struct rd_out_dir *o, bool replace, struct rd_err *e) RD_MUST;
+/* Syncs, renames and frees, also when it fails (then nothing is left of it). A target that is there is replaced in one instant. */
+int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e) RD_MUST;
 void rd_out_dir_abort(struct rd_out_dir *o); /* removes and frees; NULL-safe */
 
 #endif

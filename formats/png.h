@@ -5,10 +5,15 @@
 #include <stdint.h>
 
 #include "formats/out.h"
+#include "lib/base/tensor.h"
 
 /* 8-bit grey (channels 1) or RGB (3), rows top down, pixels interleaved. */
 int rd_png_write(struct rd_out *o, const uint8_t *pixels, uint32_t width, uint32_t height, int channels,
                  struct rd_err *e) RD_MUST;
+
+/* A file as u8 [height, width, channels], 1 (grey) or 3 (RGB; palettes become that). Refused: 16 bits, transparency, more than
+ * 2^26 pixels. */
+int rd_png_read(const char *path, struct rd_array *a, struct rd_err *e) RD_MUST;
 
 /* n images x[n, c, h, w] f32 in [-1, 1] (clamped) as one grid, `columns` wide, `scale`-fold nearest enlargement, a
  * 2-pixel white gap; c is 1 or 3. */

@@ -4,7 +4,6 @@
 #
 # The variables are rectify.mk's, and so is all but their values here. DEMO=1 is a short run (about eight minutes on two cores).
 MODEL ?= $(SHARE)/models/fashion-ddpm
-OUT ?= out/fashion
 LABELS ?= uniform:10
 # The test set's images: idx or idx.gz.
 DATA ?= /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
@@ -12,13 +11,15 @@ SHARDS ?= 5
 K ?= 1 2
 PICTURES ?= 100
 ifdef DEMO
+OUT ?= out/demo/fashion
 N ?= 2048
-STEPS ?= 6000
+TRAIN_STEPS ?= 6000
 EMA ?= 0.995
 EVAL ?= 128
 else
+OUT ?= out/fashion
 N ?= 7500
-STEPS ?= 12000
+TRAIN_STEPS ?= 12000
 EMA ?= 0.998
 EVAL ?= 512
 endif

@@ -4,9 +4,9 @@
 #	make -f pipelines/figure.mk phases           a teacher, itself rectified, and in phases (a minute)
 #	make -f pipelines/figure.mk [VAR=...]        all of it, with models trained and rectified under every form (a few minutes)
 #
-#	FORMS   of the measured part        N       samples and pairs of each form       STEPS   of each training
-#	DIST    what the models learn       PHASED_DIST   what those of phases do         OUT     out/figure
-#	SEED, DEVICE, JOBS
+#	FORMS   of the measured part        N             samples and pairs of each form
+#	DIST    what the models learn       PHASED_DIST   what those of phases do
+#	SEED, DEVICE, JOBS                  TRAIN_STEPS   of each training          OUT     out/figure
 #
 # An interrupted run continues where it was.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -16,8 +16,11 @@ FORMS ?= fm ve ddpm vp subvp
 DIST ?= 8gaussians
 PHASED_DIST ?= moons
 N ?= 10000
-STEPS ?= 4000
+TRAIN_STEPS ?= 4000
 MODELS := base rectified
+
+EVALUATED := FORMS
+$(eval $(call made_with,DIST PHASED_DIST N TRAIN_STEPS))
 
 .PHONY: all exact phases
 all: exact phases $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \
@@ -30,24 +33,21 @@ exact: $(OUT)/exact.svg $(OUT)/exact-together.svg $(OUT)/exact.tsv
 exact_forms := 'flow matching=exact:fm' 'EDM=exact:ve' 'DDPM=exact:vp' 'sub-VP=exact:subvp' \
 	--x0 0,1 --eps 1,1 --sigma-max 10
 
-$(OUT)/exact.svg:
-	@mkdir -p $(@D)
+$(OUT)/exact.svg: | $(OUT)/settings
 	trajdump --svg $@ --coords x,sigma,alpha --range 10.1 $(exact_forms)
 
-$(OUT)/exact-together.svg:
-	@mkdir -p $(@D)
+$(OUT)/exact-together.svg: | $(OUT)/settings
 	trajdump --svg $@ --coords x,sigma,alpha --overlay $(exact_forms)
 
-$(OUT)/exact.tsv:
-	@mkdir -p $(@D)
+$(OUT)/exact.tsv: | $(OUT)/settings
 	trajdump --tsv $@ $(exact_forms)
 
 # 2. The same of models: one trained on the data under each form, and itself rectified, by the recipe of toy2d.mk.
 # One make for both models of a form: they are targets of one pattern, whose stem is the dot.
 define trained
-$(OUT)/$1/base%traj $(OUT)/$1/rectified%traj:
+$(OUT)/$1/base%traj $(OUT)/$1/rectified%traj: | $(OUT)/settings
 	$$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$(OUT)/$1 FORM=$1 \
-		PREDICTION=$(if $(filter fm,$1),flow_prediction,epsilon) DIST=$(DIST) N=$(N) STEPS=$(STEPS) SEED=$(SEED) \
+		PREDICTION=$(if $(filter fm,$1),flow_prediction,epsilon) DIST=$(DIST) N=$(N) TRAIN_STEPS=$(TRAIN_STEPS) SEED=$(SEED) \
 		DEVICE=$(DEVICE) JOBS=$(JOBS) BIN=$(BIN) $(MODELS:%=$(OUT)/$1/%.traj)
 
 $(OUT)/$1/defect.svg: $(MODELS:%=$(OUT)/$1/%.traj)
@@ -74,7 +74,7 @@ $(OUT)/training.svg: $(call trajectories,rectified)
 	trajdump --log --svg $@ $(foreach f,$(FORMS),$f=$(OUT)/$f/rectified.jsonl)
 
 $(OUT)/table.tsv: $(FORMS:%=$(OUT)/%.tsv)
-	awk 'FNR > 1 || NR == 1' $^ > $@
+	$(join_tables)
 
 # 3. First-order in one piece or in four: a teacher on ddpm, and two models trained on the same trajectories of it, one
 # rectified, one with a first-order path of its own in each of four phases. Drawn with each trajectory are its chords, the
@@ -96,15 +96,15 @@ comma := ,
 phases: $P/trajectories.svg $P/one-chord.svg $P/training.svg $P/table.tsv
 	@column -t -s $$'\t' $P/table.tsv
 
-$(call weights,$P/base):
-	$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$P FORM=ddpm DIST=$(PHASED_DIST) N=$(N) STEPS=$(STEPS) \
+$(call weights,$P/base): | $(OUT)/settings
+	$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$P FORM=ddpm DIST=$(PHASED_DIST) N=$(N) TRAIN_STEPS=$(TRAIN_STEPS) \
 		SEED=$(SEED) DEVICE=$(DEVICE) JOBS=$(JOBS) BIN=$(BIN) $@
 
 $P/pairs.tar: $(call weights,$P/base)
 	noisegen -n $(N) -s $(SEED) -m $P/base $J | denoise -m $P/base --steps 200 --knots 4 -b 1024 $D | pairpack -o $@
 
 $(call weights,$P/rectified) $(call weights,$P/phased): $(call weights,$P/%): $P/pairs.tar
-	rectrain -m $P/base -o $P/$* -f $(phases_$*) --log $P/$*.jsonl --batch 256 --steps $(STEPS) --lr 2e-3 --ema 0.995 \
+	rectrain -m $P/base -o $P/$* -f $(phases_$*) --log $P/$*.jsonl --batch 256 --steps $(TRAIN_STEPS) --lr 2e-3 --ema 0.995 \
 		--hold-out 500 --held-out-every 200 --seed $(SEED) $D $<
 
 # The table's chord_1 and chord_4 are the distances from one chord and from four, whatever is drawn.
@@ -128,7 +128,7 @@ $P/%.paired: $P/%.rdf $P/teacher-200.rdf
 	samplecmp --tsv --metric paired $J $^ | awk -F '\t' '{ print NR == 1 ? "paired_$(lastword $(subst -, ,$*))" : $$2 }' >$@
 
 $P/table.tsv: $(PHASED:%=$P/%.tsv)
-	awk 'FNR > 1 || NR == 1' $^ >$@
+	$(join_tables)
 
 $P/trajectories.svg: $(PHASED:%=$P/%.traj)
 	trajdump --svg $@ --max-plot 24 --chords $(subst $(empty) $(empty),$(comma),$(foreach m,$(PHASED),$(chords_$m))) \

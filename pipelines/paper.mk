@@ -10,7 +10,7 @@
 #	phased      four phases of the teacher's trajectories
 #	distilled   pairs at the noisiest time alone
 #
-#	MODEL   the teacher       N       pairs             STEPS   iterations            SEEDS   of the trainings
+#	MODEL   the teacher       N       pairs             TRAIN_STEPS   iterations      SEEDS   of the trainings
 #	EVAL    samples of each   BATCH, LR, EMA            DEVICE, JOBS                  OUT     out/paper
 #
 # An interrupted run continues where it was. -j2 JOBS=1 trains two models side by side, which is the best use of two cores.
@@ -24,14 +24,14 @@ DATA ?= /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz
 TEACHER_STEPS ?= 24
 PHASES ?= 4
 N ?= 4096
-STEPS ?= 4000
+TRAIN_STEPS ?= 4000
 SEEDS ?= 1 2 3
 EVAL ?= 1024
 BATCH ?= 8
 LR ?= 1e-3
 EMA ?= 0.995
 # Consistency distillation starts where rd ended, and must not leave it.
-CD_STEPS ?= $(shell echo $$(($(STEPS) / 4)))
+CD_STEPS ?= $(shell echo $$(($(TRAIN_STEPS) / 4)))
 CD_LR ?= 1e-4
 CD_GRID ?= 20
 
@@ -39,12 +39,15 @@ METHODS := rf rd rd-eps cd phased distilled
 K := 1 2 4 $(TEACHER_STEPS)
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
 # Iterations after which rf and rd are looked at on their way (the paper's figure 2).
-EVERY := $(shell echo $$(($(STEPS) / 4)))
+EVERY := $(shell echo $$(($(TRAIN_STEPS) / 4)))
 STAGES := $(EVERY) $(shell echo $$((2 * $(EVERY)))) $(shell echo $$((3 * $(EVERY))))
 
 runs := $(foreach k,$K,teacher-$k $(foreach m,$(METHODS),$(foreach s,$(SEEDS),$m.$s-$k)))
 stages := $(foreach m,rf rd,$(foreach s,$(SEEDS),$(foreach i,$(STAGES),$m.$s.$i-1)))
 SUMMARY := awk -f $(HERE)/summary.awk
+
+EVALUATED := SEEDS DATA FEATURES
+$(eval $(call made_with,MODEL TEACHER_STEPS PHASES N TRAIN_STEPS EVAL BATCH LR EMA CD_STEPS CD_LR CD_GRID))
 
 .PHONY: all
 all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png $(foreach m,$(METHODS),$(OUT)/$m-$k.png))
@@ -52,14 +55,13 @@ all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png
 	@column -t -s $$'\t' $(OUT)/iterations.tsv
 
 # 1. Pairs of the teacher's own ODE, with the states between phases.
-$(OUT)/pairs.tar:
-	@mkdir -p $(@D)
+$(OUT)/pairs.tar: | $(OUT)/settings
 	noisegen -n $(N) -s $(SEED) -m $(MODEL) -l uniform:10 $J | \
 	denoise -m $(MODEL) --steps $(TEACHER_STEPS) --knots $(PHASES) $D | pairpack -o $@
 
 # 2. Trainings. Optimiser, batches and iterations are the same; losses are each method's own.
 train = --batch $(BATCH) --ema $(EMA) $D -f
-full = --steps $(STEPS) --lr $(LR) $(train)
+full = --steps $(TRAIN_STEPS) --lr $(LR) $(train)
 train_rf = -m $(MODEL) --convert-to fm,flow --loss-space output --snapshot-every $(EVERY) $(full)
 train_rd = -m $(MODEL) --snapshot-every $(EVERY) $(full)
 train_rd-eps = -m $(MODEL) --loss-space eps $(full)
@@ -75,8 +77,7 @@ $(foreach m,$(METHODS),$(foreach s,$(SEEDS),$(eval $(call training,$m,$s))))
 
 # 3. Samples from noise that no pair was made of; the last number of a name is the steps. Few steps are DDIM's, which is exact on a
 # first-order path; many are the model's own solver's.
-$(OUT)/noise.rdf:
-	@mkdir -p $(@D)
+$(OUT)/noise.rdf: | $(OUT)/settings
 	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) -l uniform:10 $J -o $@
 
 sample = odesample --steps $1 $(if $(filter $(TEACHER_STEPS),$1),,--solver ddim) $D
@@ -119,4 +120,4 @@ $(OUT)/table.tsv: $(runs:%=$(OUT)/%.set.tsv) $(runs:%=$(OUT)/%.own.tsv)
 
 $(OUT)/iterations.tsv: $(stages:%=$(OUT)/%.set.tsv) $(stages:%=$(OUT)/%.own.tsv) \
 		$(foreach m,rf rd,$(foreach s,$(SEEDS),$(OUT)/$m.$s-1.set.tsv $(OUT)/$m.$s-1.own.tsv))
-	$(SUMMARY) -v last=$(STEPS) $^ > $@
+	$(SUMMARY) -v last=$(TRAIN_STEPS) $^ > $@

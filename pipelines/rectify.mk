@@ -2,11 +2,16 @@
 #
 #	make -f pipelines/rectify.mk MODEL=DIR [VAR=...]
 #
-#	N, SHARDS            pairs, and the archives they are in        TEACHER_STEPS, SOLVER    how they are made
-#	LABELS               theirs: noisegen's -l, uniform:10 or so    STEPS, BATCH, LR, EMA    how rectrain trains
-#	GUIDANCE, NULL_CLASS of the pairs; round 1 learns it            PAIRS, TRAIN             further options of denoise and of rectrain
-#	ROUNDS               each on pairs of the model before          DATA, FEATURES           to compare with, and a classifier for it
-#	K, EVAL              steps to sample in, samples to compare     SEED, DEVICE, JOBS, OUT
+#	N, SHARDS              pairs, and the archives that they are in
+#	LABELS                 of the pairs: noisegen's -l; by default what it does for the model
+#	TEACHER_STEPS, SOLVER  how pairs are made; SOLVER is the model's own unless given
+#	GUIDANCE, NULL_CLASS   of the pairs; the first round learns it
+#	TRAIN_STEPS, BATCH, LR, EMA     how rectrain trains
+#	PAIRS, TRAIN           further options of denoise and of rectrain
+#	ROUNDS                 each on pairs of the model before
+#	K, EVAL                steps to sample in, and how many samples are compared
+#	DATA, FEATURES         samples to compare with, and the classifier for it
+#	SEED, DEVICE, JOBS, OUT
 #
 # An interrupted run continues where it was. The archives are targets of their own, so that an array of batch jobs can make them, one
 # each, before the rest is made:
@@ -16,7 +21,7 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 MODEL ?= $(error MODEL=DIR: which model is to be rectified)
 OUT ?= out/rectify
-LABELS ?= none
+LABELS ?=
 GUIDANCE ?= 1
 # Where the model does not record it.
 NULL_CLASS ?=
@@ -25,7 +30,7 @@ SOLVER ?=
 TEACHER_STEPS ?= 25
 N ?= 50000
 SHARDS ?= 1
-STEPS ?= 10000
+TRAIN_STEPS ?= 10000
 BATCH ?= 64
 LR ?= 2e-4
 EMA ?= 0.999
@@ -40,6 +45,8 @@ PICTURES ?= 64
 
 # Evaluation is on noise that no pair was made of.
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
+EVALUATED := K DATA FEATURES PICTURES ROUNDS
+$(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER GUIDANCE NULL_CLASS PAIRS TRAIN_STEPS BATCH LR EMA TRAIN EVAL))
 rounds := $(shell seq $(ROUNDS))
 shards := $(shell seq $(SHARDS))
 all_K := $K $(filter-out $K,$(TEACHER_STEPS))
@@ -64,13 +71,12 @@ dir_$(call name,$1) := $(OUT)/$(call name,$1)
 pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
 from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
 
-$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call weights,$$(dir_$$(from_$1))))
-	@mkdir -p $$(@D)
-	noisegen -n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS) -m $(MODEL) -l $(LABELS) $J | \
+$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call weights,$$(dir_$$(from_$1)))) | $(OUT)/settings
+	noisegen -n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS) -m $(MODEL) $(LABELS:%=-l %) $J | \
 	denoise -m $$(dir_$$(from_$1)) $(many) $$(call guided,$$(from_$1)) $(PAIRS) $D | pairpack -o $$@
 
 $$(call weights,$$(dir_$(call name,$1))): $$(pairs_$1)
-	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
+	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(TRAIN_STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
 		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(TRAIN) $D $$(pairs_$1)
 endef
 dir_teacher := $(MODEL)
@@ -79,12 +85,13 @@ pairs: $(pairs_1)
 
 # 3. Samples of all models from the same noise. Few steps are DDIM's, which is exact on a first-order path; the teacher's many are as
 # its pairs were made.
-$(OUT)/noise.rdf:
-	@mkdir -p $(@D)
-	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) -l $(LABELS) $J -o $@
+$(OUT)/noise.rdf: | $(OUT)/settings
+	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) $(LABELS:%=-l %) $J -o $@
 
+# Few steps must begin at the noisiest time, which leading and linspace, the usual configurations, do not.
+even = $(shell tensorcat $(MODEL) | sed -nE 's/^ *sampling .*(leading|linspace).*/--spacing trailing/p')
 # $(call sampling,MODEL NAME,STEPS)
-sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim) $(call guided,$1) $D
+sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(even)) $(call guided,$1) $D
 needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call weights,$(dir_$1)))
 
 define samples
@@ -101,23 +108,30 @@ own := $(OUT)/teacher-$(TEACHER_STEPS).rdf
 $(OUT)/%.own.tsv: $(OUT)/%.rdf $(own)
 	samplecmp --tsv --name '$* to teacher-$(TEACHER_STEPS)' $J $< $(own) > $@
 
-$(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA)
+$(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA) $(OUT)/compared
 	samplecmp --tsv --name '$* to the data' $(if $(FEATURES),$(on_features),$J) $< $(DATA) > $@
 on_features = --metric frechet,kid,precision,recall --features $(FEATURES) $D
 
+# What they were compared with, written anew when that changes.
+$(OUT)/compared: FORCE | $(OUT)/settings
+	@echo $(call quoted,$(DATA) $(FEATURES)) | cmp -s - $@ || echo $(call quoted,$(DATA) $(FEATURES)) >$@
+
+# Tables are put together each time: of which runs is a matter of K and ROUNDS.
+.PHONY: FORCE
+$(OUT)/table.tsv $(OUT)/data.tsv $(OUT)/trajectories.tsv: FORCE
 $(OUT)/table.tsv: $(runs:%=$(OUT)/%.own.tsv)
-	awk 'FNR > 1 || NR == 1' $^ > $@
+	$(join_tables)
 
 $(OUT)/data.tsv: $(runs:%=$(OUT)/%.data.tsv)
-	awk 'FNR > 1 || NR == 1' $^ > $@
+	$(join_tables)
 
 # 5. The first-order defect and its companions along trajectories of as many steps as the teacher's.
 define trajectories
 $(OUT)/$1.traj.tsv: $(call needs,$1)
-	odesample -m $(dir_$1) $(call guided,$1) --steps $(TEACHER_STEPS) --solver ddim --trajectory $D $(OUT)/noise.rdf | \
+	odesample -m $(dir_$1) $(call guided,$1) --steps $(TEACHER_STEPS) --solver ddim $(even) --trajectory $D $(OUT)/noise.rdf | \
 	trajdump --tsv $$@ --name $1
 endef
 $(foreach m,$(models),$(eval $(call trajectories,$m)))
 
 $(OUT)/trajectories.tsv: $(models:%=$(OUT)/%.traj.tsv)
-	awk 'FNR > 1 || NR == 1' $^ > $@
+	$(join_tables)

@@ -3,7 +3,7 @@
 #	make -f pipelines/toy2d.mk [DEMO=1] [FORM=ddpm|vp|subvp|ve|fm] [PREDICTION=epsilon|sample|v_prediction|flow_prediction]
 #
 #	DIST    8gaussians, checkerboard, moons, spiral, rings       N     samples and pairs
-#	STEPS   training steps of each of the two models             SEED, DEVICE, JOBS
+#	TRAIN_STEPS   of each of the two models                      SEED, DEVICE, JOBS
 #	OUT     where it is written, out/toy2d
 #
 # An interrupted run continues where it was. DEMO=1 is a short run (about a minute).
@@ -12,13 +12,14 @@ include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 FORM ?= ddpm
 PREDICTION ?= epsilon
 DIST ?= 8gaussians
-OUT ?= out/toy2d
 ifdef DEMO
+OUT ?= out/demo/toy2d
 N ?= 20000
-STEPS ?= 8000
+TRAIN_STEPS ?= 8000
 else
+OUT ?= out/toy2d
 N ?= 50000
-STEPS ?= 20000
+TRAIN_STEPS ?= 20000
 endif
 BATCH ?= 256
 LR ?= 2e-3
@@ -26,19 +27,19 @@ LR ?= 2e-3
 TIME_SCALE := $(if $(filter ve,$(FORM)),250,1)
 MODELS := base rectified
 COORDS := x alpha
-train = --batch $(BATCH) --steps $(STEPS) --lr $(LR) --ema 0.995 --seed $(SEED) $D
+train = --batch $(BATCH) --steps $(TRAIN_STEPS) --lr $(LR) --ema 0.995 --seed $(SEED) $D
+
+$(eval $(call made_with,FORM PREDICTION DIST N TRAIN_STEPS BATCH LR))
 
 .PHONY: all
 all: $(foreach m,$(MODELS),$(foreach c,$(COORDS),$(OUT)/$m-$c.svg) $(OUT)/$m-1.svg) $(OUT)/table.tsv
 	@column -t -s $$'\t' $(OUT)/table.tsv
 
 # 1. Data, and a model trained on it with fresh noise for every sample (Algorithm 2).
-$(OUT)/data.rdf:
-	@mkdir -p $(@D)
+$(OUT)/data.rdf: | $(OUT)/settings
 	noisegen --dist $(DIST) -n $(N) -s $(SEED) $J -o $@
 
-$(OUT)/config.json:
-	@mkdir -p $(@D)
+$(OUT)/config.json: | $(OUT)/settings
 	printf '%s\n' '{"unet": {"_class_name": "MLPModel", "sample_shape": [2], "hidden_dim": 128, "num_layers": 3,' \
 		'  "time_embedding_dim": 64, "time_scale": $(TIME_SCALE)},' \
 		' "scheduler": {"_class_name": "RectdiffScheduler", "form": "$(FORM)", "prediction_type": "$(PREDICTION)"}}' > $@
@@ -54,7 +55,7 @@ $(OUT)/pairs.tar: $(call weights,$(OUT)/base)
 $(call weights,$(OUT)/rectified): $(OUT)/pairs.tar
 	rectrain -m $(OUT)/base -o $(OUT)/rectified -f --log $(OUT)/rectified.jsonl $(train) $<
 
-# 4. Trajectories before and after, as they are and over alpha (straight for every form, once first-order).
+# 4. Trajectories before and after, as they are and, near the data, over alpha (straight for every form, once first-order).
 $(OUT)/%.traj: $(call weights,$(OUT)/%)
 	odesample -m $(OUT)/$* -n 1000 -s $$(( $(SEED) + 1000003 )) --solver ddim --steps 50 --trajectory -b 1000 $D -o $@
 
@@ -62,7 +63,7 @@ $(OUT)/%-x.svg: $(OUT)/%.traj
 	trajdump --svg $@ --coords x $<
 
 $(OUT)/%-alpha.svg: $(OUT)/%.traj
-	trajdump --svg $@ --coords alpha $<
+	trajdump --svg $@ --coords alpha --range 2 --max-plot 60 $<
 
 # One step from the same noise.
 $(OUT)/%-1.svg: $(call weights,$(OUT)/%)
@@ -73,4 +74,4 @@ $(OUT)/%.tsv: $(OUT)/%.traj
 	trajdump --tsv $@ --name $* $<
 
 $(OUT)/table.tsv: $(MODELS:%=$(OUT)/%.tsv)
-	awk 'FNR > 1 || NR == 1' $^ > $@
+	$(join_tables)

@@ -140,7 +140,9 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	refused 2 "the first phase alone" --phases 4 --time-sampling last -m "$m" "$knots"
 	refused 2 "300 samples held out" --hold-out 300 "${fresh[@]}"
 	refused 2 "sees no error there" --time-sampling last --loss-space eps -m "$m" "$pairs"
-	refused 2 "has none of them" --time-sampling lognormal:40,0.1 "${fresh[@]}"
+	refused 2 "the weight snr is nothing there" --time-sampling last --weight snr -m "$m" "$pairs"
+	refused 2 "the weight min-snr is nothing there" --time-sampling last --weight min-snr -m "$m" "$pairs"
+	refused 2 "has none of them" --time-sampling lognormal:-40,0.1 "${fresh[@]}"
 	refused 3 "$pairs: no field \`knots\` in it: phases need the states between, as denoise --knots" --phases 4 -m "$m" "$pairs"
 }
 
@@ -245,6 +247,56 @@ print(m["rectdiff.step"], m["rectdiff.held_out"])' >a
 	diff a b
 	same undisturbed.1500 out.1500
 	same undisturbed.3000 out.3000
+}
+
+# told STREAM KEY VALUE: the stream, its meta saying so.
+told()
+{
+	"$PYTHON" -c 'import json, msgpack, sys
+maps = list(msgpack.Unpacker(open(sys.argv[1], "rb"), max_buffer_size=1 << 28))
+maps[0]["meta"][sys.argv[2]] = json.loads(sys.argv[3])
+sys.stdout.buffer.write(b"".join(msgpack.packb(m) for m in maps))' "$@"
+}
+
+@test "guidance that pairs were made with, and the class that stood for none, are recorded: in the weights, and on the card" {
+	local c=$files/cond p
+	noisegen -n 40 -m "$c" -s 3 -l uniform:8 | denoise -m "$c" --steps 4 --guidance 2 --null-class 8 -o p
+	told p null_class 8 >guided
+	told p null_class 9 >none
+	noisegen -n 40 -m "$c" -s 4 -l uniform:8 | denoise -m "$c" --steps 4 -o plain
+	rectrain -m "$c" "${short[@]}" -o learnt guided
+	recorded learnt 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8" and run["null_class"] == 8, m'
+	metadata learnt/$w.raw.safetensors 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8", m'
+	grep -q "guidance of 2 is in the weights.*: sample without guidance" learnt/README.md
+	run tensorcat learnt
+	assert_output --partial "rectdiff.guidance_learnt: 2"
+	odesample -q -m learnt -n 4 --guidance 3 --steps 1 -o x # the class is known now
+	rectrain -m "$c" "${short[@]}" -o dropped --label-drop 0.2 guided
+	rectrain -m "$c" "${short[@]}" -o other --null-class 7 guided
+	recorded other 'assert m["null_class"] == "7", m'
+	refused 3 "null class 9: the model has classes 0 to 8" -m "$c" none
+	refused 2 "needs a null class" --label-drop 0.2 -m "$c" plain
+	rectrain -m "$c" "${short[@]}" -o without plain
+	recorded without 'assert "rectdiff.guidance_learnt" not in m and "null_class" not in m, m'
+	run -1 grep -q "in the weights" without/README.md
+	run -0 rectrain -m "$c" --steps 30 -o mixed --lr 1e-3 -j 1 guided plain
+	assert_line "rectrain: warning: guided has pairs with guidance 2, plain with guidance 1: they are trained on together"
+	recorded mixed 'assert m["rectdiff.guidance_learnt"] == "2 and 1", m'
+
+	# What a model has learnt its own pairs have, and consistency along its own ODE; another's pairs have not.
+	noisegen -n 40 -m learnt -s 5 -l uniform:8 | denoise -m learnt --steps 4 -o again
+	rectrain -m learnt "${short[@]}" -o round again
+	recorded round 'assert m["rectdiff.guidance_learnt"] == "2" and m["null_class"] == "8", m'
+	rectrain -m learnt "${short[@]}" -o consistent --consistency=4 plain
+	recorded consistent 'assert m["rectdiff.guidance_learnt"] == "2", m'
+	rectrain -m learnt "${short[@]}" -o more --consistency=4 --guidance 3 plain
+	recorded more 'assert m["rectdiff.guidance_learnt"] == "3 on top of 2", m'
+	for p in "-m learnt plain" "-m learnt --coupling independent plain"; do
+		rm -rf away
+		# shellcheck disable=SC2086
+		rectrain $p "${short[@]}" -o away
+		recorded away 'assert "rectdiff.guidance_learnt" not in m, m'
+	done
 }
 
 @test "consistency goes on where it was stopped" {

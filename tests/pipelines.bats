@@ -12,7 +12,7 @@ setup()
 rectify()
 {
 	make --no-print-directory -f "$top/pipelines/rectify.mk" BIN="$RD_BUILD/bin" MODEL="$no_null" OUT=out LABELS=uniform:4 N=24 SHARDS=2 \
-		GUIDANCE=2 NULL_CLASS=4 TEACHER_STEPS=4 STEPS=3 BATCH=4 EVAL=8 K='1 2' JOBS=1 DEVICE=cpu "$@"
+		GUIDANCE=2 NULL_CLASS=4 TEACHER_STEPS=4 TRAIN_STEPS=3 BATCH=4 EVAL=8 K='1 2' JOBS=1 DEVICE=cpu "$@"
 }
 
 # made_by ARCHIVE: seed and first index of the noise, guidance of the pairs.
@@ -44,7 +44,26 @@ made_by()
 	noisegen -q -n 30 --shape 1,12,12 | tensorcat --to npy -n noise -o data.npy -
 	rectify -s DATA=data.npy K=1 TEACHER_STEPS=1 >shown
 	grep -q 'rectified-1 to the data' shown
+	cp data.npy other.npy
+	before=$(stat -c %y out/rectified-1.data.tsv)
+	rectify -s DATA=other.npy K=1 TEACHER_STEPS=1 >shown
+	[ "$(stat -c %y out/rectified-1.data.tsv)" != "$before" ]
+	rectify -s K=1 TEACHER_STEPS=1 >shown
+	run ! grep -q 'to the data' shown
 	run make -s -f "$top/pipelines/rectify.mk"
 	assert_failure
 	assert_output --partial 'MODEL=DIR: which model is to be rectified'
+}
+
+@test "what was made with other settings is not shown as these, and a name that is no variable is no setting" {
+	rectify -s out/noise.rdf
+	run rectify -s N=25 out/noise.rdf
+	assert_failure
+	assert_output --partial 'out was made with N=24 and this is N=25'
+	run rectify -s SOLVER=heun out/noise.rdf
+	assert_output --partial 'out was made with SOLVER= and this is SOLVER=heun'
+	run rectify -s STEPS=3 out/noise.rdf
+	assert_failure
+	assert_output --partial 'STEPS: no variable of this pipeline'
+	rectify -s DEVICE=auto out/noise.rdf
 }

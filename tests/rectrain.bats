@@ -115,6 +115,22 @@ assert after < before / 2, (before, after)'
 	[ "$(ls -A)" = a ]
 }
 
+@test "the end is told in a line, without a word while it goes on fast" {
+	run -0 rectrain -m "$m" -o a --steps 120 -b 16 -j 1 --log a.log --log-every 1 "$pairs"
+	assert_line --index $((${#lines[@]} - 1)) --regexp "^rectrain: wrote a: 120 steps, mean loss [0-9.e-]+ over the last 100$"
+	"$PYTHON" -c 'import json, sys
+loss = [json.loads(line)["loss"] for line in open("a.log")][-100:]
+assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean loss [0-9.e-]+" <<<"$output" | cut -d" " -f3)"
+	refute_output --partial warning
+	refute_output --partial "/120 steps"
+	run -0 rectrain -m "$m" -o b --steps 40 -b 16 -j 1 --hold-out 20 --keep-best --held-out-every 10 "$pairs"
+	metadata b/unet/diffusion_pytorch_model.safetensors 'print(m["rectdiff.step"])' >step
+	assert_line --regexp "^rectrain: wrote b: 40 steps.* it is the average of step $(cat step), whose loss on what is held out"
+	assert_line "rectrain: warning: --warmup 100: the rate is still rising after the last of 40 steps"
+	run -0 rectrain -m "$m" -o c --steps 40 -b 16 -j 1 -q "$pairs"
+	assert_output ""
+}
+
 @test "the same command elsewhere makes the same bytes, however often it checkpoints" {
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
 	rectrain -m "$m" "${short[@]}" -o b --checkpoint-every 3 --log log "$pairs"
@@ -124,10 +140,10 @@ assert after < before / 2, (before, after)'
 	[ "$(names)" = "a b c log" ]
 }
 
-@test "stopped by SIGTERM and SIGINT, the same command ends as if it had not been" {
+@test "stopped by SIGTERM, SIGINT and SIGUSR1, the same command ends as if it had not been" {
 	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
 	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
-	for sig in TERM INT; do
+	for sig in TERM INT USR1; do
 		stopped $sig "${cmd[@]}" -o a
 		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
 		[ -e a.ckpt ] && [ ! -e a ]
@@ -174,7 +190,6 @@ for r in map(json.loads, open("log")):
 	--loss=huber loss
 	--time-sampling=uniform time_sampling
 	--loss-space=eps loss_space
-	--huber-c=0.1 huber_c
 	--weight-decay=0 weight_decay
 	--betas=0.8,0.99 beta1
 	--clip=2 clip
@@ -184,7 +199,11 @@ for r in map(json.loads, open("log")):
 	-j2 device
 	EOF2
 	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 1 --dry-run others
-	assert_output --partial "another run: data is"
+	assert_output --partial "cannot go on (--restart begins anew): a.ckpt: is of another run: data is"
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 64 -j 2 --dry-run "$pairs"
+	assert_output --partial "cannot go on (--any-machine does all the same, --restart begins anew): a.ckpt: "
+	run -1 rectrain -m "$m" -o a --steps 1000000 -b 32 -j 2 --dry-run "$pairs" # it would not help
+	assert_output --partial "cannot go on (--restart begins anew): a.ckpt: is of another run: batch is"
 	[ "$before" = "$(cksum a.ckpt)" ]
 }
 
@@ -217,7 +236,7 @@ for r in map(json.loads, open("log")):
 	wait "$pid" || true
 }
 
-@test "an OUT that is something else is not touched without -f" {
+@test "an OUT that is something else is not touched without -f, and with it only where it is a model or empty" {
 	mkdir a
 	echo keep >a/file
 	run -1 rectrain -m "$m" "${short[@]}" -o a "$pairs"
@@ -229,15 +248,21 @@ for r in map(json.loads, open("log")):
 	rectrain -m "$m" "${short[@]}" -o c "$pairs"
 	cp -r c c.before
 	run -1 rectrain -m "$m" "${short[@]}" -o c -s 1 "$pairs"
-	assert_output --partial "seed is 0 there, 1 here"
+	assert_output --partial "cannot go on (-f replaces it, -m c -o NEW trains it further): c: is of another run: seed is 0 there, 1 here"
+	run -1 rectrain -m "$m" "${short[@]}" -o c -j 2 "$pairs"
+	assert_output --partial "cannot go on (--any-machine does all the same, -f replaces it, -m c -o NEW trains it further): c: "
+	rectrain -m "$m" "${short[@]}" -o c -j 2 --any-machine "$pairs" # there already
 	diff -r c c.before
 	[ "$(names)" = "a b c c.before" ]
+	run -1 rectrain -m "$m" "${short[@]}" -o a -f "$pairs"
+	assert_output --partial "a: is a folder of something else than a model: it is not replaced"
+	[ "$(cat a/file)" = keep ]
+	rm a/file
 	for out in a b c; do
 		rectrain -m "$m" "${short[@]}" -o $out -f -s 1 "$pairs"
 	done
 	same_weights a b
 	same_weights a c
-	[ ! -e a/file ]
 	[ "$(names)" = "a b c c.before" ]
 }
 
@@ -338,6 +363,35 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	refused "form (fm) is not that of vp.pairs" 3 -m "$m" --any-form vp.pairs "$pairs"
 }
 
+@test "what made the pairs is said, a mixture warned of, and a pair that comes twice refused" {
+	local hash other
+	hash=$(tensorcat "$m" | awk '$1 == "hash" { print $2 }')
+	noisegen -n 200 -s 5 --shape 2 | denoise -m "$m" --steps 5 | pairpack --shard-pairs 150 -o 'five-%d.tar'
+	noisegen -n 50 -s 6 --shape 2 | denoise -m "$m" --solver euler --steps 9 | pairpack -o nine.tar
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run --hold-out 20 five-*.tar
+	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m, 5 steps, guidance 1"
+	refute_output --partial warning
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run five-0.tar nine.tar
+	assert_line "rectrain: pairs: 200 in 2 files, by model $hash, dpm++2m and euler, 5 and 9 steps, guidance 1"
+	refute_output --partial warning # what is left over is solved again in more steps, as denoise(1) says
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run noise=<(tensorcat --to npy -n noise five-0.tar) sample=<(tensorcat --to npy five-0.tar)
+	assert_line "rectrain: pairs: 150 in 1 file; nothing says what made them"
+
+	rectrain -m "$m" "${short[@]}" -o two "$pairs"
+	other=$(tensorcat two | awk '$1 == "hash" { print $2 }')
+	[ "$hash" != "$other" ] || fail "two models are one"
+	noisegen -n 50 -s 7 --shape 2 | denoise -m two --steps 5 -o other
+	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run five-0.tar five-1.tar other
+	assert_line "rectrain: warning: five-0.tar has pairs by model $hash, other by model $other: they are trained on together"
+
+	refused "five-0.tar: pair 0 is in five-0.tar already" 1 -m "$m" five-0.tar five-0.tar
+	cp five-1.tar again.tar
+	refused "again.tar: pair 150 is in five-1.tar already" 1 -m "$m" five-0.tar five-1.tar again.tar
+	noisegen -n 10 -s 5 --shape 2 | denoise -m two --steps 3 -o short
+	refused "short: pair 0 is in five-0.tar already, of the same noise" 1 -m "$m" five-0.tar short
+	rectrain -m "$m" "${short[@]}" -o out --coupling independent five-0.tar five-0.tar # data may be weighted so
+}
+
 @test "a loss that is no number any more stops the run" {
 	run -1 rectrain "${fresh[@]}" -q -j 1 -o a --steps 5000 --lr 10 --clip 0 --loss l2 --warmup 0 --weight-decay 10 "$data"
 	assert_output --regexp "step [0-9]+: the loss is .* a smaller --lr"
@@ -347,6 +401,8 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 
 @test "options that make no sense: status 2" {
 	local args
+	run -2 rectrain -m "$m" --init "$files/net.json" -o out "$pairs"
+	assert_output --partial "from one of them, not both"
 	for args in "" "-o out" "-m $m -o out" "-m $m $pairs" "-m $m --init net.json -o out $pairs" "-m $m -o - $pairs" \
 		"-m $m -o out --steps 0 $pairs" "-m $m -o out --ema 1 $pairs" "-m $m -o out --betas 0.9 $pairs" \
 		"-m $m -o out --lr -1 $pairs" "-m $m -o out --loss l3 $pairs" "-m $m -o out --label-drop 2 $pairs" \

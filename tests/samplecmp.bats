@@ -172,7 +172,7 @@ x[7, 1] = np.nan; np.save("nan.npy", x); np.save("one.npy", x[:1])'
 		run samplecmp $args
 		assert_failure 2
 	done
-	run samplecmp --name $'a\tb' a same
+	run samplecmp --tsv --name $'a\tb' a same
 	assert_failure 2
 }
 

@@ -347,11 +347,25 @@ static void recordings(struct kt *k)
 	kt_free(k);
 }
 
+/* What there is no memory for is an error of its own call, not of the next one. */
+static void no_memory(struct kt *k)
+{
+	struct rd_dims huge = {1, 1, INT64_C(1) << 30, INT64_C(1) << 28}, d = {1, 3, 1, 1};
+	float *a = kt_flat(k, 3, (float[]){1, 2, 3}), v[3] = {0};
+
+	CHECK(k->be->sample_import(k->dev, huge, v, a, &k->e) < 0);
+	CHECK_OK(k->be->clamp(k->dev, d, 0, 2, a, &e), &e);
+	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
+	CHECK(v[0] == 1 && v[2] == 2);
+	kt_free(k);
+}
+
 static void all(struct kt *k)
 {
 	enum rd_precision p = k->bf16 ? RD_PRECISION_BF16 : k->factor > kt_factors[0] ? RD_PRECISION_TF32 : RD_PRECISION_F32;
 
 	copies(k);
+	no_memory(k);
 	recordings(k);
 	network(k, "every operation", graphs_every_op(3, 0.3f), p);
 	network(k, "mlp", graphs_build(graphs_mlp, 3), p);

@@ -170,7 +170,7 @@ static void convs(struct kt *k)
 					.pad_hi = shapes[s].hi,
 				};
 
-				if (!kt_skip(k, i++) && d.in.h + d.pad_lo + d.pad_hi >= d.kernel && d.in.w + d.pad_lo + d.pad_hi >= d.kernel)
+				if (!kt_skip_conv(k, i++) && d.in.h + d.pad_lo + d.pad_hi >= d.kernel && d.in.w + d.pad_lo + d.pad_hi >= d.kernel)
 					conv(k, &d, (ic + h + s) % 2 == 0);
 			}
 	conv(k, &large_narrow, 1);

@@ -1,4 +1,4 @@
-/* What training asks of the network: time distributions, weights, couplings, phases, consistency, held-out data; each against a
+/* What training asks of the network: averages, weights, couplings, phases, consistency, held-out data; each against a
  * formula or a plain reference. */
 #include "lib/model/query.h"
 #include "lib/sample/denoiser.h"
@@ -6,106 +6,7 @@
 #include "lib/train/draw.h"
 #include "tests/trainers.h"
 
-/* --- times -------------------------------------------------------------------------------------------------------- */
-
-static double noise_of_u(const void *ctx, double u)
-{
-	const struct rd_schedule *s = ctx;
-	double t = s->form->t_of_u(s, u);
-
-	return rd_sigma(s, t) / rd_alpha(s, t);
-}
-
-static double slope(const void *ctx, double u)
-{
-	(void)ctx;
-	return 1 + 9 * u;
-}
-
-/* Share of draws below u. */
-static double below(const struct rd_timedist *d, double u)
-{
-	int n = 0;
-	double w;
-
-	for (int i = 0; i < 20000; i++)
-		n += rd_timedist_draw(d, (i + 0.5) / 20000, &w) < u;
-	return n / 20000.0;
-}
-
-static struct rd_timedist times(const char *text, const struct rd_schedule *s)
-{
-	struct rd_timedist d;
-	struct rd_spec spec;
-
-	CHECK_OK(rd_spec_parse(&spec, rd_times_kinds, "--time-sampling", text, &e), &e);
-	CHECK_OK(rd_timedist_init(&d, &spec, slope, noise_of_u, s, &e), &e);
-	return d;
-}
-
-static double phi(double x)
-{
-	return 0.5 * erfc(-x / sqrt(2));
-}
-
-static void distributions(void)
-{
-	struct rd_schedule ve, ddpm;
-	struct rd_timedist d;
-	double u[] = {0.05, 0.2, 0.5, 0.77, 0.99}, w, sum = 0;
-
-	CHECK_OK(rd_schedule_init(&ve, "ve", &e), &e);
-	CHECK_OK(rd_schedule_init(&ddpm, "ddpm", &e), &e);
-	for (int i = 0; i < LEN(u); i++) {
-		double x = u[i], n = noise_of_u(&ve, x), m = noise_of_u(&ddpm, x), cut, all;
-
-		d = times("uniform", &ve);
-		CHECK_NEAR(below(&d, x), x, 1e-3);
-		d = times("logit-normal:0.5,2", &ve);
-		CHECK_NEAR(below(&d, x), phi((log(x / (1 - x)) - 0.5) / 2), 2e-3);
-		d = times("u-shaped:4", &ve); /* the integral of exp(4u) + exp(4 - 4u) */
-		CHECK_NEAR(below(&d, x), (exp(4 * x) - 1 + exp(4) - exp(4 - 4 * x)) / (2 * (exp(4) - 1)), 2e-3);
-		d = times("lognormal:-1.2,1.2", &ve);
-		cut = phi((log(0.002) + 1.2) / 1.2), all = phi((log(80) + 1.2) / 1.2) - cut;
-		CHECK_NEAR(below(&d, x), (phi((log(n) + 1.2) / 1.2) - cut) / all, 3e-3);
-		d = times("lognormal:0,1", &ddpm);
-		CHECK_NEAR(below(&d, x), phi(log(m)), 1e-2); /* whole times, and ends within four deviations */
-	}
-	d = times("last", &ddpm);
-	CHECK(ddpm.form->t_of_u(&ddpm, rd_timedist_draw(&d, 0.3, &w)) == 999 && w == 1);
-	d = times("importance", &ve); /* the mean of a function over uniform times, from times of another density */
-	for (int i = 0; i < 20000; i++) {
-		double at = rd_timedist_draw(&d, (i + 0.5) / 20000, &w);
-
-		sum += w * exp(at) / 20000;
-	}
-	CHECK_NEAR(sum, exp(1) - 1, 1e-3);
-	CHECK(below(&d, 0.5) < 0.45);
-	rd_schedule_free(&ve);
-	rd_schedule_free(&ddpm);
-}
-
-static void specs(void)
-{
-	static const struct {
-		const char *text, *says;
-	} bad[] = {{"normal", "one of uniform, importance"}, {"uniform:1", "takes no number"}, {"u-shaped:1,2", "takes one number"},
-	           {"lognormal:1,2,3", "takes two numbers"}, {"lognormal:a", "a number expected as the mean"},
-	           {"lognormal:1,", "a number expected"}, {"lognormal:1,0", "deviation must be from"}, {"u-shaped:nan", "must be from"},
-	           {"lognormal:", "a number expected"}};
-	struct rd_spec s;
-	char buf[96];
-
-	for (int i = 0; i < LEN(bad); i++) {
-		CHECK(rd_spec_parse(&s, rd_times_kinds, "--x", bad[i].text, &e) == RD_EUSAGE);
-		CHECK(strstr(e.msg, bad[i].says) && strstr(e.msg, "--x"));
-	}
-	CHECK_OK(rd_spec_parse(&s, rd_times_kinds, "--x", "lognormal:0.1", &e), &e);
-	CHECK(s.kind == RD_TIMES_LOGNORMAL && s.a[0] == 0.1 && s.a[1] == 1.2);
-	CHECK(!strcmp(rd_spec_text(&s, rd_times_kinds, buf, sizeof buf), "lognormal:0.10000000000000001,1.2"));
-	CHECK_OK(rd_spec_parse(&s, rd_times_kinds, "--x", "uniform", &e), &e);
-	CHECK(!strcmp(rd_spec_text(&s, rd_times_kinds, buf, sizeof buf), "uniform"));
-}
+/* --- averages ----------------------------------------------------------------------------------------------------- */
 
 static void averages(void)
 {
@@ -175,6 +76,40 @@ static void weights(const char *form, const char *prediction)
 		rd_objective_free(&ob);
 	}
 	rd_model_free(&m);
+}
+
+/* At alpha = 0 a weight of the signal-to-noise ratio is 0: with no other time there is nothing to learn. */
+static void weights_at_the_end(void)
+{
+	static const struct {
+		const char *form, *prediction, *extra, *weight;
+		bool good;
+	} c[] = {
+		{"fm", "flow_prediction", "", "snr", false}, {"fm", "flow_prediction", "", "min-snr", false},
+		{"fm", "flow_prediction", "", "edm", true}, {"fm", "flow_prediction", "", "none", true},
+		{"ddpm", "v_prediction", ", \"rescale_betas_zero_snr\": true", "min-snr", false},
+		{"ddpm", "v_prediction", ", \"rescale_betas_zero_snr\": true", "edm", true},
+		{"ddpm", "v_prediction", "", "snr", true}, {"ve", "epsilon", "", "min-snr", true}, {"vp", "epsilon", "", "snr", true},
+	};
+
+	for (int i = 0; i < LEN(c); i++) {
+		struct rd_model m = model_with(c[i].form, c[i].prediction, c[i].extra);
+		struct rd_train_opts o = opts_of(10, 6);
+		struct rd_objective ob;
+		int rc;
+
+		o.space = RD_SPACE_X0;
+		o.times.kind = RD_TIMES_LAST;
+		CHECK_OK(rd_spec_parse(&o.weight, rd_weight_kinds, "--weight", c[i].weight, &e), &e);
+		rc = rd_objective_init(&ob, &m, &o, NULL, &e);
+		CHECK(c[i].good ? rc == RD_OK : rc == RD_EUSAGE && strstr(e.msg, c[i].weight));
+		if (!rc)
+			rd_objective_free(&ob);
+		o.times.kind = RD_TIMES_UNIFORM; /* there are other times */
+		CHECK_OK(rd_objective_init(&ob, &m, &o, NULL, &e), &e);
+		rd_objective_free(&ob);
+		rd_model_free(&m);
+	}
 }
 
 /* --- couplings ---------------------------------------------------------------------------------------------------- */
@@ -265,6 +200,47 @@ static void transport(void)
 		rd_objective_free(&b2);
 	}
 	CHECK(moved > 5);
+	rd_model_free(&m);
+}
+
+/* What is held out is coupled as what is trained on is, class by class within a batch, and the same whenever asked. */
+static void held_transport(void)
+{
+	struct rd_model m = model_of("fm", "flow_prediction");
+	struct rd_dataset held = data_of(false, true);
+	struct rd_train_opts o = opts_of(10, 9); /* the batch is filled up with two that are there already */
+	struct rd_train_batch b[3];
+	struct rd_objective ob;
+	struct rd_draw *draw;
+	int moved = 0;
+
+	for (int k = 0; k < 3; k++) {
+		o.coupling = k ? RD_COUPLING_OT : RD_COUPLING_INDEPENDENT;
+		CHECK_OK(rd_objective_init(&ob, &m, &o, NULL, &e), &e);
+		CHECK_OK(rd_draw_new(&draw, &held, &ob, &e), &e);
+		CHECK_OK(rd_train_batch_new(&b[k], o.batch, DIM, &e), &e);
+		CHECK_OK(rd_draw_held(draw, &held, 0, &b[k], &e), &e);
+		rd_draw_free(draw);
+		rd_objective_free(&ob);
+	}
+	CHECK(!memcmp(b[1].eps, b[2].eps, 9 * DIM * sizeof(float)) && !memcmp(b[1].t, b[2].t, 9 * sizeof(float)));
+	for (int i = 0; i < 9; i++) {
+		int from = -1;
+
+		CHECK(b[1].label[i] == label[i % N] && b[1].t[i] == b[0].t[i]);
+		for (int j = 0; j < 9; j++)
+			if (!memcmp(b[1].eps + i * DIM, b[0].eps + j * DIM, DIM * sizeof(float)))
+				from = j;
+		CHECK(from >= 0 && b[0].label[from] == b[0].label[i]);
+		moved += from != i;
+		for (int j = 0; j < i; j++)
+			if (b[1].label[i] == b[1].label[j])
+				CHECK(pair_distance(&b[1], i, i) + pair_distance(&b[1], j, j) <=
+				      pair_distance(&b[1], i, j) + pair_distance(&b[1], j, i) + 1e-6);
+	}
+	CHECK(moved > 2);
+	for (int k = 0; k < 3; k++)
+		rd_train_batch_free(&b[k]);
 	rd_model_free(&m);
 }
 
@@ -542,11 +518,11 @@ int main(void)
 	                                       {"vp", "epsilon"}};
 
 	trainers_begin();
-	distributions();
-	specs();
 	averages();
+	weights_at_the_end();
 	assignments();
 	transport();
+	held_transport();
 	for (int i = 0; i < LEN(forms); i++) {
 		weights(forms[i][0], forms[i][1]);
 		phases(forms[i][0], forms[i][1]);

@@ -380,7 +380,7 @@ print(pieces > 80, worst < 0.05)'
 }
 
 @test "the part of the figure with phases is drawn by make, here of models that learnt nothing" {
-	make -s -f "$BATS_TEST_DIRNAME/../pipelines/figure.mk" BIN="$RD_BUILD/bin" OUT=out N=700 STEPS=20 JOBS=1 DEVICE=cpu phases
+	make -s -f "$BATS_TEST_DIRNAME/../pipelines/figure.mk" BIN="$RD_BUILD/bin" OUT=out N=700 TRAIN_STEPS=20 JOBS=1 DEVICE=cpu phases
 	xmllint --noout out/phases/trajectories.svg out/phases/one-chord.svg out/phases/training.svg
 	[ "$(grep -c '<clipPath' out/phases/trajectories.svg)" -eq 3 ]
 	grep -q 'held out' out/phases/training.svg

@@ -1,10 +1,10 @@
 /* Trains a classifier of images, whose features samplecmp compares sets by. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/out.h"
+#include "formats/out_dir.h"
 #include "lib/classify/card.h"
 #include "lib/classify/features.h"
 #include "lib/train/classify.h"
@@ -91,6 +91,10 @@ static void check_opts(struct opts *o)
 		if (o->net.block_out_channels[i] % o->net.norm_num_groups)
 			rd_usage_error("--widths: %lld is no multiple of the %lld --groups",
 			               (long long)o->net.block_out_channels[i], (long long)o->net.norm_num_groups);
+	if (o->log_every && !o->log)
+		rd_usage_error("--log-every: of the log, which --log FILE asks for");
+	if (!o->log_every)
+		o->log_every = 50;
 	if (o->c.batch)
 		o->t.batch = o->c.batch;
 }
@@ -278,7 +282,6 @@ int main(int argc, char **argv)
 	struct opts o = {
 		.t = {.steps = 4000, .batch = 128, .warmup = 100, .lr = 3e-3, .weight_decay = 0.05, .ema = 0.995},
 		.net = {.n_widths = 4, .block_out_channels = {16, 32, 48, 64}, .norm_num_groups = 8},
-		.log_every = 50,
 	};
 	struct rd_agreement a = {0};
 	struct rd_err e;
@@ -286,11 +289,7 @@ int main(int argc, char **argv)
 	rd_tool_init("classtrain", usage, &o.c);
 	o.command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
-	if (!o.c.force && !access(o.c.out, F_OK)) {
-		rd_fail(&e, RD_EFAIL, "%s: is there already (-f replaces it)", o.c.out);
-		rd_die(&e);
-	}
-	if (work(&o, &a, &e))
+	if (rd_out_dir_try(o.c.out, o.c.force, &e) || work(&o, &a, &e))
 		rd_die(&e);
 	if (a.there && print(&a, &e))
 		rd_die(&e);

@@ -13,7 +13,7 @@ static const char usage[] =
 	"came (data or reference), its label, the sample. With --reverse it reads data and integrates back to noise.\n"
 	"\n"
 	RD_SAMPLING_USAGE
-	"      --reverse        from data (field sample of frames, archives, .npy, idx) to noise; the pairs are as ever\n"
+	"      --reverse        from data (field sample of frames, archives, .npy, idx, folders of .png) to noise; the pairs are as ever\n"
 	"      --likelihood T   with --reverse: the log-density of each sample too, a field logp in nats; traces of the Jacobian\n"
 	"                       T: exact, or hutchinson[:PROBES] (default 1) for an unbiased estimate; the solver is rk4 (the\n"
 	"                       default) or heun\n"
@@ -223,6 +223,8 @@ static int work_all(struct rd_sampling *s, struct rd_noise_in *in, struct rd_sin
 	while (!rc && (rc = rd_noise_next(in, &b, e)) > 0) {
 		r.rec.first = b.first;
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, r.computed, &r.rec, e);
+		if (!rc)
+			rd_sampling_check(s, r.computed, b.first, b.n, in->dim);
 		if (!rc && wants_logp(a))
 			add_logp(t, &r, b.n);
 		fill(&p, in, &b, &r, a);

@@ -149,8 +149,8 @@ static int prepare(struct job *j, const struct opts *o, struct rd_err *e)
 	} else {
 		j->sample = rd_shape_make(1, (const int64_t[]){ 2 });
 	}
-	if (!rc)
-		rc = rd_shape_elems(&j->sample, &elems, e);
+	if (!rc && rd_shape_elems(&j->sample, &elems, e))
+		rc = o->shape ? rd_fail(e, RD_EUSAGE, "--shape %s: more numbers than a sample can have", o->shape) : e->code;
 	if (!rc && elems > RD_FRAME_MAX_BYTES / sizeof(float))
 		rc = rd_fail(e, RD_EUSAGE, "a sample of %zu numbers does not fit a frame", elems);
 	if (!rc && o->model && !net.classes && strcmp(o->labels, "none"))

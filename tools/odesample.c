@@ -57,7 +57,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	int opt;
 
 	o->count = 64;
-	o->scale = 2;
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT "n:s:i:l:", longs, NULL)) != -1) {
 		own |= opt == 'n' || opt == 's' || opt == 'i' || opt == 'l';
 		switch (opt) {
@@ -77,6 +76,12 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
 	o->in = optind < argc ? argv[optind] : NULL;
+	if (!o->png && (o->columns || o->scale))
+		rd_usage_error("--columns and --scale: of a picture, which --png asks for");
+	if (o->png && o->c.out && !strcmp(o->png, "-") && !strcmp(o->c.out, "-"))
+		rd_usage_error("-o - and --png -: only one output fits standard output");
+	if (!o->scale)
+		o->scale = 2;
 	if (o->trajectory && rd_sampling_chooses_steps(&o->s))
 		rd_usage_error("--trajectory: dopri5 gives every sample steps of its own, and a trajectory's are those of all");
 	if (o->in && own)
@@ -196,6 +201,8 @@ static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *
 		int64_t draw = k->picture ? PNG_MAX - k->pictured : 0;
 
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, k->sample, k->rec.x ? &k->rec : NULL, e);
+		if (!rc)
+			rd_sampling_check(s, k->sample, b.first, b.n, in->dim);
 		if (!rc && k->frames)
 			rc = write_batch(k, in, &b, steps, e);
 		if (rc)

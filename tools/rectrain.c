@@ -1,14 +1,11 @@
 /* Retrains a model on (noise, sample) pairs, or trains one on data; schedule, prediction type and network stay as they are. */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "formats/out.h"
 #include "lib/model/query.h"
 #include "lib/train/run.h"
+#include "tools/common/stop.h"
 #include "tools/common/training.h"
 
 static const char usage[] =
@@ -52,59 +49,6 @@ struct opts {
 	struct rd_run_opts r;
 };
 
-/* SIGINT and SIGTERM ask for a checkpoint and an end; the second one, and one before training, ends at once. They are
- * blocked in every thread but one that waits for them: a handler must not run in the middle of a step, since oneDNN's
- * generated matrix products keep data below the stack pointer, where a signal's frame overwrites it. */
-static atomic_int stop_signal; /* 0: none came */
-static atomic_bool in_training;
-
-static sigset_t stop_signals(void)
-{
-	sigset_t s;
-
-	sigemptyset(&s);
-	sigaddset(&s, SIGINT);
-	sigaddset(&s, SIGTERM);
-	return s;
-}
-
-/* As if the signal had not been caught: whoever waits for us sees it. */
-static void die_of_signal(int sig)
-{
-	const sigset_t s = stop_signals();
-
-	rd_out_unlink_all();
-	signal(sig, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, &s, NULL);
-	raise(sig);
-}
-
-static void *wait_for_signals(void *arg)
-{
-	const sigset_t s = stop_signals();
-	int sig;
-
-	for (;;) {
-		if (sigwait(&s, &sig))
-			return arg;
-		if (!atomic_load(&in_training) || atomic_load(&stop_signal))
-			die_of_signal(sig);
-		atomic_store(&stop_signal, sig);
-	}
-}
-
-/* To be called before there are other threads, which inherit what is blocked. */
-static void watch_signals(void)
-{
-	const sigset_t s = stop_signals();
-	pthread_t t;
-
-	if (pthread_sigmask(SIG_BLOCK, &s, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
-		pthread_sigmask(SIG_UNBLOCK, &s, NULL);
-		rd_warn("warning: no thread to watch for signals: SIGTERM will end the run without a checkpoint");
-	}
-}
-
 /* "FORM" or "FORM,PREDICTION" */
 static void convert_to(struct opts *o, const char *text)
 {
@@ -141,6 +85,27 @@ static bool run_opt(struct opts *o, int opt)
 	return true;
 }
 
+/* Options that say something of another one, which then has to be there; their defaults. */
+static void check_dependents(struct opts *o, const struct rd_train_opts *usual)
+{
+	if (o->t.huber_c > 0 && o->t.loss == RD_LOSS_L2)
+		rd_usage_error("--huber-c: the loss is l2; --loss huber or huber-image has it");
+	if (o->t.phase_steps && (!o->t.phases || o->t.coupling == RD_COUPLING_PAIRS))
+		rd_usage_error("--phase-steps: of --phases with another coupling than pairs, whose knots are recorded");
+	if (o->r.log_every && !o->r.log)
+		rd_usage_error("--log-every: of the log, which --log FILE asks for");
+	if (o->r.held_out_every && !o->t.held_out)
+		rd_usage_error("--held-out-every: nothing is held out without --hold-out N");
+	if (!(o->t.huber_c > 0))
+		o->t.huber_c = usual->huber_c;
+	if (!o->t.phase_steps)
+		o->t.phase_steps = usual->phase_steps;
+	if (!o->r.log_every)
+		o->r.log_every = 50;
+	if (!o->r.held_out_every)
+		o->r.held_out_every = 500;
+}
+
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -153,22 +118,27 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
 	};
 	enum rd_coupling coupling = RD_COUPLING_PAIRS;
+	struct rd_train_opts usual;
 	bool taught = false;
 	int opt;
 
-	o->r = (struct rd_run_opts){.checkpoint_every = 500, .log_every = 50, .held_out_every = 500, .command = o->r.command};
+	o->r = (struct rd_run_opts){.checkpoint_every = 500, .command = o->r.command};
 	for (opterr = 0; (opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1;)
 		if (opt == RD_OPT_COUPLING) /* in a pass of its own: other defaults hang on it */
 			coupling = (enum rd_coupling)rd_opt_choice("--coupling", optarg, rd_coupling_names);
 		else if (opt == RD_OPT_PHASES || opt == RD_OPT_CONSISTENCY)
 			taught = true;
-	o->t = rd_training_defaults(coupling, taught);
+	o->t = usual = rd_training_defaults(coupling, taught);
+	o->t.huber_c = 0; /* not given */
+	o->t.phase_steps = 0;
 	optind = opterr = 1;
 	while ((opt = getopt_long(argc, argv, SHORTS, longs, NULL)) != -1)
 		if (!rd_common_opt(&o->c, opt) && !rd_training_opt(&o->t, opt) && !run_opt(o, opt))
 			rd_usage_error(NULL);
 	if (!o->model == !o->init)
-		rd_usage_error("one of -m MODEL and --init CONFIG is needed");
+		rd_usage_error(o->model ? "-m MODEL and --init CONFIG: a run starts from one of them, not both"
+		                        : "one of -m MODEL and --init CONFIG is needed");
+	check_dependents(o, &usual);
 	if (o->r.keep_best && !o->t.held_out)
 		rd_usage_error("--keep-best: best at what? --hold-out N is needed");
 	if (o->init && (o->t.consistency || (o->t.phases && o->t.coupling != RD_COUPLING_PAIRS)))
@@ -230,6 +200,11 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, what_it_is(&o->t));
+	if (d->made_by)
+		rd_training_say_pairs(d, d->n + o->t.held_out);
+	if (o->t.warmup > o->t.steps)
+		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
+		        (long long)o->t.steps);
 	say_objective(&o->t);
 	if (o->t.held_out)
 		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,
@@ -248,13 +223,71 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
 }
 
+#define RECENT 100
+
+/* Losses of the last steps: a single one says little. */
+struct recent {
+	double loss[RECENT];
+	int64_t n; /* steps so far */
+};
+
+static int64_t recent_steps(const struct recent *l)
+{
+	return l->n < RECENT ? l->n : RECENT;
+}
+
+static double recent_mean(const struct recent *l)
+{
+	double sum = 0;
+
+	for (int64_t i = 0; i < recent_steps(l); i++)
+		sum += l->loss[i];
+	return sum / (double)recent_steps(l);
+}
+
 static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 {
-	(void)ctx;
+	struct recent *l = ctx;
+
 	(void)step;
+	l->loss[l->n++ % RECENT] = r->loss;
+	rd_progress_note("loss %.4g", recent_mean(l));
 	rd_progress_add(1);
-	rd_progress_note("loss %.4g", r->loss);
-	return atomic_load(&stop_signal) != 0;
+	return rd_stop_asked();
+}
+
+/* What there is now, in a line. */
+static void say_end(const struct opts *o, const struct rd_run_result *res, const struct recent *l)
+{
+	char best[128] = "";
+
+	if (o->r.keep_best)
+		snprintf(best, sizeof best, "; it is the average of step %lld, whose loss on what is held out was the least, %.6g",
+		         (long long)res->best_step, res->best_loss);
+	rd_warn("wrote %s: %lld steps, mean loss %.4g over the last %lld%s", o->r.out, (long long)res->step, recent_mean(l),
+	        (long long)recent_steps(l), best);
+}
+
+/* What can be said before the data are read; the rest is said after it, by the trainer. */
+static int check_early(const struct rd_train_opts *t, struct rd_err *e)
+{
+	struct rd_train_opts known = *t;
+
+	if (t->coupling == RD_COUPLING_PAIRS)
+		known.label_drop = 0; /* pairs may say what class stands for none */
+	return rd_train_check(&known, e);
+}
+
+/* Pairs made with guidance say which class stood for none; nobody else did. */
+static int null_class_of_pairs(struct opts *o, struct rd_model *m, const struct rd_dataset *d, struct rd_err *e)
+{
+	int64_t k = m->net.classes ? rd_provenance_null_class(d->made_by) : -1;
+
+	if (k >= m->net.classes && k >= 0)
+		return rd_fail(e, RD_EINPUT, "training data: null class %lld: the model has classes 0 to %lld (--null-class says another)",
+		               (long long)k, (long long)m->net.classes - 1);
+	o->t.null_class = m->null_class = k;
+	return RD_OK;
 }
 
 static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, struct rd_dataset *held, const struct rd_backend **be, struct rd_dev **dev,
@@ -277,11 +310,13 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, st
 	else if (!rc)
 		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
 	if (!rc)
-		rc = rd_train_check(&o->t, e);
+		rc = check_early(&o->t, e);
 	if (!rc)
 		rc = rd_common_device(&o->c, be, dev, e);
 	if (!rc)
 		rc = rd_dataset_load(d, data, n_data, &data_opts, m, e);
+	if (!rc && o->t.null_class < 0)
+		rc = null_class_of_pairs(o, m, d, e);
 	return rc || !o->t.held_out ? rc : rd_dataset_split(d, o->t.held_out, held, e);
 }
 
@@ -295,21 +330,23 @@ int main(int argc, char **argv)
 	struct rd_run *run;
 	struct rd_run_plan plan;
 	struct rd_run_result res = {0};
+	struct recent recent = {0};
 	struct rd_err e;
 	char *command;
 
 	rd_tool_init("rectrain", usage, &o.c);
 	o.r.command = command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
-	watch_signals();
+	rd_stop_watch();
 	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
 	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
-		atomic_store(&in_training, true);
-		rd_progress_start(&o.c, "steps", (uint64_t)(o.t.steps - plan.from_step));
-		if (rd_run_go(run, tick, NULL, &res, &e)) {
+		rd_stop_begin();
+		rd_progress_start(&o.c, "steps", (uint64_t)o.t.steps);
+		rd_progress_resume((uint64_t)plan.from_step);
+		if (rd_run_go(run, tick, &recent, &res, &e)) {
 			rd_run_close(run); /* lets go of the lock */
 			rd_die(&e);
 		}
@@ -321,12 +358,12 @@ int main(int argc, char **argv)
 	rd_dataset_free(&held);
 	rd_model_free(&m);
 	free(command);
-	if (o.r.keep_best && !res.stopped && !res.already && !o.dry)
-		rd_info("the average of step %lld did best on what was held out: %.6g", (long long)res.best_step, res.best_loss);
+	if (!res.stopped && !res.already && !o.dry)
+		say_end(&o, &res, &recent);
 	if (res.stopped) {
 		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);
-		die_of_signal(atomic_load(&stop_signal));
+		rd_stop_die();
 	}
 	return 0;
 }

@@ -10,7 +10,7 @@
 
 static const char usage[] =
 	"usage: samplecmp [options] A B\n"
-	"Distances between the samples of A and of B (frames, archives, .npy, idx; one may be -), each with a bootstrap\n"
+	"Distances between the samples of A and of B (frames, archives, .npy, idx, folders of .png; one may be -), each with a bootstrap\n"
 	"standard error: a line \"metric value error\" each.\n"
 	"\n"
 	"      --metric LIST    names with commas, or all; default the first four, where they are defined\n"
@@ -90,6 +90,24 @@ static void choose(struct opts *o, const char *list)
 	}
 }
 
+/* Options that are those of some metrics; their defaults. */
+static void check_metrics(struct rd_metrics_opts *m)
+{
+	if (m->projections && !m->want[RD_METRIC_SLICED])
+		rd_usage_error("--projections: only sliced has them");
+	if (m->components && !m->want[RD_METRIC_FRECHET])
+		rd_usage_error("--components: only frechet has them");
+	if (m->neighbours && !m->want[RD_METRIC_PRECISION] && !m->want[RD_METRIC_RECALL] && !m->want[RD_METRIC_DENSITY] &&
+	    !m->want[RD_METRIC_COVERAGE])
+		rd_usage_error("--neighbours: only precision, recall, density and coverage have them");
+	if (!m->projections)
+		m->projections = 128;
+	if (!m->components)
+		m->components = 64;
+	if (!m->neighbours)
+		m->neighbours = 5;
+}
+
 static void check_opts(struct opts *o, int argc, char **argv)
 {
 	if (argc - optind != 2)
@@ -102,9 +120,11 @@ static void check_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("--json and --tsv: one of them");
 	if (!o->features && (o->classes || o->computing))
 		rd_usage_error("%s: only with --features", o->classes ? "--classes" : o->computing);
+	if (o->name && !o->json && !o->tsv)
+		rd_usage_error("--name: of a row or an object, which --tsv or --json ask for");
 	if (!o->name)
 		o->name = o->a;
-	if (strpbrk(o->name, "\t\n"))
+	if (o->tsv && strpbrk(o->name, "\t\n"))
 		rd_usage_error("--name: tabs and newlines have no place in a table");
 }
 
@@ -153,6 +173,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		}
 	}
 	check_opts(o, argc, argv);
+	check_metrics(&o->m);
 }
 
 /* The samples of both become the features that the classifier on the device gives them. */
@@ -259,9 +280,7 @@ static int write_all(struct rd_out *out, const struct opts *o, const struct resu
 int main(int argc, char **argv)
 {
 	struct opts o = {
-		.m = {
-			.want = {true, true, true, true}, .projections = 128, .bootstrap = 100, .components = 64, .neighbours = 5,
-		},
+		.m = {.want = {true, true, true, true}, .bootstrap = 100},
 		.field = "sample",
 	};
 	struct result r = {0};

@@ -55,7 +55,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	int opt;
 
 	o->to = TO_TEXT;
-	o->x.scale = 2;
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "n:r:c:", longs, NULL)) != -1)
 		switch (opt) {
 		case OPT_TO: o->to = rd_opt_choice("--to", optarg, forms); break;
@@ -73,6 +72,10 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("what? A FILE is missing (- is standard input)");
 	if (o->to == TO_TEXT && (o->x.role || o->x.count))
 		rd_usage_error("-r and -c are for --to frame, npy, csv and png");
+	if (o->to != RD_EXPORT_PNG && (o->x.columns || o->x.scale))
+		rd_usage_error("--columns and --scale are for --to png");
+	if (!o->x.scale)
+		o->x.scale = 2;
 	if (o->to != TO_TEXT && o->tensors)
 		rd_usage_error("--tensors is for --to text");
 	if (!o->x.count)

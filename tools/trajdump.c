@@ -60,6 +60,7 @@ struct opts {
 	struct rd_trajplot_opts plot;
 	struct rd_exact_opts of;
 	size_t n_eps;
+	const char *drawn, *drawn_defect; /* an option of pictures of trajectories, of the defect; NULL: none was given */
 };
 
 struct input {
@@ -132,12 +133,12 @@ static bool more_opt(struct opts *o, int opt)
 
 	switch (opt) {
 	case OPT_PLOT: o->defect = rd_opt_choice("--plot", optarg, plots); return true;
-	case OPT_COORDS: parse_coords(&o->plot, optarg); return true;
+	case OPT_COORDS: o->drawn = "--coords"; parse_coords(&o->plot, optarg); return true;
 	case OPT_CHORDS: parse_chords(o, optarg); return true;
-	case OPT_OVERLAY: o->plot.overlay = true; return true;
-	case OPT_RANGE: o->plot.range = rd_opt_num("--range", optarg, 1, 1e6); return true;
-	case OPT_MAX_PLOT: o->plot.max = (size_t)rd_opt_int("--max-plot", optarg, 1, 100000); return true;
-	case OPT_AXIS: o->axis = (enum rd_defect_axis)rd_opt_choice("--axis", optarg, rd_defect_axis_names); return true;
+	case OPT_OVERLAY: o->drawn = "--overlay"; o->plot.overlay = true; return true;
+	case OPT_RANGE: o->drawn = "--range"; o->plot.range = rd_opt_num("--range", optarg, 1, 1e6); return true;
+	case OPT_MAX_PLOT: o->drawn = "--max-plot"; o->plot.max = (size_t)rd_opt_int("--max-plot", optarg, 1, 100000); return true;
+	case OPT_AXIS: o->drawn_defect = "--axis"; o->axis = (enum rd_defect_axis)rd_opt_choice("--axis", optarg, rd_defect_axis_names); return true;
 	case OPT_WINDOW: o->window = (size_t)rd_opt_int("--window", optarg, 1, 1000000); return true;
 	case OPT_X0: o->of.dim = parse_vector("--x0", optarg, o->of.x0); break;
 	case OPT_EPS: o->n_eps = parse_vector("--eps", optarg, o->of.eps); break;
@@ -149,6 +150,13 @@ static bool more_opt(struct opts *o, int opt)
 	return true;
 }
 
+static void check_names(const struct opts *o)
+{
+	for (int i = 0; i < o->n_inputs; i++)
+		if (strpbrk(o->name ? o->name : o->input[i], "\t\n"))
+			rd_usage_error("--name: tabs and newlines have no place in a table");
+}
+
 static void check_opts(struct opts *o)
 {
 	int to_stdout = 0, asked = 0, exact = 0;
@@ -157,6 +165,12 @@ static void check_opts(struct opts *o)
 		asked += o->path[k] != NULL;
 	if (o->log && (!o->path[SVG] || asked > 1 || o->c.out))
 		rd_usage_error("--log: a log is drawn, with --svg FILE and nothing else");
+	if (o->drawn && (!o->path[SVG] || o->log || o->defect))
+		rd_usage_error("%s: of a picture of trajectories, which --svg FILE asks for", o->drawn);
+	if (o->drawn_defect && (!o->path[SVG] || o->log || !o->defect))
+		rd_usage_error("%s: of a picture of the defect, which --svg FILE --plot defect asks for", o->drawn_defect);
+	if (o->defect && (!o->path[SVG] || o->log))
+		rd_usage_error("--plot: of a picture, which --svg FILE asks for");
 	if (o->window && !o->log)
 		rd_usage_error("--window is for --log");
 	if (o->c.out || !asked)
@@ -167,6 +181,8 @@ static void check_opts(struct opts *o)
 		rd_usage_error("only one output fits standard output");
 	if (o->n_inputs > 1 && o->path[CSV])
 		rd_usage_error("--csv: the states of one input are written");
+	if (o->path[TSV] || o->path[SAMPLES])
+		check_names(o);
 	if (o->n_inputs > 1 && o->name)
 		rd_usage_error("--name: several inputs are named as in NAME=FILE");
 	for (int i = 0; i < o->n_inputs; i++)
@@ -296,8 +312,8 @@ static int take_sample(struct job *j, int i, const struct rd_traj *t, struct rd_
 		rd_traj_measure(told->grid, t, v, j->node);
 		if (told->phases)
 			v[RD_TRAJ_CHORD] = rd_chords_distance(&j->in[i].chords, told->grid, t);
-		if (!rc)
-			rc = rd_traj_stats_add(&j->in[i].stats, t->index, v, j->node, e);
+		if (!rc && rd_traj_stats_add(&j->in[i].stats, t->index, v, j->node, e))
+			rc = rd_context(e, "%s", told->name);
 	}
 	if (!rc && j->plot)
 		rc = rd_trajplot_add(j->plot, t, e);

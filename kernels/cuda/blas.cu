@@ -11,9 +11,9 @@ enum { WORKSPACE = 32 << 20, MAX_ALIGN = 16 };
 /* All that an algorithm is chosen by. */
 struct key {
 	struct rd_product p;
-	unsigned align[4]; /* of a, b, c, bias */
-	int bias;
+	uint32_t align[4]; /* of a, b, c, bias; 0: no bias */
 };
+static_assert(sizeof(struct key) == sizeof(struct rd_product) + 4 * 4, "padding in key");
 
 struct plan {
 	struct plan *next;
@@ -78,11 +78,12 @@ void rd_blas_free(struct rd_blas *b)
 	free(b);
 }
 
-static unsigned alignment(const void *p)
+/* Of every matrix of a batch: they lie step elements apart. */
+static uint32_t alignment(const void *p, int64_t step, bool bf16)
 {
-	unsigned a = MAX_ALIGN;
+	uint32_t a = MAX_ALIGN;
 
-	while ((uintptr_t)p % a)
+	while (((uintptr_t)p | (uintptr_t)step * (bf16 ? 2 : 4)) % a)
 		a /= 2;
 	return a;
 }
@@ -107,7 +108,7 @@ static int describe_op(struct plan *n, enum rd_precision precision, struct rd_er
 	const struct rd_product *p = &n->key.p;
 	cublasComputeType_t compute = precision == RD_PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 	cublasOperation_t first = p->tb ? CUBLAS_OP_T : CUBLAS_OP_N, second = p->ta ? CUBLAS_OP_T : CUBLAS_OP_N;
-	cublasLtEpilogue_t epilogue = n->key.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+	cublasLtEpilogue_t epilogue = n->key.align[3] ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 	cudaDataType_t bias = p->bf16_out ? CUDA_R_16BF : CUDA_R_32F;
 	int rc = check(cublasLtMatmulDescCreate(&n->op, compute, CUDA_R_32F), "product", e);
 
@@ -118,7 +119,7 @@ static int describe_op(struct plan *n, enum rd_precision precision, struct rd_er
 	if (!rc)
 		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
 		           "epilogue", e);
-	if (!rc && n->key.bias)
+	if (!rc && n->key.align[3])
 		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias, sizeof bias),
 		           "epilogue", e);
 	return rc;
@@ -140,11 +141,13 @@ static int describe_plan(struct plan *n, enum rd_precision precision, struct rd_
 static int set_preference(cublasLtMatmulPreference_t pref, const struct key *k, struct rd_err *e)
 {
 	size_t ws = WORKSPACE;
+	uint32_t parts = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* partial sums are f32, or there are none */
 	const struct {
 		cublasLtMatmulPreferenceAttributes_t attr;
 		const void *value;
 		size_t bytes;
 	} s[] = { { CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &ws, sizeof ws },
+		  { CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &parts, sizeof parts },
 		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &k->align[1], 4 },
 		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &k->align[0], 4 },
 		  { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &k->align[2], 4 },
@@ -160,7 +163,7 @@ static int set_preference(cublasLtMatmulPreference_t pref, const struct key *k, 
 static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
 {
 	cublasLtMatmulPreference_t pref;
-	cublasLtMatmulHeuristicResult_t r;
+	cublasLtMatmulHeuristicResult_t r = {};
 	int found = 0, rc = check(cublasLtMatmulPreferenceCreate(&pref), "preference", e);
 
 	if (rc)
@@ -169,7 +172,7 @@ static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
 	if (!rc)
 		rc = check(cublasLtMatmulAlgoGetHeuristic(b->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r, &found),
 		           "algorithm", e);
-	if (!rc && !found)
+	if (!rc && (!found || r.state != CUBLAS_STATUS_SUCCESS))
 		rc = rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)n->key.p.m,
 		             (long long)n->key.p.n, (long long)n->key.p.k);
 	if (!rc)
@@ -178,7 +181,12 @@ static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
 	return rc;
 }
 
-static int find_plan(struct rd_dev *dev, const struct key *k, struct plan **out, struct rd_err *e)
+static int set_bias(struct plan *n, const void *bias, struct rd_err *e)
+{
+	return check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "bias", e);
+}
+
+static int find_plan(struct rd_dev *dev, const struct key *k, const void *bias, struct plan **out, struct rd_err *e)
 {
 	struct plan *n;
 	int rc;
@@ -193,6 +201,8 @@ static int find_plan(struct rd_dev *dev, const struct key *k, struct plan **out,
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	memcpy(&n->key, k, sizeof *k);
 	rc = describe_plan(n, dev->precision, e);
+	if (!rc && bias) /* whose alignment the library takes from the pointer itself */
+		rc = set_bias(n, bias, e);
 	if (!rc)
 		rc = choose(dev->blas, n, e);
 	if (rc) {
@@ -212,33 +222,38 @@ int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *
 	struct key k;
 	int rc;
 
-	memset(&k, 0, sizeof k); /* compared whole: the padding too */
-	memcpy(&k.p, p, sizeof *p);
-	k.align[0] = alignment(a);
-	k.align[1] = alignment(b);
-	k.align[2] = alignment(c);
-	k.align[3] = bias ? alignment(bias) : 0;
-	k.bias = bias != NULL;
-	rc = find_plan(dev, &k, &n, e);
+	k.p = *p;
+	k.align[0] = alignment(a, p->a_step, p->bf16_in);
+	k.align[1] = alignment(b, p->b_step, p->bf16_in);
+	k.align[2] = alignment(c, p->c_step, p->bf16_out);
+	k.align[3] = bias ? alignment(bias, 0, p->bf16_out) : 0;
+	rc = find_plan(dev, &k, bias, &n, e);
 	if (!rc && bias)
-		rc = check(cublasLtMatmulDescSetAttribute(n->op, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias), "bias", e);
+		rc = set_bias(n, bias, e);
 	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, c, n->c,
 	                                      &n->algo, dev->blas->ws, WORKSPACE, dev->stream), "product", e);
 }
 
 extern "C" int rd_blas_try(const struct rd_product *p, bool bias, enum rd_precision precision, struct rd_err *e);
 
-/* For tests where there is no device: whether the library takes the descriptors of this product. */
+/* For tests where there is no device: whether the library takes the descriptors and preferences of this product. */
 int rd_blas_try(const struct rd_product *p, bool bias, enum rd_precision precision, struct rd_err *e)
 {
 	struct plan *n = (struct plan *)calloc(1, sizeof *n);
+	cublasLtMatmulPreference_t pref;
 	int rc;
 
 	if (!n)
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	n->key.p = *p;
-	n->key.bias = bias;
+	n->key.align[3] = bias ? MAX_ALIGN : 0;
 	rc = describe_plan(n, precision, e);
+	if (!rc)
+		rc = check(cublasLtMatmulPreferenceCreate(&pref), "preference", e);
+	if (!rc) {
+		rc = set_preference(pref, &n->key, e);
+		cublasLtMatmulPreferenceDestroy(pref);
+	}
 	free_plan(n);
 	return rc;
 }

@@ -6,14 +6,15 @@
 
 /* c[m,n] = alpha op(a) op(b) + beta c + bias, row-major with the row lengths lda, ldb, ldc: op(a) [m,k] is a, or its
  * transpose where ta; op(b) [k,n] likewise. bias [n] or NULL. Sums are f32. With batch > 1 matrices that are a_step, b_step
- * and c_step elements apart. Set to 0 what is not said: batch is then 1. */
+ * and c_step elements apart. Set to 0 what is not said: batch is then 1. Plans are found by all of its bytes: there is no padding. */
 struct rd_product {
 	int64_t m, n, k, lda, ldb, ldc;
-	bool ta, tb;
-	bool bf16_in, bf16_out; /* a and b; c and bias. Else f32 */
+	int32_t ta, tb;
+	int32_t bf16_in, bf16_out; /* a and b; c and bias. Else f32 */
 	float alpha, beta;
 	int64_t batch, a_step, b_step, c_step;
 };
+static_assert(sizeof(struct rd_product) == 10 * 8 + 6 * 4, "padding in rd_product");
 
 extern "C" {
 int rd_blas_new(struct rd_blas **out, struct rd_dev *dev, struct rd_err *e);

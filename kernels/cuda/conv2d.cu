@@ -35,11 +35,15 @@ static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
 	return RD_OK;
 }
 
+/* Some way of it that cuDNN does not have is wanted. */
 static bool unfolds(const struct rd_conv2d *p)
 {
-	return !p->linear && (!rd_dnn_conv_has(p->dnn, RD_DNN_FWD) ||
-	                      (p->training && (!rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA) ||
-	                                       !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS))));
+	bool missing = p->training && !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS, 0);
+
+	for (int acc = 0; acc < 2; acc++)
+		missing = missing || !rd_dnn_conv_has(p->dnn, RD_DNN_FWD, acc) ||
+		          (p->training && !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA, acc));
+	return !p->linear && missing;
 }
 
 static void plan_work_space(struct rd_conv2d *p)
@@ -137,7 +141,7 @@ int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *pack
 	void *cols = rest_at(p, ws);
 	int rc = RD_OK;
 
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD))
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD, accumulate))
 		return rd_dnn_conv_fwd(dev, p->dnn, packed, b, x, y, accumulate, cols, e);
 	if (b && rd_is_bf16(dev)) {
 		rc = rd_cuda_cast(dev, o.c, b, ws, e);
@@ -161,7 +165,7 @@ static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed,
 {
 	int rc = RD_OK;
 
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA))
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA, acc))
 		return rd_dnn_conv_bwd_data(dev, p->dnn, packed, dy, dx, acc, rest, e);
 	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
@@ -180,7 +184,7 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, c
 	void *own = dw_at(p, ws), *rest = rest_at(p, ws);
 	int rc;
 
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS)) {
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS, 0)) {
 		rc = rd_dnn_conv_bwd_weights(dev, p->dnn, x, dy, own, rest, e);
 		return rc ? rc : rd_add_weights(dev, &p->d, own, rd_is_bf16(dev), dw, e);
 	}

@@ -18,6 +18,7 @@ int rd_cuda_check(cudaError_t rc, const char *what, struct rd_err *e)
 {
 	if (rc == cudaSuccess)
 		return RD_OK;
+	(void)cudaGetLastError(); /* it is told here: the next launch is not to be blamed for it */
 	return rd_fail(e, rc == cudaErrorMemoryAllocation ? RD_ENOMEM : RD_EDEVICE, "device cuda: %s: %s", what,
 	               cudaGetErrorString(rc));
 }
@@ -114,14 +115,12 @@ const char *rd_cuda_describe(struct rd_dev *dev)
 
 int rd_cuda_alloc(struct rd_dev *dev, void **out, size_t bytes, struct rd_err *e)
 {
+	int rc = rd_cuda_check(cudaMalloc(out, bytes ? bytes : 1), "device memory", e);
+
 	(void)dev;
-	*out = NULL;
-	if (rd_cuda_check(cudaMalloc(out, bytes ? bytes : 1), "device memory", e)) {
-		(void)cudaGetLastError(); /* the next launch is not to be blamed for it */
+	if (rc)
 		*out = NULL;
-		return e->code;
-	}
-	return RD_OK;
+	return rc;
 }
 
 void rd_cuda_release(struct rd_dev *dev, void *p)

@@ -1,6 +1,6 @@
 /* cuDNN's graph API in C: an execution plan for each direction of a convolution, NHWC. Plans are kept with the device and
- * shared by convolutions of the same shape. Engines whose sums depend on the order of arrival are passed over, and in f32
- * those that round their operands. */
+ * shared by convolutions of the same shape. Engines whose sums depend on the order of arrival or are less than f32 are passed
+ * over, and in f32 those that round operands or transform them. */
 #include "kernels/cuda/dnn.h"
 
 #include <stdio.h>
@@ -113,13 +113,13 @@ void rd_dnn_conv_free(struct rd_dnn_conv *c)
 	(void)c; /* it goes with the device */
 }
 
-bool rd_dnn_conv_has(const struct rd_dnn_conv *c, enum rd_dnn_way way)
+bool rd_dnn_conv_has(const struct rd_dnn_conv *c, enum rd_dnn_way way, int acc)
 {
 	if (!c)
 		return false;
 	switch (way) {
-	case RD_DNN_FWD: return c->plan[FWD].plan && c->plan[FWD_ACC].plan;
-	case RD_DNN_BWD_DATA: return c->plan[BWD_DATA].plan && c->plan[BWD_DATA_ACC].plan;
+	case RD_DNN_FWD: return c->plan[acc ? FWD_ACC : FWD].plan != NULL;
+	case RD_DNN_BWD_DATA: return c->plan[acc ? BWD_DATA_ACC : BWD_DATA].plan != NULL;
 	default: return c->plan[BWD_WEIGHTS].plan != NULL;
 	}
 }

@@ -1,4 +1,4 @@
-/* Convolutions by cuDNN. Each of a convolution's three directions has a plan, or none where cuDNN is not there or has no
+/* Convolutions by cuDNN. Each of a convolution's three directions has plans, or none where cuDNN is not there or has no
  * engine for it; then the caller does it by matrix products. */
 #ifndef RD_KERNELS_CUDA_DNN_H
 #define RD_KERNELS_CUDA_DNN_H
@@ -18,7 +18,8 @@ enum rd_dnn_way { RD_DNN_FWD, RD_DNN_BWD_DATA, RD_DNN_BWD_WEIGHTS };
 /* NULL where there is nothing to be had. */
 struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training);
 void rd_dnn_conv_free(struct rd_dnn_conv *c);
-bool rd_dnn_conv_has(const struct rd_dnn_conv *c, enum rd_dnn_way way); /* c may be NULL */
+/* c may be NULL. acc: adding to the result; weights' gradients are only written. */
+bool rd_dnn_conv_has(const struct rd_dnn_conv *c, enum rd_dnn_way way, int acc);
 size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *c);
 
 /* w: (out_c, kernel, kernel, in_c) of the activations' type. y = conv(x, w) + bias, or y +=; bias [out_c] f32 or NULL. */

@@ -9,7 +9,8 @@ typedef cudnnBackendDescriptor_t desc;
 /* Numbers by which an execution finds its pointers. */
 enum { UID_X = 1, UID_W, UID_Y, UID_BIAS, UID_SUM };
 
-enum { MAX_DESCS = 12, MAX_CONFIGS = 8 };
+/* Heuristics name the fastest first; what sums in one order alone, or rounds nothing, may come late. */
+enum { MAX_CONFIGS = 48, MAX_DESCS = MAX_CONFIGS + 2 };
 
 /* Descriptors that go together; after the first error nothing more is done. */
 struct graph {
@@ -44,10 +45,25 @@ static void finish(struct graph *g, desc d)
 		g->status = cudnnBackendFinalize(d);
 }
 
+static void destroy(desc d)
+{
+	if (d)
+		cudnnBackendDestroyDescriptor(d);
+}
+
 static void drop(struct graph *g)
 {
 	while (g->n)
-		cudnnBackendDestroyDescriptor(g->d[--g->n]);
+		destroy(g->d[--g->n]);
+}
+
+/* d outlives the others. */
+static desc keep(struct graph *g, desc d)
+{
+	for (int i = 0; i < g->n; i++)
+		if (g->d[i] == d)
+			g->d[i] = NULL;
+	return d;
 }
 
 /* dims (n,c,h,w) with c innermost; a virtual tensor lives inside a kernel. */
@@ -151,7 +167,25 @@ static void build(struct graph *g, const struct rd_conv2d_desc *d, enum rd_preci
 		add_bias(g, sum, tensor(g, UID_BIAS, CUDNN_DATA_FLOAT, 1, o.c, 1, 1, false), y);
 }
 
-/* Whether the engine of a configuration gives the same bits every time, and in f32 rounds no operand. */
+/* The engine sums in the order of its threads' arrival, or in less than f32; or, in f32, rounds operands or transforms them, which
+ * loses digits. */
+static bool refused(cudnnBackendNumericalNote_t note, enum rd_precision precision)
+{
+	switch (note) {
+	case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+	case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: return true;
+	case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+	case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
+	case CUDNN_NUMERICAL_NOTE_FFT:
+	case CUDNN_NUMERICAL_NOTE_WINOGRAD:
+	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:
+	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
+	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13: return precision == RD_PRECISION_F32;
+	default: return false;
+	}
+}
+
+/* Whether none of that is said of the engine of a configuration. */
 static bool acceptable(desc config, enum rd_precision precision)
 {
 	cudnnBackendNumericalNote_t notes[16];
@@ -167,13 +201,7 @@ static bool acceptable(desc config, enum rd_precision precision)
 	            CUDNN_STATUS_SUCCESS)
 		ok = false;
 	for (int64_t i = 0; ok && i < n && i < 16; i++)
-		switch (notes[i]) {
-		case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC: ok = false; break;
-		case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
-		case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-		case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: ok = precision != RD_PRECISION_F32; break;
-		default: break;
-		}
+		ok = !refused(notes[i], precision);
 	cudnnBackendDestroyDescriptor(engine);
 	return ok;
 }
@@ -219,7 +247,10 @@ static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBack
 		g.status = cudnnBackendGetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_CONFIGS,
 		                                    &n, config);
 	for (int64_t i = 0; g.status == CUDNN_STATUS_SUCCESS && i < n && i < MAX_CONFIGS && !found; i++)
-		found = try_config(p, h, config[i], precision);
+		if (try_config(p, h, config[i], precision)) {
+			p->config = keep(&g, config[i]);
+			found = true;
+		}
 	drop(&g);
 	return found;
 }
@@ -244,9 +275,9 @@ void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_co
 
 void rd_dnn_plan_free(struct rd_dnn_plan *p)
 {
-	if (p->plan)
-		cudnnBackendDestroyDescriptor(p->plan);
-	p->plan = NULL;
+	destroy(p->plan);
+	destroy(p->config);
+	p->plan = p->config = NULL;
 }
 
 cudnnStatus_t rd_dnn_plan_run(const struct rd_dnn_plan *p, cudnnHandle_t h, const void *x, const void *w, const void *y,

@@ -9,6 +9,7 @@
 
 struct rd_dnn_plan {
 	cudnnBackendDescriptor_t plan; /* NULL: cuDNN has no engine for it */
+	cudnnBackendDescriptor_t config; /* which the plan was made of, and may point to */
 	size_t ws_bytes;
 	bool bias;
 };

@@ -23,7 +23,7 @@ struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc
 
 void rd_dnn_conv_free(struct rd_dnn_conv *) {}
 
-bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way)
+bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way, int)
 {
 	return false;
 }

@@ -44,6 +44,7 @@ void rd_stage_free(struct rd_stage *s)
 int rd_stage_take(struct rd_dev *dev, size_t bytes, struct rd_slot **out, struct rd_err *e)
 {
 	struct rd_slot *s = &dev->stage->slot[dev->stage->next];
+	size_t want = bytes > RD_PIECE ? bytes : (size_t)RD_PIECE; /* of one size, almost always: made once */
 	void *p = NULL;
 	int rc = RD_OK;
 
@@ -55,12 +56,12 @@ int rd_stage_take(struct rd_dev *dev, size_t bytes, struct rd_slot **out, struct
 	s->busy = false;
 	if (!rc && s->bytes < bytes) {
 		drop_buffers(s);
-		rc = rd_cuda_check(cudaMallocHost(&p, bytes), "pinned memory", e);
+		rc = rd_cuda_check(cudaMallocHost(&p, want), "pinned memory", e);
 		s->pinned = (char *)p;
 		if (!rc)
-			rc = rd_cuda_check(cudaMalloc(&p, bytes), "device memory", e);
+			rc = rd_cuda_check(cudaMalloc(&p, want), "device memory", e);
 		s->device = rc ? NULL : (char *)p;
-		s->bytes = rc ? 0 : bytes;
+		s->bytes = rc ? 0 : want;
 	}
 	*out = s;
 	return rc;

@@ -134,13 +134,13 @@ int rd_classifier_save(const struct rd_classifier *c, const char *dir, const jso
                        struct rd_err *e)
 {
 	struct rd_out_dir *d;
-	int rc = rd_out_dir_open(&d, dir, e);
+	int rc = rd_out_dir_open(&d, dir, replace, e);
 
 	if (rc)
 		return rc;
 	rc = write_all(c, d, meta, card, e);
 	if (!rc)
-		return rd_out_dir_finish(d, replace, e);
+		return rd_out_dir_finish(d, e);
 	rd_out_dir_abort(d);
 	return rc;
 }

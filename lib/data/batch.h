@@ -28,8 +28,8 @@ struct rd_source;
 
 /* Opens inputs (at least one) one after another as one source; each is known by its content: an rdframe stream, a pairs
  * archive, an .npy (field `sample`, role data), an idx file, gzip or not (images: field `sample` scaled to [-1, 1] as
- * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`). "-" is standard input, whatever it
- * holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
+ * x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`), a folder of .png files (images in the order of
+ * their names) or of a folder of them for each class (field `label` too). "-" is standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT names both files
  * otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
  * bare arrays. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
@@ -45,6 +45,8 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 /* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
 bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
+const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
+int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
 void rd_source_close(struct rd_source *s);
 
 struct rd_sink;

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/idx.h"
 #include "formats/pairs.h"
@@ -10,6 +11,19 @@
 enum rd_dtype rd_field_dtype(const char *field)
 {
 	return strcmp(field, "label") ? RD_F32 : RD_I32;
+}
+
+/* The program that undoes what the bytes look like; NULL: nothing known. */
+static const char *compressed_by(const uint8_t *p, size_t n)
+{
+	static const struct {
+		const char *magic, *program;
+	} known[] = {{"\x28\xb5\x2f\xfd", "zstd"}, {"\xfd" "7zXZ", "xz"}, {"BZh", "bzip2"}, {"PK\x03\x04", "unzip"}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (n >= strlen(known[i].magic) && !memcmp(p, known[i].magic, strlen(known[i].magic)))
+			return known[i].program;
+	return NULL;
 }
 
 int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
@@ -32,9 +46,18 @@ int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
 		*f = RD_FORM_IDX;
 	else if ((p[0] & 0xf0) == 0x80 || p[0] == 0xde || p[0] == 0xdf) /* a map of msgpack */
 		*f = RD_FORM_FRAMES;
+	else if (compressed_by(p, n))
+		return rd_fail(e, RD_EINPUT, "%s: is compressed (%s): to be decompressed first", rd_in_name(file), compressed_by(p, n));
 	else
 		return rd_fail(e, RD_EINPUT, "%s: neither a frame stream nor a pairs archive, .npy or idx", rd_in_name(file));
 	return RD_OK;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e)
@@ -44,6 +67,8 @@ int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struc
 	int rc;
 
 	*out = NULL;
+	if (is_folder(path))
+		return rd_input_images(out, path, first, e);
 	rc = rd_in_open(&file, path, e);
 	if (rc)
 		return rc;

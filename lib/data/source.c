@@ -7,7 +7,7 @@
 
 struct rd_source {
 	char **path;
-	int n_paths, next_path;
+	int n_paths, next_path, n_opened;
 	char role[RD_FRAME_NAME]; /* wanted; "": any */
 	struct rd_stream stream;  /* of the first input */
 	char *first_name;
@@ -124,6 +124,7 @@ static int open_next(struct rd_source *s, struct rd_err *e)
 	else
 		rc = rd_input_open(&s->in, arg[0], s->next_index, e);
 	s->next_path += group ? group : 1;
+	s->n_opened++;
 	if (!rc)
 		rc = match_stream(s, s->in, e);
 	for (int k = 0; !rc && k < s->stream.n_fields; k++)
@@ -224,6 +225,16 @@ bool rd_source_rejected(const struct rd_source *s, uint64_t *n)
 const char *rd_source_name(const struct rd_source *s)
 {
 	return s->in ? s->in->name : s->first_name;
+}
+
+const json_t *rd_source_meta(const struct rd_source *s)
+{
+	return s->in ? s->in->stream.meta : s->stream.meta;
+}
+
+int rd_source_inputs(const struct rd_source *s)
+{
+	return s->n_opened;
 }
 
 void rd_source_close(struct rd_source *s)

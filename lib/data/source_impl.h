@@ -32,6 +32,8 @@ void rd_input_close(struct rd_input *in); /* NULL-safe */
 int rd_input_frames(struct rd_input **out, struct rd_in *file, struct rd_err *e) RD_MUST;
 int rd_input_pairs(struct rd_input **out, struct rd_in *file, struct rd_err *e) RD_MUST;
 int rd_input_array(struct rd_input **out, struct rd_in *file, uint64_t first, struct rd_err *e) RD_MUST;
+/* A folder of .png files. */
+int rd_input_images(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e) RD_MUST;
 
 /* n arguments NAME=PATH, side by side. */
 int rd_input_named(struct rd_input **out, const char *const *args, int n, uint64_t first, struct rd_err *e) RD_MUST;

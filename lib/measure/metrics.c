@@ -167,6 +167,15 @@ static int check(const struct rd_points *a, const struct rd_points *b, struct rd
 	return RD_OK;
 }
 
+/* Distances are squared in single precision: 1e20 is too far. */
+static int check_finite(const struct rd_metrics *out, struct rd_err *e)
+{
+	for (int k = 0; k < RD_N_METRICS; k++)
+		if (out->m[k].there && !(isfinite(out->m[k].value) && isfinite(out->m[k].se)))
+			return rd_fail(e, RD_EDOMAIN, "%s is not finite: the numbers of the samples are too large", rd_metric_names[k]);
+	return RD_OK;
+}
+
 int rd_metrics_compute(const struct rd_points *a, const struct rd_points *b, const struct rd_metrics_opts *o,
                        struct rd_metrics *out, struct rd_err *e)
 {
@@ -188,5 +197,5 @@ int rd_metrics_compute(const struct rd_points *a, const struct rd_points *b, con
 	if (!rc && (o->want[RD_METRIC_PRECISION] || o->want[RD_METRIC_RECALL] || o->want[RD_METRIC_DENSITY] ||
 	            o->want[RD_METRIC_COVERAGE]))
 		rc = over_subsets(rd_metrics_manifold, RD_METRICS_MAX_SQUARE, a, b, o, out, e);
-	return rc;
+	return rc ? rc : check_finite(out, e);
 }

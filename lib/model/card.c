@@ -196,7 +196,7 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "unknown";
 }
 
-char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *command)
+char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *guidance, const char *command)
 {
 	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
 	int phases = (int)json_integer_value(json_object_get(run, "phases"));
@@ -213,6 +213,9 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	                 "prediction type are those of the model it came from"
 	               : "",
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
+	if (guidance)
+		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
+		        guidance);
 	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0);
 	fprintf(f, "## How it was made\n\n");
 	if (command)

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "formats/in.h"
 #include "formats/json.h"
+#include "formats/png_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/moments.h"
 #include "lib/model/describe_impl.h"
@@ -288,6 +290,20 @@ static int folder(struct rd_page *p, const char *dir, const struct rd_describe_o
 
 enum kind { SAMPLES, SAFETENSORS, JSON, FOLDER };
 
+/* A folder of samples. Models often have pictures beside them. */
+static bool is_pictures(const char *dir)
+{
+	static const char *const of_model[] = {"model_index.json", "config.json", "unet"};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, of_model[i]);
+		if (!access(path, F_OK))
+			return false;
+	}
+	return rd_png_dir_is(dir);
+}
+
 static int kind_of(const char *path, enum kind *kind, struct rd_err *e)
 {
 	struct stat st;
@@ -296,7 +312,7 @@ static int kind_of(const char *path, enum kind *kind, struct rd_err *e)
 	size_t got, i = 0;
 	int rc;
 
-	*kind = !stat(path, &st) && S_ISDIR(st.st_mode) ? FOLDER : SAMPLES;
+	*kind = !stat(path, &st) && S_ISDIR(st.st_mode) && !is_pictures(path) ? FOLDER : SAMPLES;
 	if (*kind == FOLDER || stat(path, &st) || !S_ISREG(st.st_mode)) /* a pipe is read once; safetensors are mapped */
 		return RD_OK;
 	rc = rd_in_open(&in, path, e);

@@ -48,13 +48,13 @@ static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struc
 int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e)
 {
 	struct rd_out_dir *d;
-	int rc = rd_out_dir_open(&d, dir, e);
+	int rc = rd_out_dir_open(&d, dir, o->replace, e);
 
 	if (rc)
 		return rc;
 	rc = write_all(m, d, o, e);
 	if (!rc)
-		return rd_out_dir_finish(d, o->replace, e);
+		return rd_out_dir_finish(d, e);
 	rd_out_dir_abort(d);
 	return rc;
 }

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,8 +339,12 @@ static int read_param(const struct rd_weights *w, const struct rd_param *p, floa
 		               rd_shape_str(&v->shape, have, sizeof have), rd_shape_str(&p->shape, want, sizeof want));
 	if (v->dtype != RD_F32 && v->dtype != RD_F16 && v->dtype != RD_BF16)
 		return rd_fail(e, RD_EINPUT, "%s: tensor %s has type %s; F32, F16 and BF16 are read", path, v->name, v->type);
-	if (flat)
-		rd_to_f32(flat + p->offset, v->data, v->dtype, p->n_elems);
+	if (!flat)
+		return RD_OK;
+	rd_to_f32(flat + p->offset, v->data, v->dtype, p->n_elems);
+	for (size_t i = 0; i < p->n_elems; i++)
+		if (!isfinite(flat[p->offset + i]))
+			return rd_fail(e, RD_EINPUT, "%s: tensor %s: number %zu of it is NaN or infinite", path, v->name, i);
 	return RD_OK;
 }
 

@@ -42,6 +42,8 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 		return rd_context(e, "%s", d->m->dir);
 	if (d->o.null_class < 0)
 		d->o.null_class = d->m->null_class;
+	if (d->o.null_class >= 0 && !d->m->net.classes)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: %s has no classes", (long long)d->o.null_class, d->m->dir);
 	if (d->o.null_class >= d->m->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)d->o.null_class,
 		               (long long)d->m->net.classes - 1);

@@ -14,6 +14,7 @@ struct loader {
 	struct rd_dataset_opts o;
 	int sample, noise, label, knots; /* fields; -1: not there */
 	int64_t cap;
+	int input; /* the one that the batches are of */
 };
 
 /* Pairs are of the model's form, or of its network's: x_T at (alpha, sigma) is one state under both. */
@@ -128,6 +129,23 @@ static int check_batch(const struct loader *l, const struct rd_source *src, cons
 	return l->knots >= 0 ? check_knots(l, src, &b->f[l->knots].shape, &one, e) : RD_OK;
 }
 
+static int check_finite(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
+{
+	const int used[] = {l->sample, l->o.paired ? l->noise : -1, l->knots};
+
+	for (size_t k = 0; k < sizeof used / sizeof *used; k++) {
+		const struct rd_array *f = used[k] >= 0 ? &b->f[used[k]] : NULL;
+		const size_t row = f ? rd_shape_sample_elems(&f->shape) : 0;
+		const float *v = f ? f->data : NULL;
+
+		for (size_t i = 0; i < (size_t)b->n * row; i++)
+			if (!(v[i] - v[i] == 0))
+				return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_name(src),
+				               rd_source_stream(src)->field[used[k]], (unsigned long long)b->first + i / row);
+	}
+	return RD_OK;
+}
+
 static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 {
 	struct rd_dataset *d = l->d;
@@ -145,25 +163,6 @@ static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 		memcpy(d->label + d->n, b->f[l->label].data, (size_t)b->n * sizeof *d->label);
 	d->n += b->n;
 	return RD_OK;
-}
-
-static int check_finite(const struct rd_dataset *d, const float *v, size_t row, struct rd_err *e)
-{
-	size_t n = (size_t)d->n * row;
-
-	for (size_t i = 0; v && i < n; i++)
-		if (!(v[i] - v[i] == 0))
-			return rd_fail(e, RD_EINPUT, "training data: sample %zu has a value that is not finite", i / row);
-	return RD_OK;
-}
-
-static int check_all_finite(const struct rd_dataset *d, struct rd_err *e)
-{
-	int rc = check_finite(d, d->sample, d->dim, e);
-
-	if (!rc)
-		rc = check_finite(d, d->eps, d->dim, e);
-	return rc ? rc : check_finite(d, d->knots, d->dim * (size_t)d->n_knots, e);
 }
 
 /* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
@@ -202,6 +201,22 @@ static void hash_all(struct rd_dataset *d)
 	snprintf(d->hash, sizeof d->hash, "%016llx", (unsigned long long)h);
 }
 
+/* Which input a pair came from, and that it came once. */
+static int note_pairs(struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
+{
+	const float *noise = b->f[l->noise].data;
+	const int32_t *label = l->label >= 0 ? b->f[l->label].data : NULL;
+	int rc = RD_OK;
+
+	if (l->input != rd_source_inputs(src))
+		rc = rd_provenance_input(l->d->made_by, rd_source_name(src), rd_source_meta(src), e);
+	l->input = rd_source_inputs(src);
+	for (int64_t i = 0; i < b->n && !rc; i++)
+		rc = rd_provenance_add(l->d->made_by, b->first + (uint64_t)i, noise + (size_t)i * l->d->dim, l->d->dim,
+		                       label ? label[i] : 0, e);
+	return rc;
+}
+
 static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_batch *b;
@@ -210,11 +225,15 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 	while ((rc = rd_source_next(src, &b, e)) > 0) {
 		rc = check_batch(l, src, b, e);
 		if (!rc)
+			rc = check_finite(l, src, b, e);
+		if (!rc)
 			rc = append(l, b, e);
+		if (!rc && l->d->made_by)
+			rc = note_pairs(l, src, b, e);
 		if (rc)
 			return rc;
 	}
-	return rc;
+	return rc || !l->d->made_by ? rc : rd_provenance_check(l->d->made_by, e);
 }
 
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
@@ -232,6 +251,8 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	if (rc)
 		return rc;
 	rc = check_stream(&l, src, e);
+	if (!rc && o->paired)
+		rc = rd_provenance_new(&d->made_by, e);
 	if (!rc) {
 		d->meta = json_deep_copy(rd_source_stream(src)->meta);
 		rc = d->meta ? read_all(&l, src, e) : rd_fail(e, RD_ENOMEM, "training data: no memory");
@@ -239,8 +260,6 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	if (!rc && !d->n)
 		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
 	rd_source_close(src);
-	if (!rc)
-		rc = check_all_finite(d, e);
 	if (rc) {
 		rd_dataset_free(d);
 		return rc;
@@ -311,5 +330,6 @@ void rd_dataset_free(struct rd_dataset *d)
 	free(d->knots);
 	free(d->label);
 	json_decref(d->meta);
+	rd_provenance_free(d->made_by);
 	memset(d, 0, sizeof *d);
 }

@@ -7,6 +7,7 @@
 
 #include "lib/base/tensor.h"
 #include "lib/model/model.h"
+#include "lib/train/provenance.h"
 
 struct rd_dataset {
 	int64_t n;
@@ -17,6 +18,7 @@ struct rd_dataset {
 	int64_t n_knots;
 	int32_t *label;   /* [n] or NULL */
 	json_t *meta;     /* of the first input */
+	struct rd_provenance *made_by; /* of pairs; else NULL */
 	char hash[17];    /* of all that training sees */
 };
 
@@ -29,7 +31,7 @@ struct rd_dataset_opts {
 /* Reads all of the inputs (see rd_source_open). The sample shape must be that of m; labels are checked against its classes.
  * The noise of a pair becomes its epsilon: the ODE started at x_T = noise, so on a first-order path through x_T and x0 it is
  * (x_T - alpha_T x0)/sigma_T, with (alpha_T, sigma_T) the start that the pairs' meta records (the schedule's last time
- * where it records none). Not paired: any input with a field `sample`. */
+ * where it records none). A pair that is there twice is RD_EFAIL. Not paired: any input with a field `sample`. */
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
                     const struct rd_model *m, struct rd_err *e) RD_MUST;
 

@@ -130,10 +130,9 @@ static void couple_class(struct rd_draw *d, struct rd_train_batch *b, size_t mem
 		memcpy(b->eps + d->member[i] * dim, d->moved + i * dim, bytes);
 }
 
-static void couple(struct rd_draw *d, struct rd_train_batch *b)
+/* label: of the rows' data, NULL: none. */
+static void couple(struct rd_draw *d, struct rd_train_batch *b, const int32_t *label)
 {
-	const int32_t *label = d->d->label;
-
 	for (int64_t i = 0; i < b->n; i++) {
 		size_t members = 0;
 		bool seen = false;
@@ -199,26 +198,30 @@ int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, stru
 	if (!rc && d->o->coupling != RD_COUPLING_PAIRS)
 		rd_rng_normal_batch(d->o->seed, RD_RNG_COUPLE, first, b->eps, (size_t)b->n, b->dim);
 	if (!rc && d->o->coupling == RD_COUPLING_OT)
-		couple(d, b);
+		couple(d, b, d->d->label);
 	return rc;
 }
 
-/* Times by the golden ratio's multiples: any run of samples covers the schedule evenly. */
+/* Times by the golden ratio's multiples: any run of samples covers the schedule evenly. What fills up a last batch is there for the
+ * coupling, which is of as many as in training. */
 int rd_draw_held(struct rd_draw *d, const struct rd_dataset *held, int64_t first, struct rd_train_batch *b, struct rd_err *e)
 {
 	int rc = 0;
 
 	for (int64_t j = 0; j < b->n && !rc; j++) {
-		int64_t row = first + j < held->n ? first + j : held->n - 1;
-		double v = (double)row * 0.6180339887498949;
+		int64_t i = first + j, row = i % held->n;
+		double v = (double)i * 0.6180339887498949;
 
+		d->row[j] = (size_t)row;
 		take_row(b, j, held, (size_t)row);
 		b->label[j] = held->label ? held->label[row] : null_label(d);
 		rc = rd_objective_set(d->b, v - floor(v), b, j, e);
 		if (!rc && held->knots)
 			take_phase(d, b, j, held, (size_t)row);
 		if (!rc && d->o->coupling != RD_COUPLING_PAIRS)
-			rd_rng_normal(d->o->seed, RD_RNG_COUPLE, HELD_FIRST + (uint64_t)row, b->eps + (size_t)j * b->dim, b->dim);
+			rd_rng_normal(d->o->seed, RD_RNG_COUPLE, HELD_FIRST + (uint64_t)i, b->eps + (size_t)j * b->dim, b->dim);
 	}
+	if (!rc && d->o->coupling == RD_COUPLING_OT)
+		couple(d, b, held->label);
 	return rc;
 }

@@ -15,8 +15,8 @@ void rd_draw_free(struct rd_draw *d);
 /* The batch of a step. */
 int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, struct rd_err *e) RD_MUST;
 
-/* Samples first .. first + n - 1 of other data, the same noise and times whenever asked; beyond its end the last sample stands
- * in. No label is dropped. */
+/* Samples first .. first + n - 1 of other data, the same noise and times whenever asked, coupled as in training; beyond its end it
+ * begins anew. No label is dropped. */
 int rd_draw_held(struct rd_draw *d, const struct rd_dataset *held, int64_t first, struct rd_train_batch *b, struct rd_err *e) RD_MUST;
 
 #endif

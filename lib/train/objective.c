@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/size.h"
 #include "lib/model/query.h"
 
 #define LAST_U (1 - 0x1p-53)
+#define SEES_NOTHING 1e-6 /* of an error of the network's output, times this */
 
 int rd_train_batch_new(struct rd_train_batch *b, int64_t n, size_t dim, struct rd_err *e)
 {
@@ -111,18 +113,25 @@ static double noise_at(const void *ctx, double u)
 }
 
 /* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it; and so is
- * a loss that sees nothing there, where there is no other time. */
+ * a loss that sees nothing there, or has no weight there, where there is no other time. */
 static int check_last_time(const struct rd_objective *b, struct rd_err *e)
 {
 	int part;
 	struct rd_node n = node_at(b, LAST_U, &part);
 	struct rd_query q;
+	double k;
 
 	if (rd_model_query(b->m, &n, &q, e))
 		return rd_context(e, "training at t = %g", n.t);
-	if (b->o->times.kind == RD_TIMES_LAST && error_factor(b, &n, part, &q) < 1e-6)
+	if (b->o->times.kind != RD_TIMES_LAST)
+		return RD_OK;
+	k = error_factor(b, &n, part, &q);
+	if (k < SEES_NOTHING)
 		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: a loss in the space %s sees no error there (x0's does)",
 		               n.alpha, rd_loss_space_names[b->o->space]);
+	if (k * sqrt(weight_of(b, &n, &q, k)) < SEES_NOTHING)
+		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: the weight %s is nothing there (none and edm are not)",
+		               n.alpha, rd_weight_kinds[b->o->weight.kind].name);
 	return RD_OK;
 }
 
@@ -136,6 +145,8 @@ static int even_steps(const struct rd_objective *b, int steps, struct rd_grid *g
 int rd_objective_init(struct rd_objective *b, const struct rd_model *m, const struct rd_train_opts *o, const json_t *data_meta,
                       struct rd_err *e)
 {
+	const bool whole = o->consistency || !strcmp(m->scheduler.schedule.form->name, "ddpm");
+	const struct rd_times_on on = {.factor = factor_at, .n = noise_at, .ctx = b, .whole = whole};
 	int rc = 0;
 
 	*b = (struct rd_objective){.m = m, .o = o};
@@ -152,7 +163,7 @@ int rd_objective_init(struct rd_objective *b, const struct rd_model *m, const st
 	if (!rc)
 		rc = check_last_time(b, e);
 	if (!rc)
-		rc = rd_timedist_init(&b->times, &o->times, factor_at, noise_at, b, e);
+		rc = rd_timedist_init(&b->times, &o->times, &on, e);
 	if (rc)
 		rd_objective_free(b);
 	return rc;

@@ -7,6 +7,8 @@
 #include "formats/json.h"
 #include "lib/model/card.h"
 
+#define GUIDANCE_KEY "rectdiff.guidance_learnt"
+
 static void set_number(json_t *meta, const char *key, const char *format, double v)
 {
 	char text[32];
@@ -16,9 +18,9 @@ static void set_number(json_t *meta, const char *key, const char *format, double
 }
 
 /* The metadata of the weights: what diffusers wants, and how they were made. */
-static json_t *weights_meta(const struct rd_result *r, bool averaged)
+static json_t *weights_meta(const struct rd_result *r, const char *guidance, bool averaged)
 {
-	char *run = rd_json_text(r->run), *data = rd_json_text(r->data_meta);
+	char *run = rd_json_text(r->run), *data = rd_json_text(r->d->meta);
 	json_t *meta = run && data ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "format", "pt", "rectdiff.version", RD_VERSION,
 	                                       "rectdiff.weights", averaged ? "ema" : "raw", "rectdiff.run", run, "rectdiff.data", data)
 	                           : NULL;
@@ -28,6 +30,8 @@ static json_t *weights_meta(const struct rd_result *r, bool averaged)
 		set_number(meta, "rectdiff.step", "%.0f", (double)r->state->step);
 	if (meta && null >= 0)
 		set_number(meta, "null_class", "%.0f", (double)null);
+	if (meta && guidance)
+		json_object_set_new(meta, GUIDANCE_KEY, json_string(guidance));
 	if (meta && averaged && r->state->best && r->average == r->state->best) {
 		set_number(meta, "rectdiff.step", "%.0f", (double)r->state->best_step);
 		set_number(meta, "rectdiff.held_out", "%.9g", r->state->best_loss);
@@ -37,11 +41,50 @@ static json_t *weights_meta(const struct rd_result *r, bool averaged)
 	return meta;
 }
 
+/* The guidance of the pairs, unless it is 1; or of the teacher. */
+static char *guidance_of_data(const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	char *text = NULL;
+
+	if (t->guidance != 1)
+		return asprintf(&text, "%g", t->guidance) < 0 ? NULL : text;
+	text = t->consistency ? NULL : rd_provenance_text(d->made_by, "guidance");
+	if (text && !strcmp(text, "1")) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+/* Whether what is learnt is what m says: m is the teacher, or made the pairs. */
+static bool taught_by(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	char *model = rd_provenance_text(d->made_by, "model");
+	bool yes = t->consistency || (t->phases && t->coupling != RD_COUPLING_PAIRS) || (model && !strcmp(model, m->hash));
+
+	free(model);
+	return yes;
+}
+
+char *rd_result_guidance(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	const char *before = taught_by(m, d, t) ? json_string_value(json_object_get(m->meta, GUIDANCE_KEY)) : NULL;
+	char *now = guidance_of_data(d, t), *both = NULL;
+
+	if (!before)
+		return now;
+	if (asprintf(&both, "%s%s%s", now ? now : "", now ? " on top of " : "", before) < 0)
+		both = NULL;
+	free(now);
+	return both;
+}
+
 int rd_result_save(const struct rd_result *r, const char *path, bool replace, struct rd_err *e)
 {
 	struct rd_model_out o = {.replace = replace, .main = r->average, .raw = r->state->w};
-	json_t *meta = weights_meta(r, true), *raw = weights_meta(r, false);
-	char *card = rd_model_card(r->m, r->run, r->data_meta, r->command);
+	char *guidance = rd_result_guidance(r->m, r->d, r->t);
+	json_t *meta = weights_meta(r, guidance, true), *raw = weights_meta(r, guidance, false);
+	char *card = rd_model_card(r->m, r->run, r->d->meta, guidance, r->command);
 	int rc = meta && raw && card ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory");
 
 	o.meta = meta;
@@ -52,5 +95,6 @@ int rd_result_save(const struct rd_result *r, const char *path, bool replace, st
 	json_decref(meta);
 	json_decref(raw);
 	free(card);
+	free(guidance);
 	return rc;
 }

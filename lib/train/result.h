@@ -4,10 +4,15 @@
 
 #include "lib/train/train.h"
 
+/* The guidance that what is trained has in its weights, since its pairs or its teacher had it: "2", or, of a teacher that had learnt
+ * one already, "3 on top of 2". NULL: none. free() it. */
+char *rd_result_guidance(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t);
+
 struct rd_result { /* all borrowed */
 	const struct rd_model *m;
 	const struct rd_train_opts *t;
-	const json_t *run, *data_meta;
+	const json_t *run;
+	const struct rd_dataset *d;
 	const char *command; /* NULL: not said */
 	const struct rd_train_state *state;
 	const float *average; /* the state's ema or best */

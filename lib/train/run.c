@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/json.h"
+#include "formats/out_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/clock.h"
 #include "lib/base/size.h"
@@ -43,9 +44,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	*run = NULL;
 	snprintf(path, sizeof path, "%s/unet/diffusion_pytorch_model.safetensors", r->out);
 	if (access(path, F_OK))
-		return access(r->out, F_OK) || r->o.replace
-		               ? RD_OK
-		               : rd_fail(e, RD_EFAIL, "%s: is there already and is no model (-f replaces it)", r->out);
+		return RD_OK;
 	rc = rd_safetensors_open(&st, path, e);
 	if (rc)
 		return r->o.replace ? RD_OK : rc;
@@ -57,14 +56,28 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	return RD_OK;
 }
 
+/* RD_OK where `run`, of the file called name, is this very run; else what is wrong, with the ways out of it: ways, and more where
+ * it is but another machine. */
+static int compare(const struct rd_run *r, const json_t *run, const char *name, const char *ways, struct rd_err *e)
+{
+	int rc = rd_run_same(run, r->run, machine_keys, name, e);
+
+	if (rc)
+		return rd_context(e, "cannot go on (%s)", ways);
+	rc = r->o.any_machine ? RD_OK : rd_run_same(run, r->run, no_keys, name, e);
+	return rc ? rd_context(e, "cannot go on (--any-machine does all the same, %s)", ways) : RD_OK;
+}
+
 static int look_for_out(struct rd_run *r, struct rd_err *e)
 {
+	char ways[300];
 	json_t *run;
 	int rc = finished_run(r, &run, e);
 
 	if (rc || !run)
 		return rc;
-	rc = rd_run_same(run, r->run, r->o.any_machine ? machine_keys : no_keys, r->out, e);
+	snprintf(ways, sizeof ways, "-f replaces it, -m %.200s -o NEW trains it further", r->out);
+	rc = compare(r, run, r->out, ways, e);
 	json_decref(run);
 	if (!rc && !r->o.restart)
 		r->already = true;
@@ -79,11 +92,11 @@ static int look_for_checkpoint(struct rd_run *r, struct rd_err *e)
 	if (r->o.restart || access(r->ckpt, F_OK))
 		return RD_OK;
 	rc = rd_checkpoint_load(r->ckpt, &r->state, &run, e);
-	if (!rc)
-		rc = rd_run_same(run, r->run, r->o.any_machine ? machine_keys : no_keys, r->ckpt, e);
+	rc = rc ? rd_context(e, "cannot go on (--restart begins anew)")
+	        : compare(r, run, r->ckpt, "--restart begins anew", e);
 	json_decref(run);
 	if (rc)
-		return rd_context(e, "cannot go on (--restart begins anew)");
+		return rc;
 	r->from = r->state.step;
 	return rd_trainer_set(r->trainer, &r->state, e);
 }
@@ -98,6 +111,8 @@ static int set_paths(struct rd_run *r, struct rd_err *e)
 		return rd_fail(e, RD_EUSAGE, "-o: the path is too long");
 	if (asprintf(&r->out, "%.*s", (int)n, r->o.out) < 0 || asprintf(&r->ckpt, "%s.ckpt", r->out) < 0)
 		return rd_fail(e, RD_ENOMEM, "no memory");
+	if (r->o.log && (!strcmp(r->o.log, r->out) || !strcmp(r->o.log, r->ckpt)))
+		return rd_fail(e, RD_EUSAGE, "--log %s: the run itself writes there", r->o.log);
 	return RD_OK;
 }
 
@@ -132,6 +147,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 			rd_remove_unfinished_file(o->log);
 		rc = look_for_out(r, e);
 	}
+	if (!rc && !r->already)
+		rc = rd_out_dir_try(r->out, o->replace, e);
 	if (!rc && !r->already)
 		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
@@ -188,7 +205,7 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 
 static int save(struct rd_run *r, const char *path, const float *average, bool replace, struct rd_err *e)
 {
-	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .data_meta = r->d->meta, .command = r->o.command,
+	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
 	                              .state = &r->state, .average = average};
 	int rc = rd_trainer_get(r->trainer, &r->state, e);
 

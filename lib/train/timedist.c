@@ -26,25 +26,31 @@ static double u_cdf(double u, double a)
 	return (expm1(a * u) + exp(a) - exp(a * (1 - u))) / (2 * expm1(a));
 }
 
-static void by_factor(double *mass, double (*factor)(const void *ctx, double u), const void *ctx)
+static void by_factor(double *mass, const struct rd_times_on *on)
 {
 	double k[N], sum = 0;
 
 	for (int i = 0; i < N; i++) {
-		k[i] = factor(ctx, (i + 0.5) / N);
+		k[i] = on->factor(on->ctx, (i + 0.5) / N);
 		sum += k[i];
 	}
 	for (int i = 0; i < N; i++)
 		mass[i] = 0.5 / N + 0.5 * k[i] / sum;
 }
 
-/* Cells reach half of the way, in ln n, to the middles of their neighbours: times may be whole numbers, many in a cell or none. */
-static void by_noise(double *mass, const double *a, double (*n)(const void *ctx, double u), const void *ctx)
+static void by_noise(double *mass, const double *a, const struct rd_times_on *on)
+{
+	for (int i = 0; i < N; i++)
+		mass[i] = normal_cdf(log(on->n(on->ctx, (i + 1.0) / N)), a) - normal_cdf(log(on->n(on->ctx, (double)i / N)), a);
+}
+
+/* Cells reach half of the way, in ln n, to the middles of their neighbours: whole times may be many in a cell or none. */
+static void by_steps_of_noise(double *mass, const double *a, const struct rd_times_on *on)
 {
 	double l[N], lo, hi;
 
 	for (int i = 0; i < N; i++)
-		l[i] = log(n(ctx, (i + 0.5) / N));
+		l[i] = log(on->n(on->ctx, (i + 0.5) / N));
 	for (int i = 0; i < N; i++) {
 		lo = i ? (l[i - 1] + l[i]) / 2 : l[0] - (l[1] - l[0]) / 2;
 		hi = i < N - 1 ? (l[i] + l[i + 1]) / 2 : l[i] + (l[i] - l[i - 1]) / 2;
@@ -61,16 +67,16 @@ static double cdf_at(const struct rd_spec *times, double u)
 	}
 }
 
-int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, double (*factor)(const void *ctx, double u),
-                     double (*n)(const void *ctx, double u), const void *ctx, struct rd_err *e)
+int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, const struct rd_times_on *on, struct rd_err *e)
 {
 	double mass[N], sum = 0, at = 0;
 
-	d->kind = times->kind;
+	*d = (struct rd_timedist){.kind = times->kind, .exact = times->kind == RD_TIMES_LOGNORMAL && !on->whole, .on = *on,
+	                          .a = {times->a[0], times->a[1]}};
 	if (times->kind == RD_TIMES_IMPORTANCE)
-		by_factor(mass, factor, ctx);
+		by_factor(mass, on);
 	else if (times->kind == RD_TIMES_LOGNORMAL)
-		by_noise(mass, times->a, n, ctx);
+		(d->exact ? by_noise : by_steps_of_noise)(mass, times->a, on);
 	else
 		for (int i = 0; i < N; i++)
 			mass[i] = cdf_at(times, (i + 1.0) / N) - cdf_at(times, (double)i / N);
@@ -79,12 +85,32 @@ int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, double 
 	if (!(sum > 1e-6))
 		return rd_fail(e, RD_EUSAGE, "lognormal times of mean %g and deviation %g: the schedule's sigma/alpha has none of them",
 		               times->a[0], times->a[1]);
+	if (d->exact) {
+		d->below = normal_cdf(log(on->n(on->ctx, 0)), d->a);
+		d->all = sum;
+	}
 	for (int i = 0; i < N; i++) {
 		d->cdf[i] = at;
 		at += mass[i] / sum;
 	}
 	d->cdf[N] = 1;
 	return RD_OK;
+}
+
+/* By bisection: at the ends of a schedule a single cell may hold most of a distribution, and n all values to infinity. */
+static double within_cell(const struct rd_timedist *d, int cell, double v)
+{
+	double lo = (double)cell / N, hi = (cell + 1.0) / N, want = d->below + v * d->all;
+
+	for (int i = 0; i < 40; i++) {
+		double mid = (lo + hi) / 2;
+
+		if (normal_cdf(log(d->on.n(d->on.ctx, mid)), d->a) <= want)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
 }
 
 double rd_timedist_draw(const struct rd_timedist *d, double v, double *weight)
@@ -103,6 +129,8 @@ double rd_timedist_draw(const struct rd_timedist *d, double v, double *weight)
 		else
 			hi = mid;
 	}
+	if (d->exact)
+		return within_cell(d, lo, v);
 	mass = d->cdf[lo + 1] - d->cdf[lo];
 	if (d->kind == RD_TIMES_IMPORTANCE)
 		*weight = 1 / (N * mass);

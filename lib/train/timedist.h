@@ -14,6 +14,8 @@
 #ifndef RD_LIB_TRAIN_TIMEDIST_H
 #define RD_LIB_TRAIN_TIMEDIST_H
 
+#include <stdbool.h>
+
 #include "lib/train/spec.h"
 
 enum { RD_TIMES_UNIFORM, RD_TIMES_IMPORTANCE, RD_TIMES_LOGIT_NORMAL, RD_TIMES_LOGNORMAL, RD_TIMES_U_SHAPED, RD_TIMES_LAST };
@@ -21,15 +23,24 @@ extern const struct rd_spec_kind rd_times_kinds[];
 
 #define RD_TIMEDIST_CELLS 1000
 
+/* What of a schedule the distributions ask. */
+struct rd_times_on {
+	double (*factor)(const void *ctx, double u); /* > 0: the weight of an error at u; by importance, within (0, 1) */
+	double (*n)(const void *ctx, double u);      /* sigma/alpha at u; by lognormal, also at 0 and 1, and infinite where alpha is 0 */
+	const void *ctx;
+	bool whole; /* times are whole numbers, or nodes of a grid: n is a staircase */
+};
+
 struct rd_timedist {
 	int kind;
 	double cdf[RD_TIMEDIST_CELLS + 1]; /* over u in equal cells; 0 and 1 at the ends */
+	bool exact;                        /* within a cell too, where a schedule's n is no staircase; for which there are */
+	struct rd_times_on on;
+	double a[RD_SPEC_NUMBERS], below, all; /* mean and deviation; of the normal below the schedule's least n, and within it */
 };
 
-/* factor(ctx, u) > 0: the weight of an error at u, asked by importance; n(ctx, u): sigma/alpha there, by lognormal. Both at the
- * middle of each cell. RD_EUSAGE for a lognormal that has nothing within the schedule. */
-int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, double (*factor)(const void *ctx, double u),
-                     double (*n)(const void *ctx, double u), const void *ctx, struct rd_err *e) RD_MUST;
+/* on->ctx is borrowed. RD_EUSAGE for a lognormal that has nothing within the schedule. */
+int rd_timedist_init(struct rd_timedist *d, const struct rd_spec *times, const struct rd_times_on *on, struct rd_err *e) RD_MUST;
 
 /* A uniform v becomes the place u where training looks, and *weight what its loss is multiplied by. */
 double rd_timedist_draw(const struct rd_timedist *d, double v, double *weight);

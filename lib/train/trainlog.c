@@ -60,9 +60,12 @@ int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, s
 {
 	struct rd_trainlog *l;
 	void *p;
-	int rc = cut(path, step, e);
+	int rc;
 
 	*out = NULL;
+	if (!strcmp(path, "-"))
+		return rd_fail(e, RD_EUSAGE, "--log -: a log is a file, which a run that is started again goes on with");
+	rc = cut(path, step, e);
 	if (!rc)
 		rc = rd_alloc0(&p, 1, sizeof *l, "log", e);
 	if (rc)

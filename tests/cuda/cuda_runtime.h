@@ -121,16 +121,17 @@ void rd_shim_enqueue(cudaStream_t s, std::function<void()> f);
 void rd_shim_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
 
 template <class... P, class... A>
-int rd_shim_launch(cudaStream_t s, dim3 grid, dim3 block, size_t shared, void (*kernel)(P...), A... args)
+void rd_shim_launch(cudaStream_t s, dim3 grid, dim3 block, size_t shared, void (*kernel)(P...), A... args)
 {
 	std::tuple<P...> bound(args...);
 
 	rd_shim_enqueue(s, [=] { rd_shim_grid(grid, block, shared, [&] { std::apply(kernel, bound); }); });
-	return 0;
 }
 
+/* As on a device, an error that nobody asked about is the next launch's. */
 #define RD_LAUNCH(dev, e, kernel, grid, block, shared, ...) \
-	((void)(e), rd_shim_launch((dev)->stream, (grid), (block), (shared), (kernel), __VA_ARGS__))
+	(rd_shim_launch((dev)->stream, (grid), (block), (shared), (kernel), __VA_ARGS__), \
+	 rd_cuda_check(cudaGetLastError(), #kernel, (e)))
 #define RD_SHARED(type, name) type *name = (type *)rd_shim_shared()
 
 #endif

@@ -289,9 +289,19 @@ const char *cudaGetErrorString(cudaError_t c)
 	return c == cudaSuccess ? "no error" : c == cudaErrorMemoryAllocation ? "out of memory" : "refused by the shim";
 }
 
+static cudaError_t last;
+
+static cudaError_t failed(cudaError_t c)
+{
+	return last = c;
+}
+
 cudaError_t cudaGetLastError()
 {
-	return cudaSuccess;
+	cudaError_t c = last;
+
+	last = cudaSuccess;
+	return c;
 }
 
 cudaError_t cudaGetDeviceCount(int *n)
@@ -302,7 +312,7 @@ cudaError_t cudaGetDeviceCount(int *n)
 
 cudaError_t cudaSetDevice(int i)
 {
-	return i ? cudaErrorInvalidDevice : cudaSuccess;
+	return i ? failed(cudaErrorInvalidDevice) : cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
@@ -322,7 +332,7 @@ cudaError_t cudaMalloc(void **p, size_t n)
 {
 	*p = n > SIZE_MAX / 2 ? nullptr : aligned_alloc(256, (n + BEYOND + 255) / 256 * 256);
 	if (!*p)
-		return cudaErrorMemoryAllocation;
+		return failed(cudaErrorMemoryAllocation);
 	memset(*p, 0xff, n + BEYOND);
 	buffers[*p] = n;
 	return cudaSuccess;
@@ -388,7 +398,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
 	if (capturing())
-		return cudaErrorStreamCaptureUnsupported;
+		return failed(cudaErrorStreamCaptureUnsupported);
 	drain(s, UINT64_MAX);
 	return cudaSuccess;
 }
@@ -398,7 +408,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned)
 	const rd_shim_event at = *ev;
 
 	if (s->capture)
-		return cudaErrorStreamCaptureUnsupported;
+		return failed(cudaErrorStreamCaptureUnsupported);
 	if (at.in)
 		rd_shim_enqueue(s, [=] { drain(at.in, at.place); });
 	return cudaSuccess;
@@ -407,7 +417,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned)
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
 {
 	if (s->capture)
-		return cudaErrorStreamCaptureUnsupported;
+		return failed(cudaErrorStreamCaptureUnsupported);
 	s->capture = new rd_shim_graph;
 	return cudaSuccess;
 }
@@ -416,7 +426,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
 {
 	*g = s->capture;
 	s->capture = nullptr;
-	return *g ? cudaSuccess : cudaErrorInvalidValue;
+	return *g ? cudaSuccess : failed(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ev, unsigned)
@@ -434,7 +444,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t ev)
 cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s)
 {
 	*ev = rd_shim_event{ s, s->done + s->work.size() };
-	return s->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+	return s->capture ? failed(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t ev)

@@ -1,21 +1,39 @@
 #!/bin/bash
-# shellcheck disable=SC2154 # build: by common.sh
-# tests/gpu/bench.sh BUILD: training and sampling on the device in each precision, beside PyTorch where it is there.
+# shellcheck disable=SC2154 # build, library_path: by common.sh
+# tests/gpu/bench.sh BUILD [own]: training and sampling on the device in each precision, beside PyTorch where it is there; own:
+# without PyTorch. The record is written when the one is done and again when the other is.
 set -u
 # shellcheck source=tests/gpu/common.sh
 . "$(dirname "$0")/common.sh"
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
+about=$(machine)
 rc=0
+
+# of FILE: its array of rows. bench_gpu ends it when it ends; torch_bench.py writes it whole each time.
+rows_of()
+{
+	local s
+	s=$(cat "$1" 2>/dev/null)
+	if [ -z "$s" ]; then s='['; fi
+	if [ "${s: -1}" = ']' ]; then echo "$s"; else echo "$s]"; fi
+}
+
+record_all()
+{
+	printf '{%s,"rectdiff":%s,"torch":%s}\n' "$about" "$(rows_of "$dir/own.json")" "$(rows_of "$dir/torch.json")" | record bench
+}
+
 timeout 420 "$build/tests/bench_gpu" "$dir/own.json" || rc=$?
-[ -s "$dir/own.json" ] || echo '[]' >"$dir/own.json"
-echo '[]' >"$dir/torch.json"
+record_all
 for python in python3 /usr/bin/python3; do
-	if "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-		timeout 480 "$python" tests/gpu/torch_bench.py "$dir/torch.json" || echo "PyTorch: stopped with status $?"
+	[ "${2:-}" = own ] && break
+	if LD_LIBRARY_PATH=$library_path "$python" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+		LD_LIBRARY_PATH=$library_path timeout 480 "$python" tests/gpu/torch_bench.py "$dir/torch.json" ||
+			echo "PyTorch: stopped with status $?"
+		record_all
 		break
 	fi
 done
-[ -s "$dir/torch.json" ] || echo '[]' >"$dir/torch.json"
-printf '{%s,"rectdiff":%s,"torch":%s}\n' "$(machine)" "$(cat "$dir/own.json")" "$(cat "$dir/torch.json")" | record bench
+echo "a record in tests/gpu-record"
 exit $rc

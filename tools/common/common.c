@@ -1,5 +1,6 @@
 #include "tools/common/common.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <omp.h>
 #include <signal.h>
@@ -19,18 +20,30 @@ static struct {
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
+/* One line, and nothing that a terminal acts on, whatever the names in it hold. */
+static void say_line(char *msg)
+{
+	for (char *s = msg; *s; s++)
+		if (iscntrl((unsigned char)*s))
+			*s = '?';
+	rd_progress_hide();
+	fprintf(stderr, "%s: %s\n", tool.name, msg);
+}
+
 static void say(const char *fmt, va_list ap)
 {
-	rd_progress_hide();
-	fprintf(stderr, "%s: ", tool.name);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	char msg[2048];
+
+	vsnprintf(msg, sizeof msg, fmt, ap);
+	say_line(msg);
 }
 
 void rd_die(const struct rd_err *e)
 {
-	rd_progress_hide();
-	fprintf(stderr, "%s: %s\n", tool.name, e->msg);
+	char msg[sizeof e->msg];
+
+	memcpy(msg, e->msg, sizeof msg);
+	say_line(msg);
 	rd_out_unlink_all();
 	exit(rd_exit_status(e));
 }
@@ -87,7 +100,7 @@ static void on_signal(int sig)
 
 void rd_tool_init(const char *name, const char *usage, struct rd_common *c)
 {
-	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
 	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER}, old;
 
 	tool.name = name;
@@ -95,6 +108,7 @@ void rd_tool_init(const char *name, const char *usage, struct rd_common *c)
 	tool.c = c;
 	memset(c, 0, sizeof *c);
 	c->device = "auto";
+	signal(SIGXFSZ, SIG_IGN); /* a write over the limit of a file's size fails, and is told, as one on a full disk */
 	for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
 		if (!sigaction(sigs[i], NULL, &old) && old.sa_handler != SIG_IGN) /* as nohup wants it */
 			sigaction(sigs[i], &sa, NULL);
@@ -128,7 +142,11 @@ bool rd_common_opt(struct rd_common *c, int opt)
 	case 'q': c->quiet = true; return true;
 	case 'v': c->verbose++; return true;
 	case 'f': c->force = true; return true;
-	case 'o': c->out = optarg; return true;
+	case 'o':
+		if (!*optarg)
+			rd_usage_error("--output: the name is empty");
+		c->out = optarg;
+		return true;
 	case 'd': c->device = optarg; return true;
 	case RD_OPT_PRECISION:
 		c->precision = (enum rd_precision)rd_opt_choice("--precision", optarg, rd_precision_names);
@@ -181,7 +199,7 @@ uint64_t rd_opt_u64(const char *option, const char *text)
 	char *end;
 
 	errno = 0;
-	v = strtoull(text, &end, 0);
+	v = strtoull(text, &end, !strncasecmp(text, "0x", 2) ? 16 : 10); /* 010 is ten, as everywhere here */
 	if (text[strspn(text, " \t+")] == '-' || end == text || *end) /* strtoull would wrap a minus round */
 		rd_usage_error("%s: '%s' is not an integer >= 0", option, text);
 	if (errno)

@@ -67,9 +67,10 @@ int rd_common_device(const struct rd_common *c, const struct rd_backend **be, st
 /* Flags for rd_out_open / rd_sink_open of binary output under these options. */
 unsigned rd_common_out_flags(const struct rd_common *c);
 
-/* A line on stderr that is rewritten: "denoise: 1280/50000 samples  412.3/s  ETA 2:04". total 0: unknown. Auto: only on
- * a terminal. Time-based, cheap to call for every batch. */
+/* A line on stderr that is rewritten: "denoise: 1280/50000 samples  412.3/s  ETA 2:04". total 0: unknown. Where stderr is no
+ * terminal lines stay, one a minute. Time-based, cheap to call for every batch. */
 void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t total);
+void rd_progress_resume(uint64_t before); /* so many were done before the start */
 void rd_progress_add(uint64_t n);
 void rd_progress_note(const char *fmt, ...) RD_PRINTF(1, 2); /* a short text shown behind the rate (a loss) */
 void rd_progress_end(void); /* clears the line; with -v prints the final count and rate */

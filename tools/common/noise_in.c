@@ -1,5 +1,6 @@
 #include "tools/common/noise_in.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,18 @@ int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const s
 	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `%s` in it", rd_source_name(in->src), field);
 }
 
+static int check_finite(const struct rd_noise_in *in, struct rd_err *e)
+{
+	const size_t n = (size_t)in->cur->n * in->dim;
+	const float *x = in->cur->f[in->noise].data;
+
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_name(in->src),
+			               rd_source_stream(in->src)->field[in->noise], (unsigned long long)in->cur->first + i / in->dim);
+	return RD_OK;
+}
+
 static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 {
 	struct rd_shape one;
@@ -72,7 +85,7 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 	if (!rd_shape_eq(&one, &in->sample))
 		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s", rd_source_name(in->src),
 		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have), rd_shape_str(&in->sample, want, sizeof want));
-	return 1;
+	return check_finite(in, e) ? e->code : 1;
 }
 
 static int generate(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e)

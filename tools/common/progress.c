@@ -6,14 +6,16 @@
 #include "lib/base/clock.h"
 #include "tools/common/common.h"
 
-#define EVERY_TTY 0.2 /* seconds between two lines */
-#define EVERY_LOG 5.0 /* where each line stays, as in a batch job's log */
+/* Seconds between two lines: on a terminal; where each line stays, as in a batch job's log; there and not asked for. */
+#define EVERY_TTY 0.2
+#define EVERY_ASKED 5.0
+#define EVERY_UNASKED 60.0
 
 static struct {
-	bool on, tty, shown, verbose;
+	bool on, tty, shown, last_line, verbose;
 	const char *unit;
-	uint64_t done, total;
-	double start, drawn;
+	uint64_t done, before, total;
+	double start, drawn, every;
 	char note[80];
 } p;
 
@@ -21,7 +23,9 @@ void rd_progress_start(const struct rd_common *c, const char *unit, uint64_t tot
 {
 	memset(&p, 0, sizeof p);
 	p.tty = isatty(STDERR_FILENO);
-	p.on = !c->quiet && (c->progress == RD_PROGRESS_ALWAYS || (c->progress == RD_PROGRESS_AUTO && p.tty));
+	p.on = !c->quiet && c->progress != RD_PROGRESS_NEVER;
+	p.every = p.tty ? EVERY_TTY : c->progress == RD_PROGRESS_ALWAYS ? EVERY_ASKED : EVERY_UNASKED;
+	p.last_line = c->progress == RD_PROGRESS_ALWAYS;
 	p.verbose = c->verbose && !c->quiet;
 	p.unit = unit;
 	p.total = total;
@@ -46,7 +50,7 @@ static void clock_text(char *buf, size_t cap, double s)
 
 static void draw(bool last)
 {
-	double s = rd_progress_seconds(), rate = s > 0 ? (double)p.done / s : 0;
+	double s = rd_progress_seconds(), rate = s > 0 ? (double)(p.done - p.before) / s : 0;
 	char of[32] = "", eta[32] = "", left[24];
 
 	if (p.total)
@@ -63,6 +67,7 @@ static void draw(bool last)
 	fflush(stderr);
 	p.shown = p.tty;
 	p.drawn = rd_clock();
+	p.last_line = true;
 }
 
 void rd_progress_hide(void)
@@ -72,10 +77,15 @@ void rd_progress_hide(void)
 	p.shown = false;
 }
 
+void rd_progress_resume(uint64_t before)
+{
+	p.done = p.before = before;
+}
+
 void rd_progress_add(uint64_t n)
 {
 	p.done += n;
-	if (p.on && rd_clock() - p.drawn >= (p.tty ? EVERY_TTY : EVERY_LOG))
+	if (p.on && rd_clock() - p.drawn >= p.every)
 		draw(false);
 }
 
@@ -91,7 +101,7 @@ void rd_progress_note(const char *fmt, ...)
 void rd_progress_end(void)
 {
 	rd_progress_hide();
-	if (p.verbose || (p.on && !p.tty)) {
+	if (p.verbose || (p.on && !p.tty && p.last_line)) {
 		draw(true);
 		if (p.tty)
 			fputc('\n', stderr);

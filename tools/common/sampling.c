@@ -250,11 +250,28 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	return RD_OK;
 }
 
+void rd_sampling_check(struct rd_sampling *s, const float *x, uint64_t first, int64_t n, size_t dim)
+{
+	for (int64_t i = 0; i < n; i++, x += dim) {
+		size_t k = 0;
+
+		while (k < dim && isfinite(x[k]))
+			k++;
+		if (k < dim && !s->not_finite++)
+			s->first_not_finite = first + (uint64_t)i;
+	}
+}
+
 void rd_sampling_end(const struct rd_sampling *s, json_t *end)
 {
 	const struct rd_sampler_effort *t = rd_sampler_effort(s->sampler);
 
 	rd_sampler_describe_end(s->sampler, end);
+	if (s->not_finite) {
+		json_object_set_new(end, "not_finite", json_integer((json_int_t)s->not_finite));
+		rd_warn("warning: %llu samples hold NaN or infinities, the first is %llu", (unsigned long long)s->not_finite,
+		        (unsigned long long)s->first_not_finite);
+	}
 	if (t->samples)
 		rd_info("%.1f evaluations a sample, at most %lld; %.1f steps a sample were rejected", (double)t->evaluations / (double)t->samples,
 		        (long long)t->most, (double)t->rejected / (double)t->samples);

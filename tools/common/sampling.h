@@ -55,12 +55,15 @@ struct rd_sampling {
 	struct rd_dev *dev;
 	struct rd_sampler *sampler;
 	int64_t batch;
+	uint64_t not_finite, first_not_finite; /* samples that came out with NaN or infinities */
 };
 
 /* Loads the model and opens the device and the sampler. clip_default: whether clip_sample of the config counts. */
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
                      struct rd_err *e) RD_MUST;
-/* Into an end map, and for -v: what the samples took, where that is not known before. */
+/* Counts those of the n samples from index `first`, of dim numbers each, that hold NaN or infinities. */
+void rd_sampling_check(struct rd_sampling *s, const float *x, uint64_t first, int64_t n, size_t dim);
+/* Warns of samples that rd_sampling_check counted. Into an end map, and for -v: what the samples took, where that is not known before. */
 void rd_sampling_end(const struct rd_sampling *s, json_t *end);
 void rd_sampling_close(struct rd_sampling *s);
 

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold): a long first moment damps the
@@ -96,4 +97,39 @@ bool rd_training_opt(struct rd_train_opts *t, int opt)
 	default: return objective_opt(t, opt);
 	}
 	return true;
+}
+
+/* Pairs of two teachers, or of one under two guidances, have noises that lead to two different places. */
+static void warn_of_mixture(const struct rd_provenance *p, const char *key, const char *what)
+{
+	struct rd_provenance_pair d;
+
+	if (!rd_provenance_differ(p, key, &d))
+		return;
+	rd_warn("warning: %s has pairs %s %s, %s %s %s: they are trained on together", d.name[0], what, d.value[0], d.name[1], what,
+	        d.value[1]);
+	free(d.value[0]);
+	free(d.value[1]);
+}
+
+void rd_training_say_pairs(const struct rd_dataset *d, int64_t n)
+{
+	static const struct {
+		const char *key, *before, *after;
+	} said[] = {{"model", "by model ", ""}, {"solver", "", ""}, {"steps", "", " steps"}, {"guidance", "guidance ", ""}};
+	int files = rd_provenance_inputs(d->made_by);
+	char line[512];
+	size_t at, begun;
+
+	at = begun = (size_t)snprintf(line, sizeof line, "pairs: %lld in %d file%s", (long long)n, files, files == 1 ? "" : "s");
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+		char *value = rd_provenance_text(d->made_by, said[i].key);
+
+		if (value && at < sizeof line)
+			at += (size_t)snprintf(line + at, sizeof line - at, ", %s%s%s", said[i].before, value, said[i].after);
+		free(value);
+	}
+	rd_warn("%s%s", line, at == begun ? "; nothing says what made them" : "");
+	warn_of_mixture(d->made_by, "model", "by model");
+	warn_of_mixture(d->made_by, "guidance", "with guidance");
 }

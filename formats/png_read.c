@@ -1,0 +1,50 @@
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/png.h"
+#include "lib/base/size.h"
+
+#define PIXELS_MAX ((size_t)1 << 26)
+
+static int check_kind(const png_image *im, const char *path, struct rd_err *e)
+{
+	if (im->format & PNG_FORMAT_FLAG_LINEAR)
+		return rd_fail(e, RD_EINPUT, "%s: has 16 bits a channel; pictures of 8 are read", path);
+	if (im->format & PNG_FORMAT_FLAG_ALPHA)
+		return rd_fail(e, RD_EINPUT, "%s: has transparency; grey and RGB are read", path);
+	if ((size_t)im->width * im->height > PIXELS_MAX)
+		return rd_fail(e, RD_EINPUT, "%s: %u x %u pixels are too many", path, im->width, im->height);
+	return RD_OK;
+}
+
+static int decode(png_image *im, const char *path, struct rd_array *a, struct rd_err *e)
+{
+	const int64_t c = im->format & PNG_FORMAT_FLAG_COLOR ? 3 : 1;
+	int rc = check_kind(im, path, e);
+
+	if (!rc)
+		rc = rd_alloc(&a->data, (size_t)im->width * im->height, (size_t)c, path, e);
+	if (rc)
+		return rc;
+	a->dtype = RD_U8;
+	a->shape = rd_shape_make(3, (const int64_t[]){im->height, im->width, c});
+	im->format = c == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+	if (png_image_finish_read(im, NULL, a->data, 0, NULL))
+		return RD_OK;
+	rd_array_free(a);
+	return rd_fail(e, RD_EINPUT, "%s: png: %s", path, im->message);
+}
+
+int rd_png_read(const char *path, struct rd_array *a, struct rd_err *e)
+{
+	png_image im = {.version = PNG_IMAGE_VERSION};
+	int rc;
+
+	*a = (struct rd_array){0};
+	if (!png_image_begin_read_from_file(&im, path))
+		return rd_fail(e, RD_EINPUT, "%s: png: %s", path, im.message);
+	rc = decode(&im, path, a, e);
+	png_image_free(&im);
+	return rc;
+}

@@ -1,0 +1,206 @@
+#include "lib/train/provenance.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "lib/base/size.h"
+
+#define VALUES_SAID 3 /* of a key that differs from input to input */
+
+struct input {
+	char *name;
+	json_t *meta;
+};
+
+struct pair {
+	uint64_t index, hash; /* of noise and label */
+	size_t input;
+};
+
+struct rd_provenance {
+	struct input *input;
+	struct pair *pair;
+	size_t n_inputs, n_pairs, inputs_room, pairs_room;
+	bool rising; /* no index was added that is not above all before it: none is there twice */
+};
+
+int rd_provenance_new(struct rd_provenance **out, struct rd_err *e)
+{
+	void *p;
+	int rc = rd_alloc0(&p, 1, sizeof **out, "provenance", e);
+
+	*out = rc ? NULL : p;
+	if (!rc)
+		(*out)->rising = true;
+	return rc;
+}
+
+void rd_provenance_free(struct rd_provenance *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_inputs; i++) {
+		free(p->input[i].name);
+		json_decref(p->input[i].meta);
+	}
+	free(p->input);
+	free(p->pair);
+	free(p);
+}
+
+/* Room for one more item. */
+static int grow(void **items, size_t n, size_t *room, size_t size, struct rd_err *e)
+{
+	size_t want = *room ? 2 * *room : 64, bytes;
+	void *q;
+
+	if (n < *room)
+		return RD_OK;
+	q = rd_mul(want, size, &bytes) ? realloc(*items, bytes) : NULL;
+	if (!q)
+		return rd_fail(e, RD_ENOMEM, "training data: no memory for what they were made by");
+	*items = q;
+	*room = want;
+	return RD_OK;
+}
+
+int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t *meta, struct rd_err *e)
+{
+	void *items = p->input;
+	struct input in;
+	int rc = grow(&items, p->n_inputs, &p->inputs_room, sizeof in, e);
+
+	p->input = items;
+	if (rc)
+		return rc;
+	in = (struct input){strdup(name), json_incref((json_t *)(uintptr_t)meta)};
+	p->input[p->n_inputs++] = in;
+	return in.name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+}
+
+int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
+{
+	void *items = p->pair;
+	int rc = grow(&items, p->n_pairs, &p->pairs_room, sizeof *p->pair, e);
+
+	p->pair = items;
+	if (rc)
+		return rc;
+	if (p->n_pairs && index <= p->pair[p->n_pairs - 1].index)
+		p->rising = false;
+	p->pair[p->n_pairs++] = (struct pair){index, XXH3_64bits_withSeed(noise, dim * sizeof *noise, (uint32_t)label),
+	                                      p->n_inputs - 1};
+	return RD_OK;
+}
+
+/* The same pairs side by side, in the order of their inputs. */
+static int order(const void *a, const void *b)
+{
+	const struct pair *x = a, *y = b;
+
+	if (x->index != y->index)
+		return x->index < y->index ? -1 : 1;
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return (x->input > y->input) - (x->input < y->input);
+}
+
+int rd_provenance_check(struct rd_provenance *p, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	if (!p->rising)
+		qsort(p->pair, p->n_pairs, sizeof *p->pair, order);
+	for (size_t i = 1; i < p->n_pairs && !p->rising && !rc; i++) {
+		const struct pair *a = &p->pair[i - 1], *b = &p->pair[i];
+
+		if (a->index == b->index && a->hash == b->hash)
+			rc = rd_fail(e, RD_EFAIL, "%s: pair %llu is in %s already, of the same noise and label; each is to be given once",
+			             p->input[b->input].name, (unsigned long long)b->index, p->input[a->input].name);
+	}
+	free(p->pair);
+	p->pair = NULL;
+	p->n_pairs = p->pairs_room = 0;
+	return rc;
+}
+
+int rd_provenance_inputs(const struct rd_provenance *p)
+{
+	return (int)p->n_inputs;
+}
+
+/* NULL: it says nothing of the key. */
+static char *value_of(const struct input *in, const char *key)
+{
+	const json_t *v = json_object_get(in->meta, key);
+	char *text = NULL;
+	int rc = -1;
+
+	if (json_is_string(v))
+		rc = asprintf(&text, "%s", json_string_value(v));
+	else if (json_is_number(v))
+		rc = asprintf(&text, "%.15g", json_number_value(v));
+	return rc < 0 ? NULL : text;
+}
+
+char *rd_provenance_text(const struct rd_provenance *p, const char *key)
+{
+	char *seen[VALUES_SAID] = {NULL}, *text = NULL;
+	int n = 0;
+
+	for (size_t i = 0; p && i < p->n_inputs && n < VALUES_SAID; i++) {
+		char *v = value_of(&p->input[i], key);
+		bool known = !v;
+
+		for (int j = 0; j < n && !known; j++)
+			known = !strcmp(seen[j], v);
+		if (known)
+			free(v);
+		else
+			seen[n++] = v;
+	}
+	if (n && asprintf(&text, "%s%s%s%s", seen[0], n > 1 ? " and " : "", n > 1 ? seen[1] : "", n > 2 ? " and others" : "") < 0)
+		text = NULL;
+	for (int j = 0; j < n; j++)
+		free(seen[j]);
+	return text;
+}
+
+bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct rd_provenance_pair *which)
+{
+	*which = (struct rd_provenance_pair){0};
+	for (size_t i = 0; p && i < p->n_inputs; i++) {
+		char *v = value_of(&p->input[i], key);
+		int at = which->value[0] ? 1 : 0;
+
+		if (!v || (at && !strcmp(v, which->value[0]))) {
+			free(v);
+			continue;
+		}
+		which->name[at] = p->input[i].name;
+		which->value[at] = v;
+		if (at)
+			return true;
+	}
+	free(which->value[0]);
+	*which = (struct rd_provenance_pair){0};
+	return false;
+}
+
+int64_t rd_provenance_null_class(const struct rd_provenance *p)
+{
+	int64_t found = -1;
+
+	for (size_t i = 0; p && i < p->n_inputs; i++) {
+		const json_t *v = json_object_get(p->input[i].meta, "null_class");
+
+		if (!json_is_integer(v) || json_integer_value(v) < 0)
+			continue;
+		if (found >= 0 && json_integer_value(v) != found)
+			return -1;
+		found = json_integer_value(v);
+	}
+	return found;
+}

@@ -1,0 +1,281 @@
+#!/usr/bin/env bats
+# What users and their systems do to the tools: outputs in the way of other things, numbers that are none, options that
+# mean nothing where they are, limits of the system, names that no one should have given.
+# shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+
+load common
+
+setup_file()
+{
+	start
+	cd "$BATS_FILE_TMPDIR" || return
+	mlp m
+	noisegen -n 20 --shape 2 -o noise
+	denoise -m m --steps 1 -o pairs noise
+	odesample -m m --steps 2 -n 4 --trajectory -o trajectory
+	odesample -m m --steps 2 -n 4 -o samples
+	"$PYTHON" - <<-'END'
+	import numpy as np
+	r = np.random.default_rng(1)
+	x = r.standard_normal((20, 2)).astype("f4")
+	np.save("x.npy", x)
+	for name, v in ("nan", np.nan), ("inf", -np.inf), ("huge", 3e38):
+	    y = x.copy()
+	    y[7, 1] = v
+	    np.save(f"{name}.npy", y)
+	np.save("images.npy", r.standard_normal((12, 1, 8, 8)).astype("f4"))
+	np.save("labels.npy", (np.arange(12) % 3).astype("i4"))
+	END
+}
+
+setup()
+{
+	start
+	files=$BATS_FILE_TMPDIR
+	m=$files/m
+}
+
+# refused STATUS TEXT COMMAND...: it must end so, with one line that has TEXT (and "try --help", where it has), and leave
+# nothing called out.
+refused()
+{
+	run "-$1" --separate-stderr timeout 60 "${@:3}"
+	[ -z "$output" ] || fail "${*:3} prints: $output"
+	[[ ${stderr_lines[0]} == "$3: "*"$2"* ]] || fail "${*:3} says: $stderr"
+	[ "${#stderr_lines[@]}" -eq 1 ] || [ "${stderr_lines[*]:1}" = "$3: try --help" ] || fail "${*:3} says: $stderr"
+}
+
+# use TRAINER OPTIONS...: sets cmd to a short run of it.
+use()
+{
+	case $1 in
+	rectrain) cmd=(rectrain -q -m "$m" --steps 2 -b 2 "${@:2}" "$files/pairs") ;;
+	classtrain)
+		cmd=(classtrain -q --widths 8 --groups 2 --steps 2 -b 2 "${@:2}" sample="$files/images.npy" label="$files/labels.npy")
+		;;
+	esac
+}
+
+train()
+{
+	local cmd
+	use rectrain "$@"
+	"${cmd[@]}"
+}
+
+classify()
+{
+	local cmd
+	use classtrain "$@"
+	"${cmd[@]}"
+}
+
+@test "-f never puts a model in the place of a file, a fifo or a folder of something else" {
+	local t cmd
+	mkdir work # bats keeps files of its own one above
+	cd work
+	mkdir folder
+	echo precious >folder/thesis
+	echo precious >file
+	mkfifo fifo
+	for t in rectrain classtrain; do
+		for o in file fifo; do
+			use $t -f -o $o
+			refused 1 "$o: is there already and is no folder" "${cmd[@]}"
+		done
+		use $t -f -o folder/
+		refused 1 "is a folder of something else than a model" "${cmd[@]}"
+		use $t -f -o ..
+		refused 1 "is not replaced" "${cmd[@]}"
+		use $t -o folder
+		refused 1 "folder: is there already (-f replaces it)" "${cmd[@]}"
+	done
+	[ -p fifo ]
+	[ "$(cat file folder/thesis | xargs)" = "precious precious" ]
+	assert_equal "$(find . -mindepth 1 | LC_ALL=C sort | xargs)" "./fifo ./file ./folder ./folder/thesis"
+}
+
+@test "-f replaces a model or an empty folder, through a link too, and the link stays" {
+	mkdir empty real
+	ln -s real link
+	train -f -o empty
+	train -f -o link
+	[ -L link ]
+	cmp empty/unet/diffusion_pytorch_model.safetensors real/unet/diffusion_pytorch_model.safetensors
+	train -f -s 1 -o link/
+	[ -L link ]
+	run ! cmp empty/unet/diffusion_pytorch_model.safetensors real/unet/diffusion_pytorch_model.safetensors
+	classify -o c
+	classify -f -o c
+	[ "$(find . -maxdepth 1 | LC_ALL=C sort | xargs)" = ". ./c ./empty ./link ./real" ]
+}
+
+@test "snapshots take no other folder's place" {
+	local cmd
+	mkdir out.1
+	echo precious >out.1/thesis
+	use rectrain --snapshot-every 1 -o out
+	refused 1 "out.1: is a folder of something else than a model" "${cmd[@]}"
+	[ "$(cat out.1/thesis)" = precious ]
+}
+
+@test "what is in an output folder's way is told before the work, not after it" {
+	local t cmd long
+	long=$(printf 'a%.0s' {1..250})
+	ln -s nowhere dangling
+	echo >file
+	for t in rectrain classtrain; do
+		for o in nosuch/out file/out dangling "$long"; do
+			use $t -o "$o" --steps 100000000
+			refused 1 "$o" "${cmd[@]}"
+		done
+		use $t -o ""
+		refused 2 "--output: the name is empty" "${cmd[@]}"
+		use $t -o out --log -
+		refused 2 "--log -" "${cmd[@]}"
+	done
+	use rectrain -o out --log out
+	refused 2 "--log out: the run itself writes there" "${cmd[@]}"
+	assert_absent out
+}
+
+@test "two outputs under one name are refused, however it is spelt" {
+	local n=$files/noise
+	denoise -m "$m" --steps 1 --error -o with "$n"
+	refused 2 "two outputs under one name" trajdump --csv out --json ./out "$files/trajectory"
+	refused 2 "two outputs under one name" trajdump -o out --svg "$PWD/out" "$files/trajectory"
+	refused 2 "two outputs under one name" pairpack --max-error 1 --rejects out -o out with
+	refused 2 "two outputs under one name" odesample -m "$fashion" -n 1 --steps 1 -o out --png ./out
+	refused 2 "only one output fits" odesample -m "$fashion" -n 1 --steps 1 -o - --png -
+	assert_absent out
+	# one and the same name in two folders is two
+	mkdir a b
+	trajdump --csv a/x --json b/x "$files/trajectory"
+	[ -s a/x ]
+	[ -s b/x ]
+}
+
+@test "options that nothing would make use of" {
+	local p=$files/pairs t=$files/trajectory s=$files/samples
+	refused 2 "--columns and --scale" odesample -m "$m" --columns 3
+	refused 2 "--columns and --scale" odesample -m "$m" --scale 3
+	refused 2 "--columns and --scale" tensorcat --columns 3 "$p"
+	refused 2 "--columns and --scale" tensorcat --to npy --scale 2 "$p"
+	refused 2 "--huber-c" rectrain -m "$m" -o out --huber-c 1e-3 "$p"
+	refused 2 "--phase-steps" rectrain -m "$m" -o out --phase-steps 3 "$p"
+	refused 2 "--log-every" rectrain -m "$m" -o out --log-every 3 "$p"
+	refused 2 "--held-out-every" rectrain -m "$m" -o out --held-out-every 3 "$p"
+	refused 2 "--log-every" classtrain -o out --log-every 3 "$files/images.npy"
+	refused 2 "--projections" samplecmp --metric mmd --projections 3 "$s" "$s"
+	refused 2 "--components" samplecmp --components 3 "$s" "$s"
+	refused 2 "--neighbours" samplecmp --neighbours 3 "$s" "$s"
+	refused 2 "--name" samplecmp --name x "$s" "$s"
+	refused 2 "--range" trajdump --range 3 "$t"
+	refused 2 "--max-plot" trajdump --max-plot 3 --json out "$t"
+	refused 2 "--coords" trajdump --coords x --svg out --plot defect "$t"
+	refused 2 "--axis" trajdump --axis n --svg out "$t"
+	refused 2 "--plot" trajdump --plot defect "$t"
+	refused 2 "null class 3" odesample -m "$m" --null-class 3 -n 1
+	assert_absent out
+}
+
+@test "NaN and infinities in what is read: status 3, file, field and sample named" {
+	local v
+	for v in nan inf; do
+		tensorcat --to frame -r noise noise="$files/$v.npy" -o "$v.noise"
+		tensorcat --to frame -r pairs noise="$files/x.npy" sample="$files/$v.npy" -o "$v.pairs"
+		tensorcat --to frame -r pairs noise="$files/$v.npy" sample="$files/x.npy" -o "$v.noises"
+		refused 3 "$v.noise: field \`noise\` of sample 7 holds NaN or infinities" denoise -m "$m" -o out "$v.noise"
+		refused 3 "$v.noise: field \`noise\` of sample 7 holds NaN or infinities" odesample -m "$m" -o out "$v.noise"
+		refused 3 "$v.npy: field \`sample\` of sample 7" denoise --reverse -m "$m" -o out "$files/$v.npy"
+		refused 3 "$v.pairs: field \`sample\` of sample 7" rectrain -m "$m" -o out "$v.pairs"
+		refused 3 "$v.noises: field \`noise\` of sample 7" rectrain -m "$m" -o out "$v.noises"
+		refused 3 "$v.npy: field \`sample\` of sample 7" rectrain -m "$m" -o out --coupling independent "$files/$v.npy"
+		refused 3 "$v.npy: sample 7" samplecmp -o out "$files/$v.npy" "$files/x.npy"
+	done
+	refused 1 "energy is not finite" samplecmp --metric energy -o out "$files/huge.npy" "$files/x.npy"
+	assert_absent out
+}
+
+@test "weights that hold NaN: status 3, file and tensor named" {
+	cp -r "$m" broken
+	"$PYTHON" -c 'import json, struct
+p = "broken/unet/diffusion_pytorch_model.safetensors"
+b = bytearray(open(p, "rb").read())
+n = int.from_bytes(b[:8], "little")
+at = json.loads(b[8:8 + n])["layers.1.weight"]["data_offsets"][0] if "layers.1.weight" in json.loads(b[8:8 + n]) else 0
+b[8 + n + at + 8:8 + n + at + 12] = struct.pack("<f", float("nan"))
+open(p, "wb").write(b)'
+	local cmd
+	for cmd in "denoise -m broken -o out $files/noise" "odesample -m broken -n 1 -o out" "rectrain -m broken -o out $files/pairs" \
+		"tensorcat broken"; do
+		# shellcheck disable=SC2086
+		refused 3 "number 2 of it is NaN or infinite" $cmd
+		[[ $stderr == *"broken/unet/diffusion_pytorch_model.safetensors: tensor "* ]]
+	done
+	assert_absent out
+}
+
+@test "samples that come out as NaN are told of and counted" {
+	tensorcat --to frame -r noise noise="$files/huge.npy" -o huge
+	run -0 --separate-stderr odesample -m "$m" --steps 25 -o out huge
+	[ "$stderr" = "odesample: warning: 1 samples hold NaN or infinities, the first is 7" ]
+	frames out 'assert end["meta"]["not_finite"] == 1 and not np.isfinite(f["sample"][7]).all()'
+	odesample -m "$m" --steps 2 -n 3 -o good
+	frames good 'assert "not_finite" not in end["meta"]'
+}
+
+@test "what is compressed is named so" {
+	gzip -c "$files/noise" >noise.gz
+	refused 3 "noise.gz: compressed by gzip" denoise -m "$m" -o out noise.gz
+	printf '\x28\xb5\x2f\xfd whatever' >noise.zst
+	refused 3 "noise.zst: is compressed (zstd)" denoise -m "$m" -o out noise.zst
+	printf '\xfd7zXZ\0 whatever' >noise.xz
+	refused 3 "noise.xz: is compressed (xz)" pairpack -o out noise.xz
+	printf 'BZh91AY whatever' >noise.bz2
+	refused 3 "noise.bz2: is compressed (bzip2)" tensorcat noise.bz2
+}
+
+@test "the limit of a file's size is a full disk: told, nothing left" {
+	run -1 bash -c 'ulimit -f 16; noisegen -n 200000 --shape 2 -o out'
+	assert_output "noisegen: out: File too large"
+	run -1 bash -c 'ulimit -f 16; "$@"' - rectrain -q -m "$m" --steps 2 -b 2 --checkpoint-every 1 -o out "$files/pairs"
+	assert_output "rectrain: out.ckpt: File too large"
+	assert_absent out
+}
+
+@test "the limit of a process's seconds leaves no temporary file" {
+	run -152 bash -c 'ulimit -c 0; ulimit -S -t 1; noisegen -n 9000000000 --shape 2 -o out'
+	assert_absent out
+}
+
+@test "a message is one line, whatever a name holds" {
+	local name=$'no\nsuch\x1b[2J\x7f%s%n'
+	refused 1 'no?such?[2J?%s%n: No such file' denoise -m "$m" "$name"
+	noisegen -n 2 --shape 2 -o "$name"
+	denoise -m "$m" --steps 1 -o "$name.pairs" "$name"
+	train -o "$name.m"
+	odesample -m "$name.m" -n 3 --trajectory -o "$name.t"
+	refused 2 "tabs and newlines" trajdump --tsv - "$name.t"
+	refused 2 "tabs and newlines" samplecmp --tsv "$name.pairs" "$name.pairs"
+	samplecmp "$name.pairs" "$name.pairs"
+	trajdump --json - "$name.t" | "$PYTHON" -c 'import json, sys; assert json.load(sys.stdin)["name"].startswith("no\nsuch")'
+}
+
+@test "numbers as they are written: seeds are decimal, or hexadecimal and say so" {
+	noisegen -n 2 --shape 2 -s 010 -o a
+	noisegen -n 2 --shape 2 -s 10 -o b
+	noisegen -n 2 --shape 2 -s 0xA -o c
+	cmp a b
+	cmp b c
+	local v
+	for v in "" 0x 10x 1e3 -1 18446744073709551616 "1 "; do
+		refused 2 "--seed" noisegen -n 2 --shape 2 -s "$v"
+	done
+	refused 2 "--shape 99999999,99999999,99999999" noisegen -n 1 --shape 99999999,99999999,99999999
+	for v in nan inf -inf 1e309 "" 1x; do
+		refused 2 "--lr" rectrain -m "$m" -o out --lr "$v" "$files/pairs"
+		refused 2 "--guidance" denoise -m "$m" --guidance "$v" "$files/noise"
+	done
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# Folders of .png files as data.
+# shellcheck disable=SC2154 # what start sets
+load common
+
+# Pictures 4 x 6 by an encoder of our own: cat/3.png, cat/4.png, cat/5.PNG, dog/1.png, dog/2.png; pixels.npy has them in this order.
+setup()
+{
+	start
+	mkdir -p set/cat set/dog
+	"$PYTHON" - <<-'EOF'
+	import struct, zlib
+	import numpy as np
+
+	def png(path, a, bits=8):
+	    kind = {1: 0, 3: 2, 4: 6}[a.shape[2]]
+	    def chunk(t, d):
+	        return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+	    rows = b"".join(b"\0" + row.tobytes() for row in a)
+	    head = struct.pack(">IIBBBBB", a.shape[1], a.shape[0], bits, kind, 0, 0, 0)
+	    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+	x = np.random.default_rng(1).integers(0, 256, (5, 4, 6, 3), dtype="u1")
+	for name, a in zip(("cat/3.png", "cat/4.png", "cat/5.PNG", "dog/1.png", "dog/2.png"), x):
+	    png("set/" + name, a)
+	np.save("pixels.npy", x)
+	png("grey.png", x[0, :, :, :1])
+	png("clear.png", np.concatenate((x[0], x[0, :, :, :1]), 2))
+	png("deep.png", np.zeros((4, 6, 3), ">u2"), 16)
+	EOF
+}
+
+@test "a folder for each class: pixels, channels first, labels, the names of the classes" {
+	tensorcat --to frame set -o all
+	frames all 'x = np.load("pixels.npy").transpose(0, 3, 1, 2)
+close(f["sample"], x / 127.5 - 1, 1e-7)
+print(*f["label"], *h["meta"]["class_names"])'
+	run frames all 'print(*f["label"], *h["meta"]["class_names"])'
+	assert_output "0 0 0 1 1 cat dog"
+	run tensorcat set/dog
+	assert_line --index 0 "set/dog: data, 2 samples from index 0"
+	refute_output --partial "label"
+	run tensorcat --to npy -n sample set/cat set/dog -o both.npy
+	assert_success
+	tensorcat --to npy -n sample set | cmp - both.npy
+}
+
+@test "what the other tools make of them" {
+	run samplecmp --metric paired set set
+	assert_output --regexp '^paired 0 '
+	run samplecmp --metric paired set set/cat
+	assert_failure
+	mkdir grey
+	cp grey.png grey/a.png
+	run tensorcat --to png grey -o again.png
+	assert_success
+}
+
+@test "refused by name: other sizes and kinds, files beside folders, what is no picture" {
+	cp grey.png set/dog/3.png
+	run -3 tensorcat set
+	assert_output --partial "set/dog/3.png: is [1, 4, 6] (channels, height, width), but set/cat/3.png is [3, 4, 6]"
+	cp clear.png set/dog/3.png
+	run -3 tensorcat set
+	assert_output --partial "set/dog/3.png: has transparency"
+	cp deep.png set/dog/3.png
+	run -3 tensorcat set
+	assert_output --partial "set/dog/3.png: has 16 bits a channel"
+	head -c 60 set/dog/1.png >set/dog/3.png
+	run -3 tensorcat set
+	assert_output --partial "set/dog/3.png: png: "
+	mv set/dog/3.png set/dog/3.jpg
+	run -3 tensorcat set
+	assert_output --partial "set/dog/3.jpg: of pictures only .png are read"
+	rm set/dog/3.jpg
+	cp grey.png set
+	run -3 tensorcat set
+	assert_output --partial "set: pictures beside folders of pictures"
+	mkdir none
+	run -3 samplecmp none set
+	assert_output --partial "none: a folder without .png files"
+}
+
+@test "a model with a picture beside it is a model" {
+	cp -r "$cifar" model
+	cp grey.png model/unet
+	cp grey.png model
+	run tensorcat model
+	assert_line --index 0 "model: model"
+}

@@ -1,0 +1,18 @@
+/* Signals that ask a long run to put its state away and end. */
+#ifndef RD_TOOLS_STOP_H
+#define RD_TOOLS_STOP_H
+
+#include <stdbool.h>
+
+/* SIGINT, SIGTERM and SIGUSR1, by which batch systems tell that a job's time is up. To be called before there are other
+ * threads, which inherit what is blocked. */
+void rd_stop_watch(void);
+
+/* From here on the first signal only asks; a second one, and one before, ends at once. */
+void rd_stop_begin(void);
+bool rd_stop_asked(void);
+
+/* Once the state is away: as if the signal that asked had not been caught, so that whoever waits for us sees it. */
+void rd_stop_die(void);
+
+#endif
