@@ -154,6 +154,12 @@ assert h["role"] == "pairs" and h["meta"]["reverse"] is True and h["meta"]["star
 	frames c 'assert len(f["sample"]) == 3'
 }
 
+@test "where labels are needed, the message says how to make them" {
+	run -2 denoise -m "$no_null" --steps 1 -o out <(noisegen -n 1 -m "$no_null" -l none)
+	assert_output --partial "labels are needed (noisegen -l uniform:5)"
+	noisegen -n 1 -m "$no_null" -l uniform:5 | denoise -m "$no_null" --steps 1 -o out
+}
+
 @test "noise of another shape than the model's is refused, both named" {
 	run -3 denoise -m "$m" -o out <(noisegen -n 1 --shape 3)
 	assert_output --partial "[3]"
@@ -179,6 +185,17 @@ json.dump(c | {"_class_name": "DDIMScheduler", "prediction_type": "epsilon", "re
 	[[ $stderr == "denoise: warning: "*"--spacing trailing"* ]]
 	run -0 denoise -m "$cifar" --spacing leading --steps 2 -q -o out "$files/noise8"
 	assert_output ""
+	# where there is hardly anything but noise all the same, those who ask are told
+	run -0 --separate-stderr denoise -m "$cifar" --spacing leading --steps 10 -o out "$files/noise8"
+	assert_equal "$stderr" ""
+	run -0 denoise -m "$cifar" --spacing leading --steps 10 -v -o out "$files/noise8"
+	assert_output --partial "first step is at t = 900, where sigma/alpha is 60.8"
+	# it is the noise that counts, not the time: the cosine schedule has 6.4 there
+	"$PYTHON" -c 'import json, sys
+json.dump(json.load(open(sys.argv[1])) | {"beta_schedule": "squaredcos_cap_v2"}, open("cosine.json", "w"))' \
+		"$cifar/scheduler/scheduler_config.json"
+	run -0 denoise -m "$cifar" --scheduler cosine.json --spacing leading --steps 10 -o out "$files/noise8"
+	assert_output --partial "warning: the first step is at t = 900"
 }
 
 # fault NAME CODE: the cifar-like model with tensors t (name: (dtype, shape, bytes)) or config c changed, as folder NAME.
@@ -265,6 +282,41 @@ refused()
 		assert_output --partial "denoise: "
 	done
 	assert_absent out
+}
+
+@test "the manual's examples run as they stand, whatever the scheduler's spacing" {
+	local spacing
+	"$PYTHON" -c 'import numpy as np
+for name, a in ("t10k-images-idx3", np.zeros((2, 28, 28), "u1")), ("t10k-labels-idx1", np.zeros(2, "u1")):
+    open(name + "-ubyte", "wb").write(bytes([0, 0, 8, a.ndim]) + np.array(a.shape, ">i4").tobytes() + a.tobytes())'
+	gzip t10k-*
+	cp -r "$fashion" MODEL
+	"$PYTHON" - "$top/man/denoise.1" >examples <<-'EOF'
+	import re
+	import sys
+	page = open(sys.argv[1]).read().split(".Sh EXAMPLES")[1].split(".Sh SEE ALSO")[0]
+	text = "".join(l[4:] if l.startswith(".Dl ") else "" if l.startswith(".") else l for l in page.splitlines(True))
+	commands = re.findall(r"^\$ (.*(?:\n    .*)*)", text, re.M)
+	assert len(commands) == 7, commands
+	for c in commands:  # of little size, which is all that is changed
+	    c = c.replace("\\e\n", "\n").replace("\n", " ").replace("50000", "2").replace("hutchinson:4", "hutchinson")
+	    c = c.replace("0.02", "$limit")
+	    c = re.sub(r"--steps (\d+)", lambda m: f"--steps {int(m[1]) // 10}", c).replace("denoise ", "denoise -q ")
+	    c = re.sub(r"--spacing exponential", "--steps 1 --spacing exponential", c)
+	    print(c.replace("rectrain ", "rectrain -q --steps 1 -b 2 "))
+	EOF
+	for spacing in trailing leading; do
+		rm -rf RECTIFIED* again ./*.tar pairs
+		"$PYTHON" -c 'import json, sys
+path = "MODEL/scheduler/scheduler_config.json"
+c = json.load(open(path))
+json.dump(c | {"_class_name": "DDIMScheduler", "timestep_spacing": sys.argv[1]}, open(path, "w"))' $spacing
+		noisegen -n 2 -m MODEL | denoise -q -m MODEL --steps 2 --spacing trailing --error -f -o some
+		limit=$(frames some 'print(f["error"].mean())') bash -euo pipefail examples # so that one is below, one above
+	done
+	frames pairs 'assert f["knots"].shape == (2, 3, 1, 28, 28)'
+	run -0 cat logp.csv
+	assert_equal "${#lines[@]}" 3 # and a line of names
 }
 
 @test "an empty stream of noise is an empty stream of pairs" {

@@ -77,6 +77,7 @@ for j in range(4):
 	assert_output --partial "25 steps are no multiple"
 	run -2 denoise -m analytic:gauss --steps 8 --spacing leading --knots 4 -o out noise
 	assert_output --partial "spacing leading"
+	assert_output --partial "--spacing trailing has"
 	run -2 denoise -m analytic:gauss --steps 8 --spacing karras --knots 4 -o out noise
 	assert_output --partial "spacing karras"
 	run -2 denoise -m analytic:gauss --steps 8 --solver dpm++2s --knots 4 -o out noise

@@ -145,3 +145,19 @@ close(f["noise"], g["noise"], 0)'
 	assert_output --partial hutchinson
 	assert_absent out
 }
+
+@test "the least noise of each form is what the manual says" {
+	local form n
+	while read -r form n; do
+		noisegen -n 1 -m "analytic:gauss,form=$form" | odesample -f -m "analytic:gauss,form=$form" --steps 4 -o data -
+		denoise -f -m "analytic:gauss,form=$form" --reverse --likelihood exact --steps 4 -o pairs data
+		frames pairs "n = h['meta']['likelihood']['noise_to_signal']
+assert abs(n / $n - 1) < 0.05, ('$form', n)"
+	done <<-EOF2
+	ddpm 0.01
+	vp 0.01
+	ve 0.002
+	fm 0.001
+	subvp 0.00011
+	EOF2
+}

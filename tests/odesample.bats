@@ -215,6 +215,92 @@ close(f['sample'], want, (0.02 if '$own' == 'fm' or '$form' == 'ddpm' else 5e-3)
 	done
 }
 
+# started FILE: the spacing, and the time of the first step.
+started()
+{
+	run frames "$1" 'print(h["meta"]["spacing"], h["meta"]["start"]["t"])'
+}
+
+# scheduler MODEL KEYS: DDIM over the 1000 times of the golden model's betas; KEYS in Python, class and all.
+scheduler()
+{
+	"$PYTHON" -c 'import json, sys
+path = sys.argv[1] + "/scheduler/scheduler_config.json"
+c = json.load(open(path))
+c.pop("timestep_spacing", None)
+json.dump(c | {"_class_name": "DDIMScheduler"} | eval(sys.argv[2]), open(path, "w"))' "$1" "$2"
+}
+
+@test "a rectified model begins at the noise, whatever its configuration's spacing; others where that says" {
+	local args
+	cp -r "$cifar" teacher
+	scheduler teacher '{}' # diffusers' default is leading
+	noisegen -n 4 -s 1 -m teacher -o noise
+	denoise -q -m teacher --spacing trailing --steps 2 -o pairs noise
+	rectrain -q -m teacher -o student --steps 1 -b 4 pairs
+	denoise -q -m teacher --spacing trailing --steps 4 --knots 2 -o knots noise
+	rectrain -q -m teacher -o phased --phases 2 --steps 1 -b 4 knots
+	rectrain -q -m teacher -o trained --coupling independent --steps 1 -b 4 pairs
+	cmp teacher/scheduler/scheduler_config.json student/scheduler/scheduler_config.json
+
+	for args in "student --steps 1" "student --steps 10" "phased --steps 2 --solver ddim"; do
+		# shellcheck disable=SC2086
+		run -0 --separate-stderr odesample -f -o own -m $args noise
+		assert_equal "$stderr" "odesample: ${args%% *} was rectified: trailing spacing in place of its configuration's leading; --spacing leading takes that"
+		started own
+		assert_output "trailing 999.0"
+		# shellcheck disable=SC2086
+		odesample -f -o told -m $args --spacing trailing noise
+		same own told sample
+	done
+	run -0 --separate-stderr odesample -q -f -m student --steps 1 -o own noise
+	assert_equal "$stderr" ""
+	denoise -q -m student --steps 4 --knots 2 -o again noise
+	started again
+	assert_output "trailing 999.0"
+	denoise -q -m student --reverse --steps 4 -o back again
+	started back
+	assert_output "trailing 999.0"
+
+	for args in "student --spacing leading" "student --scheduler student" teacher trained; do
+		# shellcheck disable=SC2086
+		run -0 --separate-stderr odesample -f --steps 1 -o own -m $args noise
+		[[ $stderr == "odesample: warning: the first step is at t = 0,"*"--spacing trailing"* ]] || fail "$args: $stderr"
+		started own
+		assert_output "leading 0.0"
+	done
+
+	scheduler student '{"_class_name": "EulerDiscreteScheduler"}' # one point of linspace is the data's end
+	odesample -q -f -m student --steps 1 -o own noise
+	started own
+	assert_output "trailing 999.0"
+	run -0 --separate-stderr odesample -f -m student --steps 2 -o own noise # and of two the first is not
+	assert_equal "$stderr" ""
+	started own
+	assert_output "linspace 999.0"
+}
+
+@test "guidance: meta names the null class, and weights that have it already are told of" {
+	local stream
+	odesample -q -m "$fashion" -n 2 --steps 1 --guidance 2 -o recorded
+	odesample -q -m "$no_null" -n 2 --steps 1 --guidance 2 --null-class 1 -o told
+	odesample -q -m "$fashion" -n 2 --steps 1 -o plain
+	for stream in recorded told plain; do frames $stream 'print(h["meta"].get("null_class"))'; done >nulls
+	assert_equal "$(tr '\n' ' ' <nulls)" "10 1 None "
+	denoise --reverse -m "$fashion" --steps 1 -o back recorded # what the samples came from does not stay
+	frames back 'assert "null_class" not in h["meta"]'
+
+	cp -r "$no_null" learnt
+	PYTHONPATH=$top/tests "$PYTHON" -c 'import folders
+path = "learnt/" + folders.WEIGHTS
+tensors, meta = folders.read(path)
+folders.write(path, tensors, meta | {"rectdiff.guidance_learnt": "3 on top of 2"})'
+	run -0 --separate-stderr odesample -m learnt -f -n 2 --steps 1 --guidance 2 --null-class 1 -o out
+	assert_equal "$stderr" "odesample: warning: guidance 3 on top of 2 is in the weights of learnt already: --guidance 2 comes on top of it"
+	run -0 --separate-stderr odesample -m learnt -f -n 2 --steps 1 -o out
+	assert_equal "$stderr" ""
+}
+
 @test "options that make no sense: status 2" {
 	local args
 	noisegen -n 1 --shape 2 -o noise

@@ -340,6 +340,18 @@ void rd_model_free(struct rd_model *m)
 	memset(m, 0, sizeof *m);
 }
 
+bool rd_model_is_rectified(const struct rd_model *m)
+{
+	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.run")), *coupling;
+	json_t *run = text ? json_loads(text, 0, NULL) : NULL;
+	bool yes;
+
+	coupling = json_string_value(json_object_get(run, "coupling"));
+	yes = (coupling && !strcmp(coupling, "pairs")) || json_object_get(run, "phases") || json_object_get(run, "consistency");
+	json_decref(run);
+	return yes;
+}
+
 void rd_model_hash(const float *w, size_t n, char out[17])
 {
 	snprintf(out, 17, "%016llx", (unsigned long long)XXH3_64bits(w, n * sizeof *w));

@@ -62,6 +62,9 @@ struct rd_model_out {
 };
 int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e) RD_MUST;
 
+/* Whether rectrain made it to be sampled in few steps - of pairs, in phases, or consistent - as its weights' metadata say. */
+bool rd_model_is_rectified(const struct rd_model *m);
+
 /* 16 hex digits of n floats. */
 void rd_model_hash(const float *w, size_t n, char out[17]);
 

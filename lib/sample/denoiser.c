@@ -214,7 +214,8 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 	if (!d->m->net.classes)
 		return RD_OK;
 	if (!label && d->o.null_class < 0)
-		return rd_fail(e, RD_EUSAGE, "%s is conditional and records no null class: labels are needed", d->m->dir);
+		return rd_fail(e, RD_EUSAGE, "%s is conditional and records no null class: labels are needed (noisegen -l uniform:%lld)",
+		               d->m->dir, (long long)d->m->net.classes);
 	for (int64_t i = 0; label && i < d->d.n; i++)
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,

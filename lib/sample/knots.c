@@ -44,8 +44,8 @@ static int compare(const struct rd_knots *k, const struct rd_grid *g, const stru
 			return rd_fail(e, RD_EUSAGE, "knots %d: knot %d is at time %.9g, alpha %.9g, and the node after step %d at time %.9g, "
 			               "alpha %.9g", k->phases, j, want->t, want->alpha, step, have->t, have->alpha);
 		if (step > 0 && step < g->steps && !same_node(&g->to[step - 1], have))
-			return rd_fail(e, RD_EUSAGE, "knots %d: step %d ends at time %.9g, and not at knot %d, time %.9g; with trailing spacing "
-			               "of one's own it does", k->phases, step - 1, g->to[step - 1].t, j, have->t);
+			return rd_fail(e, RD_EUSAGE, "knots %d: step %d ends at time %.9g, and not at knot %d, time %.9g; with "
+			               "--spacing trailing it does", k->phases, step - 1, g->to[step - 1].t, j, have->t);
 	}
 	return RD_OK;
 }
@@ -67,7 +67,7 @@ int rd_knots_init(struct rd_knots *k, int phases, const struct rd_solver *s, con
 	if (o->steps % phases)
 		return rd_fail(e, RD_EUSAGE, "knots %d: %d steps are no multiple of it, so the knots are no nodes", phases, o->steps);
 	if (o->spacing != RD_SPACING_TRAILING || o->flow)
-		return rd_fail(e, RD_EUSAGE, "knots %d: spacing %s%s has no nodes at the ends of equal phases; trailing has", phases,
+		return rd_fail(e, RD_EUSAGE, "knots %d: spacing %s%s has no nodes at the ends of equal phases; --spacing trailing has", phases,
 		               rd_spacing_names[o->spacing], o->flow ? " of the model's scheduler" : "");
 	if (s->singlestep && s->order > 1)
 		return rd_fail(e, RD_EUSAGE, "knots %d: within its cycles of %d steps %s passes through states that are no points of the "

@@ -9,6 +9,7 @@
 #include "lib/model/query.h"
 #include "lib/ode/dopri5.h"
 #include "lib/sample/knots.h"
+#include "lib/sample/likelihood.h"
 
 /* A way through the schedule, and the work that it takes each time. */
 struct walk {
@@ -37,10 +38,7 @@ struct rd_sampler {
 	int64_t used;
 	const struct walk *now;
 	struct rd_record *rec;
-	/* with denoise.trace */
-	struct rd_divergence divergence; /* of walk */
-	int n_evals;               /* whose traces were added so far; < 0: none are to be */
-	double *logdet;            /* [n] */
+	struct rd_likelihood likelihood; /* of walk */
 };
 
 struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool honour_clip)
@@ -81,17 +79,6 @@ static int init_walk(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 	return rc ? rc : check_nodes(s, &w->grid, e);
 }
 
-/* What traces are for. */
-static int init_density(struct rd_sampler *s, struct rd_err *e)
-{
-	s->n_evals = -1;
-	if (s->o.denoise.trace.kind == RD_TRACE_NONE)
-		return RD_OK;
-	if (!s->o.reverse)
-		return rd_fail(e, RD_EUSAGE, "a likelihood is that of data: the ODE is to be walked in reverse");
-	return rd_solver_divergence(&s->divergence, &s->o.solver, &s->walk.grid, e);
-}
-
 int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
                    const struct rd_sampler_opts *o, struct rd_err *e)
 {
@@ -124,7 +111,7 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = init_walk(s, &s->walk, e);
 	if (!rc)
-		rc = init_density(s, e);
+		rc = rd_likelihood_init(&s->likelihood, &o->denoise.trace, &o->solver, &s->walk.grid, o->reverse, e);
 	if (!rc)
 		rc = rd_knots_init(&s->knots, o->knots, &o->solver, &s->walk.grid, &s->o.grid, o->reverse, e);
 	if (rc) {
@@ -147,8 +134,6 @@ static void drop_device_side(struct rd_sampler *s)
 	free(s->host);
 	free(s->coarse_sample);
 	free(s->label);
-	free(s->logdet);
-	s->logdet = NULL;
 	free(s->effort);
 	s->denoiser = NULL;
 	s->ode = NULL;
@@ -168,7 +153,7 @@ void rd_sampler_free(struct rd_sampler *s)
 	drop_device_side(s);
 	rd_grid_free(&s->walk.grid);
 	rd_grid_free(&s->coarse.grid);
-	free(s->divergence.at);
+	rd_likelihood_free(&s->likelihood);
 	free(s);
 }
 
@@ -235,20 +220,26 @@ static int make_device_side(struct rd_sampler *s, int64_t n, struct rd_err *e)
 	}
 	if (!rc) {
 		s->label = p;
-		rc = rd_alloc(&p, (size_t)n, sizeof *s->logdet, "densities", e);
+		rc = rd_likelihood_resize(&s->likelihood, n, e);
 	}
-	if (!rc) {
-		s->logdet = p;
+	if (!rc)
 		s->n = n;
-	}
 	return rc;
+}
+
+/* Numbers of one image. */
+static size_t image_elems(const struct rd_sampler *s)
+{
+	struct rd_dims d = rd_denoiser_dims(s->denoiser);
+
+	return (size_t)(d.c * d.h * d.w);
 }
 
 /* Image i of the device buffer goes to dst + i * stride. */
 static int fetch(struct rd_sampler *s, const void *src, float *dst, size_t stride, struct rd_err *e)
 {
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
-	size_t dim = (size_t)(d.c * d.h * d.w);
+	size_t dim = image_elems(s);
 	int rc = s->be->sample_export(s->dev, d, src, s->host, e);
 
 	for (int64_t i = 0; i < s->used && !rc; i++)
@@ -261,8 +252,7 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *x, 
 {
 	struct rd_sampler *s = ctx;
 	const struct rd_record *r = s->rec;
-	struct rd_dims d = rd_denoiser_dims(s->denoiser);
-	size_t dim = (size_t)(d.c * d.h * d.w), kk = (size_t)k, steps = (size_t)s->now->grid.steps;
+	size_t dim = image_elems(s), kk = (size_t)k, steps = (size_t)s->now->grid.steps;
 	int inner = s->knots.phases - 1, j = r->knots ? rd_knots_at(&s->knots, k) : -1, rc = 0;
 
 	(void)node;
@@ -282,13 +272,10 @@ static int eval(void *ctx, const struct rd_node *node, const void *x, void *x0, 
 {
 	struct rd_sampler *s = ctx;
 	int rc = rd_denoiser_eval(s->denoiser, node, x, x0, eps, e);
-	const struct rd_divergence_at *w;
 
-	if (rc || s->n_evals < 0)
-		return rc;
-	w = &s->divergence.at[s->n_evals++];
-	rd_denoiser_add_traces(s->denoiser, w->on_x0, w->on_eps, s->logdet);
-	return RD_OK;
+	if (!rc)
+		rd_likelihood_add(&s->likelihood, s->denoiser);
+	return rc;
 }
 
 static int eval_each(void *ctx, const struct rd_node *node, const void *x, void *x0, void *eps, struct rd_err *e)
@@ -329,7 +316,7 @@ static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
 	s->now = w;
 	if (rd_solver_chooses_steps(&s->o.solver))
 		return solve_choosing(s, e);
-	if (s->rec || s->m->analytic || s->n_evals >= 0 || evaluations(s, &w->grid) > MAX_RECORDED)
+	if (s->rec || s->m->analytic || rd_likelihood_is_on(&s->likelihood) || evaluations(s, &w->grid) > MAX_RECORDED)
 		return solve(s, e);
 	return rd_routine_run(&w->solve, solve, s, e);
 }
@@ -341,7 +328,7 @@ static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, fl
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
 	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */
 	double scale = s->o.reverse ? w->grid.from[0].alpha : w->grid.start_scale;
-	size_t dim = (size_t)(d.c * d.h * d.w), used = (size_t)s->used * dim;
+	size_t dim = image_elems(s), used = (size_t)s->used * dim;
 	int rc;
 
 	for (size_t i = 0; i < used; i++)
@@ -365,8 +352,7 @@ static bool wants_states(const struct rd_record *r)
 
 static void compare(const struct rd_sampler *s, const float *sample, float *error)
 {
-	struct rd_dims d = rd_denoiser_dims(s->denoiser);
-	size_t dim = (size_t)(d.c * d.h * d.w);
+	size_t dim = image_elems(s);
 
 	for (size_t i = 0; i < (size_t)s->used; i++) {
 		double sum = 0;
@@ -377,46 +363,20 @@ static void compare(const struct rd_sampler *s, const float *sample, float *erro
 	}
 }
 
-/* The walk's evaluations are to add their traces from here on. */
-static void begin_density(struct rd_sampler *s, uint64_t first)
-{
-	s->n_evals = 0;
-	memset(s->logdet, 0, (size_t)s->n * sizeof *s->logdet);
-	rd_denoiser_trace(s->denoiser, true, first);
-}
-
-/* With z = x_T/start_scale the noise, and data = x/alpha where x begins. */
-static void end_density(const struct rd_sampler *s, const float *noise, double *logp)
-{
-	const struct rd_grid *g = &s->walk.grid;
-	struct rd_dims d = rd_denoiser_dims(s->denoiser);
-	size_t dim = (size_t)(d.c * d.h * d.w);
-	double scale = s->divergence.scale + log(g->from[0].alpha / g->start_scale) - log(2 * M_PI) / 2;
-
-	for (size_t i = 0; i < (size_t)s->used; i++) {
-		double square = 0;
-
-		for (size_t j = i * dim; j < (i + 1) * dim; j++)
-			square += (double)noise[j] * (double)noise[j];
-		logp[i] = s->logdet[i] + scale * (double)dim - square / 2;
-	}
-}
-
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e)
 {
 	bool halve = s->o.halving && rec && rec->error, density = rec && rec->logp;
 	int rc;
 
-	if (density && !s->divergence.at)
+	if (density && s->o.denoise.trace.kind == RD_TRACE_NONE)
 		return rd_fail(e, RD_EUSAGE, "a likelihood of a sampler that was made without a trace");
 	if (wants_states(rec) && rd_solver_chooses_steps(&s->o.solver))
 		return rd_fail(e, RD_EUSAGE, "%s: each sample has steps of its own, a trajectory's are those of all", rd_solver_name(&s->o.solver));
 	rc = make_device_side(s, n, e);
 	if (rc)
 		return rc;
-	s->n_evals = -1;
-	rd_denoiser_trace(s->denoiser, false, 0);
+	rd_likelihood_stop(&s->likelihood, s->denoiser);
 	for (int64_t i = 0; i < s->n; i++)
 		s->label[i] = label ? label[i < n ? i : 0] : 0;
 	s->used = n;
@@ -424,11 +384,11 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 	if (!rc && halve)
 		rc = run_walk(s, &s->coarse, noise, s->coarse_sample, NULL, e);
 	if (!rc && density)
-		begin_density(s, rec->first);
+		rd_likelihood_begin(&s->likelihood, s->denoiser, rec->first);
 	if (!rc)
 		rc = run_walk(s, &s->walk, noise, sample, wants_states(rec) ? rec : NULL, e);
 	if (!rc && density)
-		end_density(s, sample, rec->logp);
+		rd_likelihood_end(&s->likelihood, n, image_elems(s), sample, rec->logp);
 	if (!rc && halve)
 		compare(s, sample, rec->error);
 	return rc;
@@ -448,24 +408,13 @@ static void replace(json_t *meta, const char *key, json_t *value)
 		json_object_del(meta, key);
 }
 
-static json_t *likelihood_json(const struct rd_sampler *s)
-{
-	const struct rd_trace_opts *t = &s->o.denoise.trace;
-	bool exact = t->kind == RD_TRACE_EXACT;
-	json_t *j = json_pack("{s:s, s:f}", "trace", exact ? "exact" : "hutchinson", "noise_to_signal",
-	                      s->walk.grid.from[0].sigma / s->walk.grid.from[0].alpha);
-
-	if (!exact)
-		json_object_update_new(j, json_pack("{s:i, s:I}", "probes", t->probes, "seed", (json_int_t)t->seed));
-	return j;
-}
-
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
 	const char *type = rd_solver_type_name(&s->o.solver);
 	const struct rd_grid *g = &s->walk.grid;
 	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
 	bool chooses = rd_solver_chooses_steps(&s->o.solver); /* what it takes is known in the end */
+	int64_t null_class = s->o.denoise.null_class >= 0 ? s->o.denoise.null_class : s->m->null_class;
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	replace(meta, "solver_type", type ? json_string(type) : NULL);
@@ -476,13 +425,14 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	replace(meta, "atol", chooses ? json_real(s->o.solver.atol) : NULL);
 	replace(meta, "max_steps", chooses ? json_integer(s->o.solver.max_steps) : NULL);
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
+	replace(meta, "null_class", s->o.denoise.guidance == 1 ? NULL : json_integer((json_int_t)null_class));
 	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", g->start_scale));
 	replace(meta, "knots", s->knots.phases ? rd_knots_json(&s->knots, g) : NULL);
 	replace(meta, "error", s->o.halving ? json_string("halving") : NULL);
-	replace(meta, "likelihood", s->divergence.at ? likelihood_json(s) : NULL);
+	replace(meta, "likelihood", rd_likelihood_json(&s->likelihood));
 }
 
 const struct rd_sampler_effort *rd_sampler_effort(const struct rd_sampler *s)

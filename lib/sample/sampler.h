@@ -53,8 +53,8 @@ struct rd_record {
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 
-/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance, spacing,
- * knots, error and likelihood into meta. */
+/* {"t":[K+1],"time":[K+1] (what the network is fed),"alpha":[K+1],"sigma":[K+1]} of a grid; and solver, steps, nfe, guidance (with its
+ * null_class), spacing, knots, error and likelihood into meta. */
 json_t *rd_sampler_grid_json(const struct rd_sampler *s);
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta);
 /* What is known only after the last run: nfe_mean, nfe_max and rejected_steps where the solver chooses its steps, into an end map. */

@@ -62,6 +62,12 @@ static void check_args(const struct rd_sampling_args *a)
 		rd_usage_error("--rtol, --atol: samples are in single precision: one of them must be at least %g", LEAST_RTOL);
 }
 
+/* A spacing of one's own is taken plainly, without a scheduler class's peculiarities. */
+static struct rd_grid_opts plain_grid(const struct rd_scheduler *s, int steps, enum rd_spacing spacing)
+{
+	return (struct rd_grid_opts){.steps = steps, .spacing = spacing, .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
+}
+
 static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, const struct rd_scheduler *s, bool clip_default)
 {
 	struct rd_sampler_opts o = rd_sampler_defaults(s, clip_default);
@@ -78,10 +84,8 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 		o.solver.rtol = a->rtol;
 	if (a->atol >= 0)
 		o.solver.atol = a->atol;
-	if (a->spacing >= 0) { /* a spacing of one's own is taken plainly, without a scheduler class's peculiarities */
-		o.grid = (struct rd_grid_opts){.steps = steps, .spacing = (enum rd_spacing)a->spacing,
-		                               .steps_offset = s->grid.steps_offset, .shift = s->grid.shift};
-	}
+	if (a->spacing >= 0)
+		o.grid = plain_grid(s, steps, (enum rd_spacing)a->spacing);
 	o.reverse = a->reverse;
 	o.knots = a->knots;
 	o.halving = a->error;
@@ -95,6 +99,48 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	return o;
 }
 
+/* sigma/alpha */
+static double noise_at(const struct rd_node *n)
+{
+	return n->alpha > 0 ? n->sigma / n->alpha : INFINITY;
+}
+
+static int first_noise(const struct rd_schedule *s, const struct rd_grid_opts *o, double *noise, struct rd_err *e)
+{
+	struct rd_grid g;
+	int rc = rd_grid_init(&g, s, o, e);
+
+	if (!rc)
+		*noise = noise_at(&g.from[0]);
+	rd_grid_free(&g);
+	return rc;
+}
+
+/* A rectified model knows the way from pure noise, but rectrain leaves its configuration as it was: where the spacing there would
+ * begin below the noise, as diffusers' default does in one step at t = 0, trailing takes its place. Flow classes begin at the noise,
+ * give or take what they round; times that a configuration cuts off stay so. */
+static int begin_at_the_noise(struct rd_sampler_opts *o, const struct rd_model *m, const struct rd_sampling_args *a, struct rd_err *e)
+{
+	const struct rd_scheduler *s = &m->scheduler;
+	struct rd_grid_opts trailing = plain_grid(s, o->grid.steps, RD_SPACING_TRAILING);
+	double own, noisiest;
+	int rc;
+
+	if (a->spacing >= 0 || a->scheduler || o->grid.flow || rd_solver_chooses_steps(&o->solver) || !rd_model_is_rectified(m))
+		return RD_OK;
+	trailing.cut = o->grid.cut;
+	trailing.lambda_min = o->grid.lambda_min;
+	rc = first_noise(&s->schedule, &o->grid, &own, e);
+	if (!rc)
+		rc = first_noise(&s->schedule, &trailing, &noisiest, e);
+	if (rc || own >= (1 - 1e-3) * noisiest)
+		return rc;
+	rd_warn("%s was rectified: trailing spacing in place of its configuration's %s; --spacing %s takes that", a->model,
+	        rd_spacing_names[o->grid.spacing], rd_spacing_names[o->grid.spacing]);
+	o->grid = trailing;
+	return RD_OK;
+}
+
 /* A table may end where the network knows of more noise. */
 static void warn_table(const struct rd_scheduler *c)
 {
@@ -103,20 +149,37 @@ static void warn_table(const struct rd_scheduler *c)
 	if (!c->schedule.table || !c->network)
 		return;
 	most = rd_node_at(&c->network->schedule, c->network->schedule.t_hi);
-	if (top.sigma < 0.9 * top.alpha * (most.alpha > 0 ? most.sigma / most.alpha : INFINITY) && top.sigma < NOISE * top.alpha)
+	if (noise_at(&top) < fmin(0.9 * noise_at(&most), NOISE))
 		rd_warn("warning: the table ends at sigma/alpha = %g, where the network expects something of a sample: it knows %g", top.sigma / top.alpha,
 		        most.sigma / most.alpha);
 }
 
-/* A grid that begins below the schedule's end is told of: x is noise there, and the network expects less of it. */
-static void warn_start(const struct rd_sampling *s)
+/* A grid may begin below the schedule's end, where the network expects something of a sample beside the noise. */
+static void tell_start(const struct rd_sampling *s)
 {
 	const struct rd_schedule *c = &s->model.scheduler.schedule;
-	double t = rd_sampler_grid(s->sampler)->from[0].t;
+	const struct rd_node *first = &rd_sampler_grid(s->sampler)->from[0];
+	struct rd_node end = rd_node_at(c, c->t_hi);
+	double noise = noise_at(first), most = noise_at(&end);
 
-	if (!rd_sampler_reversed(s->sampler) && t < 0.9 * c->t_hi)
+	if (rd_sampler_reversed(s->sampler) || noise >= (1 - 1e-6) * most)
+		return;
+	if (noise < fmin(most / 3, NOISE))
 		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
-		        "half-made sample (--spacing trailing starts at the end)", t, c->t_hi);
+		        "half-made sample (--spacing trailing starts at the end)", first->t, c->t_hi);
+	else
+		rd_info("the first step is at t = %g, where sigma/alpha is %g, and takes pure noise for the sample there; the schedule ends "
+		        "at t = %g, %g (--spacing trailing starts there)", first->t, noise, c->t_hi, most);
+}
+
+/* Guidance of pairs is learnt from them, as rectrain records; more of it is seldom meant. */
+static void warn_guidance(const struct rd_sampling *s, const struct rd_sampling_args *a)
+{
+	const char *learnt = json_string_value(json_object_get(s->model.meta, "rectdiff.guidance_learnt"));
+
+	if (a->guidance != 1 && learnt)
+		rd_warn("warning: guidance %.40s is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model,
+		        a->guidance);
 }
 
 /* What a config asks for that an ODE has not. DDPMScheduler is the usual case, and is told only to those who ask. */
@@ -166,12 +229,15 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 			rc = rd_solver_set_type(&o.solver, (enum rd_solver_type)a->solver_type, e);
 	}
 	if (!rc)
+		rc = begin_at_the_noise(&o, &s->model, a, e);
+	if (!rc)
 		rc = rd_sampler_new(&s->sampler, &s->model, s->be, s->dev, &o, e);
 	if (rc) {
 		rd_sampling_close(s);
 		return rc;
 	}
-	warn_start(s);
+	tell_start(s);
+	warn_guidance(s, a);
 	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
 	if (rd_solver_chooses_steps(&o.solver))

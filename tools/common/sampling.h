@@ -31,7 +31,7 @@ enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD
 	{"no-clip", no_argument, 0, RD_OPT_NO_CLIP}, {"rtol", required_argument, 0, RD_OPT_RTOL}, \
 	{"atol", required_argument, 0, RD_OPT_ATOL}
 #define RD_SAMPLING_USAGE \
-	"  -m, --model MODEL    a model folder in diffusers' layout\n" \
+	"  -m, --model MODEL    a model folder in diffusers' layout, or analytic:NAME, an exact denoiser: see rectdiff(7)\n" \
 	"      --solver S       ddim, euler, heun, rk4, dpm1, dpm2m, dpm3m, dpm2s, dpm3s, dpm++1, dpm++2m, dpm++3m, dpm++2s,\n" \
 	"                       dpm++3s, deis1, deis2, deis3, unipc1, unipc2, unipc3 or dopri5; default: the scheduler's\n" \
 	"                       own, else dpm++2m\n" \
