@@ -325,3 +325,19 @@ assert end["meta"]["nfe_max"] % 12 == 2'
 	odesample -m "$fashion" -n 2 -s 5 --clip=0.5 --solver dopri5 --rtol 1e-2 --atol 1e-2 -o clipped
 	frames clipped 'assert abs(f["sample"]).max() == 0.5'
 }
+
+@test "parts of a range, as of an array of batch jobs, are the range" {
+	odesample -q -m "$cifar" -n 5 -s 2 -i 3 -b 5 --steps 1 -o whole
+	for i in 1 2; do
+		odesample -q -m "$cifar" -n 5 -s 2 -i 3 -S "$i/2" -b 5 --steps 1 -o "part.$i"
+	done
+	tensorcat --to npy -n noise part.1 part.2 -o noise.npy
+	tensorcat --to npy -n sample part.1 part.2 -o parts.npy
+	frames whole 'close(f["noise"], np.load("noise.npy"), 0); close(f["sample"], np.load("parts.npy"), 1e-5 * abs(f["sample"]).max())'
+	run frames part.2 'print(maps[1]["i"], len(f["noise"]))'
+	assert_output "6 2"
+	run -2 odesample -m "$cifar" -S 0/2 -o x
+	assert_output --partial "counted from 1"
+	run -2 odesample -m "$cifar" -S 1/2 -o x whole
+	assert_output --partial "for noise of one's own"
+}

@@ -54,28 +54,6 @@ struct job {
 	char by_default[RD_NOISE_LABELS];
 };
 
-/* I/N: the I-th of N runs that differ by at most one sample and make up the range. */
-static void take_shard(struct opts *o, const char *text)
-{
-	const char *slash = strchr(text, '/');
-	char part[24];
-	uint64_t n, i, size, more;
-	int64_t from_1;
-
-	if (!slash || (size_t)(slash - text) >= sizeof part)
-		rd_usage_error("--shard %s: I/N expected, as 1/4", text);
-	snprintf(part, sizeof part, "%.*s", (int)(slash - text), text);
-	n = (uint64_t)rd_opt_int("--shard", slash + 1, 1, INT64_MAX);
-	from_1 = rd_opt_int("--shard", part, INT64_MIN, INT64_MAX);
-	if (from_1 < 1 || (uint64_t)from_1 > n)
-		rd_usage_error("--shard %s: parts are counted from 1, to %llu here", text, (unsigned long long)n);
-	i = (uint64_t)from_1 - 1;
-	size = o->count / n;
-	more = o->count % n; /* so many have one more */
-	o->first += i * size + (i < more ? i : more);
-	o->count = size + (i < more);
-}
-
 static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -122,7 +100,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (o->count > INT64_MAX - o->first)
 		rd_usage_error("--first and --count: indices end at 2^63");
 	if (shard)
-		take_shard(o, shard);
+		rd_noise_shard(shard, &o->first, &o->count);
 }
 
 /* "3,32,32" */

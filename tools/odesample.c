@@ -8,13 +8,14 @@
 #include "tools/common/sampling.h"
 
 static const char usage[] =
-	"usage: odesample -m MODEL [-n N] [-s SEED] [-i FIRST] [-l LABELS] [options] >FRAMES\n"
+	"usage: odesample -m MODEL [-n N] [-s SEED] [-i FIRST] [-S I/N] [-l LABELS] [options] >FRAMES\n"
 	"       odesample -m MODEL [options] NOISE|- >FRAMES\n"
 	"Integrates the model's ODE from noise of its own, or from a noise stream, and writes the samples.\n"
 	"\n"
 	"  -n, --count N        how many samples, default 64\n"
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
+	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
 	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file; default: uniform over\n"
 	"                       the model's classes but the null class\n"
 	RD_SAMPLING_USAGE
@@ -50,20 +51,23 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		RD_COMMON_LONG, RD_COMPUTE_LONG, RD_SAMPLING_LONG, {"count", required_argument, 0, 'n'},
-		{"seed", required_argument, 0, 's'}, {"first", required_argument, 0, 'i'}, {"labels", required_argument, 0, 'l'},
+		{"seed", required_argument, 0, 's'}, {"first", required_argument, 0, 'i'}, {"shard", required_argument, 0, 'S'},
+		{"labels", required_argument, 0, 'l'},
 		{"trajectory", no_argument, 0, OPT_TRAJECTORY}, {"png", required_argument, 0, OPT_PNG},
 		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE}, {0, 0, 0, 0},
 	};
+	const char *shard = NULL;
 	bool own = false;
 	int opt;
 
 	o->count = 64;
-	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT "n:s:i:l:", longs, NULL)) != -1) {
-		own |= opt == 'n' || opt == 's' || opt == 'i' || opt == 'l';
+	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT RD_COMPUTE_SHORT RD_SAMPLING_SHORT "n:s:i:S:l:", longs, NULL)) != -1) {
+		own |= opt == 'n' || opt == 's' || opt == 'i' || opt == 'S' || opt == 'l';
 		switch (opt) {
 		case 'n': o->count = (uint64_t)rd_opt_int("--count", optarg, 1, INT64_MAX / 2); break;
 		case 's': o->seed = rd_opt_u64("--seed", optarg); break;
 		case 'i': o->first = (uint64_t)rd_opt_int("--first", optarg, 0, INT64_MAX / 2); break;
+		case 'S': shard = optarg; break;
 		case 'l': o->labels = optarg; break;
 		case OPT_TRAJECTORY: o->trajectory = true; break;
 		case OPT_PNG: o->png = optarg; break;
@@ -77,6 +81,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (argc - optind > 1)
 		rd_usage_error("%s: one input is read", argv[optind + 1]);
 	o->in = optind < argc ? argv[optind] : NULL;
+	if (shard)
+		rd_noise_shard(shard, &o->first, &o->count);
 	if (!o->png && (o->columns || o->scale))
 		rd_usage_error("--columns and --scale: of a picture, which --png asks for");
 	if (o->png && o->c.out && !strcmp(o->png, "-") && !strcmp(o->c.out, "-"))
@@ -86,7 +92,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (o->trajectory && rd_sampling_chooses_steps(&o->s))
 		rd_usage_error("--trajectory: dopri5 gives every sample steps of its own, and a trajectory's are those of all");
 	if (o->in && own)
-		rd_usage_error("-n, -s, -i and -l are for noise of one's own; %s brings its own", o->in);
+		rd_usage_error("-n, -s, -i, -S and -l are for noise of one's own; %s brings its own", o->in);
 }
 
 /* Where the results go. */

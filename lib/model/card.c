@@ -157,7 +157,7 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased)
 		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "",
-	        is_image(m) ? " --png grid.png >samples" : " >samples");
+	        is_image(m) ? " --png grid.png" : " >samples");
 	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
 	           "the raw ones are variant `raw`.\n\n");
 }

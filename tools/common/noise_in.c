@@ -6,6 +6,7 @@
 
 #include "kernels/rng.h"
 #include "lib/base/size.h"
+#include "tools/common/common.h"
 
 static size_t elems(const struct rd_shape *s)
 {
@@ -14,6 +15,27 @@ static size_t elems(const struct rd_shape *s)
 	for (int i = 0; i < s->nd; i++)
 		n *= (size_t)s->d[i];
 	return n;
+}
+
+void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count)
+{
+	const char *slash = strchr(text, '/');
+	char part[24];
+	uint64_t n, i, size, more;
+	int64_t from_1;
+
+	if (!slash || (size_t)(slash - text) >= sizeof part)
+		rd_usage_error("--shard %s: I/N expected, as 1/4", text);
+	snprintf(part, sizeof part, "%.*s", (int)(slash - text), text);
+	n = (uint64_t)rd_opt_int("--shard", slash + 1, 1, INT64_MAX);
+	from_1 = rd_opt_int("--shard", part, INT64_MIN, INT64_MAX);
+	if (from_1 < 1 || (uint64_t)from_1 > n)
+		rd_usage_error("--shard %s: parts are counted from 1, to %llu here", text, (unsigned long long)n);
+	i = (uint64_t)from_1 - 1;
+	size = *count / n;
+	more = *count % n; /* so many have one more */
+	*first += i * size + (i < more ? i : more);
+	*count = size + (i < more);
 }
 
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class)

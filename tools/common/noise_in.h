@@ -26,6 +26,10 @@ struct rd_noise_in {
 	int32_t *y;
 };
 
+/* -S I/N: of samples *first .. *first + *count - 1 the I-th of N parts, I from 1, that differ by at most one sample and follow one
+ * another. A usage error where text is no such thing. */
+void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count);
+
 /* The labels of noise that is made for a model, where -l says nothing: uniform over its classes, without the null class where that
  * is the last one; "none" where it has no classes. null_class -1: none is known. */
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class);
