@@ -50,7 +50,8 @@ const char *rd_source_name(const struct rd_source *s); /* of the input being rea
 const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
 int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
 const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
-/* The input being read is an archive without a single pair, so its fields are not all known. */
+/* None of the inputs so far has a single pair, so that fields are not all known. (An archive without pairs beside others is passed
+ * over, and its fields are not compared.) */
 bool rd_source_is_empty(const struct rd_source *s);
 /* RD_EINPUT, naming file, field and sample, where field k of the batch, which is of f32, holds NaN or infinities. */
 int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e) RD_MUST;

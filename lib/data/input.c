@@ -45,7 +45,7 @@ int rd_input_sniff(struct rd_in *file, enum rd_input_form *f, struct rd_err *e)
 	else if (rd_idx_sniff(p, n))
 		*f = RD_FORM_IDX;
 	else if (n >= 8 && !memcmp(p, "\x89PNG\r\n\x1a\n", 8)) /* before frames, as which it begins */
-		return rd_fail(e, RD_EINPUT, "%s: is a PNG picture: those are written only, and not read", rd_in_name(file));
+		return rd_fail(e, RD_EINPUT, "%s: is a picture: a folder of them is read", rd_in_name(file));
 	else if ((p[0] & 0xf0) == 0x80 || p[0] == 0xde || p[0] == 0xdf) /* a map of msgpack */
 		*f = RD_FORM_FRAMES;
 	else if (compressed_by(p, n))

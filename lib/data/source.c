@@ -12,7 +12,6 @@ struct rd_source {
 	char role[RD_FRAME_NAME]; /* wanted; "": any */
 	struct rd_stream stream;  /* of the first input */
 	char *first_name;
-	bool first_empty;
 	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* nd = -1: not known yet */
 	struct rd_input *in;                /* being read; NULL between two, and behind the last */
 	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
@@ -65,7 +64,6 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 		s->stream.meta = json_copy(in->stream.meta);
 		json_object_del(s->stream.meta, "count");
 	}
-	s->first_empty = in->empty;
 	s->first_name = strdup(in->name);
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
@@ -86,18 +84,11 @@ static int match_meta(const struct rd_source *s, const struct rd_input *in, stru
 	return RD_OK;
 }
 
-/* The same role, and the same fields in any order. */
+/* The same fields in any order. */
 static int match_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
-	if (s->role[0] && strcmp(s->role, in->stream.role))
-		return rd_fail(e, RD_EINPUT, "%s: holds %s, %s expected", in->name, in->stream.role, s->role);
 	if (!s->first_name && set_stream(s, in, e))
 		return e->code;
-	if (strcmp(s->stream.role, in->stream.role))
-		return rd_fail(e, RD_EINPUT, "%s: holds %s, but %s holds %s", in->name, in->stream.role, s->first_name,
-		               s->stream.role);
-	if (s->stream.n_fields != in->stream.n_fields && (in->empty || s->first_empty))
-		return rd_fail(e, RD_EINPUT, "%s: no pairs in it", in->empty ? in->name : s->first_name);
 	if (s->stream.n_fields != in->stream.n_fields)
 		return rd_fail(e, RD_EINPUT, "%s: %d fields, but %d in %s", in->name, in->stream.n_fields, s->stream.n_fields,
 		               s->first_name);
@@ -124,6 +115,23 @@ static int match_shape(struct rd_source *s, int k, const struct rd_shape *one, s
 	               rd_sample_shape_hint(one));
 }
 
+/* An archive without a pair, whose fields are not all known, is held to its role alone; it is what the source is like only where
+ * nothing else follows. */
+static bool passed_over(const struct rd_source *s)
+{
+	return s->in->empty && (s->first_name || s->next_path < s->n_paths);
+}
+
+static int match_role(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	if (s->role[0] && strcmp(s->role, in->stream.role))
+		return rd_fail(e, RD_EINPUT, "%s: holds %s, %s expected", in->name, in->stream.role, s->role);
+	if (s->first_name && strcmp(s->stream.role, in->stream.role))
+		return rd_fail(e, RD_EINPUT, "%s: holds %s, but %s holds %s", in->name, in->stream.role, s->first_name,
+		               s->stream.role);
+	return RD_OK;
+}
+
 static int open_next(struct rd_source *s, struct rd_err *e)
 {
 	const int group = group_size(s);
@@ -137,10 +145,36 @@ static int open_next(struct rd_source *s, struct rd_err *e)
 	s->next_path += group ? group : 1;
 	s->n_opened++;
 	if (!rc)
-		rc = match_stream(s, s->in, e);
+		rc = match_role(s, s->in, e);
+	if (rc || passed_over(s))
+		return rc;
+	rc = match_stream(s, s->in, e);
 	for (int k = 0; !rc && k < s->stream.n_fields; k++)
 		if (s->in->sample[s->of_input[k]].nd >= 0)
 			rc = match_shape(s, k, &s->in->sample[s->of_input[k]], e);
+	return rc;
+}
+
+/* The input being read has come to its end. */
+static void close_input(struct rd_source *s)
+{
+	s->counts_rejected |= s->in->counts_rejected;
+	s->rejected += s->in->rejected;
+	rd_input_close(s->in);
+	s->in = NULL;
+}
+
+/* Inputs up to the first that says what the source is like. */
+static int open_first(struct rd_source *s, struct rd_err *e)
+{
+	int rc = open_next(s, e);
+
+	while (!rc && !s->first_name) {
+		rc = s->in->ops->next(s->in, e);
+		close_input(s);
+		if (!rc)
+			rc = open_next(s, e);
+	}
 	return rc;
 }
 
@@ -160,7 +194,7 @@ int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths
 	strncpy(s->role, role ? role : "", sizeof s->role - 1);
 	rc = copy_paths(s, paths, n_paths, e);
 	if (!rc)
-		rc = open_next(s, e);
+		rc = open_first(s, e);
 	if (rc)
 		rd_source_close(s);
 	else
@@ -214,10 +248,7 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 			rc = s->in->ops->next(s->in, e);
 		if (rc)
 			break;
-		s->counts_rejected |= s->in->counts_rejected;
-		s->rejected += s->in->rejected;
-		rd_input_close(s->in);
-		s->in = NULL;
+		close_input(s);
 	}
 	if (rc > 0)
 		rc = show(s, e);
