@@ -472,3 +472,15 @@ json.dump(base, open("own.json", "w"))'
 	odesample -m own -n 30 --steps 10 -o out
 	frames out 'assert h["meta"]["start"]["scale"] == 0.99 and abs(f["sample"]).max() < 5'
 }
+
+@test "--scratch: data in a file of no name, the same result to the bit; a folder that is none is refused" {
+	mlp base
+	noisegen -q -n 300 -m base | denoise -q -m base --steps 4 | pairpack -q -o pairs.tar
+	rectrain -q -m base -o memory --steps 20 --batch 16 --hold-out 30 --seed 1 pairs.tar
+	rectrain -q -m base -o file --steps 20 --batch 16 --hold-out 30 --seed 1 --scratch . pairs.tar
+	[ "$(tensorcat memory | grep '^  hash')" = "$(tensorcat file | grep '^  hash')" ]
+	run rectrain --dry-run -m base -o x --steps 20 --scratch . pairs.tar
+	assert_output --partial "MB for the data, in a file in ."
+	run -1 rectrain -q -m base -o x --scratch nowhere pairs.tar
+	assert_output --partial "training data: nowhere: No such file or directory"
+}

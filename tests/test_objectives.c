@@ -432,9 +432,9 @@ static void held_out(void)
 	struct rd_trainer *t;
 	double a, b, c;
 
-	d.sample = malloc(sizeof sample);
-	d.eps = malloc(sizeof eps);
-	d.label = malloc(sizeof label);
+	d.sample = d.mem[0].p = malloc(sizeof sample);
+	d.eps = d.mem[1].p = malloc(sizeof eps);
+	d.label = d.mem[3].p = malloc(sizeof label);
 	memcpy(d.sample, plain.sample, sizeof sample);
 	memcpy(d.eps, plain.eps, sizeof eps);
 	memcpy(d.label, plain.label, sizeof label);

@@ -28,6 +28,7 @@ static const char usage[] =
 	"      --restart               begin anew although there is a checkpoint\n"
 	"      --any-machine           go on from a checkpoint of another device, instruction set or thread count\n"
 	"      --any-form              take pairs of a model of another form\n"
+	"      --scratch DIR           keep the data in a file there, mapped, where memory does not hold them\n"
 	"  -f, --force                 replace an OUT of another run\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
 	"      --precision P           f32 (default), tf32 or bf16 (on CUDA alone)\n"
@@ -35,7 +36,7 @@ static const char usage[] =
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
 enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART, OPT_MACHINE, OPT_FORM,
-       OPT_HELD_EVERY, OPT_BEST, OPT_SNAPSHOT };
+       OPT_HELD_EVERY, OPT_BEST, OPT_SNAPSHOT, OPT_SCRATCH };
 
 #define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT RD_TRAINING_SHORT "m:"
 
@@ -44,6 +45,7 @@ struct opts {
 	const char *model, *init;
 	const char *form; /* --convert-to */
 	int pred;
+	const char *scratch;
 	bool dry, any_form;
 	struct rd_train_opts t;
 	struct rd_run_opts r;
@@ -80,6 +82,7 @@ static bool run_opt(struct opts *o, int opt)
 	case OPT_BEST: o->r.keep_best = true; break;
 	case OPT_MACHINE: o->r.any_machine = true; break;
 	case OPT_FORM: o->any_form = true; break;
+	case OPT_SCRATCH: o->scratch = optarg; break;
 	default: return false;
 	}
 	return true;
@@ -115,7 +118,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"log-every", required_argument, 0, OPT_LOG_EVERY}, {"held-out-every", required_argument, 0, OPT_HELD_EVERY},
 		{"snapshot-every", required_argument, 0, OPT_SNAPSHOT}, {"keep-best", no_argument, 0, OPT_BEST}, {"dry-run", no_argument, 0, OPT_DRY},
 		{"restart", no_argument, 0, OPT_RESTART}, {"any-machine", no_argument, 0, OPT_MACHINE},
-		{"any-form", no_argument, 0, OPT_FORM}, {0, 0, 0, 0},
+		{"any-form", no_argument, 0, OPT_FORM}, {"scratch", required_argument, 0, OPT_SCRATCH}, {0, 0, 0, 0},
 	};
 	enum rd_coupling coupling = RD_COUPLING_PAIRS;
 	struct rd_train_opts usual;
@@ -217,7 +220,8 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
 	        (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds);
 	say_time(p->step_seconds * (double)(o->t.steps - p->from_step));
-	fprintf(stderr, "; %.0f MB of memory for network and optimiser\n", (double)p->device_bytes / 1e6);
+	fprintf(stderr, "; %.0f MB of memory for network and optimiser, %.0f MB for the data%s%s\n", (double)p->device_bytes / 1e6,
+	        (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
 	fprintf(stderr, "rectrain: writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s\n", o->r.out,
 	        (double)p->model_bytes / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every,
 	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
@@ -294,7 +298,8 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, st
                     const char *const *data, int n_data, struct rd_err *e)
 {
 	const struct rd_dataset_opts data_opts = {.paired = o->t.coupling == RD_COUPLING_PAIRS, .any_form = o->any_form,
-	                                          .knots = o->t.phases && o->t.coupling == RD_COUPLING_PAIRS};
+	                                          .knots = o->t.phases && o->t.coupling == RD_COUPLING_PAIRS,
+	                                          .scratch = o->scratch};
 	int rc;
 
 	if (o->model && rd_model_is_analytic(o->model))

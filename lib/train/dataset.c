@@ -53,49 +53,63 @@ static int check_stream(struct loader *l, const struct rd_source *src, struct rd
 	return RD_OK;
 }
 
-static int grow(void **p, int64_t cap, size_t item, struct rd_err *e)
-{
-	size_t bytes;
-	void *q;
+/* --- room ------------------------------------------------------------------------------------------------------------- */
 
-	if (!rd_mul((size_t)cap, item, &bytes))
-		return rd_fail(e, RD_ENOMEM, "training data: %lld samples overflow a size", (long long)cap);
-	q = realloc(*p, bytes);
-	if (!q)
-		return rd_fail(e, RD_ENOMEM, "training data: no memory for %lld samples (%zu bytes)", (long long)cap, bytes);
-	*p = q;
-	return RD_OK;
+/* Which arrays a dataset has, and bytes of a sample in each: those of d->mem. */
+struct rows {
+	size_t bytes[4];
+};
+
+static struct rows rows_of(const struct rd_dataset *d, bool eps, bool label)
+{
+	const size_t row = d->dim * sizeof(float);
+
+	return (struct rows){{row, eps ? row : 0, row * (size_t)d->n_knots, label ? sizeof(int32_t) : 0}};
+}
+
+static int resize(struct rd_dataset *d, const struct rows *r, int64_t n, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (int k = 0; k < 4 && !rc; k++) {
+		size_t bytes;
+
+		if (!r->bytes[k])
+			continue;
+		rc = rd_mul((size_t)n, r->bytes[k], &bytes) ? rd_block_resize(&d->mem[k], bytes, "training data", e)
+		                                            : rd_fail(e, RD_ENOMEM, "training data: %lld samples overflow a size", (long long)n);
+	}
+	d->sample = d->mem[0].p;
+	d->eps = d->mem[1].p;
+	d->knots = d->mem[2].p;
+	d->label = d->mem[3].p;
+	return rc;
 }
 
 static int reserve(struct loader *l, int64_t n, struct rd_err *e)
 {
-	struct rd_dataset *d = l->d;
-	size_t row = d->dim * sizeof(float);
-	void *s = d->sample, *x = d->eps, *y = d->label, *k = d->knots;
+	const struct rows r = rows_of(l->d, l->o.paired, l->label >= 0);
 	int rc;
 
 	if (n <= l->cap)
 		return RD_OK;
 	if (n < 2 * l->cap)
 		n = 2 * l->cap;
-	rc = grow(&s, n, row, e);
-	d->sample = s;
-	if (!rc && l->o.paired) {
-		rc = grow(&x, n, row, e);
-		d->eps = x;
-	}
-	if (!rc && d->n_knots) {
-		rc = grow(&k, n, row * (size_t)d->n_knots, e);
-		d->knots = k;
-	}
-	if (!rc && l->label >= 0) {
-		rc = grow(&y, n, sizeof(int32_t), e);
-		d->label = y;
-	}
+	rc = resize(l->d, &r, n, e);
 	if (!rc)
 		l->cap = n;
 	return rc;
 }
+
+/* What was reserved beyond the samples there are goes back. */
+static int fit(struct loader *l, struct rd_err *e)
+{
+	const struct rows r = rows_of(l->d, l->o.paired, l->label >= 0);
+
+	return resize(l->d, &r, l->d->n, e);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------- */
 
 /* [n, knots, ...sample], as many in every batch */
 static int check_knots(const struct loader *l, const struct rd_source *src, const struct rd_shape *s,
@@ -241,6 +255,8 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	int rc;
 
 	memset(d, 0, sizeof *d);
+	for (int k = 0; k < 4; k++)
+		d->mem[k].dir = o->scratch;
 	d->dim = 1;
 	for (int i = 0; i < m->net.sample.nd; i++)
 		d->dim *= (size_t)m->net.sample.d[i];
@@ -256,6 +272,8 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	}
 	if (!rc && !d->n)
 		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
+	if (!rc)
+		rc = fit(&l, e);
 	rd_source_close(src);
 	if (rc) {
 		rd_dataset_free(d);
@@ -266,6 +284,8 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	hash_all(d);
 	return RD_OK;
 }
+
+/* --- held out --------------------------------------------------------------------------------------------------------- */
 
 static void move_row(struct rd_dataset *to, int64_t j, const struct rd_dataset *from, int64_t i)
 {
@@ -283,17 +303,11 @@ static void move_row(struct rd_dataset *to, int64_t j, const struct rd_dataset *
 /* Room for n samples of the kind that d has. */
 static int like(struct rd_dataset *held, const struct rd_dataset *d, int64_t n, struct rd_err *e)
 {
-	void *s = NULL, *x = NULL, *k = NULL, *y = NULL;
-	size_t row = d->dim * sizeof(float);
-	int rc = grow(&s, n, row, e);
+	const struct rows r = rows_of(d, d->eps, d->label);
+	int rc;
 
-	if (!rc && d->eps)
-		rc = grow(&x, n, row, e);
-	if (!rc && d->knots)
-		rc = grow(&k, n, row * (size_t)d->n_knots, e);
-	if (!rc && d->label)
-		rc = grow(&y, n, sizeof *d->label, e);
-	*held = (struct rd_dataset){.n = n, .dim = d->dim, .sample = s, .eps = x, .knots = k, .n_knots = d->n_knots, .label = y};
+	*held = (struct rd_dataset){.n = n, .dim = d->dim, .n_knots = d->n_knots};
+	rc = resize(held, &r, n, e);
 	if (rc)
 		rd_dataset_free(held);
 	return rc;
@@ -318,14 +332,21 @@ int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, s
 	return RD_OK;
 }
 
+size_t rd_dataset_bytes(const struct rd_dataset *d)
+{
+	size_t sum = 0;
+
+	for (int k = 0; k < 4; k++)
+		sum += d->mem[k].bytes;
+	return sum;
+}
+
 void rd_dataset_free(struct rd_dataset *d)
 {
 	if (!d)
 		return;
-	free(d->sample);
-	free(d->eps);
-	free(d->knots);
-	free(d->label);
+	for (int k = 0; k < 4; k++)
+		rd_block_free(&d->mem[k]);
 	json_decref(d->meta);
 	rd_provenance_free(d->made_by);
 	memset(d, 0, sizeof *d);

@@ -1,10 +1,11 @@
-/* Training data in memory: samples, with the noise and the labels that belong to them where they are there. */
+/* Training data: samples, with the noise and the labels that belong to them where they are there. */
 #ifndef RD_LIB_TRAIN_DATASET_H
 #define RD_LIB_TRAIN_DATASET_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "lib/base/block.h"
 #include "lib/base/tensor.h"
 #include "lib/model/model.h"
 #include "lib/train/provenance.h"
@@ -17,6 +18,7 @@ struct rd_dataset {
 	float *knots;     /* [n, n_knots, dim]: states between the noise and the sample; NULL where none are wanted */
 	int64_t n_knots;
 	int32_t *label;   /* [n] or NULL */
+	struct rd_block mem[4]; /* what these four are in */
 	json_t *meta;     /* of the first input */
 	struct rd_provenance *made_by; /* of pairs; else NULL */
 	char hash[17];    /* of all that training sees */
@@ -26,6 +28,7 @@ struct rd_dataset_opts {
 	bool paired;   /* inputs must hold role pairs */
 	bool any_form; /* pairs of another form are not refused; epsilon is then the noise */
 	bool knots;    /* inputs must hold the field knots */
+	const char *scratch; /* a folder for files that hold the data, mapped; NULL: memory does */
 };
 
 /* Reads all of the inputs (see rd_source_open). The sample shape must be that of m; labels are checked against its classes.
@@ -37,6 +40,7 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 
 /* Moves n samples, evenly from among all, into *held; d keeps the others. RD_EUSAGE where d has no more than n. */
 int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, struct rd_err *e) RD_MUST;
+size_t rd_dataset_bytes(const struct rd_dataset *d); /* of memory or scratch */
 void rd_dataset_free(struct rd_dataset *d);
 
 #endif
