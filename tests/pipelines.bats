@@ -11,7 +11,7 @@ setup()
 
 rectify()
 {
-	make --no-print-directory -f "$top/pipelines/rectify.mk" BIN="$RD_BUILD/bin" MODEL="$no_null" OUT=out LABELS=uniform:4 N=24 SHARDS=2 \
+	env -u MAKELEVEL -u MAKEFLAGS make --no-print-directory -f "$top/pipelines/rectify.mk" BIN="$RD_BUILD/bin" MODEL="$no_null" OUT=out LABELS=uniform:4 N=24 SHARDS=2 \
 		GUIDANCE=2 NULL_CLASS=4 TEACHER_STEPS=4 TRAIN_STEPS=3 BATCH=4 EVAL=8 K='1 2' JOBS=1 DEVICE=cpu "$@"
 }
 
@@ -50,7 +50,7 @@ made_by()
 	[ "$(stat -c %y out/rectified-1.data.tsv)" != "$before" ]
 	rectify -s K=1 TEACHER_STEPS=1 >shown
 	run ! grep -q 'to the data' shown
-	run make -s -f "$top/pipelines/rectify.mk"
+	run env -u MAKELEVEL -u MAKEFLAGS make -s -f "$top/pipelines/rectify.mk"
 	assert_failure
 	assert_output --partial 'MODEL=DIR: which model is to be rectified'
 }
