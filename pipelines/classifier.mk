@@ -15,8 +15,7 @@ TRAIN_STEPS ?= 4000
 images = sample=$(DATA)/$1-images-idx3-ubyte.gz
 labels = label=$(DATA)/$1-labels-idx1-ubyte.gz
 
-EVALUATED := DATA
-$(eval $(call made_with,TRAIN_STEPS))
+$(eval $(call made_with,DATA TRAIN_STEPS))
 
 .PHONY: all
 all: $(OUT)/fashion-classifier/config.json

@@ -39,12 +39,14 @@ quoted = '$(subst ','\'',$1)'
 
 define made_with
 settings += $1
-$$(if $$(wildcard $$(OUT)/settings),$$(foreach v,$$(settings),$$(call check,$$v)))
+$$(if $$(wildcard $$(OUT)/settings),$$(foreach v,$$(settings),$$(call check,$$v)),$$(if $$(wildcard $$(OUT)/*),\
+	$$(error $$(OUT): holds something, and no $$(OUT)/settings says what it was made with: choose another OUT=)))
 $$(if $$(filter 0,$$(MAKELEVEL)),$$(foreach v,$$(.VARIABLES),$$(if $$(filter command,$$(firstword $$(origin $$v))),$$(if \
 	$$(filter $$(settings) $$(EVALUATED) $$(anywhere) -*-%,$$v),,$$(error $$v: no variable of this pipeline; it has \
 	$$(settings) $$(EVALUATED) $$(anywhere))))))
 
 $$(OUT)/settings:
 	@mkdir -p $$(@D)
-	@printf '%s\n' $$(foreach v,$$(settings),$$(call quoted,$$v=$$(strip $$($$v)))) >$$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
+	@printf '%s\n' $$(foreach v,$$(settings),$$(call quoted,$$v=$$(strip $$($$v)))) >$$(@D)/.settings.$$$$$$$$ && \
+		mv $$(@D)/.settings.$$$$$$$$ $$@
 endef

@@ -19,8 +19,7 @@ N ?= 10000
 TRAIN_STEPS ?= 4000
 MODELS := base rectified
 
-EVALUATED := FORMS
-$(eval $(call made_with,DIST PHASED_DIST N TRAIN_STEPS))
+$(eval $(call made_with,FORMS DIST PHASED_DIST N TRAIN_STEPS))
 
 .PHONY: all exact phases
 all: exact phases $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \

@@ -46,8 +46,8 @@ runs := $(foreach k,$K,teacher-$k $(foreach m,$(METHODS),$(foreach s,$(SEEDS),$m
 stages := $(foreach m,rf rd,$(foreach s,$(SEEDS),$(foreach i,$(STAGES),$m.$s.$i-1)))
 SUMMARY := awk -f $(HERE)/summary.awk
 
-EVALUATED := SEEDS DATA FEATURES
-$(eval $(call made_with,MODEL TEACHER_STEPS PHASES N TRAIN_STEPS EVAL BATCH LR EMA CD_STEPS CD_LR CD_GRID))
+EVALUATED := SEEDS
+$(eval $(call made_with,MODEL DATA FEATURES TEACHER_STEPS PHASES N TRAIN_STEPS EVAL BATCH LR EMA CD_STEPS CD_LR CD_GRID))
 
 .PHONY: all
 all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png $(foreach m,$(METHODS),$(OUT)/$m-$k.png))
@@ -114,10 +114,12 @@ $(OUT)/%.set.tsv: $(OUT)/%.rdf
 $(OUT)/%.own.tsv: $(OUT)/%.rdf $(OUT)/teacher-$(TEACHER_STEPS).rdf
 	samplecmp --tsv --name $* --metric paired --bootstrap 2 $J $< $(OUT)/teacher-$(TEACHER_STEPS).rdf > $@
 
-# Means over the seeds, and their standard deviations.
+# Means over the seeds, and their standard deviations. Which seeds these are may change, so tables are made each time.
+.PHONY: FORCE
+$(OUT)/table.tsv $(OUT)/iterations.tsv: FORCE
 $(OUT)/table.tsv: $(runs:%=$(OUT)/%.set.tsv) $(runs:%=$(OUT)/%.own.tsv)
-	$(SUMMARY) $^ > $@
+	$(SUMMARY) $(filter %.tsv,$^) > $@
 
 $(OUT)/iterations.tsv: $(stages:%=$(OUT)/%.set.tsv) $(stages:%=$(OUT)/%.own.tsv) \
 		$(foreach m,rf rd,$(foreach s,$(SEEDS),$(OUT)/$m.$s-1.set.tsv $(OUT)/$m.$s-1.own.tsv))
-	$(SUMMARY) -v last=$(TRAIN_STEPS) $^ > $@
+	$(SUMMARY) -v last=$(TRAIN_STEPS) $(filter %.tsv,$^) > $@

@@ -4,6 +4,7 @@
 #
 #	N, SHARDS              pairs, and the archives that they are in
 #	LABELS                 of the pairs: noisegen's -l; by default what it does for the model
+#	CLIP                   --no-clip, or --clip for a teacher that needs its x0 clipped: of the pairs and of all samples
 #	TEACHER_STEPS, SOLVER  how pairs are made; SOLVER is the model's own unless given
 #	GUIDANCE, NULL_CLASS   of the pairs; the first round learns it
 #	TRAIN_STEPS, BATCH, LR, EMA     how rectrain trains
@@ -23,8 +24,9 @@ MODEL ?= $(error MODEL=DIR: which model is to be rectified)
 OUT ?= out/rectify
 LABELS ?=
 GUIDANCE ?= 1
-# Where the model does not record it.
+# Where the model does not record it; then LABELS leave it out.
 NULL_CLASS ?=
+CLIP ?= --no-clip
 # The solver that the model's own configuration names, unless given.
 SOLVER ?=
 TEACHER_STEPS ?= 25
@@ -41,12 +43,17 @@ K ?= 1 2 4
 EVAL ?= 512
 DATA ?=
 FEATURES ?=
-PICTURES ?= 64
 
 # Evaluation is on noise that no pair was made of.
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
-EVALUATED := K DATA FEATURES PICTURES ROUNDS
-$(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER GUIDANCE NULL_CLASS PAIRS TRAIN_STEPS BATCH LR EMA TRAIN EVAL))
+EVALUATED := K DATA FEATURES ROUNDS
+$(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER CLIP GUIDANCE NULL_CLASS PAIRS TRAIN_STEPS BATCH LR EMA TRAIN EVAL))
+$(if $(if $(NULL_CLASS),$(LABELS),yes),,$(error NULL_CLASS=$(NULL_CLASS) without LABELS=: noisegen would draw that class too))
+# Only what is compared needs it: not an archive by itself.
+ifeq ($(filter-out all,$(MAKECMDGOALS)),)
+$(if $(word 2,$(DATA)),$(error DATA=$(DATA): a name without spaces is needed))
+$(if $(DATA),$(if $(wildcard $(DATA)),,$(error DATA=$(DATA) is not there$(no_data))))
+endif
 rounds := $(shell seq $(ROUNDS))
 shards := $(shell seq $(SHARDS))
 all_K := $K $(filter-out $K,$(TEACHER_STEPS))
@@ -55,7 +62,7 @@ after_1 = $(filter-out 1,$1)
 name = rectified$(after_1)
 models := teacher $(foreach r,$(rounds),$(call name,$r))
 runs := $(foreach m,$(models),$(foreach k,$(all_K),$m-$k))
-many = --steps $(TEACHER_STEPS) $(if $(SOLVER),--solver $(SOLVER))
+many = --steps $(TEACHER_STEPS) $(if $(SOLVER),--solver $(SOLVER)) $(CLIP)
 # After the first round guidance is in the model. $(call guided,MODEL NAME)
 guided = $(if $(filter teacher,$1),$(if $(filter-out 1,$(GUIDANCE)),--guidance $(GUIDANCE) $(NULL_CLASS:%=--null-class %)))
 tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
@@ -77,7 +84,7 @@ $$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call weights,$$(d
 
 $$(call weights,$$(dir_$(call name,$1))): $$(pairs_$1)
 	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(TRAIN_STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
-		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(TRAIN) $D $$(pairs_$1)
+		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(NULL_CLASS:%=--null-class %) $(TRAIN) $D $$(pairs_$1)
 endef
 dir_teacher := $(MODEL)
 $(foreach r,$(rounds),$(eval $(call round,$r)))
@@ -89,9 +96,9 @@ $(OUT)/noise.rdf: | $(OUT)/settings
 	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) $(LABELS:%=-l %) $J -o $@
 
 # Few steps must begin at the noisiest time, which leading and linspace, the usual configurations, do not.
-even = $(shell tensorcat $(MODEL) | sed -nE 's/^ *sampling .*(leading|linspace).*/--spacing trailing/p')
+even := $(shell PATH='$(PATH)' tensorcat '$(MODEL)' | sed -nE 's/^ *sampling .*(leading|linspace).*/--spacing trailing/p')
 # $(call sampling,MODEL NAME,STEPS)
-sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(even)) $(call guided,$1) $D
+sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(CLIP) $(even)) $(call guided,$1) $D
 needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call weights,$(dir_$1)))
 
 define samples
@@ -101,7 +108,7 @@ endef
 $(foreach m,$(models),$(foreach k,$(all_K),$(eval $(call samples,$m,$k))))
 
 $(OUT)/%.png: $(OUT)/%.rdf
-	tensorcat --to png -n sample --count $(PICTURES) --scale 2 -o $@ $<
+	tensorcat --to png -n sample --count 64 --scale 2 -o $@ $<
 
 # 4. Distances to the teacher's own samples from the same noise, and to data.
 own := $(OUT)/teacher-$(TEACHER_STEPS).rdf
@@ -128,7 +135,7 @@ $(OUT)/data.tsv: $(runs:%=$(OUT)/%.data.tsv)
 # 5. The first-order defect and its companions along trajectories of as many steps as the teacher's.
 define trajectories
 $(OUT)/$1.traj.tsv: $(call needs,$1)
-	odesample -m $(dir_$1) $(call guided,$1) --steps $(TEACHER_STEPS) --solver ddim $(even) --trajectory $D $(OUT)/noise.rdf | \
+	odesample -m $(dir_$1) $(call guided,$1) --steps $(TEACHER_STEPS) --solver ddim $(CLIP) $(even) --trajectory $D $(OUT)/noise.rdf | \
 	trajdump --tsv $$@ --name $1
 endef
 $(foreach m,$(models),$(eval $(call trajectories,$m)))

@@ -66,4 +66,29 @@ made_by()
 	assert_failure
 	assert_output --partial 'STEPS: no variable of this pipeline'
 	rectify -s DEVICE=auto out/noise.rdf
+	rm out/settings
+	run rectify -s out/noise.rdf
+	assert_failure
+	assert_output --partial 'out: holds something, and no out/settings says what it was made with'
+}
+
+@test "refused before the work: data that are not there, a null class that labels would draw" {
+	run rectify -s DATA=nowhere
+	assert_failure
+	assert_output --partial 'DATA=nowhere is not there'
+	rectify -s DATA=nowhere out/noise.rdf
+	run rectify -s DATA='a b'
+	assert_output --partial 'DATA=a b: a name without spaces'
+	run rectify -s LABELS= OUT=other
+	assert_failure
+	assert_output --partial 'NULL_CLASS=4 without LABELS='
+}
+
+@test "few steps begin at the noise, whatever the teacher's spacing, and tools of the tree are found without PATH" {
+	cp -r "$no_null" leading
+	sed -i 's/"DDPMScheduler"/"DDIMScheduler"/' leading/scheduler/scheduler_config.json
+	tensorcat leading | grep -q 'sampling .* leading'
+	PATH=/usr/bin:/bin rectify -n MODEL=leading >plan
+	[ "$(grep -c -- '-m leading --steps 1 .*--spacing trailing' plan)" -eq 1 ]
+	[ "$(grep -c -- '--no-clip' plan)" -gt 5 ]
 }

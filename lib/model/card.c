@@ -155,8 +155,8 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased)
 		        class, class, keys, steps,
 		        (long long)d[0], (long long)d[1], (long long)d[2],
 		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
-	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
-	        phased ? " --solver ddim" : "",
+	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
+	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
 	        is_image(m) ? " --png grid.png" : " >samples");
 	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
 	           "the raw ones are variant `raw`.\n\n");

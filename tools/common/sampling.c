@@ -238,6 +238,9 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	}
 	tell_start(s);
 	warn_guidance(s, a);
+	if (!clip_default && a->clip < 0 && s->model.scheduler.clip)
+		rd_warn("warning: %s: its configuration clips x0 in every step, and odesample does; that is no ODE of the model's, and "
+		        "pairs are made without (--clip: with; --no-clip: without a word)", a->model);
 	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
 	if (rd_solver_chooses_steps(&o.solver))
