@@ -118,8 +118,12 @@ np.save("short.npy", a[:4]); a[1, 0] = np.nan; np.save("nan.npy", a); np.save("f
 	arrays=(x=x.npy x0=x0.npy eps=eps.npy)
 	tensorcat --to frame -r trajectory --grid grid.npy "${arrays[@]}" -o own
 	trajdump --samples a.csv --name n t
-	trajdump --samples b.csv --name n own
+	run --separate-stderr trajdump --samples b.csv --name n own
+	[ -z "$stderr" ]
 	cmp a.csv b.csv
+	tensorcat --to frame -r trajectory --grid grid.npy x=x.npy x0=eps.npy eps=x0.npy -o wrong
+	run --separate-stderr trajdump wrong
+	[[ $stderr == "trajdump: warning: wrong: x is not alpha x0 + sigma eps, but up to "* ]]
 	frames own 'g = read("t")[0][0]["meta"]["grid"]; del g["time"] # what its network was told
 assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
 	tensorcat --to frame -r trajectory own -o again # has its own

@@ -83,7 +83,7 @@ print(max(abs(float(q["x.1"]) - float(q["alpha"]) * end[q["i"]] - float(q["sigma
     {q["defect"] for q in r if q["k"] == "8"})'
 	assert_output "True True {''}"
 	"$RD_BUILD/tests/test_trajectory" long trajectory 17
-	run trajdump --csv - long
+	run trajdump -q --csv - long
 	assert_line --index 0 "i,k,t,alpha,sigma,defect,x.norm,x0.norm,eps.norm"
 	[ "${#lines[@]}" -eq 361 ]
 	run -2 trajdump --csv - plane plane
@@ -105,10 +105,10 @@ print([q["name"] for q in r[39:41]],
 }
 
 @test "the table for programs has the means, a line for each input" {
-	run trajdump --tsv - --name here plane
+	run trajdump -q --tsv - --name here plane
 	assert_line --index 0 "$(printf 'name\tsamples\tsteps\tfirst_order_defect\tstraightness\tcurvature\tone_step_error')"
 	assert_line --index 1 --regexp "^here	40	8	0\.32093[0-9]	"
-	run trajdump --tsv - plane before=plane ./plane
+	run trajdump -q --tsv - plane before=plane ./plane
 	[ "${#lines[@]}" -eq 4 ]
 	assert_line --index 1 --regexp "^plane	40	"
 	assert_line --index 2 --regexp "^before	40	"
@@ -128,7 +128,7 @@ print([(o["name"], o["samples"]) for o in map(json.loads, open("a"))])'
 
 @test "a file with = in its name is ./ and its name" {
 	mv plane a=b
-	run trajdump ./a=b
+	run trajdump -q ./a=b
 	assert_line --index 0 --partial "./a=b: 40 samples"
 	run -1 trajdump a=b
 	assert_output --partial "b: No such file"

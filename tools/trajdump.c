@@ -1,5 +1,6 @@
 /* Trajectories of a sampler, and logs of its training, as numbers and pictures. */
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ struct input {
 	struct rd_trajsource *src;
 	struct rd_traj_stats stats;
 	struct rd_chords chords;
+	double mismatch; /* the largest of its samples */
 };
 
 struct job {
@@ -308,6 +310,7 @@ static int take_sample(struct job *j, int i, const struct rd_traj *t, struct rd_
 	if (j->out[CSV] && !told->dim)
 		rc = rd_traj_csv_header(j->out[CSV], t->dim, e);
 	j->told[i].dim = t->dim;
+	j->in[i].mismatch = fmax(j->in[i].mismatch, rd_traj_mismatch(told->grid, t));
 	if (j->measured) {
 		rd_traj_measure(told->grid, t, v, j->node);
 		if (told->phases)
@@ -325,6 +328,14 @@ static int take_sample(struct job *j, int i, const struct rd_traj *t, struct rd_
 	return rc;
 }
 
+/* Rounding is 1e-6 of it. Where x0 is clipped it may be anything. */
+static void warn_mismatch(const struct input *in, const struct rd_traj_told *told)
+{
+	if (in->mismatch > 1e-3 && !json_is_true(json_object_get(told->meta, "clip")))
+		rd_warn("warning: %s: x is not alpha x0 + sigma eps, but up to %.2g of its size away: the grid is of another trajectory, or x0 "
+		        "and eps are not of one prediction", told->name, in->mismatch);
+}
+
 static int read_all(struct job *j, struct rd_err *e)
 {
 	struct rd_traj t;
@@ -337,6 +348,8 @@ static int read_all(struct job *j, struct rd_err *e)
 			rc = rd_trajplot_input(j->plot, told->name, told->grid, told->meta, &j->in[i].chords, e);
 		while (!rc && (rc = rd_trajsource_next(j->in[i].src, &t, e)) > 0)
 			rc = take_sample(j, i, &t, e);
+		if (!rc)
+			warn_mismatch(&j->in[i], told);
 	}
 	rd_progress_end();
 	return rc;

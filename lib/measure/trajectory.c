@@ -185,3 +185,22 @@ void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, doub
 	out[RD_TRAJ_ONE_STEP] = one_step_error(g, p);
 	out[RD_TRAJ_CHORD] = 0;
 }
+
+double rd_traj_mismatch(const struct rd_traj_grid *g, const struct rd_traj *p)
+{
+	double most = 0;
+
+	for (int k = 0; k < g->steps; k++) {
+		double off = 0, signal = 0, noise = 0;
+
+		for (size_t i = (size_t)k * p->dim; i < (size_t)(k + 1) * p->dim; i++) {
+			double a = g->alpha[k] * (double)p->x0[i], b = g->sigma[k] * (double)p->eps[i], r = (double)p->x[i] - a - b;
+
+			off += r * r;
+			signal += a * a;
+			noise += b * b;
+		}
+		most = fmax(most, off > 0 ? sqrt(off) / (sqrt(signal) + sqrt(noise)) : 0);
+	}
+	return most;
+}

@@ -71,4 +71,9 @@ static inline int rd_traj_numbers(bool chords)
 /* All but the chord, which is 0. node: [K], the defect at each node; NULL: not wanted. */
 void rd_traj_measure(const struct rd_traj_grid *g, const struct rd_traj *p, double out[RD_TRAJ_N], double *node);
 
+/* How far a state is from what the predictions there say of it, x_k = alpha_k x0_k + sigma_k eps_k, at the node k where that is
+ * furthest: |difference| over |alpha_k x0_k| + |sigma_k eps_k|. Rounding, unless grid and arrays are not of one another, or x0 was
+ * clipped and eps was not. */
+double rd_traj_mismatch(const struct rd_traj_grid *g, const struct rd_traj *p);
+
 #endif
