@@ -238,6 +238,12 @@ static int write_png(const struct sinks *k, const struct opts *o, const struct r
 	return rc;
 }
 
+/* To be asked once the frames are away: without a sample they are still what was asked for, and no picture is. */
+static int check_pictured(const struct sinks *k, const struct opts *o, struct rd_err *e)
+{
+	return o->png && !k->pictured ? rd_fail(e, RD_EFAIL, "--png: there are no samples to draw") : RD_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct opts o = {0};
@@ -265,7 +271,7 @@ int main(int argc, char **argv)
 	rd_sampling_end(&s, end);
 	if (k.frames && rd_sink_finish(k.frames, end, &e))
 		rd_die(&e);
-	if (o.png && !k.pictured && rd_fail(&e, RD_EFAIL, "--png: there are no samples to draw"))
+	if (check_pictured(&k, &o, &e))
 		rd_die(&e);
 	json_decref(end);
 	rd_stream_free(&k.head);
