@@ -80,8 +80,10 @@ static int check_target(struct rd_out_dir *o, const char *dir, struct rd_err *e)
 		return RD_OK; /* what else is wrong shows when the folder beside it is made */
 	if (S_ISLNK(st.st_mode)) {
 		real = realpath(o->target, NULL);
-		if (!real || stat(real, &st))
+		if (!real || stat(real, &st)) {
+			free(real); /* errno stays */
 			return rd_fail_errno(e, RD_EIO, "%s: a link that leads nowhere", dir);
+		}
 		snprintf(o->target, sizeof o->target, "%s", real);
 		free(real);
 	}

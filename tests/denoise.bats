@@ -146,6 +146,15 @@ assert h["role"] == "pairs" and h["meta"]["reverse"] is True and h["meta"]["star
 	run -3 denoise -m "$fashion" --steps 1 -o out <(noisegen -n 1 --shape 1,28,28 -l 11)
 	assert_output --partial "label 11"
 	assert_absent out
+	noisegen -n 7 --shape 1,28,28 -l cycle:12 -b 2 -i 6 -o noise
+	run -3 denoise -m "$fashion" --steps 1 -o out noise
+	assert_output "denoise: noise: label 11 of sample 11: the model has classes 0 to 10"
+	tensorcat --to npy -n noise noise -o x.npy
+	tensorcat --to npy -n label noise -o y.npy
+	tensorcat --to frame -r samples sample=x.npy label=y.npy -o data
+	run -3 denoise -m "$fashion" --reverse --steps 1 -o out data
+	assert_output --partial "denoise: data: label 11 of sample 5: the model has classes 0 to 10"
+	assert_absent out
 	denoise -m "$fashion" --steps 1 -o a <(noisegen -n 1 -m "$fashion" -l none)
 	denoise -m "$fashion" --steps 1 -o b <(noisegen -n 1 -m "$fashion" -l 10)
 	frames a 'assert (f["sample"] == read("b")[1]["sample"]).all() and h["fields"] == ["noise", "sample"]'

@@ -336,6 +336,11 @@ assert end["meta"]["nfe_max"] % 12 == 2'
 	frames whole 'close(f["noise"], np.load("noise.npy"), 0); close(f["sample"], np.load("parts.npy"), 1e-5 * abs(f["sample"]).max())'
 	run frames part.2 'print(maps[1]["i"], len(f["noise"]))'
 	assert_output "6 2"
+	run -1 odesample -q -m "$cifar" -n 2 -S 3/3 --steps 1 --png empty.png -o empty
+	assert_output "odesample: --png: there are no samples to draw"
+	assert_absent empty.png
+	run tensorcat empty
+	assert_success
 	run -2 odesample -m "$cifar" -S 0/2 -o x
 	assert_output --partial "counted from 1"
 	run -2 odesample -m "$cifar" -S 1/2 -o x whole

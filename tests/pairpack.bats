@@ -192,6 +192,28 @@ n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
 	[ ! -e s-2.tar ]
 }
 
+@test "shards take no other archive's place without -f; --first-shard goes on behind them" {
+	mlp m
+	noisegen -n 1500 --shape 2 | denoise -q -m m --steps 1 -o whole
+	noisegen -n 600 --shape 2 | denoise -q -m m --steps 1 | pairpack --shard-pairs 300 -o 'p-%03d.tar'
+	sha256sum p-*.tar >before
+	noisegen -i 600 -n 900 --shape 2 | denoise -q -m m --steps 1 -o rest
+	run -1 pairpack --shard-pairs 300 -o 'p-%03d.tar' rest
+	assert_output "pairpack: p-000.tar: is there already (-f replaces it)"
+	sha256sum -c --quiet before
+	pairpack --shard-pairs 300 --first-shard 2 -o 'p-%03d.tar' rest
+	sha256sum -c --quiet before
+	pairpack p-*.tar | cmp - <(pairpack whole)
+	rm p-003.tar
+	run -1 pairpack --shard-pairs 300 --first-shard 3 -o 'p-%03d.tar' rest # the one behind it is there
+	assert_output "pairpack: p-004.tar: is there already (-f replaces it)"
+	pairpack --shard-pairs 300 -f -o 'p-%03d.tar' rest
+	pairpack -x p-000.tar -o out
+	frames out 'assert maps[1]["i"] == 600'
+	run -2 pairpack --first-shard 2 -o a.tar rest
+	assert_output --partial "--first-shard: of the archives that --shard-pairs makes"
+}
+
 @test "meta counts no pairs that are not there" {
 	mlp m
 	for i in 1 2 3; do noisegen -n 300 -S $i/3 --shape 2 | denoise -q -m m --steps 1 -o p$i; done

@@ -158,6 +158,52 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	done
 }
 
+# logged: waits for the end of the step that is under way.
+logged()
+{
+	local n
+	n=$(wc -l <log)
+	for _ in $(seq 3000); do
+		[ "$(wc -l <log)" -eq "$n" ] || return 0
+		sleep 0.01
+	done
+	fail "nothing more was logged"
+}
+
+# In the background of a shell SIGINT is ignored, unless env says otherwise. Steps of some tenths of a second leave room for what
+# comes while one is under way; where that comes too late after all, nobody is there to be killed.
+@test "a request to stop that is repeated is one request; a second SIGINT ends at once; what was ignored stays so" {
+	local cmd=(rectrain --init wide.json --coupling independent --steps 6000 -b 20000 -j 1 -q --log log --log-every 1 -o a "$data") pid rc
+	sed 's/"hidden_dim": 32/"hidden_dim": 256/' "$files/net.json" >wide.json
+	"${cmd[@]}" 2>err 3>&- &
+	pid=$!
+	begun log
+	kill -INT "$pid"
+	logged
+	logged
+	[ ! -e a.ckpt ]
+	kill -TERM "$pid"
+	sleep 0.05
+	kill -TERM "$pid" || true
+	kill -USR1 "$pid" || true
+	rc=0
+	wait "$pid" || rc=$?
+	[ "$rc" -eq 143 ]
+	[ -s a.ckpt ]
+	rm log a.ckpt
+	env --default-signal=INT "${cmd[@]}" 2>err 3>&- &
+	pid=$!
+	begun log
+	logged
+	kill -INT "$pid"
+	sleep 0.05
+	kill -INT "$pid"
+	rc=0
+	wait "$pid" || rc=$?
+	[ "$rc" -eq 130 ]
+	[ ! -e a.ckpt ]
+}
+
 @test "a few SIGKILLs at random moments change nothing" {
 	"$BATS_TEST_DIRNAME/kill.sh" 6
 }
@@ -266,6 +312,21 @@ for r in map(json.loads, open("log")):
 	[ "$(names)" = "a b c c.before" ]
 }
 
+@test "the model started from is not replaced by what is made of it, however its name is spelt" {
+	local out
+	cp -r "$m" model
+	ln -s model link
+	for out in model ./model/ link "$PWD/model" model/unet; do
+		run -2 rectrain -m model "${short[@]}" -o "$out" -f "$pairs"
+		assert_output --partial "-o $out: is the model started from (-m)"
+	done
+	diff -r "$m" model
+	cp model/scheduler/scheduler_config.json model/unet # now that folder by itself is a model too
+	run -2 rectrain -m model/unet "${short[@]}" -o model -f "$pairs"
+	assert_output --partial "-o model: is the model started from (-m)"
+	[ "$(names)" = "link model" ]
+}
+
 @test "other files beside OUT are left alone, whatever OUT is called" {
 	touch ab.tmp.1 a.tmp.backup .a.ckpt.mine.tmp
 	rectrain -m "$m" "${short[@]}" -o 'a[b]' "$pairs"
@@ -318,7 +379,12 @@ assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --label-drop 0.3 "$data"
 	assert_output --partial "null class"
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 "$data"
-	assert_output --partial "null class 9"
+	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	noisegen -n 30 --dist 8gaussians -o unlabelled
+	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 unlabelled
+	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	run -2 rectrain "${fresh[@]}" "${short[@]}" -o c --null-class 0 "$data"
+	assert_output --partial "--null-class 0: the model has no classes"
 	assert_absent c
 }
 
@@ -361,6 +427,11 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	rectrain -m vp "${short[@]}" -o c vp.pairs
 	refused "vp.pairs: its form (vp) is not that of" 3 -m "$m" "$pairs" vp.pairs
 	refused "form (fm) is not that of vp.pairs" 3 -m "$m" --any-form vp.pairs "$pairs"
+	noisegen -n 50 -s 3 --shape 2 | denoise -q -m "$m" --steps 5 --spacing leading -o early
+	refused "early: its start (t = 0.8002) is not that of $pairs (t = 1)" 3 -m "$m" "$pairs" early
+	noisegen -n 50 -s 3 --shape 2 | denoise -q -m "$m" --steps 6 --knots 3 -o three
+	noisegen -n 50 -s 4 --shape 2 | denoise -q -m "$m" --steps 6 --knots 2 -o two
+	refused "two: its knots (3 points) is not that of three (4 points)" 3 -m "$m" --phases 3 three two
 }
 
 @test "what made the pairs is said, a mixture warned of, and a pair that comes twice refused" {
@@ -383,6 +454,19 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	noisegen -n 50 -s 7 --shape 2 | denoise -m two --steps 5 -o other
 	run -0 rectrain -m "$m" --steps 400 -j 1 -o out --dry-run five-0.tar five-1.tar other
 	assert_line "rectrain: warning: five-0.tar has pairs by model $hash, other by model $other: they are trained on together"
+	refute_output --partial "the pairs are by another model"
+	mlp stranger vp epsilon
+	run -0 rectrain -m stranger --any-form -j 1 -o out --dry-run five-0.tar
+	assert_output --partial "rectrain: warning: the pairs are by another model ($hash) than stranger ("
+	run -0 rectrain -m "$m" --convert-to vp -j 1 -o out --dry-run --any-form five-0.tar
+	refute_output --partial warning
+	run -0 rectrain -m two -j 1 -o out --dry-run five-0.tar # further, on what it was trained on
+	refute_output --partial warning
+	rectrain -m two "${short[@]}" -o three five-0.tar
+	run -0 rectrain -m three -j 1 -o out --dry-run five-0.tar
+	refute_output --partial warning
+	run -0 rectrain --init "$files/net.json" -j 1 -o out --dry-run five-0.tar
+	refute_output --partial warning
 
 	refused "five-0.tar: pair 0 is in five-0.tar already" 1 -m "$m" five-0.tar five-0.tar
 	cp five-1.tar again.tar
@@ -481,6 +565,9 @@ json.dump(base, open("own.json", "w"))'
 	[ "$(tensorcat memory | grep '^  hash')" = "$(tensorcat file | grep '^  hash')" ]
 	run rectrain --dry-run -m base -o x --steps 20 --scratch . pairs.tar
 	assert_output --partial "MB for the data, in a file in ."
+	# while they are read there is room for a quarter more, not for twice as much: 8 bytes each, and not 48 KiB for all
+	noisegen -q -n 4100 -b 1000 --dist 8gaussians -o many
+	(ulimit -f 48 && rectrain -q --dry-run -m base -o x --coupling independent --scratch . many)
 	run -1 rectrain -q -m base -o x --scratch nowhere pairs.tar
 	assert_output --partial "training data: nowhere: No such file or directory"
 }

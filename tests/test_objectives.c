@@ -435,12 +435,15 @@ static void held_out(void)
 	d.sample = d.mem[0].p = malloc(sizeof sample);
 	d.eps = d.mem[1].p = malloc(sizeof eps);
 	d.label = d.mem[3].p = malloc(sizeof label);
+	for (int k = 0; k < 4; k++)
+		d.mem[k].dir = "/tmp";
 	memcpy(d.sample, plain.sample, sizeof sample);
 	memcpy(d.eps, plain.eps, sizeof eps);
 	memcpy(d.label, plain.label, sizeof label);
 	CHECK(rd_dataset_split(&d, N, &held, &e) == RD_EUSAGE && strstr(e.msg, "only 7"));
 	CHECK_OK(rd_dataset_split(&d, 3, &held, &e), &e);
 	CHECK(d.n == 4 && held.n == 3);
+	CHECK(held.mem[0].fd && held.mem[1].fd && held.mem[3].fd); /* in files where d is */
 	for (int k = 0; k < 7; k++) { /* rows 1, 3 and 5 are held out */
 		const struct rd_dataset *in = k % 2 ? &held : &d;
 

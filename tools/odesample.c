@@ -238,6 +238,12 @@ static int write_png(const struct sinks *k, const struct opts *o, const struct r
 	return rc;
 }
 
+/* To be asked once the frames are away: without a sample they are still what was asked for, and no picture is. */
+static int check_pictured(const struct sinks *k, const struct opts *o, struct rd_err *e)
+{
+	return o->png && !k->pictured ? rd_fail(e, RD_EFAIL, "--png: there are no samples to draw") : RD_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct opts o = {0};
@@ -256,7 +262,7 @@ int main(int argc, char **argv)
 	if ((!o.png || o.c.out) && rd_sink_open(&k.frames, o.c.out, rd_common_out_flags(&o.c), &k.head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(k.head.meta, "count")));
-	if (work_all(&k, &s, &in, &e) || (o.png && write_png(&k, &o, &in, &e))) {
+	if (work_all(&k, &s, &in, &e) || (k.pictured && write_png(&k, &o, &in, &e))) {
 		rd_sink_abort(k.frames);
 		rd_die(&e);
 	}
@@ -264,6 +270,8 @@ int main(int argc, char **argv)
 	end = json_pack("{s:f}", "seconds", rd_progress_seconds());
 	rd_sampling_end(&s, end);
 	if (k.frames && rd_sink_finish(k.frames, end, &e))
+		rd_die(&e);
+	if (check_pictured(&k, &o, &e))
 		rd_die(&e);
 	json_decref(end);
 	rd_stream_free(&k.head);

@@ -8,7 +8,7 @@
 #include "tools/common/common.h"
 
 static const char usage[] =
-	"usage: pairpack [-c CHUNK] [--shard-pairs N -o 'NAME-%06d.tar'] [--noise data|ref]\n"
+	"usage: pairpack [-c CHUNK] [--shard-pairs N [--first-shard K] -o 'NAME-%06d.tar'] [--noise data|ref]\n"
 	"                [--max-error E [--rejects FILE]] [FRAMES...] >TAR\n"
 	"       pairpack -x [TAR...] >FRAMES\n"
 	"       pairpack -t [-v] [TAR...]\n"
@@ -16,6 +16,7 @@ static const char usage[] =
 	"\n"
 	"  -c, --chunk CHUNK     pairs per chunk, default 256; 1: a pair per key, as some loaders want it\n"
 	"      --shard-pairs N   pairs per archive; the output's name then has one %d or %06d for the number of the archive\n"
+	"      --first-shard K   the number of the first archive, default 0\n"
 	"      --noise data|ref  store noise (default), or the seed it comes from: half the size, for these tools only\n"
 	"      --max-error E     leave out pairs whose field error, which denoise can record, is over E or not a number\n"
 	"      --rejects FILE    what those were made from, as a stream for denoise: their noise, or data if it ran in reverse\n"
@@ -24,11 +25,11 @@ static const char usage[] =
 	"                        or is there twice, NaN, noise and sample swapped, labels out of range; exit 3: corrupt,\n"
 	"                        1: something found\n"
 	"  -o, --output FILE     default standard output\n"
-	"  -f, --force           write binary data to a terminal\n"
+	"  -f, --force           write binary data to a terminal; replace archives of --shard-pairs that are there already\n"
 	"  -j, --threads N       default all processors\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
-enum { OPT_SHARD = RD_OPT_TOOL, OPT_NOISE, OPT_MAX_ERROR, OPT_REJECTS };
+enum { OPT_SHARD = RD_OPT_TOOL, OPT_FIRST, OPT_NOISE, OPT_MAX_ERROR, OPT_REJECTS };
 
 struct opts {
 	struct rd_common c;
@@ -43,21 +44,26 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	static const char *const stdin_only[] = {"-"}, *const noise[] = {"data", "ref", NULL};
 	static const struct option longs[] = {
 		RD_COMMON_LONG, {"chunk", required_argument, 0, 'c'}, {"shard-pairs", required_argument, 0, OPT_SHARD},
+		{"first-shard", required_argument, 0, OPT_FIRST},
 		{"noise", required_argument, 0, OPT_NOISE}, {"max-error", required_argument, 0, OPT_MAX_ERROR},
 		{"rejects", required_argument, 0, OPT_REJECTS}, {"extract", no_argument, 0, 'x'}, {"test", no_argument, 0, 't'},
 		{0, 0, 0, 0},
 	};
-	bool packing = false;
+	bool packing = false, numbered = false;
 	int opt;
 
 	o->p.chunk = 256;
 	while ((opt = getopt_long(argc, argv, RD_COMMON_SHORT "c:xt", longs, NULL)) != -1) {
-		packing |= opt == 'c' || opt == OPT_SHARD || opt == OPT_NOISE || opt == OPT_MAX_ERROR || opt == OPT_REJECTS;
+		packing |= opt == 'c' || opt == OPT_SHARD || opt == OPT_FIRST || opt == OPT_NOISE || opt == OPT_MAX_ERROR || opt == OPT_REJECTS;
 		switch (opt) {
 		case 'c': o->p.chunk = rd_opt_int("--chunk", optarg, 1, 1 << 24); break;
 		case 'x': o->extract = true; break;
 		case 't': o->test = true; break;
 		case OPT_SHARD: o->p.shard_pairs = rd_opt_int("--shard-pairs", optarg, 1, INT64_MAX); break;
+		case OPT_FIRST:
+			numbered = true;
+			o->p.first_shard = rd_opt_int("--first-shard", optarg, 0, INT64_MAX / 2);
+			break;
 		case OPT_NOISE: o->p.ref = rd_opt_choice("--noise", optarg, noise) == 1; break;
 		case OPT_MAX_ERROR:
 			o->p.limited = true;
@@ -71,6 +77,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	}
 	if (o->extract + o->test + packing > 1)
 		rd_usage_error("-x, -t and the options of packing exclude one another");
+	if (numbered && !o->p.shard_pairs)
+		rd_usage_error("--first-shard: of the archives that --shard-pairs makes");
 	if (o->p.rejects && !o->p.limited)
 		rd_usage_error("--rejects: nothing is rejected without --max-error");
 	if (o->p.rejects && !strcmp(o->p.rejects, "-") && (!o->c.out || !strcmp(o->c.out, "-")))

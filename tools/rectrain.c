@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/model/query.h"
 #include "lib/train/run.h"
@@ -204,7 +205,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
 	        (long long)d->n, what_it_is(&o->t));
 	if (d->made_by)
-		rd_training_say_pairs(d, d->n + o->t.held_out);
+		rd_training_say_pairs(d, d->n + o->t.held_out, o->model ? m : NULL);
 	if (o->t.warmup > o->t.steps)
 		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
 		        (long long)o->t.steps);
@@ -294,6 +295,48 @@ static int null_class_of_pairs(struct opts *o, struct rd_model *m, const struct 
 	return RD_OK;
 }
 
+/* The options' own null class is checked before data are, so that no label is blamed for it. */
+static int set_null_class(struct opts *o, struct rd_model *m, struct rd_err *e)
+{
+	const int64_t classes = m->net.classes;
+
+	if (o->t.null_class < 0) {
+		o->t.null_class = m->null_class;
+		return RD_OK;
+	}
+	if (!classes)
+		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has no classes", (long long)o->t.null_class);
+	if (o->t.null_class >= classes)
+		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has classes 0 to %lld", (long long)o->t.null_class,
+		               (long long)classes - 1);
+	m->null_class = o->t.null_class;
+	return RD_OK;
+}
+
+static bool same_folder(const char *path, const struct stat *st)
+{
+	struct stat other;
+
+	return !stat(path, &other) && other.st_dev == st->st_dev && other.st_ino == st->st_ino;
+}
+
+/* The result must not take the place of the model that it comes from, nor of a folder around that: a run that is started again
+ * would find another model. */
+static int check_out(const struct opts *o, const struct rd_model *m, struct rd_err *e)
+{
+	struct stat out;
+	char *above;
+	bool same;
+
+	if (stat(o->r.out, &out))
+		return RD_OK;
+	if (asprintf(&above, "%s/..", m->folder) < 0)
+		return rd_fail(e, RD_ENOMEM, "no memory");
+	same = same_folder(m->dir, &out) || same_folder(m->folder, &out) || same_folder(above, &out);
+	free(above);
+	return same ? rd_fail(e, RD_EUSAGE, "-o %s: is the model started from (-m); the result needs a folder of its own", o->r.out) : RD_OK;
+}
+
 static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, struct rd_dataset *held, const struct rd_backend **be, struct rd_dev **dev,
                     const char *const *data, int n_data, struct rd_err *e)
 {
@@ -305,15 +348,14 @@ static int open_all(struct opts *o, struct rd_model *m, struct rd_dataset *d, st
 	if (o->model && rd_model_is_analytic(o->model))
 		return rd_fail(e, RD_EUSAGE, "%s: an exact denoiser has nothing to train", o->model);
 	rc = o->model ? rd_model_load(m, o->model, e) : rd_model_from_config(m, o->init, e);
+	if (!rc && o->model)
+		rc = check_out(o, m, e);
 	if (!rc && o->form)
 		rc = rd_model_convert(m, o->form, o->pred, e);
-
 	if (!rc && o->init)
 		rc = rd_model_init_weights(m, o->t.seed, e);
-	if (!rc && o->t.null_class < 0)
-		o->t.null_class = m->null_class;
-	else if (!rc)
-		m->null_class = o->t.null_class < m->net.classes ? o->t.null_class : -1;
+	if (!rc)
+		rc = set_null_class(o, m, e);
 	if (!rc)
 		rc = check_early(&o->t, e);
 	if (!rc)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/pairs.h"
 #include "kernels/rng.h"
@@ -48,15 +49,27 @@ static char *shard_name(const char *pattern, size_t number)
 	return name;
 }
 
-static int open_archive(struct rd_pack *p, struct rd_err *e)
+/* Nobody names the archives of a series, so that one of another run would be lost unseen. */
+static int open_shard(struct rd_pack *p, struct rd_err *e)
 {
-	char *name = p->o.shard_pairs ? shard_name(p->o.out, p->n_archives) : NULL;
+	char *name = shard_name(p->o.out, (size_t)p->o.first_shard + p->n_archives);
+	struct stat st;
 	int rc;
 
-	if (p->o.shard_pairs && !name)
+	if (!name)
 		return rd_fail(e, RD_ENOMEM, "no memory for the name of an archive");
-	rc = rd_out_open(&p->archive, name ? name : p->o.out, p->o.flags, e);
+	if (!(p->o.flags & RD_OUT_FORCE) && !stat(name, &st) && S_ISREG(st.st_mode))
+		rc = rd_fail(e, RD_EFAIL, "%s: is there already (-f replaces it)", name);
+	else
+		rc = rd_out_open(&p->archive, name, p->o.flags, e);
 	free(name);
+	return rc;
+}
+
+static int open_archive(struct rd_pack *p, struct rd_err *e)
+{
+	int rc = p->o.shard_pairs ? open_shard(p, e) : rd_out_open(&p->archive, p->o.out, p->o.flags, e);
+
 	if (rc)
 		return rc;
 	p->n_archives++;

@@ -10,6 +10,7 @@ struct rd_pack_opts {
 	unsigned flags;        /* of rd_out_open */
 	int64_t chunk;         /* pairs per chunk; a gap in the indices begins a new one */
 	int64_t shard_pairs;   /* pairs per archive; 0: one archive */
+	int64_t first_shard;   /* number of the first; an archive that is there already is replaced with RD_OUT_FORCE alone */
 	bool ref;              /* noise is not stored, but the seed it comes from: checked against the data */
 	bool limited;          /* pairs whose field `error` is over max_error, or no number, are left out */
 	double max_error;

@@ -1,5 +1,6 @@
 /* Several inputs as one source: opened one after another, each held to what the first one was. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,21 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
 
+/* A value of meta in few words: text itself, a node's time, how many nodes. */
+static void brief(const json_t *v, char *out, size_t cap)
+{
+	const json_t *t = json_object_get(v, "t");
+
+	if (json_is_string(v))
+		snprintf(out, cap, "%s", json_string_value(v));
+	else if (json_is_number(t))
+		snprintf(out, cap, "t = %g", json_number_value(t));
+	else if (json_is_array(t))
+		snprintf(out, cap, "%zu points", json_array_size(t));
+	else
+		snprintf(out, cap, "%s", v ? "another" : "none");
+}
+
 /* What the numbers mean must agree too: from here on the first input's meta stands for all. */
 static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
@@ -75,11 +91,14 @@ static int match_meta(const struct rd_source *s, const struct rd_input *in, stru
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		const json_t *a = json_object_get(s->stream.meta, keys[i]), *b = json_object_get(in->stream.meta, keys[i]);
-		const char *x = json_string_value(a), *y = json_string_value(b);
+		char x[100], y[100];
 
-		if (a != b && !json_equal(a, b))
-			return rd_fail(e, RD_EINPUT, "%s: its %s (%s) is not that of %s (%s)", in->name, keys[i],
-			               y ? y : b ? "another" : "none", s->first_name, x ? x : a ? "another" : "none");
+		if (a == b || json_equal(a, b))
+			continue;
+		brief(a, x, sizeof x);
+		brief(b, y, sizeof y);
+		return rd_fail(e, RD_EINPUT, "%s: its %s (%s) is not that of %s (%s)", in->name, keys[i],
+		               strcmp(x, y) ? y : "another", s->first_name, x);
 	}
 	return RD_OK;
 }

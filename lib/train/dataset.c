@@ -86,15 +86,18 @@ static int resize(struct rd_dataset *d, const struct rows *r, int64_t n, struct 
 	return rc;
 }
 
+/* Memory that is not written to costs nothing; room on a disk is taken whether it comes to be needed or not. */
 static int reserve(struct loader *l, int64_t n, struct rd_err *e)
 {
 	const struct rows r = rows_of(l->d, l->o.paired, l->label >= 0);
+	int64_t more;
 	int rc;
 
 	if (n <= l->cap)
 		return RD_OK;
-	if (n < 2 * l->cap)
-		n = 2 * l->cap;
+	more = l->o.scratch ? l->cap / 4 : l->cap;
+	if (n < l->cap + more)
+		n = l->cap + more;
 	rc = resize(l->d, &r, n, e);
 	if (!rc)
 		l->cap = n;
@@ -307,6 +310,8 @@ static int like(struct rd_dataset *held, const struct rd_dataset *d, int64_t n, 
 	int rc;
 
 	*held = (struct rd_dataset){.n = n, .dim = d->dim, .n_knots = d->n_knots};
+	for (int k = 0; k < 4; k++)
+		held->mem[k].dir = d->mem[k].dir;
 	rc = resize(held, &r, n, e);
 	if (rc)
 		rd_dataset_free(held);

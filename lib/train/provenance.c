@@ -168,6 +168,19 @@ char *rd_provenance_text(const struct rd_provenance *p, const char *key)
 	return text;
 }
 
+bool rd_provenance_says(const struct rd_provenance *p, const char *key, const char *value)
+{
+	bool found = false;
+
+	for (size_t i = 0; p && i < p->n_inputs && !found; i++) {
+		char *v = value_of(&p->input[i], key);
+
+		found = v && !strcmp(v, value);
+		free(v);
+	}
+	return found;
+}
+
 bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct rd_provenance_pair *which)
 {
 	*which = (struct rd_provenance_pair){0};

@@ -24,6 +24,8 @@ int rd_provenance_check(struct rd_provenance *p, struct rd_err *e) RD_MUST;
 int rd_provenance_inputs(const struct rd_provenance *p);
 /* What the inputs say of a key of their meta, each value once: "25", "25 and 50"; NULL where none says anything. free() it. */
 char *rd_provenance_text(const struct rd_provenance *p, const char *key);
+/* Whether one of them says this of it. */
+bool rd_provenance_says(const struct rd_provenance *p, const char *key, const char *value);
 /* Whether two inputs say different things of it: which, and what (free() these). */
 struct rd_provenance_pair {
 	const char *name[2];

@@ -206,7 +206,6 @@ static int measure_step(struct rd_run *r, double *out, struct rd_err *e)
 
 int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
 {
-
 	*p = (struct rd_run_plan){.already = r->already, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
 	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};

@@ -79,7 +79,7 @@ int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const s
 	const struct rd_stream *s;
 	int rc;
 
-	*in = (struct rd_noise_in){.label = -1, .sample = *sample, .dim = elems(sample), .batch = batch};
+	*in = (struct rd_noise_in){.label = -1, .classes = classes, .sample = *sample, .dim = elems(sample), .batch = batch};
 	rc = rd_source_open(&in->src, &path, 1, data ? NULL : "noise", e);
 	if (rc)
 		return rc;
@@ -87,6 +87,18 @@ int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const s
 	in->noise = rd_stream_field(s, field);
 	in->label = classes ? rd_stream_field(s, "label") : -1;
 	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `%s` in it", rd_source_name(in->src), field);
+}
+
+static int check_labels(const struct rd_noise_in *in, struct rd_err *e)
+{
+	const int32_t *label = in->label >= 0 ? in->cur->f[in->label].data : NULL;
+
+	for (int64_t i = 0; label && i < in->cur->n; i++)
+		if (label[i] < 0 || label[i] >= in->classes)
+			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
+			               rd_source_field_name(in->src, in->label), label[i],
+			               (unsigned long long)in->cur->first + (unsigned long long)i, (long long)in->classes - 1);
+	return RD_OK;
 }
 
 static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
@@ -107,6 +119,8 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have),
 		               rd_shape_str(&in->sample, want, sizeof want), rd_sample_shape_hint(&one));
 	rc = rd_source_check_finite(in->src, in->cur, in->noise, e);
+	if (!rc)
+		rc = check_labels(in, e);
 	return rc ? rc : 1;
 }
 

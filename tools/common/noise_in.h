@@ -13,6 +13,7 @@ struct rd_noise_in {
 	/* a stream */
 	struct rd_source *src; /* NULL: generated */
 	int noise, label;      /* fields; label -1: none */
+	int64_t classes;       /* of the model */
 	const struct rd_batch *cur;
 	int64_t at;
 	/* generated */

@@ -11,49 +11,51 @@
  * oneDNN's generated matrix products keep data below the stack pointer, where a signal's frame overwrites it. */
 static atomic_int asked; /* the signal; 0: none came */
 static atomic_bool begun;
+static sigset_t watched; /* settled before there is a second thread */
 
-static sigset_t stop_signals(void)
+/* What was ignored when the program started stays so: SIGINT in a shell's background jobs, for one. */
+static void settle_watched(void)
 {
-	sigset_t s;
+	static const int sigs[] = {SIGINT, SIGTERM, SIGUSR1};
+	struct sigaction old;
 
-	sigemptyset(&s);
-	sigaddset(&s, SIGINT);
-	sigaddset(&s, SIGTERM);
-	sigaddset(&s, SIGUSR1);
-	return s;
+	sigemptyset(&watched);
+	for (size_t i = 0; i < sizeof sigs / sizeof *sigs; i++)
+		if (!sigaction(sigs[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaddset(&watched, sigs[i]);
 }
 
 static void die_of_signal(int sig)
 {
-	const sigset_t s = stop_signals();
-
 	rd_out_unlink_all();
 	signal(sig, SIG_DFL);
-	pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
 	raise(sig);
 }
 
+/* timeout(1) and whoever signals a whole process group send the same request twice: only a second SIGINT is somebody's impatience. */
 static void *wait_for_signals(void *arg)
 {
-	const sigset_t s = stop_signals();
-	int sig;
+	int sig, interrupts = 0;
 
 	for (;;) {
-		if (sigwait(&s, &sig))
+		if (sigwait(&watched, &sig))
 			return arg;
-		if (!atomic_load(&begun) || atomic_load(&asked))
+		interrupts += sig == SIGINT;
+		if (!atomic_load(&begun) || interrupts > 1)
 			die_of_signal(sig);
-		atomic_store(&asked, sig);
+		if (!atomic_load(&asked))
+			atomic_store(&asked, sig);
 	}
 }
 
 void rd_stop_watch(void)
 {
-	const sigset_t s = stop_signals();
 	pthread_t t;
 
-	if (pthread_sigmask(SIG_BLOCK, &s, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
-		pthread_sigmask(SIG_UNBLOCK, &s, NULL);
+	settle_watched();
+	if (pthread_sigmask(SIG_BLOCK, &watched, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
+		pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
 		rd_warn("warning: no thread to watch for signals: SIGTERM will end the run without a checkpoint");
 	}
 }

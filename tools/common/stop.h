@@ -4,11 +4,11 @@
 
 #include <stdbool.h>
 
-/* SIGINT, SIGTERM and SIGUSR1, by which batch systems tell that a job's time is up. To be called before there are other
- * threads, which inherit what is blocked. */
+/* SIGINT, SIGTERM and SIGUSR1, by which batch systems tell that a job's time is up; not those of them that the program was started
+ * to ignore. To be called before there are other threads, which inherit what is blocked. */
 void rd_stop_watch(void);
 
-/* From here on the first signal only asks; a second one, and one before, ends at once. */
+/* From here on a signal only asks, and its repeats do nothing; a second SIGINT, and any signal before, ends at once. */
 void rd_stop_begin(void);
 bool rd_stop_asked(void);
 

@@ -112,7 +112,30 @@ static void warn_of_mixture(const struct rd_provenance *p, const char *key, cons
 	free(d.value[1]);
 }
 
-void rd_training_say_pairs(const struct rd_dataset *d, int64_t n)
+/* That the metadata of m's weights name, under key, a model that pairs were made by: one that it comes from. */
+static bool descends(const struct rd_model *m, const char *key, const struct rd_provenance *p)
+{
+	const char *text = json_string_value(json_object_get(m->meta, key));
+	json_t *o = text ? json_loads(text, 0, NULL) : NULL;
+	const char *hash = json_string_value(json_object_get(o, "model"));
+	bool yes = hash && rd_provenance_says(p, "model", hash);
+
+	json_decref(o);
+	return yes;
+}
+
+/* What m would say of their noise is not what it is to learn. Where m was trained on such pairs before, or began as the model that
+ * made them, it is trained further. */
+static void warn_of_strangers(const struct rd_provenance *p, const struct rd_model *m)
+{
+	char *by = rd_provenance_text(p, "model");
+
+	if (by && !rd_provenance_says(p, "model", m->hash) && !descends(m, "rectdiff.run", p) && !descends(m, "rectdiff.data", p))
+		rd_warn("warning: the pairs are by another model (%s) than %s (%s)", by, m->dir, m->hash);
+	free(by);
+}
+
+void rd_training_say_pairs(const struct rd_dataset *d, int64_t n, const struct rd_model *m)
 {
 	static const struct {
 		const char *key, *before, *after;
@@ -130,6 +153,8 @@ void rd_training_say_pairs(const struct rd_dataset *d, int64_t n)
 		free(value);
 	}
 	rd_warn("%s%s", line, at == begun ? "; nothing says what made them" : "");
+	if (m)
+		warn_of_strangers(d->made_by, m);
 	warn_of_mixture(d->made_by, "model", "by model");
 	warn_of_mixture(d->made_by, "guidance", "with guidance");
 }
