@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Folders of .png files as data.
 # shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+
 load common
 
 # Pictures 4 x 6 by an encoder of our own: cat/3.png, cat/4.png, cat/5.PNG, dog/1.png, dog/2.png; pixels.npy has them in this order.
@@ -122,7 +124,7 @@ print(*f["label"], *h["meta"]["class_names"])'
 @test "a class's name that is not UTF-8 is refused" {
 	cp -r set/cat $'set/\xff'
 	run -3 tensorcat set
-	assert_output --regexp "set/.*: the name of a class, but not UTF-8"
+	assert_output --partial ": the name of a class, but not UTF-8"
 }
 
 @test "folders of other classes do not join, in any place; nor do they test a classifier" {
@@ -158,7 +160,7 @@ print(*f["label"], *h["meta"]["class_names"])'
 v = np.arange(24) * 11 / 255
 want = np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)
 have = (np.load("one.npy").ravel() + 1) / 2
-assert abs(have - want).max() < 1.01 / 255, abs(have - want).max() * 255'
+assert abs(want - v).max() > 50 / 255 and abs(have - want).max() < 3 / 255 # libpng rounds twice'
 }
 
 @test "a model with a picture beside it is a model" {
