@@ -83,7 +83,7 @@ print(*f["label"], *h["meta"]["class_names"])'
 	assert_output --partial "set: pictures beside folders of pictures"
 	rm set/grey.png
 	mkfifo set/dog/4.png
-	run -3 tensorcat set
+	run -3 timeout 20 tensorcat set # opened, it would wait for a writer
 	assert_output --partial "set/dog/4.png: not a file, as a picture is"
 	rm set/dog/4.png
 	mkdir set/dog/4.png
@@ -115,10 +115,21 @@ print(*f["label"], *h["meta"]["class_names"])'
 	run tensorcat --to csv -n label set
 	assert_output --partial 2147483647
 	refute_output --partial "class_names"
-	mv set/2147483647 set/2147483648
+	mv set/2147483647 set/4294967297
 	tensorcat --to frame set -o all -f
 	run frames all 'print(*f["label"], *h["meta"]["class_names"])'
-	assert_output "0 0 0 1 1 10 2147483648"
+	assert_output "0 0 0 1 1 10 4294967297"
+}
+
+@test "a listing that the system breaks off is no shorter listing" {
+	strace -o log true || skip "no strace here"
+	local w said=0
+	for w in {1..14}; do
+		run strace -o log -e trace=getdents64 -e "inject=getdents64:error=EIO:when=$w" tensorcat set
+		[ "$status" -ne 0 ] || assert_line --index 0 "set: data, 5 samples from index 0"
+		[[ $output != *"set/cat: Input/output error"* ]] || said=1
+	done
+	[ $said -eq 1 ]
 }
 
 @test "a class's name that is not UTF-8 is refused" {
