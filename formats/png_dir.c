@@ -1,6 +1,7 @@
 #include "formats/png_dir.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 /* --- names in a folder ------------------------------------------------------------------------------------------------ */
 
 struct names {
-	size_t n;
+	size_t n, room;
 	char **v; /* sorted by their bytes */
 };
 
@@ -29,14 +30,12 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int add(struct names *l, size_t *room, const char *dir, const char *name, struct rd_err *e)
+static int add(struct names *l, const char *dir, const char *name, struct rd_err *e)
 {
 	void *p = l->v;
-	size_t bytes = *room;
-	int rc = rd_grow(&p, &bytes, (l->n + 1) * sizeof *l->v, "names", e);
+	int rc = rd_one_more(&p, &l->room, l->n, sizeof *l->v, dir, e);
 
 	l->v = p;
-	*room = bytes;
 	if (rc)
 		return rc;
 	l->v[l->n] = strdup(name);
@@ -46,19 +45,27 @@ static int add(struct names *l, size_t *room, const char *dir, const char *name,
 	return RD_OK;
 }
 
+/* NULL at the end, and with errno set where the system cannot go on. */
+static struct dirent *next(DIR *d)
+{
+	errno = 0;
+	return readdir(d);
+}
+
 static int list(struct names *l, const char *dir, struct rd_err *e)
 {
 	DIR *d = opendir(dir);
 	struct dirent *f;
-	size_t room = 0;
 	int rc = RD_OK;
 
 	*l = (struct names){0};
 	if (!d)
 		return rd_fail_errno(e, RD_EIO, "%s", dir);
-	while (!rc && (f = readdir(d)))
+	while (!rc && (f = next(d)))
 		if (f->d_name[0] != '.')
-			rc = add(l, &room, dir, f->d_name, e);
+			rc = add(l, dir, f->d_name, e);
+	if (!rc && errno)
+		rc = rd_fail_errno(e, RD_EIO, "%s", dir);
 	closedir(d);
 	if (rc)
 		drop(l);
@@ -74,45 +81,77 @@ static bool ends_in(const char *name, const char *end)
 	return n > k && !strcasecmp(name + n - k, end);
 }
 
-static bool is_folder(const char *dir, const char *name)
+/* The path of a name, to be freed, and its kind as S_IFMT has it. */
+static int find(char **path, mode_t *kind, const char *dir, const char *name, struct rd_err *e)
 {
 	struct stat st;
-	char *path;
-	bool yes;
+	int rc = RD_OK;
 
-	if (asprintf(&path, "%s/%s", dir, name) < 0)
-		return false;
-	yes = !stat(path, &st) && S_ISDIR(st.st_mode);
-	free(path);
-	return yes;
+	if (asprintf(path, "%s/%s", dir, name) < 0) {
+		*path = NULL;
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", dir);
+	}
+	if (stat(*path, &st)) {
+		rc = rd_fail_errno(e, RD_EIO, "%s", *path);
+		free(*path);
+		*path = NULL;
+	} else {
+		*kind = st.st_mode & S_IFMT;
+	}
+	return rc;
+}
+
+/* The folders among the names stay. */
+static int keep_folders(struct names *l, const char *dir, struct rd_err *e)
+{
+	size_t kept = 0;
+	int rc = RD_OK;
+
+	for (size_t i = 0; i < l->n; i++) {
+		char *path = NULL;
+		mode_t kind = 0;
+
+		if (!rc)
+			rc = find(&path, &kind, dir, l->v[i], e);
+		free(path);
+		if (!rc && kind == S_IFDIR)
+			l->v[kept++] = l->v[i];
+		else
+			free(l->v[i]);
+	}
+	l->n = kept;
+	return rc;
+}
+
+static int list_folders(struct names *l, const char *dir, struct rd_err *e)
+{
+	int rc = list(l, dir, e);
+
+	return rc ? rc : keep_folders(l, dir, e);
 }
 
 /* --- pictures --------------------------------------------------------------------------------------------------------- */
 
-struct listing {
-	struct rd_png_dir *d;
-	size_t path_room, label_room;
-};
-
-static int add_picture(struct listing *l, const char *dir, const char *name, int32_t label, struct rd_err *e)
+static int add_picture(struct rd_png_dir *d, const char *dir, const char *name, int32_t label, struct rd_err *e)
 {
-	struct rd_png_dir *d = l->d;
-	void *paths = d->path, *labels = d->label;
-	int rc = rd_grow(&paths, &l->path_room, (d->n + 1) * sizeof *d->path, "pictures", e);
+	struct rd_png_file f = {.label = label};
+	void *p = d->file;
+	mode_t kind;
+	int rc = find(&f.path, &kind, dir, name, e);
 
+	if (!rc && kind != S_IFREG)
+		rc = rd_fail(e, RD_EINPUT, "%s: not a file, as a picture is", f.path);
 	if (!rc)
-		rc = rd_grow(&labels, &l->label_room, (d->n + 1) * sizeof *d->label, "pictures", e);
-	d->path = paths;
-	d->label = labels;
+		rc = rd_one_more(&p, &d->room, d->n, sizeof f, dir, e);
+	d->file = p;
 	if (rc)
-		return rc;
-	if (asprintf(&d->path[d->n], "%s/%s", dir, name) < 0)
-		return rd_fail(e, RD_ENOMEM, "%s: no memory", dir);
-	d->label[d->n++] = label;
-	return RD_OK;
+		free(f.path);
+	else
+		d->file[d->n++] = f;
+	return rc;
 }
 
-static int add_folder(struct listing *l, const char *dir, int32_t label, struct rd_err *e)
+static int add_folder(struct rd_png_dir *d, const char *dir, int32_t label, struct rd_err *e)
 {
 	static const char *const others[] = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"};
 	struct names in;
@@ -123,86 +162,73 @@ static int add_folder(struct listing *l, const char *dir, int32_t label, struct 
 			if (ends_in(in.v[i], others[k]))
 				rc = rd_fail(e, RD_EINPUT, "%s/%s: of pictures only .png are read", dir, in.v[i]);
 		if (!rc && ends_in(in.v[i], ".png"))
-			rc = add_picture(l, dir, in.v[i], label, e);
+			rc = add_picture(d, dir, in.v[i], label, e);
 	}
 	drop(&in);
 	return rc;
 }
 
-/* A class is a folder with pictures in it. */
-static int add_class(struct listing *l, const char *dir, const char *name, struct rd_err *e)
-{
-	struct rd_png_dir *d = l->d;
-	const size_t before = d->n;
-	char *path;
-	int rc;
+/* --- classes ---------------------------------------------------------------------------------------------------------- */
 
-	if (d->n_classes == INT32_MAX)
-		return rd_fail(e, RD_EINPUT, "%s: too many folders", dir);
-	if (asprintf(&path, "%s/%s", dir, name) < 0)
-		return rd_fail(e, RD_ENOMEM, "%s: no memory", dir);
-	rc = add_folder(l, path, (int32_t)d->n_classes, e);
-	free(path);
-	if (rc || d->n == before)
-		return rc;
-	d->class_name[d->n_classes] = strdup(name);
-	if (!d->class_name[d->n_classes])
-		return rd_fail(e, RD_ENOMEM, "%s: no memory", dir);
-	d->n_classes++;
-	return RD_OK;
+/* The number that a name is, written in the one way there is; -1: it is none that a label can be. */
+static int32_t number(const char *name)
+{
+	const size_t digits = strspn(name, "0123456789");
+	long long v;
+
+	if (!digits || name[digits] || digits > 10 || (*name == '0' && digits > 1))
+		return -1;
+	v = strtoll(name, NULL, 10);
+	return v <= INT32_MAX ? (int32_t)v : -1;
 }
 
-static int add_classes(struct listing *l, const char *dir, struct rd_err *e)
+static bool are_numbers(const struct names *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (number(l->v[i]) < 0)
+			return false;
+	return true;
+}
+
+/* The pictures of the folders, and the first folder without any, l->n where there is none. */
+static int add_labelled(struct rd_png_dir *d, const struct names *l, size_t *empty, const char *dir, struct rd_err *e)
+{
+	const bool numbered = are_numbers(l);
+	int rc = l->n > INT32_MAX ? rd_fail(e, RD_EINPUT, "%s: too many folders", dir) : RD_OK;
+
+	*empty = l->n;
+	for (size_t i = 0; !rc && i < l->n; i++) {
+		const size_t before = d->n;
+		char *path;
+
+		if (asprintf(&path, "%s/%s", dir, l->v[i]) < 0)
+			return rd_fail(e, RD_ENOMEM, "%s: no memory", dir);
+		rc = add_folder(d, path, numbered ? number(l->v[i]) : (int32_t)i, e);
+		if (d->n == before && *empty == l->n)
+			*empty = i;
+		free(path);
+	}
+	return rc;
+}
+
+static int add_classes(struct rd_png_dir *d, const char *dir, struct rd_err *e)
 {
 	struct names in;
-	void *p;
-	int rc = list(&in, dir, e);
+	size_t empty;
+	int rc = list_folders(&in, dir, e);
 
 	if (!rc)
-		rc = rd_alloc0(&p, in.n, sizeof *l->d->class_name, "classes", e);
-	if (!rc)
-		l->d->class_name = p;
-	for (size_t i = 0; !rc && i < in.n; i++)
-		if (is_folder(dir, in.v[i]))
-			rc = add_class(l, dir, in.v[i], e);
-	drop(&in);
-	return rc;
-}
-
-int rd_png_dir_list(const char *dir, struct rd_png_dir *d, struct rd_err *e)
-{
-	struct listing l = {.d = d};
-	size_t plain;
-	int rc;
-
-	*d = (struct rd_png_dir){0};
-	rc = add_folder(&l, dir, 0, e);
-	plain = d->n;
-	if (!rc)
-		rc = add_classes(&l, dir, e);
-	if (!rc && plain && d->n > plain)
-		rc = rd_fail(e, RD_EINPUT, "%s: pictures beside folders of pictures: which are the classes?", dir);
-	if (!rc && !d->n)
-		rc = rd_fail(e, RD_EINPUT, "%s: a folder without .png files", dir);
-	if (rc) {
-		rd_png_dir_free(d);
-	} else if (plain) {
-		free(d->label);
-		d->label = NULL;
+		rc = add_labelled(d, &in, &empty, dir, e);
+	if (!rc && d->n && empty < in.n)
+		rc = rd_fail(e, RD_EINPUT, "%s/%s: a class without .png files", dir, in.v[empty]);
+	if (!rc && !are_numbers(&in)) {
+		d->class_name = in.v;
+		d->n_classes = in.n;
+		in = (struct names){0};
 	}
+	drop(&in);
+	d->labelled = true;
 	return rc;
-}
-
-void rd_png_dir_free(struct rd_png_dir *d)
-{
-	for (size_t i = 0; i < d->n; i++)
-		free(d->path[i]);
-	for (size_t i = 0; i < d->n_classes; i++)
-		free(d->class_name[i]);
-	free(d->path);
-	free(d->label);
-	free(d->class_name);
-	*d = (struct rd_png_dir){0};
 }
 
 static bool holds_png(const char *dir)
@@ -219,20 +245,53 @@ static bool holds_png(const char *dir)
 	return yes;
 }
 
-bool rd_png_dir_is(const char *dir)
+static bool has_classes(const char *dir)
 {
 	struct rd_err e;
 	struct names in;
-	bool yes = holds_png(dir);
+	bool yes = false;
 	char *path;
 
-	if (yes || list(&in, dir, &e))
-		return yes;
+	if (list_folders(&in, dir, &e))
+		in.n = 0;
 	for (size_t i = 0; i < in.n && !yes; i++)
-		if (is_folder(dir, in.v[i]) && asprintf(&path, "%s/%s", dir, in.v[i]) >= 0) {
+		if (asprintf(&path, "%s/%s", dir, in.v[i]) >= 0) {
 			yes = holds_png(path);
 			free(path);
 		}
 	drop(&in);
 	return yes;
+}
+
+bool rd_png_dir_is(const char *dir)
+{
+	return holds_png(dir) || has_classes(dir);
+}
+
+int rd_png_dir_list(const char *dir, struct rd_png_dir *d, struct rd_err *e)
+{
+	int rc;
+
+	*d = (struct rd_png_dir){0};
+	rc = add_folder(d, dir, 0, e);
+	if (!rc && !d->n)
+		rc = add_classes(d, dir, e);
+	else if (!rc && has_classes(dir))
+		rc = rd_fail(e, RD_EINPUT, "%s: pictures beside folders of pictures: which are the classes?", dir);
+	if (!rc && !d->n)
+		rc = rd_fail(e, RD_EINPUT, "%s: a folder without .png files", dir);
+	if (rc)
+		rd_png_dir_free(d);
+	return rc;
+}
+
+void rd_png_dir_free(struct rd_png_dir *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		free(d->file[i].path);
+	for (size_t i = 0; i < d->n_classes; i++)
+		free(d->class_name[i]);
+	free(d->file);
+	free(d->class_name);
+	*d = (struct rd_png_dir){0};
 }

@@ -142,6 +142,8 @@ assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
 	assert_output --partial "has no field x0"
 	run -2 tensorcat --to frame -r data --grid grid.npy "${arrays[@]}" -o out
 	assert_output --partial "--grid is for"
+	run -2 tensorcat --to frame -r trajectory --grid grid.npy "${arrays[@]}" "${arrays[@]}" -o out
+	assert_output "tensorcat: --grid is of one group of arrays; others follow x=x.npy: convert each by itself"
 	assert_absent out
 }
 
@@ -172,7 +174,7 @@ assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
 	mkdir empty
 	run tensorcat empty
 	assert_failure 3
-	assert_output --partial "empty: no model, and no safetensors"
+	assert_output --partial "empty: neither a model nor a folder of .png files"
 }
 
 @test "npy: a field of a stream, of an archive, of arrays" {

@@ -12,8 +12,8 @@
 
 static const char usage[] =
 	"usage: classtrain -o DIR [options] DATA...\n"
-	"Trains a classifier on images with labels (frames, archives, or arrays side by side: sample=IMAGES label=LABELS) and\n"
-	"writes the folder DIR, which samplecmp --features takes.\n"
+	"Trains a classifier on images with labels (frames, archives, folders with a folder of .png for each class, or\n"
+	"arrays side by side: sample=IMAGES label=LABELS) and writes the folder DIR, which samplecmp --features takes.\n"
 	"\n"
 	"  -o, --output DIR       the folder to write\n"
 	"      --test DATA        images that it is not trained on, given like DATA, once for each input: prints \"accuracy\", the\n"
@@ -195,12 +195,15 @@ static int test(const struct rd_classifier *c, struct rd_points *p, const struct
 }
 
 /* Test data that do not fit are refused before training, not after it. */
-static int load_test(struct rd_points *p, const struct rd_classifier *c, const struct opts *o, struct rd_err *e)
+static int load_test(struct rd_points *p, const struct rd_points *data, const struct rd_classifier *c, const struct opts *o,
+                     struct rd_err *e)
 {
 	int rc = rd_points_load(p, o->test, o->n_tests, "sample", e);
 
 	if (!rc && !p->label)
 		rc = rd_fail(e, RD_EINPUT, "--test %s: no field `label` in it", o->test[0]);
+	if (!rc && p->class_names && data->class_names && !json_equal(p->class_names, data->class_names))
+		rc = rd_fail(e, RD_EINPUT, "--test %s: its classes (class_names) are not those of %s", o->test[0], o->data[0]);
 	if (!rc && rd_classifier_fits(c, p, true, e))
 		rc = rd_context(e, "--test %s", o->test[0]);
 	return rc;
@@ -253,7 +256,7 @@ static int work(struct opts *o, struct rd_agreement *a, struct rd_err *e)
 	if (!rc)
 		rc = new_classifier(&c, o, &data, e);
 	if (!rc && o->n_tests)
-		rc = load_test(&held, &c, o, e);
+		rc = load_test(&held, &data, &c, o, e);
 	if (!rc)
 		rc = rd_common_device(&o->c, &be, &dev, e);
 	if (rc)

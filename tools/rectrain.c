@@ -11,8 +11,8 @@
 
 static const char usage[] =
 	"usage: rectrain (-m MODEL | --init CONFIG) -o OUT [options] DATA...|-\n"
-	"Trains on pairs (archives, or a stream on standard input) or on data, and writes the model folder OUT. Killed at any\n"
-	"moment and started again with the same command, it goes on from OUT.ckpt.\n"
+	"Trains on pairs (archives, or a stream on standard input) or on data (frames, .npy, idx, folders of .png), and writes the\n"
+	"model folder OUT. Killed at any moment and started again with the same command, it goes on from OUT.ckpt.\n"
 	"\n"
 	"  -m, --model MODEL           the model to start from\n"
 	"      --init CONFIG           or a new one: a JSON file {\"unet\":..., \"scheduler\":...} or a folder of configs\n"

@@ -10,9 +10,10 @@
 
 static const char usage[] =
 	"usage: tensorcat [--to text|frame|npy|csv|png] [-r ROLE] [-n FIELD] [NAME=]FILE...\n"
-	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not; as text\n"
-	"also models: folders, safetensors files, config.json and scheduler_config.json. Several files are one after another;\n"
-	"NAME=FILE reads an array as the field NAME, and several of these stand side by side.\n"
+	"Shows or converts frame streams (- is standard input), pairs archives, .npy and idx arrays, gzip or not, folders of\n"
+	".png pictures, or of a folder of them for each class; as text also models: folders, safetensors files, config.json\n"
+	"and scheduler_config.json. Several files are one after another; NAME=FILE reads an array as the field NAME, and several\n"
+	"of these stand side by side.\n"
 	"\n"
 	"      --to text    shapes, statistics, first values, provenance of each file (default); of a model what it is\n"
 	"      --to frame   a stream of frames\n"
@@ -119,9 +120,11 @@ static int convert_tensor(const struct opts *o, struct rd_err *e)
 	return rd_export_tensor(o->in[0], o->x.field, &o->x, e);
 }
 
-/* Frames of that role have a grid: without one there is nothing to measure. */
+/* Frames of that role have a grid: without one there is nothing to measure. The groups of arrays behind the first would have none. */
 static int add_grid(const struct opts *o, struct rd_source *src, struct rd_err *e)
 {
+	if (o->grid && rd_source_more(src))
+		return rd_fail(e, RD_EUSAGE, "--grid is of one group of arrays; others follow %s: convert each by itself", rd_source_name(src));
 	if (o->grid)
 		return rd_trajgrid_attach(src, o->grid, e);
 	if (o->to != RD_EXPORT_FRAME || !o->x.role || strcmp(o->x.role, "trajectory") || json_object_get(rd_source_stream(src)->meta, "grid"))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define GROW_FIRST ((size_t)16 << 20) /* as much as an array usually has, and as little as a lie may cost */
+#define ITEMS_FIRST ((size_t)16)
 
 bool rd_mul(size_t a, size_t b, size_t *out)
 {
@@ -62,6 +63,23 @@ int rd_grow(void **p, size_t *room, size_t n, const char *what, struct rd_err *e
 		memcpy(bigger, *p, *room);
 	free(*p);
 	*p = bigger;
+	*room = want;
+	return RD_OK;
+}
+
+int rd_one_more(void **p, size_t *room, size_t n, size_t size, const char *what, struct rd_err *e)
+{
+	size_t want = ITEMS_FIRST, bytes;
+	void *q;
+
+	if (n < *room)
+		return RD_OK;
+	if ((*room && !rd_mul(*room, 2, &want)) || !rd_mul(want, size, &bytes))
+		return rd_fail(e, RD_ENOMEM, "%s: more than %zu items of %zu bytes overflow a size", what, n, size);
+	q = realloc(*p, bytes);
+	if (!q)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory for %zu bytes", what, bytes);
+	*p = q;
 	*room = want;
 	return RD_OK;
 }

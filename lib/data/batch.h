@@ -31,9 +31,8 @@ struct rd_source;
  * (images: field `sample` scaled to [-1, 1] as x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`), a
  * folder of .png files (images in the order of their names) or of a folder of them for each class (field `label` too). "-" is
  * standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT
- * names both files
- * otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
- * bare arrays. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
+ * names both files otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
+ * bare arrays; so must class_names (what the labels mean, as folders of pictures say), but not all inputs need have them. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
  * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with
  * noise and sample, else data. Arrays count their samples from 0, or on from the input before them. */
@@ -49,9 +48,12 @@ bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
 const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
 int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
+bool rd_source_more(const struct rd_source *s); /* whether others follow it */
+/* Of the inputs so far, those that have any; NULL: none does. */
+const json_t *rd_source_class_names(const struct rd_source *s);
 const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
-/* None of the inputs so far has a single pair, so that fields are not all known. (An archive without pairs beside others is passed
- * over, and its fields are not compared.) */
+/* To be asked straight after opening: no input has a single pair, so that fields are not all known. (An archive without pairs beside
+ * others is passed over, and its fields are not compared.) Later it is said of the input being read alone. */
 bool rd_source_is_empty(const struct rd_source *s);
 /* RD_EINPUT, naming file, field and sample, where field k of the batch, which is of f32, holds NaN or infinities. */
 int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e) RD_MUST;

@@ -37,7 +37,7 @@ static int read_one(struct images *s, size_t i, float *dst, struct rd_err *e)
 	struct rd_array a;
 	struct rd_shape one;
 	char have[200], want[200];
-	int rc = rd_png_read(s->dir.path[i], &a, e);
+	int rc = rd_png_read(s->dir.file[i].path, &a, e);
 
 	if (rc)
 		return rc;
@@ -45,8 +45,8 @@ static int read_one(struct images *s, size_t i, float *dst, struct rd_err *e)
 	if (rd_shape_eq(&one, &s->in.sample[0]))
 		planes(dst, &a);
 	else
-		rc = rd_fail(e, RD_EINPUT, "%s: is %s (channels, height, width), but %s is %s", s->dir.path[i],
-		             rd_shape_str(&one, have, sizeof have), s->dir.path[0], rd_shape_str(&s->in.sample[0], want, sizeof want));
+		rc = rd_fail(e, RD_EINPUT, "%s: is %s (channels, height, width), but %s is %s", s->dir.file[i].path,
+		             rd_shape_str(&one, have, sizeof have), s->dir.file[0].path, rd_shape_str(&s->in.sample[0], want, sizeof want));
 	rd_array_free(&a);
 	return rc;
 }
@@ -66,11 +66,10 @@ static int next(struct rd_input *in, struct rd_err *e)
 	rc = rd_input_room(in, 0, &shape, e);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = read_one(s, s->at + i, (float *)in->batch.f[0].data + i * elems, e);
-	if (!rc && s->dir.label) {
+	if (!rc && s->dir.labelled)
 		rc = rd_input_room(in, 1, &labels, e);
-		if (!rc)
-			memcpy(in->batch.f[1].data, s->dir.label + s->at, n * sizeof *s->dir.label);
-	}
+	for (size_t i = 0; i < n && !rc && s->dir.labelled; i++)
+		((int32_t *)in->batch.f[1].data)[i] = s->dir.file[s->at + i].label;
 	in->batch.first = s->first + s->at;
 	in->batch.n = (int64_t)n;
 	s->at += n;
@@ -82,30 +81,32 @@ static int look(struct images *s, struct rd_err *e)
 {
 	struct rd_array a;
 	size_t bytes;
-	int rc = rd_png_read(s->dir.path[0], &a, e);
+	int rc = rd_png_read(s->dir.file[0].path, &a, e);
 
 	if (rc)
 		return rc;
 	bytes = rd_array_bytes(&a) * sizeof(float);
 	s->in.sample[0] = rd_shape_make(3, (const int64_t[]){a.shape.d[2], a.shape.d[0], a.shape.d[1]});
-	s->in.sample[1] = rd_shape_make(0, NULL);
+	s->in.sample[1] = (struct rd_shape){0};
 	s->step = bytes < BATCH_BYTES ? (int64_t)(BATCH_BYTES / bytes) : 1;
 	rd_array_free(&a);
 	return RD_OK;
 }
 
 /* The folders' names go along: which class is which. */
-static json_t *meta_of(const struct rd_png_dir *d)
+static int name_classes(json_t *meta, const char *path, const struct rd_png_dir *d, struct rd_err *e)
 {
 	json_t *names = json_array();
+	int rc = RD_OK;
 
-	if (!d->label) {
+	for (size_t i = 0; i < d->n_classes && !rc; i++)
+		if (json_array_append_new(names, json_string(d->class_name[i])))
+			rc = rd_fail(e, RD_EINPUT, "%s/%s: the name of a class, but not UTF-8", path, d->class_name[i]);
+	if (rc)
 		json_decref(names);
-		return NULL;
-	}
-	for (size_t i = 0; i < d->n_classes; i++)
-		json_array_append_new(names, json_string(d->class_name[i]));
-	return json_pack("{s:o}", "class_names", names);
+	else if (json_object_set_new(meta, "class_names", names))
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", path);
+	return rc;
 }
 
 int rd_input_images(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e)
@@ -121,12 +122,14 @@ int rd_input_images(struct rd_input **out, const char *path, uint64_t first, str
 	s = p;
 	s->first = first;
 	rc = rd_png_dir_list(path, &s->dir, e);
-	rd_stream_init(&s->in.stream, "data", rc ? NULL : meta_of(&s->dir));
+	rd_stream_init(&s->in.stream, "data", NULL);
+	if (!rc && s->dir.class_name)
+		rc = name_classes(s->in.stream.meta, path, &s->dir, e);
 	if (!rc)
 		rc = look(s, e);
 	if (!rc)
 		rc = rd_stream_add(&s->in.stream, "sample", e);
-	if (!rc && s->dir.label)
+	if (!rc && s->dir.labelled)
 		rc = rd_stream_add(&s->in.stream, "label", e);
 	if (rc)
 		rd_input_close(&s->in);

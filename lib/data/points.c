@@ -94,6 +94,7 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 		if (rc)
 			return rd_context(e, "%s", rd_source_name(s));
 	}
+	p->class_names = json_incref((json_t *)(uintptr_t)rd_source_class_names(s));
 	return rc;
 }
 
@@ -143,5 +144,6 @@ void rd_points_free(struct rd_points *p)
 		return;
 	free(p->x);
 	free(p->label);
+	json_decref(p->class_names);
 	memset(p, 0, sizeof *p);
 }

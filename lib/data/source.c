@@ -13,6 +13,8 @@ struct rd_source {
 	char role[RD_FRAME_NAME]; /* wanted; "": any */
 	struct rd_stream stream;  /* of the first input */
 	char *first_name;
+	json_t *class_names;      /* of the first input that has some; NULL: none yet */
+	char *named_by;           /* that input */
 	struct rd_shape sample[RD_FRAME_MAX_FIELDS]; /* nd = -1: not known yet */
 	struct rd_input *in;                /* being read; NULL between two, and behind the last */
 	int of_input[RD_FRAME_MAX_FIELDS];  /* its field that is our k-th */
@@ -103,9 +105,28 @@ static int match_meta(const struct rd_source *s, const struct rd_input *in, stru
 	return RD_OK;
 }
 
+/* The labels of two inputs mean the same: an input that does not say what they mean is taken at that. */
+static int match_classes(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+{
+	json_t *names = json_object_get(in->stream.meta, "class_names");
+
+	if (!names)
+		return RD_OK;
+	if (s->class_names)
+		return json_equal(s->class_names, names) ? RD_OK : rd_fail(e, RD_EINPUT, "%s: its classes (class_names) are not those of %s",
+		                                                            in->name, s->named_by);
+	s->named_by = strdup(in->name);
+	if (!s->named_by)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
+	s->class_names = json_incref(names);
+	return RD_OK;
+}
+
 /* The same fields in any order. */
 static int match_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
+	int rc;
+
 	if (!s->first_name && set_stream(s, in, e))
 		return e->code;
 	if (s->stream.n_fields != in->stream.n_fields)
@@ -117,7 +138,8 @@ static int match_stream(struct rd_source *s, const struct rd_input *in, struct r
 			return rd_fail(e, RD_EINPUT, "%s: has no field '%s', unlike %s", in->name, s->stream.field[k],
 			               s->first_name);
 	}
-	return match_meta(s, in, e);
+	rc = match_meta(s, in, e);
+	return rc ? rc : match_classes(s, in, e);
 }
 
 /* Field k of the input is one of samples of this shape. */
@@ -298,6 +320,16 @@ int rd_source_inputs(const struct rd_source *s)
 	return s->n_opened;
 }
 
+bool rd_source_more(const struct rd_source *s)
+{
+	return s->next_path < s->n_paths;
+}
+
+const json_t *rd_source_class_names(const struct rd_source *s)
+{
+	return s->class_names;
+}
+
 const char *rd_source_field_name(const struct rd_source *s, int k)
 {
 	return s->in ? rd_input_field_name(s->in, s->of_input[k]) : s->first_name;
@@ -337,5 +369,7 @@ void rd_source_close(struct rd_source *s)
 		free(s->path[i]);
 	free(s->path);
 	free(s->first_name);
+	json_decref(s->class_names);
+	free(s->named_by);
 	free(s);
 }

@@ -39,11 +39,12 @@ void rd_trajplot_free(struct rd_trajplot *p)
 int rd_trajplot_input(struct rd_trajplot *p, const char *name, const struct rd_traj_grid *g, const json_t *meta,
                       const struct rd_chords *chords, struct rd_err *e)
 {
-	struct rd_trajplot_input *in = realloc(p->in, (p->n + 1) * sizeof *in);
+	void *in = p->in;
+	int rc = rd_one_more(&in, &p->room, p->n, sizeof *p->in, "inputs of a picture", e);
 
-	if (!in)
-		return rd_fail(e, RD_ENOMEM, "no memory for another input");
 	p->in = in;
+	if (rc)
+		return rc;
 	p->in[p->n++] = (struct rd_trajplot_input){ .name = name, .grid = g, .meta = meta,
 		.chords = chords && chords->phases ? chords : NULL };
 	return RD_OK;

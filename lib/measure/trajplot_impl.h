@@ -18,8 +18,8 @@ struct rd_trajplot_input {
 
 struct rd_trajplot {
 	struct rd_trajplot_opts o;
-	size_t n, dim;
-	struct rd_trajplot_input *in; /* [n] */
+	size_t n, dim, room;
+	struct rd_trajplot_input *in; /* [n], of room */
 };
 
 /* A square frame: its lower left corner, its side. */

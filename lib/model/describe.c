@@ -284,7 +284,7 @@ static int folder(struct rd_page *p, const char *dir, const struct rd_describe_o
 	if (!rc)
 		rc = safetensors_in(p, unet, x->tensor, &n);
 	if (!rc && !n)
-		rc = rd_fail(p->e, RD_EINPUT, "%s: no model, and no safetensors in it nor in its unet folder", dir);
+		rc = rd_fail(p->e, RD_EINPUT, "%s: neither a model nor a folder of .png files", dir);
 	return rc;
 }
 

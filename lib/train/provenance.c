@@ -50,27 +50,11 @@ void rd_provenance_free(struct rd_provenance *p)
 	free(p);
 }
 
-/* Room for one more item. */
-static int grow(void **items, size_t n, size_t *room, size_t size, struct rd_err *e)
-{
-	size_t want = *room ? 2 * *room : 64, bytes;
-	void *q;
-
-	if (n < *room)
-		return RD_OK;
-	q = rd_mul(want, size, &bytes) ? realloc(*items, bytes) : NULL;
-	if (!q)
-		return rd_fail(e, RD_ENOMEM, "training data: no memory for what they were made by");
-	*items = q;
-	*room = want;
-	return RD_OK;
-}
-
 int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t *meta, struct rd_err *e)
 {
 	void *items = p->input;
 	struct input in;
-	int rc = grow(&items, p->n_inputs, &p->inputs_room, sizeof in, e);
+	int rc = rd_one_more(&items, &p->inputs_room, p->n_inputs, sizeof in, "what the data were made by", e);
 
 	p->input = items;
 	if (rc)
@@ -83,7 +67,7 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
 {
 	void *items = p->pair;
-	int rc = grow(&items, p->n_pairs, &p->pairs_room, sizeof *p->pair, e);
+	int rc = rd_one_more(&items, &p->pairs_room, p->n_pairs, sizeof *p->pair, "what the data were made by", e);
 
 	p->pair = items;
 	if (rc)
