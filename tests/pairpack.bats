@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # pairpack: archives from streams and back, shards, every refusal and every exit status.
+bats_require_minimum_version 1.5.0
 
 load common
 
