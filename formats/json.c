@@ -1,5 +1,6 @@
 #include "formats/json.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,4 +206,30 @@ int rd_json_choice(const json_t *o, const char *file, const char *key, const cha
 char *rd_json_text(const json_t *o)
 {
 	return json_dumps(o, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
+}
+
+json_t *rd_json_u64(uint64_t v)
+{
+	char text[24];
+
+	if (v <= INT64_MAX)
+		return json_integer((json_int_t)v);
+	snprintf(text, sizeof text, "%" PRIu64, v);
+	return json_string(text);
+}
+
+bool rd_json_to_u64(const json_t *j, uint64_t *v)
+{
+	const char *s = json_string_value(j);
+
+	if (json_is_integer(j) && json_integer_value(j) >= 0) {
+		*v = (uint64_t)json_integer_value(j);
+		return true;
+	}
+	if (!s || !*s)
+		return false;
+	for (*v = 0; *s >= '0' && *s <= '9'; s++)
+		if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, (uint64_t)(*s - '0'), v))
+			return false;
+	return !*s;
 }

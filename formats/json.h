@@ -23,6 +23,10 @@ int rd_json_str(const json_t *o, const char *file, const char *key, const char *
 int rd_json_choice(const json_t *o, const char *file, const char *key, const char *def, const char *const *names,
                    int *out, struct rd_err *e) RD_MUST;
 
+/* The library's integers end at 2^63 - 1; larger ones are a string of digits. false where j is neither. */
+json_t *rd_json_u64(uint64_t v);
+bool rd_json_to_u64(const json_t *j, uint64_t *v) RD_MUST;
+
 /* Compact text of o, numbers that read back as the same double; free() releases it. NULL only without memory. */
 char *rd_json_text(const json_t *o);
 

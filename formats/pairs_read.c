@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/json.h"
 #include "formats/npy.h"
 #include "formats/pairs_sum.h"
 #include "formats/tar_read.h"
@@ -125,8 +126,8 @@ static int read_noise_ref(struct rd_pairs_reader *r, struct rd_pairs_chunk *c, s
 	if (rc)
 		return rc;
 	shape = json_object_get(o, "shape");
-	ok = pairs_u64_from_json(json_object_get(o, "seed"), &c->noise_seed) &&
-	     pairs_u64_from_json(json_object_get(o, "first"), &first) && first == c->first &&
+	ok = rd_json_to_u64(json_object_get(o, "seed"), &c->noise_seed) &&
+	     rd_json_to_u64(json_object_get(o, "first"), &first) && first == c->first &&
 	     json_is_array(shape) && json_array_size(shape) <= RD_MAX_DIMS;
 	c->noise_ref = true;
 	c->noise.dtype = RD_F32;
@@ -214,7 +215,7 @@ static int check_end(struct rd_pairs_reader *r, const json_t *o, struct rd_err *
 
 	if (json_unpack((json_t *)o, "{s:s, s:I, s:I, s:I, s?o, s:s !}", "format", &format, "v", &v, "chunks", &chunks, "samples",
 	                &samples, "rejected", &rejected, "xxh3", &theirs) ||
-	    (rejected && !pairs_u64_from_json(rejected, &n)))
+	    (rejected && !rd_json_to_u64(rejected, &n)))
 		return rd_fail(e, RD_EINPUT, "%s: " PAIRS_END ": not {format, v, chunks, samples[, rejected], xxh3}", name);
 	if (strcmp(format, PAIRS_FORMAT) || v != PAIRS_VERSION)
 		return rd_fail(e, RD_EINPUT, "%s: format %.30s %lld: only " PAIRS_FORMAT " %d is read", name, format,

@@ -154,32 +154,6 @@ int pairs_tally_chunk(struct pairs_tally *t, const struct rd_pairs_chunk *c, str
 	return RD_OK;
 }
 
-json_t *pairs_json_u64(uint64_t v)
-{
-	char text[24];
-
-	if (v <= INT64_MAX)
-		return json_integer((json_int_t)v);
-	snprintf(text, sizeof text, "%" PRIu64, v);
-	return json_string(text);
-}
-
-bool pairs_u64_from_json(const json_t *j, uint64_t *v)
-{
-	const char *s = json_string_value(j);
-
-	if (json_is_integer(j) && json_integer_value(j) >= 0) {
-		*v = (uint64_t)json_integer_value(j);
-		return true;
-	}
-	if (!s || !*s)
-		return false;
-	for (*v = 0; *s >= '0' && *s <= '9'; s++)
-		if (__builtin_mul_overflow(*v, 10, v) || __builtin_add_overflow(*v, (uint64_t)(*s - '0'), v))
-			return false;
-	return !*s;
-}
-
 void rd_pairs_chunk_free(struct rd_pairs_chunk *c)
 {
 	if (!c)

@@ -39,8 +39,4 @@ void pairs_tally_text(const struct pairs_tally *t, char text[PAIRS_SUM_TEXT]); /
 /* Checks a whole chunk (types, shapes, indices, agreement with the first one) and counts it. RD_EINPUT. */
 int pairs_tally_chunk(struct pairs_tally *t, const struct rd_pairs_chunk *c, struct rd_err *e) RD_MUST;
 
-/* JSON integers of our library end at 2^63 - 1; larger ones are written as a string of digits. */
-json_t *pairs_json_u64(uint64_t v);
-bool pairs_u64_from_json(const json_t *j, uint64_t *v) RD_MUST;
-
 #endif

@@ -114,8 +114,8 @@ static int write_noise_ref(struct rd_pairs_writer *w, const struct rd_pairs_chun
 			return rd_fail(e, RD_ENOMEM, "pairs: no memory");
 		}
 	snprintf(name, sizeof name, "%08" PRIu64 ".noise.json", c->first);
-	return write_json(w, name, json_pack("{s:o, s:o, s:o}", "seed", pairs_json_u64(c->noise_seed), "first",
-	                                     pairs_json_u64(c->first), "shape", shape), e);
+	return write_json(w, name, json_pack("{s:o, s:o, s:o}", "seed", rd_json_u64(c->noise_seed), "first",
+	                                     rd_json_u64(c->first), "shape", shape), e);
 }
 
 static int open_tar(struct rd_pairs_writer *w, struct rd_err *e)
@@ -186,7 +186,7 @@ static json_t *end_object(struct rd_pairs_writer *w)
 	pairs_tally_text(&w->tally, sum);
 	return json_pack("{s:s, s:i, s:I, s:I, s:o*, s:s}", "format", PAIRS_FORMAT, "v", PAIRS_VERSION, "chunks",
 	                 (json_int_t)w->tally.chunks, "samples", (json_int_t)w->tally.samples, "rejected",
-	                 w->counts_rejected ? pairs_json_u64(w->rejected) : NULL, "xxh3", sum);
+	                 w->counts_rejected ? rd_json_u64(w->rejected) : NULL, "xxh3", sum);
 }
 
 int rd_pairs_writer_finish(struct rd_pairs_writer *w, struct rd_err *e)

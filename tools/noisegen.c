@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/json.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
 #include "lib/density/density.h"
@@ -169,9 +170,7 @@ static int describe(struct rd_stream *s, const struct opts *o, const struct job 
 	json_object_set_new(meta, "generator", json_string("philox4x32-10, Box-Muller"));
 	if (o->dist)
 		json_object_set_new(meta, "density", json_string(o->dist_name));
-	/* A JSON integer ends at 2^63 - 1; a seed beyond that is text. */
-	json_object_set_new(meta, "seed", o->seed <= INT64_MAX ? json_integer((json_int_t)o->seed) :
-	                    json_sprintf("%llu", (unsigned long long)o->seed));
+	json_object_set_new(meta, "seed", rd_json_u64(o->seed));
 	json_object_set_new(meta, "first", json_integer((json_int_t)j->first));
 	json_object_set_new(meta, "count", json_integer((json_int_t)j->count));
 	json_object_set_new(meta, "sample_shape", shape);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/json.h"
 #include "formats/png.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
@@ -125,9 +126,7 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	int rc;
 
 	if (!in->src) {
-		/* a JSON integer ends at 2^63 - 1; a seed beyond that is text, as noisegen has it */
-		json_object_set_new(meta, "seed", o->seed <= INT64_MAX ? json_integer((json_int_t)o->seed)
-		                                                       : json_sprintf("%llu", (unsigned long long)o->seed));
+		json_object_set_new(meta, "seed", rd_json_u64(o->seed));
 		json_object_set_new(meta, "first", json_integer((json_int_t)o->first));
 		json_object_set_new(meta, "count", json_integer((json_int_t)o->count));
 	}

@@ -27,7 +27,7 @@ static void release(struct rd_input *in)
 static void to_pixels(float *dst, const uint8_t *src, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		dst[i] = (float)src[i] / 127.5f - 1.0f;
+		dst[i] = rd_input_pixel(src[i]);
 }
 
 static int fill(struct arrays *s, int k, int64_t n, struct rd_err *e)

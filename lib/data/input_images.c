@@ -29,7 +29,7 @@ static void planes(float *dst, const struct rd_array *a)
 
 	for (size_t i = 0; i < pixels; i++)
 		for (size_t c = 0; c < channels; c++)
-			dst[c * pixels + i] = (float)src[i * channels + c] / 127.5f - 1.0f;
+			dst[c * pixels + i] = rd_input_pixel(src[i * channels + c]);
 }
 
 static int read_one(struct images *s, size_t i, float *dst, struct rd_err *e)

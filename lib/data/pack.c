@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/json.h"
 #include "formats/pairs.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
@@ -271,20 +272,6 @@ static int set_meta(struct rd_pack *p, const struct rd_stream *s, struct rd_err 
 	return RD_OK;
 }
 
-/* A seed over 2^63 - 1 is text, since JSON's integers end there. */
-static void find_seed(struct rd_pack *p)
-{
-	const json_t *seed = json_object_get(p->meta, "seed");
-	char *end = NULL;
-
-	p->has_meta_seed = json_is_integer(seed) && json_integer_value(seed) >= 0;
-	p->meta_seed = (uint64_t)json_integer_value(seed);
-	if (json_is_string(seed)) {
-		p->meta_seed = strtoull(json_string_value(seed), &end, 10);
-		p->has_meta_seed = json_string_length(seed) && !*end;
-	}
-}
-
 int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s, struct rd_err *e)
 {
 	struct rd_pack *p;
@@ -302,7 +289,7 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	p->o = *o;
 	rc = set_meta(p, s, e);
-	find_seed(p);
+	p->has_meta_seed = rd_json_to_u64(json_object_get(p->meta, "seed"), &p->meta_seed);
 	if (!rc)
 		rc = check_stream(p, s, e);
 	if (!rc)

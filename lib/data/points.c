@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/json.h"
 #include "lib/base/size.h"
 
 static int grow(void **array, int64_t n, size_t d, size_t size, struct rd_err *e)
@@ -67,17 +68,6 @@ static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, 
 	return RD_OK;
 }
 
-/* A seed over 2^63 - 1 is text, since JSON's integers end there. */
-static void find_seed(struct rd_points *p, const json_t *meta)
-{
-	const json_t *seed = json_object_get(meta, "seed");
-
-	if (json_is_integer(seed))
-		snprintf(p->seed, sizeof p->seed, "%lld", (long long)json_integer_value(seed));
-	else if (json_is_string(seed))
-		snprintf(p->seed, sizeof p->seed, "%s", json_string_value(seed));
-}
-
 static int load(struct rd_points *p, struct rd_source *s, const char *field, struct rd_err *e)
 {
 	const int k = rd_stream_field(rd_source_stream(s), field), label = rd_stream_field(rd_source_stream(s), "label");
@@ -88,7 +78,7 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 	if (k < 0)
 		return rd_fail(e, RD_EINPUT, "%s: has no field '%s' (role %s)", rd_source_name(s), field,
 		               rd_source_stream(s)->role);
-	find_seed(p, rd_source_stream(s)->meta);
+	p->has_seed = rd_json_to_u64(json_object_get(rd_source_stream(s)->meta, "seed"), &p->seed);
 	while ((rc = rd_source_next(s, &b, e)) > 0) {
 		rc = append(p, &room, b, k, label, e);
 		if (rc)
@@ -116,10 +106,10 @@ int rd_points_load(struct rd_points *p, const char *const *paths, int n_paths, c
 
 bool rd_points_may_pair(const struct rd_points *a, const struct rd_points *b, char *why, size_t cap)
 {
-	const bool known = a->seed[0] && b->seed[0];
+	const bool known = a->has_seed && b->has_seed;
 
-	if (known && strcmp(a->seed, b->seed)) {
-		snprintf(why, cap, "their seeds are %s and %s", a->seed, b->seed);
+	if (known && a->seed != b->seed) {
+		snprintf(why, cap, "their seeds are %" PRIu64 " and %" PRIu64, a->seed, b->seed);
 		return false;
 	}
 	if (known && a->first != b->first) {

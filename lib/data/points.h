@@ -11,7 +11,8 @@ struct rd_points {
 	struct rd_shape sample; /* of one */
 	int32_t *label;         /* [n]; NULL where the source has none */
 	json_t *class_names;    /* what the labels mean; NULL where the source does not say it */
-	char seed[24];          /* that its noise is from, as it says itself; "": it does not */
+	bool has_seed;          /* it says itself what seed its noise is from */
+	uint64_t seed;
 	uint64_t first;         /* index of the first sample */
 	uint64_t indices;       /* a hash of all indices in turn */
 };

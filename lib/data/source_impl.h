@@ -56,6 +56,12 @@ int rd_input_room(struct rd_input *in, int k, const struct rd_shape *s, struct r
 int rd_input_convert(struct rd_input *in, int k, const void *src, enum rd_dtype t, struct rd_err *e) RD_MUST;
 enum rd_dtype rd_field_dtype(const char *field);
 
+/* 0 .. 255 as -1 .. 1. */
+static inline float rd_input_pixel(uint8_t v)
+{
+	return (float)v / 127.5f - 1.0f;
+}
+
 /* Data of field k (there is room): the noise of (seed, batch.first ...). */
 void rd_input_noise(struct rd_input *in, int k, uint64_t seed);
 

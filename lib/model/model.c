@@ -340,6 +340,11 @@ void rd_model_free(struct rd_model *m)
 	memset(m, 0, sizeof *m);
 }
 
+const char *rd_model_guidance_learnt(const struct rd_model *m)
+{
+	return json_string_value(json_object_get(m->meta, RD_MODEL_GUIDANCE_LEARNT));
+}
+
 bool rd_model_is_rectified(const struct rd_model *m)
 {
 	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.run")), *coupling;

@@ -7,8 +7,6 @@
 #include "formats/json.h"
 #include "lib/model/card.h"
 
-#define GUIDANCE_KEY "rectdiff.guidance_learnt"
-
 static void set_number(json_t *meta, const char *key, const char *format, double v)
 {
 	char text[32];
@@ -31,7 +29,7 @@ static json_t *weights_meta(const struct rd_result *r, const char *guidance, boo
 	if (meta && null >= 0)
 		set_number(meta, "null_class", "%.0f", (double)null);
 	if (meta && guidance)
-		json_object_set_new(meta, GUIDANCE_KEY, json_string(guidance));
+		json_object_set_new(meta, RD_MODEL_GUIDANCE_LEARNT, json_string(guidance));
 	if (meta && averaged && r->state->best && r->average == r->state->best) {
 		set_number(meta, "rectdiff.step", "%.0f", (double)r->state->best_step);
 		set_number(meta, "rectdiff.held_out", "%.9g", r->state->best_loss);
@@ -68,7 +66,7 @@ static bool taught_by(const struct rd_model *m, const struct rd_dataset *d, cons
 
 char *rd_result_guidance(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
 {
-	const char *before = taught_by(m, d, t) ? json_string_value(json_object_get(m->meta, GUIDANCE_KEY)) : NULL;
+	const char *before = taught_by(m, d, t) ? rd_model_guidance_learnt(m) : NULL;
 	char *now = guidance_of_data(d, t), *both = NULL;
 
 	if (!before)

@@ -175,7 +175,7 @@ static void tell_start(const struct rd_sampling *s)
 /* Guidance of pairs is learnt from them, as rectrain records; more of it is seldom meant. */
 static void warn_guidance(const struct rd_sampling *s, const struct rd_sampling_args *a)
 {
-	const char *learnt = json_string_value(json_object_get(s->model.meta, "rectdiff.guidance_learnt"));
+	const char *learnt = rd_model_guidance_learnt(&s->model);
 
 	if (a->guidance != 1 && learnt)
 		rd_warn("warning: guidance %.40s is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model,
