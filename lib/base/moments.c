@@ -112,3 +112,10 @@ void rd_moments_scores(const struct rd_moments *m, double z[3])
 	z[1] = m->n > 1 ? score_variance(n, variance(m)) : 0;
 	z[2] = m->n >= 20 ? score_kurtosis(n, rd_moments_kurtosis(m)) : 0;
 }
+
+int rd_by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}

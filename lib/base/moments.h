@@ -29,4 +29,7 @@ const char *rd_moments_text(const struct rd_moments *m, char *buf, size_t cap);
  * kurtosis. 0 where there are too few for one (20 for the kurtosis). */
 void rd_moments_scores(const struct rd_moments *m, double z[3]);
 
+/* For qsort of doubles, the least first. */
+int rd_by_value(const void *a, const void *b);
+
 #endif

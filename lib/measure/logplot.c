@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "formats/in.h"
+#include "lib/base/moments.h"
 #include "lib/base/size.h"
 #include "lib/measure/chart.h"
 #include "lib/measure/named.h"
@@ -154,13 +155,6 @@ struct smooth {
 	double x[POINTS], q[3][POINTS];
 };
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* At most `points` of v [n] at step [n], of which windows are taken too; sorted: room for a window. */
 static void smooth(struct smooth *c, const double *step, const double *v, size_t n, size_t points, size_t window,
                    double *sorted)
@@ -175,7 +169,7 @@ static void smooth(struct smooth *c, const double *step, const double *v, size_t
 		const size_t m = to - from;
 
 		memcpy(sorted, v + from, m * sizeof *v);
-		qsort(sorted, m, sizeof *sorted, by_value);
+		qsort(sorted, m, sizeof *sorted, rd_by_value);
 		c->x[i] = step[at];
 		for (int k = 0; k < 3; k++)
 			c->q[k][i] = sorted[(size_t)(q[k] * (double)(m - 1) + 0.5)];

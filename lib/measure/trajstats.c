@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/moments.h"
 #include "lib/base/size.h"
 
 const double rd_traj_quantiles[RD_TRAJ_QUANTILES] = { 0.05, 0.25, 0.5, 0.75, 0.95 };
@@ -53,13 +54,6 @@ void rd_traj_stats_free(struct rd_traj_stats *s)
 	memset(s, 0, sizeof *s);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* v sorted. */
 static double quantile(const double *v, size_t n, double q)
 {
@@ -85,7 +79,7 @@ static int summarise(const double *v, size_t stride, size_t n, struct rd_traj_su
 	for (size_t i = 0; i < n; i++)
 		square += (sorted[i] - out->mean) * (sorted[i] - out->mean);
 	out->sd = n > 1 ? sqrt(square / (double)(n - 1)) : n ? 0 : NAN;
-	qsort(sorted, n, sizeof *sorted, by_value);
+	qsort(sorted, n, sizeof *sorted, rd_by_value);
 	for (int q = 0; q < RD_TRAJ_QUANTILES; q++)
 		out->q[q] = n ? quantile(sorted, n, rd_traj_quantiles[q]) : NAN;
 	free(sorted);

@@ -10,6 +10,7 @@
 #include "formats/out_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/clock.h"
+#include "lib/base/moments.h"
 #include "lib/base/size.h"
 #include "lib/train/checkpoint.h"
 #include "lib/train/outlock.h"
@@ -177,13 +178,6 @@ void rd_run_close(struct rd_run *r)
 	free(r);
 }
 
-static int by_size(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 /* Seconds of a step: the median over some rehearsals, since one may have waited for a processor longer than a small step takes. */
 static int measure_step(struct rd_run *r, double *out, struct rd_err *e)
 {
@@ -192,14 +186,14 @@ static int measure_step(struct rd_run *r, double *out, struct rd_err *e)
 	int n = 0, rc = rd_trainer_rehearse(r->trainer, e); /* the first one warms up */
 
 	begun = t = rd_clock();
-	while (!rc && n < MOST && (n < LEAST || t - begun < 0.3)) {
+	while (!rc && n < MOST && (n < LEAST || t - begun < 0.1)) {
 		rc = rd_trainer_rehearse(r->trainer, e);
 		took[n] = rd_clock() - t;
 		t += took[n++];
 	}
 	if (rc)
 		return rc;
-	qsort(took, (size_t)n, sizeof *took, by_size);
+	qsort(took, (size_t)n, sizeof *took, rd_by_value);
 	*out = took[n / 2];
 	return RD_OK;
 }
