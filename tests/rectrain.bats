@@ -99,7 +99,7 @@ assert after < before / 2, (before, after)'
 
 @test "--dry-run says what it would do and writes nothing" {
 	run -0 rectrain -m "$m" -o a --steps 1000 --log a.log --dry-run "$pairs"
-	assert_line --partial "steps 1 to 1000"
+	assert_line --regexp "steps 1 to 1000 .* about [0-9.e-]*[1-9][0-9.e-]* s a step"
 	assert_line --partial "300 pairs"
 	assert_line --partial "writes a"
 	[ -z "$(ls -A)" ]

@@ -55,6 +55,7 @@ static void nothing_is_left(void)
 	char dir[] = "/tmp/rectdiff-test-XXXXXX";
 	struct rd_block b = {0};
 	struct stat st;
+	char c = 0;
 
 	CHECK(mkdtemp(dir) != NULL);
 	keeps(dir);
@@ -63,6 +64,8 @@ static void nothing_is_left(void)
 	CHECK(entries(dir) == 0); /* while it is there too */
 	CHECK(!fstat(b.fd - 1, &st) && st.st_size == 1 << 16);
 	CHECK(st.st_blocks * 512 >= 1 << 16); /* no holes */
+	memset(b.p, 'x', 1 << 16);
+	CHECK(pread(b.fd - 1, &c, 1, 54321) == 1 && c == 'x'); /* it is the file that holds them, not memory */
 	rd_block_free(&b);
 	CHECK(!rmdir(dir));
 }
