@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 #include "kernels/plugin.h"
 
-const char *const rd_precision_names[] = { "f32", "tf32", "bf16", NULL };
+const char *const rd_precision_names[] = { "f32", "tf32", "bf16", "f64", NULL };
 
 /* Where make install puts plug-ins. */
 #ifndef RD_PLUGIN_DIR

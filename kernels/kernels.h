@@ -84,8 +84,9 @@ struct rd_adamw {
 };
 
 /* f32: f32 throughout. tf32: matrix products and convolutions round their operands to tf32. bf16: activations and the
- * operands of products are bf16; sums, statistics, parameters and their gradients are f32. The CPU has f32 alone. */
-enum rd_precision { RD_PRECISION_F32, RD_PRECISION_TF32, RD_PRECISION_BF16 };
+ * operands of products are bf16; sums, statistics, parameters and their gradients are f32. f64: matrix products and convolutions
+ * are double and round their results to f32; it tells how much of a result is rounding. The CPU has f32 and f64, CUDA all but f64. */
+enum rd_precision { RD_PRECISION_F32, RD_PRECISION_TF32, RD_PRECISION_BF16, RD_PRECISION_F64 };
 extern const char *const rd_precision_names[];
 
 struct rd_dev_opts {

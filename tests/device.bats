@@ -49,7 +49,7 @@ needs_fake()
 	assert_output --partial "cpu, "
 }
 
-@test "the CPU computes in f32 alone" {
+@test "the CPU computes in f32 and, for what is rounding, in f64" {
 	local tool
 	for tool in "denoise $files/noise" "odesample -n 2" "rectrain --steps 1 $files/pairs.tar"; do
 		# shellcheck disable=SC2086
@@ -60,7 +60,14 @@ needs_fake()
 	done
 	assert_absent out
 	denoise -m "$files/m" -d cpu --precision f32 --steps 4 -o out "$files/noise"
-	cmp out "$files/pairs" || frames out 'pass'
+	cp "$files/pairs" pairs
+	frames out 'm2, g = read("pairs"); assert (f["sample"] == g["sample"]).all()'
+	run -0 denoise -v -m "$files/m" -d cpu --precision f64 --steps 4 -o wide "$files/noise"
+	assert_output --partial ", f64"
+	cp out f32
+	frames wide 'm2, g = read("f32"); close(f["sample"], g["sample"], 1e-5); assert (f["sample"] != g["sample"]).any()'
+	denoise -m "$files/m" -d cpu --precision f64 -j 2 --steps 4 -o two "$files/noise"
+	cmp wide two || frames two 'm2, g = read("wide"); close(f["sample"], g["sample"], 1e-6)'
 }
 
 @test "a plug-in of another version is refused" {

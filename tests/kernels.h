@@ -19,6 +19,7 @@ struct kt {
 	struct rd_dev *dev;
 	struct rd_err e;
 	int threads;   /* of the CPU; 0: another device */
+	int wide;      /* products are double */
 	double factor; /* widens the error bounds of a backend with narrower arithmetic */
 	int bf16;      /* activations are: inputs are numbers that it has */
 	int on_host;   /* CUDA's kernels on the CPU */
@@ -222,15 +223,16 @@ static inline int kt_skip_conv(const struct kt *k, int i)
 	return kt_skip(k, i) || (!k->threads && !k->on_host && i % 5 != 0);
 }
 
-static inline void kt_cpu(void (*f)(struct kt *), int isa, int threads)
+static inline void kt_cpu(void (*f)(struct kt *), int isa, int threads, enum rd_precision p)
 {
-	struct kt k = { .be = rd_cpu_backend(isa), .threads = threads, .factor = 1.0 };
+	struct kt k = { .be = rd_cpu_backend(isa), .threads = threads, .wide = p == RD_PRECISION_F64, .factor = 1.0 };
+	const struct rd_dev_opts o = { .threads = threads, .precision = p };
 
 	if (!k.be) {
 		printf("not tested: this CPU lacks %s\n", rd_cpu_isa_name(isa));
 		return;
 	}
-	if (k.be->open(&k.dev, &(struct rd_dev_opts){ .threads = threads }, &k.e))
+	if (k.be->open(&k.dev, &o, &k.e))
 		kt_die(&k, "open");
 	f(&k);
 	k.be->close(k.dev);
@@ -272,16 +274,20 @@ static inline const struct rd_plugin *kt_cuda_on_host(void)
 	return p;
 }
 
-/* f for every instruction set of the CPU on one thread, for the best on three, for CUDA's kernels on the CPU, and for
+/* f for every instruction set of the CPU on one thread, for the best on three, with double products on both, for CUDA's kernels on the CPU, and for
  * CUDA where there is a device; with RD_TEST_DEVICE=cuda for that alone, which must then be there. */
 static inline void kt_each(void (*f)(struct kt *))
 {
 	const struct rd_plugin *host = kt_cuda_on_host();
 
-	for (int i = 0; rd_cpu_isa_name(i) && !test_on_cuda(); i++)
-		kt_cpu(f, i, 1);
-	if (!test_on_cuda())
-		kt_cpu(f, rd_cpu_isa_best(), 3);
+	for (int i = 0; rd_cpu_isa_name(i) && !test_on_cuda(); i++) {
+		kt_cpu(f, i, 1, RD_PRECISION_F32);
+		kt_cpu(f, i, 1, RD_PRECISION_F64);
+	}
+	if (!test_on_cuda()) {
+		kt_cpu(f, rd_cpu_isa_best(), 3, RD_PRECISION_F32);
+		kt_cpu(f, rd_cpu_isa_best(), 3, RD_PRECISION_F64);
+	}
 	for (int p = RD_PRECISION_F32; p <= RD_PRECISION_BF16; p++) {
 		if (host && p != RD_PRECISION_TF32)
 			kt_cuda(f, host->backend((enum rd_precision)p), (enum rd_precision)p);

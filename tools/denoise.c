@@ -26,7 +26,7 @@ static const char usage[] =
 	"      --no-clip        do not; the default\n"
 	"  -b, --batch N        images computed at once, default 64\n"
 	"  -d, --device D       auto (default), cpu or cuda[:N]\n"
-	"      --precision P    f32 (default), tf32 or bf16 (on CUDA alone)\n"
+	"      --precision P    f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"
 	"  -o, --output FILE    default standard output\n"
 	"  -f, --force          write binary data to a terminal\n"
 	"  -j, --threads N      default all processors\n"

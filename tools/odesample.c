@@ -28,7 +28,7 @@ static const char usage[] =
 	"      --scale K        K-fold enlargement of the grid's images, default 2\n"
 	"  -b, --batch N        images computed at once, default 64\n"
 	"  -d, --device D       auto (default), cpu or cuda[:N]\n"
-	"      --precision P    f32 (default), tf32 or bf16 (on CUDA alone)\n"
+	"      --precision P    f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"
 	"  -o, --output FILE    default standard output (-o - with --png)\n"
 	"  -f, --force          write binary data to a terminal\n"
 	"  -j, --threads N      default all processors\n"

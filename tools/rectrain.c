@@ -32,7 +32,7 @@ static const char usage[] =
 	"      --scratch DIR           keep the data in a file there, mapped, where memory does not hold them\n"
 	"  -f, --force                 replace an OUT of another run\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
-	"      --precision P           f32 (default), tf32 or bf16 (on CUDA alone)\n"
+	"      --precision P           f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"
 	"  -j, --threads N             default all processors; the result's last bits depend on it\n"
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 

@@ -28,7 +28,7 @@ static const char usage[] =
 	"                       recognised_a and recognised_b\n"
 	"  -d, --device D       with it: auto (default), cpu or cuda[:N]\n"
 	"  -b, --batch N        with it: images at once, default 256\n"
-	"      --precision P    with it: f32 (default), tf32 or bf16 (on CUDA alone)\n"
+	"      --precision P    with it: f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"
 	"      --json           one object\n"
 	"      --tsv            a row of names and a row of values, \"-\" where one is not defined\n"
 	"      --name LABEL     first column of the row, default A's name\n"

@@ -4,7 +4,7 @@
 
 size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p)
 {
-	const struct rd_att a = rd_att(p, NULL);
+	const struct rd_att a = rd_att(dev, p, NULL);
 
 	return (size_t)dev->threads * (size_t)a.slot_floats * sizeof(float);
 }
@@ -77,6 +77,7 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 		.ldb = RD_VW,
 		.panel = a->d * RD_VW,
 		.alpha = a->scale,
+		.wide = a->wide,
 		.c = probs + r.lo * a->tokens,
 		.ldc = a->tokens,
 	};
@@ -91,6 +92,7 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 		.ldb = RD_VW,
 		.panel = a->tokens * RD_VW,
 		.alpha = 1.0f,
+		.wide = a->wide,
 		.c = o + r.lo * a->c,
 		.ldc = a->c,
 	};
@@ -104,7 +106,7 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
                           const void *v, void *o, float *probs, void *ws, struct rd_err *e)
 {
-	const struct rd_att a = rd_att(p, ws);
+	const struct rd_att a = rd_att(dev, p, ws);
 	const float *fq = q, *fk = k, *fv = v;
 	float *fo = o;
 

@@ -14,11 +14,12 @@ enum { RD_ATT_ROWS = 32 }; /* rows of scores that are worked on at a time */
 struct rd_att {
 	int64_t tokens, d, c, heads, units, blocks;
 	float scale;
+	int wide;
 	float *ws;
 	int64_t slot_floats;
 };
 
-static inline struct rd_att rd_att(const struct rd_attention_desc *p, void *ws)
+static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, void *ws)
 {
 	struct rd_att a = {
 		.tokens = p->d.h * p->d.w,
@@ -27,6 +28,7 @@ static inline struct rd_att rd_att(const struct rd_attention_desc *p, void *ws)
 		.heads = p->heads,
 		.units = p->d.n * p->heads,
 		.scale = p->scale,
+		.wide = dev->wide,
 		.ws = ws,
 	};
 

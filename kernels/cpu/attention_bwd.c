@@ -52,6 +52,7 @@ static void row_block(const struct job *j, int64_t u, struct rd_range r, float *
 		.ldb = RD_VW,
 		.panel = a->d * RD_VW,
 		.alpha = 1.0f,
+		.wide = a->wide,
 		.c = ds + r.lo * t,
 		.ldc = t,
 	};
@@ -67,6 +68,7 @@ static void row_block(const struct job *j, int64_t u, struct rd_range r, float *
 		.panel = t * RD_VW,
 		.alpha = a->scale,
 		.acc = j->acc_dq,
+		.wide = a->wide,
 		.c = j->dq ? j->dq + at : NULL,
 		.ldc = a->c,
 	};
@@ -109,6 +111,7 @@ static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, cons
 		.panel = a->tokens * RD_VW,
 		.alpha = alpha,
 		.acc = acc,
+		.wide = a->wide,
 		.c = out + r.lo * a->c,
 		.ldc = a->c,
 	};
@@ -154,7 +157,7 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
                           int acc_dk, void *dv, int acc_dv, void *ws, struct rd_err *e)
 {
 	const struct job j = {
-		.a = rd_att(p, ws),
+		.a = rd_att(dev, p, ws),
 		.q = q,
 		.k = k,
 		.v = v,

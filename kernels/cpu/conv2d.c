@@ -1,8 +1,9 @@
 /* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer,
- * and few output channels have kernels of their own. */
+ * and few output channels have kernels of their own; so has the device whose products are double. */
 #include "kernels/cpu/common/dev.h"
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/cpu/wide.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 struct rd_conv2d {
 	struct rd_conv2d_desc d;
 	int training, threads;
-	int linear, narrow;
+	int linear, wide, narrow; /* one of them, or none; narrow's gradient of x is the library's */
 	struct rd_dnnl_conv *conv;       /* NULL where it has nothing to do */
 	struct rd_dnnl_conv_sizes sizes; /* of conv */
 	float *no_bias;                  /* zeros [out_c] */
@@ -69,8 +70,9 @@ int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int t
 	p->training = training;
 	p->threads = dev->threads;
 	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
-	p->narrow = RD_SYM(narrow_fits)(d);
-	if (!p->linear && !(p->narrow && !training))
+	p->wide = dev->wide && !p->linear;
+	p->narrow = !p->linear && !p->wide && RD_SYM(narrow_fits)(d);
+	if (!p->linear && !p->wide && !(p->narrow && !training))
 		rc = library_part(dev, p, e);
 	if (rc)
 		RD_SYM(conv2d_free)(p);
@@ -96,6 +98,8 @@ static size_t narrow_bytes(const struct rd_conv2d *p)
 
 size_t RD_SYM(conv2d_packed_bytes)(const struct rd_conv2d *p)
 {
+	if (p->wide)
+		return RD_SYM(wide_conv_packed_bytes)(&p->d, p->training);
 	return p->linear ? weight_bytes(&p->d) : narrow_bytes(p) + p->sizes.fwd_w + p->sizes.bwd_w;
 }
 
@@ -109,6 +113,8 @@ size_t RD_SYM(conv2d_ws_bytes)(const struct rd_conv2d *p)
 
 	if (p->linear)
 		return 0;
+	if (p->wide)
+		return RD_SYM(wide_conv_ws_bytes)(&p->d, p->threads, p->training);
 	return library > narrow ? library : narrow;
 }
 
@@ -118,6 +124,8 @@ int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w,
 
 	if (p->linear)
 		memcpy(packed, w, weight_bytes(&p->d));
+	if (p->wide)
+		RD_SYM(wide_conv_pack)(&p->d, p->training, w, packed);
 	if (p->narrow)
 		RD_SYM(narrow_pack)(&p->d, w, packed);
 	if (!p->conv)
@@ -132,8 +140,8 @@ int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *pack
 {
 	if (p->linear)
 		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, packed, b, y, accumulate, e);
-	if (p->narrow) {
-		RD_SYM(narrow_fwd)(dev, &p->d, packed, b, x, y, accumulate, ws);
+	if (p->wide || p->narrow) {
+		(p->wide ? RD_SYM(wide_conv_fwd) : RD_SYM(narrow_fwd))(dev, &p->d, packed, b, x, y, accumulate, ws);
 		return RD_OK;
 	}
 	rd_cpu_enter(dev);
@@ -174,6 +182,20 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const float *x, 
 	return rc;
 }
 
+static int wide_bwd(struct rd_dev *dev, const struct rd_conv2d_desc *d, const float *packed, const float *x, const float *dy,
+                    float *dx, int acc_dx, float *dw, float *db, float *ws)
+{
+	struct rd_dims o = rd_conv2d_out(d);
+
+	if (dx)
+		RD_SYM(wide_conv_bwd_data)(dev, d, packed, dy, dx, acc_dx, ws);
+	if (dw)
+		RD_SYM(wide_conv_bwd_weights)(dev, d, x, dy, dw, ws);
+	if (db)
+		RD_SYM(colsum)(dev, o.n * o.h * o.w, o.c, dy, db);
+	return RD_OK;
+}
+
 int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy,
                        void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
 {
@@ -183,6 +205,8 @@ int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *pack
 		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
 	if (p->linear)
 		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, packed, dy, dx, acc_dx, dw, db, e);
+	if (p->wide)
+		return wide_bwd(dev, &p->d, packed, x, dy, dx, acc_dx, dw, db, ws);
 	rd_cpu_enter(dev);
 	if (dx)
 		rc = bwd_data(dev, p, packed, dy, dx, acc_dx, ws, e);

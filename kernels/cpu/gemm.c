@@ -1,5 +1,7 @@
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/wide.h"
+
 void RD_SYM(gemm_pack)(float *dst, const float *src, int64_t rs, int64_t cs, int64_t k, int64_t n)
 {
 	for (int64_t j0 = 0; j0 < n; j0 += RD_VW, dst += k * RD_VW) {
@@ -81,10 +83,39 @@ RD_INLINE void column(const struct rd_gemm *g, int64_t j, int nv)
 		tile(g, i, j, 1, nv);
 }
 
+/* Panel by panel. */
+static void wide(const struct rd_gemm *g)
+{
+	for (int64_t j = 0; j < g->n; j += RD_VW) {
+		const struct rd_wide p = {
+			.m = g->m,
+			.n = g->n - j < RD_VW ? g->n - j : RD_VW,
+			.k = g->k,
+			.a = g->a,
+			.ars = g->ars,
+			.acs = g->acs,
+			.b = g->b + j / RD_VW * g->panel,
+			.brs = g->ldb,
+			.bcs = 1,
+			.alpha = g->alpha,
+			.acc = g->acc,
+			.c = g->c + j,
+			.crs = g->ldc,
+			.ccs = 1,
+		};
+
+		RD_SYM(wide_product)(&p);
+	}
+}
+
 void RD_SYM(gemm)(const struct rd_gemm *g)
 {
 	int64_t j = 0;
 
+	if (g->wide) {
+		wide(g);
+		return;
+	}
 	for (; j + RD_VW < g->n; j += 2 * RD_VW)
 		column(g, j, 2);
 	if (j < g->n)

@@ -13,6 +13,7 @@ struct rd_gemm {
 	int64_t ldb, panel; /* packed: RD_VW, k * RD_VW; a row-major matrix with n % RD_VW = 0: its row length, RD_VW */
 	float alpha;
 	int acc;
+	int wide; /* in double, rounded once */
 	float *c;
 	int64_t ldc;
 };

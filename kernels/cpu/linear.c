@@ -2,6 +2,7 @@
 #include "kernels/cpu/common/dev.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/share.h"
+#include "kernels/cpu/wide.h"
 
 struct product {
 	char tb;
@@ -16,6 +17,30 @@ static void add_bias(float *y, const float *b, int64_t rows, int64_t cols, int64
 {
 	for (int64_t r = 0; r < rows; r++)
 		RD_SYM(put)(y + r * stride, b, cols, 1);
+}
+
+/* The same part of it in double. */
+static void wide_part(const struct product *p, struct rd_range r, struct rd_range c)
+{
+	const struct rd_wide g = {
+		.m = r.hi - r.lo,
+		.n = c.hi - c.lo,
+		.k = p->k,
+		.a = p->a + r.lo * p->k,
+		.ars = p->k,
+		.acs = 1,
+		.b = p->tb == 'T' ? p->w + c.lo * p->k : p->w + c.lo,
+		.brs = p->tb == 'T' ? 1 : p->n,
+		.bcs = p->tb == 'T' ? p->k : 1,
+		.bias = p->b ? p->b + c.lo : NULL,
+		.alpha = 1.0f,
+		.acc = p->accumulate,
+		.c = p->y + r.lo * p->n + c.lo,
+		.crs = p->n,
+		.ccs = 1,
+	};
+
+	RD_SYM(wide_product)(&g);
 }
 
 /* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows,
@@ -57,7 +82,11 @@ static int product(struct rd_dev *dev, const struct product *p, struct rd_err *e
 			rows = rd_share(p->rows, 1);
 		else
 			cols = rd_share(p->n, 16);
-		my_rc = part(p, rows, cols, &mine);
+		my_rc = RD_OK;
+		if (dev->wide)
+			wide_part(p, rows, cols);
+		else
+			my_rc = part(p, rows, cols, &mine);
 		if (my_rc) {
 #pragma omp critical(rd_cpu_linear)
 			{
@@ -87,6 +116,37 @@ int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, con
 	return product(dev, &p, e);
 }
 
+/* dw [out_c, c] += dy^T x */
+static int weights_gradient(struct rd_dev *dev, int64_t rows, int64_t out_c, int64_t c, const float *dy, const float *x,
+                            float *dw, struct rd_err *e)
+{
+	if (!dev->wide)
+		return rd_dnnl_sgemm('T', 'N', out_c, c, rows, 1.0f, dy, out_c, x, c, 1.0f, dw, c, e);
+#pragma omp parallel num_threads(dev->threads) if (rows * out_c * c >= RD_PARALLEL_MIN)
+	{
+		struct rd_range mine = rd_share(out_c, 1);
+		const struct rd_wide g = {
+			.m = mine.hi - mine.lo,
+			.n = c,
+			.k = rows,
+			.a = dy + mine.lo,
+			.ars = 1,
+			.acs = out_c,
+			.b = x,
+			.brs = c,
+			.bcs = 1,
+			.alpha = 1.0f,
+			.acc = 1,
+			.c = dw + mine.lo * c,
+			.crs = c,
+			.ccs = 1,
+		};
+
+		RD_SYM(wide_product)(&g);
+	}
+	return RD_OK;
+}
+
 int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w,
                        const void *dy, void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
 {
@@ -107,7 +167,7 @@ int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, cons
 	if (dx)
 		rc = product(dev, &p, e);
 	if (!rc && dw)
-		rc = rd_dnnl_sgemm('T', 'N', out_c, d.c, rows, 1.0f, dy, out_c, x, d.c, 1.0f, dw, d.c, e);
+		rc = weights_gradient(dev, rows, out_c, d.c, dy, x, dw, e);
 	if (!rc && db)
 		RD_SYM(colsum)(dev, rows, out_c, dy, db);
 	return rc;

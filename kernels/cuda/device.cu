@@ -62,11 +62,14 @@ static int make_resources(struct rd_dev *dev, struct rd_err *e)
 
 int rd_cuda_open(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err *e)
 {
-	struct rd_dev *dev = (struct rd_dev *)calloc(1, sizeof *dev);
+	struct rd_dev *dev;
 	size_t len;
 	int rc;
 
 	*out = NULL;
+	if (o->precision == RD_PRECISION_F64)
+		return rd_fail(e, RD_EUSAGE, "precision f64: CUDA computes in f32, tf32 or bf16");
+	dev = (struct rd_dev *)calloc(1, sizeof *dev);
 	if (!dev)
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	dev->index = o->index;

@@ -7,6 +7,7 @@
 
 struct rd_dev {
 	int threads;
+	int wide;             /* products are double: --precision f64 */
 	struct rd_dnnl *dnnl;
 	float *stage;         /* normals on their way to the physical layout; grown on first use */
 	size_t stage_elems;

@@ -19,8 +19,8 @@ int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *is
 	int rc;
 
 	*out = NULL;
-	if (o->precision != RD_PRECISION_F32)
-		return rd_fail(e, RD_EUSAGE, "precision %s: the CPU computes in f32 alone", rd_precision_names[o->precision]);
+	if (o->precision != RD_PRECISION_F32 && o->precision != RD_PRECISION_F64)
+		return rd_fail(e, RD_EUSAGE, "precision %s: the CPU computes in f32 or f64", rd_precision_names[o->precision]);
 	if (o->threads < 0 || o->threads > 4096)
 		return rd_fail(e, RD_EUSAGE, "device cpu: %d threads: from 1 to 4096, or 0 for all", o->threads);
 	rc = rd_alloc0(&p, 1, sizeof *dev, "device cpu", e);
@@ -32,9 +32,11 @@ int rd_cpu_open(struct rd_dev **out, const struct rd_dev_opts *o, const char *is
 		rd_cpu_close(dev);
 		return rc;
 	}
+	dev->wide = o->precision == RD_PRECISION_F64;
 	dev->threads = o->threads ? o->threads : omp_get_max_threads();
 	rd_cpu_enter(dev);
-	snprintf(dev->text, sizeof dev->text, "cpu, %d thread%s, %s", dev->threads, dev->threads == 1 ? "" : "s", isa);
+	snprintf(dev->text, sizeof dev->text, "cpu, %d thread%s, %s%s", dev->threads, dev->threads == 1 ? "" : "s", isa,
+	         dev->wide ? ", f64" : "");
 	*out = dev;
 	return RD_OK;
 }
