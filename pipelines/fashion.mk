@@ -2,7 +2,7 @@
 #
 #	make -f pipelines/fashion.mk [DEMO=1] [VAR=...]
 #
-# The variables are rectify.mk's, and so is all but their values here. DEMO=1 is a short run (about eight minutes on two cores).
+# All is rectify.mk's but the values that its variables have here. DEMO=1 is a short run (about eight minutes on two cores).
 MODEL ?= $(SHARE)/models/fashion-ddpm
 LABELS ?= uniform:10
 # The test set's images: idx or idx.gz.

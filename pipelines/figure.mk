@@ -1,11 +1,11 @@
 # The paper's figures 3 and 4: first-order trajectories under every form, and phased ones, in two dimensions.
 #
 #	make -f pipelines/figure.mk exact            the formula alone, in a second
-#	make -f pipelines/figure.mk phases           a teacher, itself rectified, and in phases (a minute)
+#	make -f pipelines/figure.mk phases           a teacher, the same rectified, and in phases (a minute)
 #	make -f pipelines/figure.mk [VAR=...]        all of it, with models trained and rectified under every form (a few minutes)
 #
 #	FORMS   of the measured part        N             samples and pairs of each form
-#	DIST    what the models learn       PHASED_DIST   what those of phases do
+#	DIST    what the models learn       PHASED_DIST   what those for phases learn
 #	SEED, DEVICE, JOBS                  TRAIN_STEPS   of each training          OUT     out/figure
 #
 # An interrupted run continues where it was.

@@ -2,16 +2,16 @@
 #
 #	make -f pipelines/rectify.mk MODEL=DIR [VAR=...]
 #
-#	N, SHARDS              pairs, and the archives that they are in
-#	LABELS                 of the pairs: noisegen's -l; by default what it does for the model
-#	CLIP                   --no-clip, or --clip for a teacher that needs its x0 clipped: of the pairs and of all samples
+#	N, SHARDS              number of pairs, and of the archives that they are in
+#	LABELS                 classes of the pairs, as for noisegen -l; by default what noisegen chooses for the model
+#	CLIP                   --no-clip, or --clip for a teacher that needs its x0 clipped: for the pairs and for all samples
 #	TEACHER_STEPS, SOLVER  how pairs are made; SOLVER is the model's own unless given
-#	GUIDANCE, NULL_CLASS   of the pairs; the first round learns it
+#	GUIDANCE, NULL_CLASS   classifier-free guidance of the pairs, which the first round learns
 #	TRAIN_STEPS, BATCH, LR, EMA     how rectrain trains
 #	PAIRS, TRAIN           further options of denoise and of rectrain
-#	ROUNDS                 each on pairs of the model before
-#	K, EVAL                steps to sample in, and how many samples are compared
-#	DATA, FEATURES         samples to compare with, and the classifier for it
+#	ROUNDS                 number of rounds, each on pairs made by the model of the one before
+#	K, EVAL                numbers of steps to sample in, and how many samples are compared
+#	DATA, FEATURES         samples to compare with, and the classifier whose features to compare
 #	SEED, DEVICE, JOBS, OUT
 #
 # An interrupted run continues where it was. The archives are targets of their own, so that an array of batch jobs can make them, one

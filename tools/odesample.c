@@ -11,7 +11,7 @@
 static const char usage[] =
 	"usage: odesample -m MODEL [-n N] [-s SEED] [-i FIRST] [-S I/N] [-l LABELS] [options] >FRAMES\n"
 	"       odesample -m MODEL [options] NOISE|- >FRAMES\n"
-	"Integrates the model's ODE from noise of its own, or from a noise stream, and writes the samples.\n"
+	"Integrates the model's ODE from noise that it makes, or from a noise stream, and writes the samples.\n"
 	"\n"
 	"  -n, --count N        how many samples, default 64\n"
 	"  -s, --seed S         default 0\n"
@@ -21,7 +21,7 @@ static const char usage[] =
 	"                       the model's classes but the null class\n"
 	RD_SAMPLING_USAGE
 	"      --clip[=R]       clamp x0 to +-R at every step; default: as the scheduler's clip_sample says\n"
-	"      --no-clip        do not, whatever the config says\n"
+	"      --no-clip        do not clamp, whatever the config says\n"
 	"      --trajectory     write every state with its t, alpha, sigma, x0 and eps (role trajectory)\n"
 	"      --png FILE       a grid of the samples (the first 1024); without -o nothing else is written\n"
 	"      --columns C      of the grid, default as many as rows\n"

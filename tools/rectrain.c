@@ -29,7 +29,7 @@ static const char usage[] =
 	"      --restart               begin anew although there is a checkpoint\n"
 	"      --any-machine           go on from a checkpoint of another device, instruction set or thread count\n"
 	"      --any-form              take pairs of a model of another form\n"
-	"      --scratch DIR           keep the data in a file there, mapped, where memory does not hold them\n"
+	"      --scratch DIR           keep the data in a mapped file in DIR, for data that do not fit in memory\n"
 	"  -f, --force                 replace an OUT of another run\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
 	"      --precision P           f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"

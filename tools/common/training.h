@@ -23,8 +23,8 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	{"hold-out", required_argument, 0, RD_OPT_HOLD_OUT}, {"recompute", no_argument, 0, RD_OPT_RECOMPUTE}, \
 	{"seed", required_argument, 0, 's'}
 #define RD_TRAINING_USAGE \
-	"      --coupling C            pairs (default; Algorithm 4), independent (fresh noise for every sample; Algorithm 2), or ot\n" \
-	"                              (fresh noise, dealt to the samples of a class within a batch by optimal transport)\n" \
+	"      --coupling C            pairs (default; the paper's Algorithm 4), independent (fresh noise for every sample; Algorithm\n" \
+	"                              2), or ot (fresh noise, assigned within a batch and class by optimal transport)\n" \
 	"      --steps N               default 10000\n" \
 	"  -b, --batch N               samples a step, default 64\n" \
 	"      --lr R                  AdamW's rate, default 2e-4\n" \
@@ -35,25 +35,25 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"      --loss L                l2 (default), huber (pseudo-Huber) or huber-image (of each image as a whole)\n" \
 	"      --loss-space S          eps, x0 or output (what the prediction type is): whose error the loss is; default: x0 for\n" \
 	"                              pairs, phases and consistency, else eps\n" \
-	"      --huber-c C             of one element, default 1e-3\n" \
-	"      --weight W              none (default), snr, min-snr[:GAMMA] or edm[:SIGMA_DATA]: of a squared error of x0\n" \
-	"      --time-sampling T       importance (default): more often where the loss weighs errors more, and divided by it;\n" \
+	"      --huber-c C             the constant of huber losses, for one element, default 1e-3\n" \
+	"      --weight W              none (default), snr, min-snr[:GAMMA] or edm[:SIGMA_DATA]: what a squared error of x0 weighs\n" \
+	"      --time-sampling T       importance (default): more often where the loss weighs errors more, the loss divided by that;\n" \
 	"                              uniform: the same objective, estimated plainly; logit-normal[:M,S], lognormal[:M,S] (of\n" \
 	"                              sigma/alpha), u-shaped[:A], last (the noisiest alone): objectives of their own\n" \
 	"      --weight-decay W        default 1e-3\n" \
-	"      --clip G                largest norm of a gradient, 0: none; default none for pairs, 1 for fresh noise\n" \
+	"      --clip G                largest norm of a gradient, 0: no limit; default 0 for pairs, 1 for fresh noise\n" \
 	"      --betas B1,B2           AdamW's; default 0.98,0.99 for pairs, 0.9,0.999 for fresh noise\n" \
 	"  -s, --seed S                order, times, noise, new weights; default 0\n" \
 	"      --label-drop P          probability that a label is replaced by the null class, default 0\n" \
 	"      --null-class K          the class that stands for none; recorded in OUT\n" \
-	"      --phases M              a first-order path for each of M phases: between the knots that denoise recorded with pairs, or\n" \
-	"                              with fresh noise from data to where the teacher, MODEL, walks\n" \
+	"      --phases M              a first-order path for each of M phases: with pairs, between the knots that denoise records;\n" \
+	"                              with fresh noise, from noised data to where the ODE of the teacher, MODEL, leads\n" \
 	"      --phase-steps N         DDIM steps of that teacher in a phase, default 10\n" \
-	"      --consistency[=N]       consistency distillation: what is said at neighbours on the teacher's ODE, N (50) steps to the\n" \
-	"                              whole of it, must agree\n" \
+	"      --consistency[=N]       consistency distillation: predictions at neighbouring nodes on the teacher's ODE, of N\n" \
+	"                              (default 50) steps, must agree\n" \
 	"      --guidance W            of that teacher, default 1\n" \
 	"      --hold-out N            samples not trained on, whose loss is measured every --held-out-every N (500) steps\n" \
-	"      --recompute             hold less in memory: compute activations once more on the way back\n"
+	"      --recompute             use less memory: compute activations once more in the backward pass\n"
 
 /* What works for each coupling; taught: with --phases or --consistency. */
 struct rd_train_opts rd_training_defaults(enum rd_coupling c, bool taught);
