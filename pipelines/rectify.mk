@@ -2,17 +2,18 @@
 #
 #	make -f pipelines/rectify.mk MODEL=DIR [VAR=...]
 #
-#	N, SHARDS              number of pairs, and of the archives that they are in
+#	N, SHARDS              number of pairs (50000), and of the archives that they are in (1)
 #	LABELS                 classes of the pairs, as for noisegen -l; by default what noisegen chooses for the model
 #	CLIP                   --no-clip, or --clip for a teacher that needs its x0 clipped: for the pairs and for all samples
-#	TEACHER_STEPS, SOLVER  how pairs are made; SOLVER is the model's own unless given
+#	TEACHER_STEPS, SOLVER  how pairs are made (25); SOLVER is the model's own unless given
 #	GUIDANCE, NULL_CLASS   classifier-free guidance of the pairs, which the first round learns
-#	TRAIN_STEPS, BATCH, LR, EMA     how rectrain trains
+#	TRAIN_STEPS, BATCH, LR, EMA     how rectrain trains (10000, 64, 2e-4, 0.999)
 #	PAIRS, TRAIN           further options of denoise and of rectrain
-#	ROUNDS                 number of rounds, each on pairs made by the model of the one before
-#	K, EVAL                numbers of steps to sample in, and how many samples are compared
+#	ROUNDS                 number of rounds (1), each on pairs made by the model of the one before
+#	K, EVAL                numbers of steps to sample in (1 2 4), and how many samples are compared (512)
 #	DATA, FEATURES         samples to compare with, and the classifier whose features to compare
-#	SEED, DEVICE, JOBS, OUT
+#	SEED, DEVICE, JOBS     of the random numbers (1); auto, cpu or cuda; threads of each tool (0: all)
+#	OUT                    where it is written (out/rectify)
 #
 # An interrupted run continues where it was. The archives are targets of their own, so that an array of batch jobs can make them, one
 # each, before the rest is made:
