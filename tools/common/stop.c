@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "formats/out.h"
+#include "lib/base/clock.h"
 #include "tools/common/common.h"
 
 /* The signals are blocked in every thread but one that waits for them: a handler must not run in the middle of a step, since
@@ -33,15 +34,24 @@ static void die_of_signal(int sig)
 	raise(sig);
 }
 
-/* timeout(1) and whoever signals a whole process group send the same request twice: only a second SIGINT is somebody's impatience. */
+/* timeout(1) and whoever signals a whole process group send the same request twice, at once: only a SIGINT that comes later than
+ * that after another is somebody's impatience. */
+static const double at_once = 0.1; /* seconds */
+
 static void *wait_for_signals(void *arg)
 {
 	int sig, interrupts = 0;
+	double last = -1;
 
 	for (;;) {
 		if (sigwait(&watched, &sig))
 			return arg;
-		interrupts += sig == SIGINT;
+		if (sig == SIGINT) {
+			double now = rd_clock();
+
+			interrupts += !interrupts || now - last > at_once;
+			last = now;
+		}
 		if (!atomic_load(&begun) || interrupts > 1)
 			die_of_signal(sig);
 		if (!atomic_load(&asked))

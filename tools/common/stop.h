@@ -8,7 +8,7 @@
  * to ignore. To be called before there are other threads, which inherit what is blocked. */
 void rd_stop_watch(void);
 
-/* From here on a signal only asks, and its repeats do nothing; a second SIGINT, and any signal before, ends at once. */
+/* From here on a signal only asks, and its repeats do nothing; a second SIGINT after a moment, and any signal before, ends at once. */
 void rd_stop_begin(void);
 bool rd_stop_asked(void);
 
