@@ -1,20 +1,29 @@
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/png.h"
 #include "lib/base/size.h"
 
 #define PIXELS_MAX ((size_t)1 << 26)
+#define PIXELS_A_BYTE (1032 * 8) /* deflate makes at most 1032 bytes of one, and a pixel takes one bit at least */
 
 static int check_kind(const png_image *im, const char *path, struct rd_err *e)
 {
+	struct stat st;
+
 	if (im->format & PNG_FORMAT_FLAG_LINEAR)
 		return rd_fail(e, RD_EINPUT, "%s: has 16 bits a channel; pictures of 8 are read", path);
 	if (im->format & PNG_FORMAT_FLAG_ALPHA)
 		return rd_fail(e, RD_EINPUT, "%s: has transparency; grey and RGB are read", path);
 	if ((size_t)im->width * im->height > PIXELS_MAX)
 		return rd_fail(e, RD_EINPUT, "%s: %u x %u pixels are too many", path, im->width, im->height);
+	if (stat(path, &st))
+		return rd_fail_errno(e, RD_EIO, "%s", path);
+	if ((uint64_t)im->width * im->height / PIXELS_A_BYTE > (uint64_t)st.st_size)
+		return rd_fail(e, RD_EINPUT, "%s: %lld bytes for %u x %u pixels: it is cut off", path, (long long)st.st_size, im->width,
+		               im->height);
 	return RD_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "formats/png.h"
 #include "tests/check.h"
@@ -121,6 +122,45 @@ static void test_refused(void)
 	CHECK(rd_out_finish(o, &e) == RD_EIO);
 }
 
+/* The width in the file's header, whose chunk's sum is put right. */
+static void promise_width(uint32_t w)
+{
+	enum { IHDR = 12, WIDTH = 16, SUM = 29 };
+	uint8_t head[SUM + 4];
+	FILE *f = fopen(path, "r+");
+	uint32_t sum;
+
+	CHECK(f && fread(head, sizeof head, 1, f) == 1);
+	for (int i = 0; i < 4; i++)
+		head[WIDTH + i] = (uint8_t)(w >> (24 - 8 * i));
+	sum = (uint32_t)crc32(0, head + IHDR, SUM - IHDR);
+	for (int i = 0; i < 4; i++)
+		head[SUM + i] = (uint8_t)(sum >> (24 - 8 * i));
+	rewind(f);
+	CHECK(fwrite(head, sizeof head, 1, f) == 1 && !fclose(f));
+}
+
+/* A header that promises more than its file can hold is refused before memory is asked for. */
+static void test_promises(void)
+{
+	const uint8_t pixel[3] = {1, 2, 3};
+	struct rd_array a;
+	struct rd_out *o;
+	struct rd_err e;
+
+	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
+	CHECK_OK(rd_png_write(o, pixel, 1, 1, 3, &e), &e);
+	CHECK_OK(rd_out_finish(o, &e), &e);
+	promise_width(1);
+	CHECK_OK(rd_png_read(path, &a, &e), &e);
+	CHECK(a.shape.d[0] == 1 && a.shape.d[1] == 1 && a.shape.d[2] == 3 && !memcmp(a.data, pixel, 3));
+	rd_array_free(&a);
+	promise_width(2);
+	CHECK(rd_png_read(path, &a, &e) == RD_EINPUT && !a.data);
+	promise_width(900000);
+	CHECK(rd_png_read(path, &a, &e) == RD_EINPUT && !a.data && strstr(e.msg, "cut off"));
+}
+
 int main(void)
 {
 	snprintf(path, sizeof path, "/tmp/test_png.%ld", (long)getpid());
@@ -130,6 +170,7 @@ int main(void)
 	test_grid(3);
 	test_values();
 	test_refused();
+	test_promises();
 	unlink(path);
 	return check_report("png");
 }
