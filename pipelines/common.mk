@@ -22,6 +22,9 @@ J = $(if $(filter-out 0,$(JOBS)),-j $(JOBS))
 # $(call weights,DIR): the file that says that a model folder is complete.
 weights = $1/unet/diffusion_pytorch_model.safetensors
 
+# Tables, for reading; as they are where there is no column(1).
+show = for t in $1; do if command -v column >/dev/null; then column -t -s $$'\t' "$$t"; else cat "$$t"; fi; done
+
 # A table of the tables that a target depends on.
 join_tables = awk 'FNR > 1 || NR == 1' $(filter %.tsv,$^) >$@
 

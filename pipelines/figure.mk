@@ -24,7 +24,7 @@ $(eval $(call made_with,FORMS DIST PHASED_DIST N TRAIN_STEPS))
 .PHONY: all exact phases
 all: exact phases $(foreach f,$(FORMS),$(OUT)/$f/trajectories.svg $(OUT)/$f/defect.svg) \
 		$(OUT)/before.svg $(OUT)/after.svg $(OUT)/training.svg $(OUT)/table.tsv
-	@column -t -s $$'\t' $(OUT)/table.tsv
+	@$(call show,$(OUT)/table.tsv)
 exact: $(OUT)/exact.svg $(OUT)/exact-together.svg $(OUT)/exact.tsv
 
 # 1. x_t = alpha x0 + sigma eps for the paper's x0 = [0,1] and eps = [1,1]: curves in x under most forms, one straight
@@ -93,7 +93,7 @@ empty :=
 comma := ,
 
 phases: $P/trajectories.svg $P/one-chord.svg $P/training.svg $P/table.tsv
-	@column -t -s $$'\t' $P/table.tsv
+	@$(call show,$P/table.tsv)
 
 $(call weights,$P/base): | $(OUT)/settings
 	$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$P FORM=ddpm DIST=$(PHASED_DIST) N=$(N) TRAIN_STEPS=$(TRAIN_STEPS) \

@@ -51,8 +51,7 @@ $(eval $(call made_with,MODEL DATA FEATURES TEACHER_STEPS PHASES N TRAIN_STEPS E
 
 .PHONY: all
 all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png $(foreach m,$(METHODS),$(OUT)/$m-$k.png))
-	@column -t -s $$'\t' $(OUT)/table.tsv
-	@column -t -s $$'\t' $(OUT)/iterations.tsv
+	@$(call show,$(OUT)/table.tsv $(OUT)/iterations.tsv)
 
 # 1. Pairs of the teacher's own ODE, with the states between phases.
 $(OUT)/pairs.tar: | $(OUT)/settings

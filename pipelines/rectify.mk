@@ -70,7 +70,7 @@ tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
 
 .PHONY: all pairs
 all: $(tables) $(runs:%=$(OUT)/%.png)
-	@for t in $(tables); do column -t -s $$'\t' "$$t"; done
+	@$(call show,$(tables))
 
 # 1. Pairs: the model's own ODE, shard by shard, from noise that is each round's own.
 # 2. Retraining on them; schedule, prediction type and network as they were. rectrain itself continues where it was.

@@ -33,7 +33,7 @@ $(eval $(call made_with,FORM PREDICTION DIST N TRAIN_STEPS BATCH LR))
 
 .PHONY: all
 all: $(foreach m,$(MODELS),$(foreach c,$(COORDS),$(OUT)/$m-$c.svg) $(OUT)/$m-1.svg) $(OUT)/table.tsv
-	@column -t -s $$'\t' $(OUT)/table.tsv
+	@$(call show,$(OUT)/table.tsv)
 
 # 1. Data, and a model trained on it with fresh noise for every sample (Algorithm 2).
 $(OUT)/data.rdf: | $(OUT)/settings

@@ -320,7 +320,7 @@ folders.write(path, tensors, meta | {"rectdiff.guidance_learnt": "3 on top of 2"
 	frames dopri5 '
 close(f["sample"], read("small")[1]["sample"], 0.3)
 assert np.sqrt(np.square(f["sample"] - read("small")[1]["sample"]).mean()) < 0.03
-close(f["sample"][2:], read("last")[1]["sample"], 1e-3)
+close(f["sample"][2:], read("last")[1]["sample"], 5e-3)
 assert end["meta"]["nfe_max"] % 12 == 2'
 	odesample -m "$fashion" -n 2 -s 5 --clip=0.5 --solver dopri5 --rtol 1e-2 --atol 1e-2 -o clipped
 	frames clipped 'assert abs(f["sample"]).max() == 0.5'
