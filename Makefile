@@ -46,7 +46,9 @@ TESTS := $(basename $(notdir $(wildcard tests/test_*.c)))
 LIB_SRC := $(wildcard lib/*/*.c formats/*.c kernels/*.c kernels/cpu/common/*.c)
 # kernels/cpu/*.c are compiled once for each instruction set; the best one is chosen at run time.
 ISA_SRC := $(wildcard kernels/cpu/*.c)
-ifeq ($(shell uname -m),x86_64)
+# What the compiler makes code for; this machine, where there is no compiler yet.
+TARGET := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
+ifneq ($(filter x86_64%,$(TARGET)),)
 ISAS := base avx2 avx512
 else
 ISAS := base

@@ -78,8 +78,8 @@ static void test_gzip_bits(void)
 
 static void test_refused(void)
 {
-	static const struct { size_t at; char value; } bad[] = {
-		{0, 1}, {1, 1}, {2, 9}, {2, 13}, {3, 0}, {3, 2}, {3, 4}, {3, 9}, {4, 127}, {4, -1}, {7, 1}, {7, 3}, {15, 6},
+	static const struct { size_t at; uint8_t value; } bad[] = {
+		{0, 1}, {1, 1}, {2, 9}, {2, 13}, {3, 0}, {3, 2}, {3, 4}, {3, 9}, {4, 127}, {4, 255}, {7, 1}, {7, 3}, {15, 6},
 	};
 	char buf[PLAIN];
 	struct rd_array a;
@@ -87,7 +87,7 @@ static void test_refused(void)
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		memcpy(buf, plain, PLAIN);
-		buf[bad[i].at] = bad[i].value;
+		buf[bad[i].at] = (char)bad[i].value;
 		CHECK(load(buf, PLAIN, &a, &e) == RD_EINPUT && !a.data && strstr(e.msg, path));
 	}
 	CHECK(rd_idx_load("/nowhere/x", &a, &e) == RD_EIO);
