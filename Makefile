@@ -128,7 +128,7 @@ NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -Itests/cuda -I.
+HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN -Itests/cuda -I.
 nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
 
 $B/plugin/%.o: %.cu | ready
@@ -155,7 +155,7 @@ $B/host/%.o: %.cpp | ready
 	@mkdir -p $(@D)
 	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
 
-$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn.cu %/dnn_graph.cu,$(CUDA_SRC))) \
+$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn_graph.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined
