@@ -208,7 +208,7 @@ static enum rd_dnn_reason objection(unsigned notes, enum rd_precision precision)
 		return RD_DNN_ORDER;
 	if (notes & NOTE(REDUCED_PRECISION_REDUCTION))
 		return RD_DNN_SUMS;
-	if (precision == RD_PRECISION_F32 && notes & (NOTE(DOWN_CONVERT_INPUTS) | NOTE(TENSOR_CORE) | transforms))
+	if (notes & NOTE(DOWN_CONVERT_INPUTS) || (precision == RD_PRECISION_F32 && notes & (NOTE(TENSOR_CORE) | transforms)))
 		return RD_DNN_OPERANDS;
 	return RD_DNN_N_REASONS;
 }
