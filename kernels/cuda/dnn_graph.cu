@@ -250,7 +250,8 @@ static bool try_config(struct rd_dnn_plan *p, cudnnHandle_t h, desc config, enum
 	return true;
 }
 
-/* The first acceptable configuration that a heuristic gives: no timing race, so the same one every time. */
+/* The first acceptable configuration that a heuristic gives. No timing race: a run that goes on from a checkpoint must choose as the
+ * one that wrote it did, or its sums are other ones. */
 static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBackendHeurMode_t mode,
                    enum rd_precision precision)
 {
@@ -279,10 +280,10 @@ static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBack
 void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_conv2d_desc *d, enum rd_precision precision,
                       const struct rd_dnn_kind *k)
 {
-	static const struct {
+	static const struct { /* the more a mode knows of the device the earlier; fallback has what is sure to run */
 		cudnnBackendHeurMode_t mode;
 		char name;
-	} modes[] = { { CUDNN_HEUR_MODE_A, 'A' }, { CUDNN_HEUR_MODE_FALLBACK, 'F' } };
+	} modes[] = { { CUDNN_HEUR_MODE_B, 'B' }, { CUDNN_HEUR_MODE_A, 'A' }, { CUDNN_HEUR_MODE_FALLBACK, 'F' } };
 	struct graph g = {};
 	desc graph;
 
