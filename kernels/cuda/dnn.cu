@@ -32,6 +32,7 @@ struct rd_dnn {
 	cudnnHandle_t handle;
 	struct rd_dnn_conv *convs;
 	char text[48];
+	char *engines; /* as last told */
 };
 
 int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
@@ -74,12 +75,50 @@ void rd_dnn_free(struct rd_dnn *d)
 	}
 	if (d->handle)
 		cudnnDestroy(d->handle);
+	free(d->engines);
 	free(d);
 }
 
 const char *rd_dnn_text(const struct rd_dnn *d)
 {
 	return d ? d->text : "no cuDNN";
+}
+
+static void tell_plan(FILE *f, const struct rd_conv2d_desc *d, const struct rd_dnn_kind *k, const struct rd_dnn_plan *p)
+{
+	static const char *const why[RD_DNN_N_REASONS] = { "order of sums", "narrow sums", "narrow operands", "no plan" };
+
+	fprintf(f, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, %s: ", (long long)d->in.n, (long long)d->in.c, (long long)d->in.h,
+	        (long long)d->in.w, (long long)d->out_c, d->kernel, d->kernel, d->stride, k->name);
+	if (p->plan)
+		fprintf(f, "engine %lld by mode %c%s%s, %zu bytes", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
+		        p->transforms ? ", transforms" : "", p->ws_bytes);
+	else
+		fputs("none", f);
+	for (int i = 0; i < RD_DNN_N_REASONS; i++)
+		if (p->passed_over[i])
+			fprintf(f, "; passed over for %s: %d", why[i], p->passed_over[i]);
+	fputc('\n', f);
+}
+
+const char *rd_cuda_engines(struct rd_dev *dev)
+{
+	struct rd_dnn *dnn = dev->dnn;
+	size_t bytes;
+	FILE *f;
+
+	if (!dnn)
+		return "";
+	free(dnn->engines);
+	dnn->engines = NULL;
+	f = open_memstream(&dnn->engines, &bytes);
+	for (struct rd_dnn_conv *c = f ? dnn->convs : NULL; c; c = c->next)
+		for (int i = 0; i < RD_DNN_N_KINDS; i++)
+			if (c->made[i])
+				tell_plan(f, &c->d, &rd_dnn_kinds[i], &c->plan[i]);
+	if (f)
+		fclose(f);
+	return dnn->engines ? dnn->engines : "";
 }
 
 static void make_plan(struct rd_dev *dev, struct rd_dnn_conv *c, int kind)
