@@ -11,7 +11,9 @@
 #include "tests/gpu/bench.h"
 
 struct rd_err e;
-static FILE *json;
+static FILE *json, *row;
+static char *row_text;
+static size_t row_bytes;
 static int rows;
 
 void bench_die(const char *what)
@@ -30,13 +32,20 @@ double bench_now(void)
 
 FILE *bench_row(void)
 {
-	fputs(rows++ ? ",\n{" : "[{", json);
-	return json;
+	row = open_memstream(&row_text, &row_bytes);
+	if (!row)
+		exit(1);
+	fputc('{', row);
+	return row;
 }
 
+/* Whole, or not at all: a run that is stopped leaves the rows before. */
 void bench_end_row(void)
 {
-	fputc('}', json);
+	if (fclose(row))
+		exit(1);
+	fprintf(json, "%s%s}", rows++ ? ",\n" : "[", row_text);
+	free(row_text);
 	fflush(json);
 	fflush(stdout);
 }
