@@ -130,7 +130,7 @@ export dir build
 
 nvidia-smi -L || echo "nvidia-smi: no device"
 check "a device answers" 60 odesample -v -m models/fashion-ddpm -n 1 --steps 1 -l 1 -d cuda -o "$dir/one"
-for t in simple train norm attention conv; do
+for t in simple train norm attention conv unet; do
 	check "kernels, $t" 240 "$build/tests/test_kernels_$t"
 done
 check "networks and training" 240 "$build/tests/test_cuda"
