@@ -55,15 +55,20 @@ static void *room(const struct target *t, size_t bytes)
 static double product_rate(const struct target *t)
 {
 	enum { N = 8192, CALLS = 10 };
-	struct rd_dims d = {N, N, 1, 1};
-	void *x = room(t, t->be->act_bytes(d)), *y = room(t, t->be->act_bytes(d)), *w = room(t, (size_t)N * N * 4);
+	const struct rd_conv2d_desc d = {.in = {N, N, 1, 1}, .out_c = N, .kernel = 1, .stride = 1};
+	void *x = room(t, t->be->act_bytes(d.in)), *y = room(t, t->be->act_bytes(d.in)), *w = room(t, (size_t)N * N * 4);
+	struct rd_conv2d_params par = {.w = w};
+	struct rd_conv2d *plan;
 	double best = 1e9;
 
+	OK(t->be->conv2d_new(t->dev, &d, 0, &plan, &e));
+	par.packed = room(t, t->be->conv2d_packed_bytes(plan));
+	OK(t->be->conv2d_pack(t->dev, 1, &plan, &par, &e));
 	for (int run = 0; run < 4; run++) {
 		double from = now();
 
 		for (int i = 0; i < CALLS; i++)
-			OK(t->be->linear_fwd(t->dev, d, N, x, w, NULL, y, 0, &e));
+			OK(t->be->conv2d_fwd(t->dev, plan, &par, x, y, 0, NULL, &e));
 		OK(t->be->sync(t->dev, &e));
 		if (run && now() - from < best)
 			best = now() - from;
@@ -71,6 +76,8 @@ static double product_rate(const struct target *t)
 	t->be->release(t->dev, x);
 	t->be->release(t->dev, y);
 	t->be->release(t->dev, w);
+	t->be->release(t->dev, par.packed);
+	t->be->conv2d_free(plan);
 	return 2.0 * N * N * N * CALLS / best;
 }
 
@@ -118,8 +125,6 @@ static void count(const struct rd_graph *g, size_t elem, double *flops, double *
 		*bytes += 2.0 * (double)rd_dims_elems(d) * (double)elem;
 		if (n->op == RD_OP_CONV)
 			*flops += 2.0 * (double)rd_dims_elems(d) * (double)(n->u.conv.in.c * n->u.conv.kernel * n->u.conv.kernel);
-		else if (n->op == RD_OP_LINEAR)
-			*flops += 2.0 * (double)rd_dims_elems(d) * (double)rd_graph_dims(g, n->in[0]).c;
 		else if (n->op == RD_OP_ATTENTION)
 			*flops += 4.0 * (double)rd_dims_elems(d) * (double)(d.h * d.w);
 	}
