@@ -69,6 +69,7 @@ LIB_OBJ := $(LIB_SRC:%.c=$B/%.o) $(foreach i,$(ISAS),$(ISA_SRC:%.c=$B/%.$i.o))
 TOOL_COMMON := $(patsubst %.c,$B/%.o,$(wildcard tools/common/*.c))
 TOOL_BIN := $(TOOLS:%=$B/bin/%)
 TEST_BIN := $(TESTS:%=$B/tests/%)
+GPU_OBJ := $(patsubst %.c,$B/%.o,$(wildcard tests/gpu/*.c))
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
@@ -79,7 +80,7 @@ all: ready $(TOOL_BIN) $(PLUGIN)
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
-objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ)
+objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ) $(GPU_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
 wanted = $(filter $1,$(MAKECMDGOALS))
@@ -100,7 +101,7 @@ $B/bin/%: $B/tools/%.o $(TOOL_COMMON) $B/librectdiff.a
 	@mkdir -p $(@D)
 	$(link)
 
-$B/tests/bench_gpu: $B/tests/gpu/bench.o $B/librectdiff.a
+$B/tests/bench_gpu: $(GPU_OBJ) $B/librectdiff.a
 	$(link)
 
 $B/tests/bench: $(BENCH_OBJ) $B/librectdiff.a
@@ -128,7 +129,7 @@ NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -Itests/cuda -I.
+HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN -Itests/cuda -I.
 nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
 
 $B/plugin/%.o: %.cu | ready
@@ -155,7 +156,7 @@ $B/host/%.o: %.cpp | ready
 	@mkdir -p $(@D)
 	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
 
-$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn.cu %/dnn_graph.cu,$(CUDA_SRC))) \
+$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn_graph.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined

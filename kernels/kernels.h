@@ -111,6 +111,9 @@ struct rd_backend {
 	void (*close)(struct rd_dev *dev);
 	/* "cpu, 2 threads, avx512": for -v and provenance. Lives as long as dev. */
 	const char *(*describe)(struct rd_dev *dev);
+	/* Which of a library's ways convolutions are done by, and what was passed over, a line for each; for records of
+	 * measurements. NULL where a device has no choice. Until the next call of it. */
+	const char *(*engines)(struct rd_dev *dev);
 	int (*alloc)(struct rd_dev *dev, void **out, size_t bytes, struct rd_err *e); /* 64-byte aligned, not cleared */
 	void (*release)(struct rd_dev *dev, void *p);
 	int (*put)(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e);

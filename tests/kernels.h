@@ -217,7 +217,7 @@ static inline int kt_skip(const struct kt *k, int i)
 	return (k->threads > 1 && i % 12 != 0) || (k->on_host && i % 3 != 0);
 }
 
-/* The same of a convolution: on a device one in five, whose six plans cuDNN may compile as they are made. */
+/* The same of a convolution: on a device one in five: cuDNN may compile the plans as they are made. */
 static inline int kt_skip_conv(const struct kt *k, int i)
 {
 	return kt_skip(k, i) || (!k->threads && !k->on_host && i % 5 != 0);

@@ -151,6 +151,51 @@ static void conv_inference(struct kt *k)
 	kt_free(k);
 }
 
+/* Recorded as it is done: a first call that makes a plan of cuDNN's is refused while recording, one whose like was made before
+ * is not. A plan for training and one without it of the same convolution, side by side. */
+static void conv_recorded(struct kt *k)
+{
+	struct rd_conv2d_desc d = { .in = { 2, 12, 6, 5 }, .out_c = 10, .kernel = 3, .stride = 1, .pad_lo = 1, .pad_hi = 1 };
+	struct rd_dims o = rd_conv2d_out(&d);
+	int64_t n = rd_dims_elems(o);
+	void *x = kt_act(k, d.in, kt_random(k, rd_dims_elems(d.in), 1)), *y[3], *ws[2];
+	struct rd_conv2d_params par = { .w = kt_flat(k, 10 * 12 * 9, kt_random(k, 10 * 12 * 9, 2)),
+	                                .b = kt_flat(k, 10, kt_random(k, 10, 3)) };
+	float *want;
+	struct rd_replay *r = NULL;
+	struct rd_conv2d *p[2];
+	int rc;
+
+	if (!k->be->record_begin)
+		return;
+	for (int i = 0; i < 2; i++) {
+		CHECK_OK(k->be->conv2d_new(k->dev, &d, i, &p[i], &k->e), &k->e);
+		ws[i] = kt_poison(k, k->be->conv2d_ws_bytes(p[i]) + 1);
+	}
+	for (int i = 0; i < 3; i++)
+		y[i] = kt_out(k, o, 0, NULL);
+	par.packed = packed(k, p[0]);
+	CHECK_OK(k->be->conv2d_pack(k->dev, 1, p, &par, &k->e), &k->e);
+	CHECK_OK(k->be->record_begin(k->dev, &k->e), &k->e);
+	rc = k->be->conv2d_fwd(k->dev, p[0], &par, x, y[0], 0, ws[0], &k->e);
+	CHECK((rc == RD_OK && !k->on_host) || (rc == RD_EDEVICE && strstr(k->e.msg, "record")));
+	k->be->replay_free(k->dev, NULL);
+	CHECK_OK(k->be->conv2d_fwd(k->dev, p[0], &par, x, y[0], 0, ws[0], &k->e), &k->e);
+	CHECK_OK(k->be->record_begin(k->dev, &k->e), &k->e);
+	for (int i = 0; i < 2; i++)
+		CHECK_OK(k->be->conv2d_fwd(k->dev, p[i], &par, x, y[1 + i], 0, ws[i], &k->e), &k->e);
+	CHECK_OK(k->be->record_end(k->dev, &r, &k->e), &k->e);
+	CHECK_OK(k->be->replay(k->dev, r, &k->e), &k->e);
+	want = kt_get_act(k, o, y[0]);
+	for (int i = 1; i < 3; i++)
+		CHECK(memcmp(want, kt_get_act(k, o, y[i]), (size_t)n * sizeof *want) == 0);
+	k->be->replay_free(k->dev, r);
+	CHECK(!k->on_host || strstr(k->be->engines(k->dev), "2x12x6x5 to 10, 3x3 over 1, forward with bias: engine 0 by mode A,"));
+	for (int i = 0; i < 2; i++)
+		k->be->conv2d_free(p[i]);
+	kt_free(k);
+}
+
 static void convs(struct kt *k)
 {
 	static const struct {
@@ -184,6 +229,7 @@ static void convs(struct kt *k)
 			}
 	conv(k, &large_narrow, 1);
 	conv_inference(k);
+	conv_recorded(k);
 }
 
 static void linear(struct kt *k, struct rd_dims d, int64_t out_c, int with_bias)

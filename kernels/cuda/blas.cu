@@ -21,6 +21,7 @@ struct plan {
 	cublasLtMatmulDesc_t op;
 	cublasLtMatrixLayout_t a, b, c;
 	cublasLtMatmulAlgo_t algo;
+	bool none; /* with the bias there is no algorithm */
 };
 
 struct rd_blas {
@@ -205,6 +206,10 @@ static int find_plan(struct rd_dev *dev, const struct key *k, const void *bias, 
 		rc = set_bias(n, bias, e);
 	if (!rc)
 		rc = choose(dev->blas, n, e);
+	if (rc && bias) {
+		n->none = true;
+		rc = RD_OK;
+	}
 	if (rc) {
 		free_plan(n);
 		return rc;
@@ -215,8 +220,8 @@ static int find_plan(struct rd_dev *dev, const struct key *k, const void *bias, 
 	return RD_OK;
 }
 
-int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                    struct rd_err *e)
+int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                     bool *none, struct rd_err *e)
 {
 	struct plan *n = NULL;
 	struct key k;
@@ -228,6 +233,9 @@ int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *
 	k.align[2] = alignment(c, p->c_step, p->bf16_out);
 	k.align[3] = bias ? alignment(bias, 0, p->bf16_out) : 0;
 	rc = find_plan(dev, &k, bias, &n, e);
+	*none = !rc && n->none;
+	if (*none)
+		return RD_OK;
 	if (!rc && bias)
 		rc = set_bias(n, bias, e);
 	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, c, n->c,

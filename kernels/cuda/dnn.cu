@@ -12,20 +12,27 @@
 
 #ifdef RD_CUDNN
 
-/* Ways to do it: with the sum written or added to, and forward with the bias in the same kernel. */
-enum { FWD, FWD_ACC, FWD_BIAS, BWD_DATA, BWD_DATA_ACC, BWD_WEIGHTS, N_PLANS };
+enum { FWD, FWD_ACC, FWD_BIAS, BWD_DATA, BWD_DATA_ACC, BWD_WEIGHTS };
 
+const struct rd_dnn_kind rd_dnn_kinds[RD_DNN_N_KINDS] = {
+	{ "forward", RD_DNN_FWD, 0, 0 },           { "forward +=", RD_DNN_FWD, 1, 0 },
+	{ "forward with bias", RD_DNN_FWD, 0, 1 }, { "by the input", RD_DNN_BWD_DATA, 0, 0 },
+	{ "by the input +=", RD_DNN_BWD_DATA, 1, 0 }, { "by the weights", RD_DNN_BWD_WEIGHTS, 0, 0 },
+};
+
+/* Of the same description: one, for training and without it. */
 struct rd_dnn_conv {
 	struct rd_dnn_conv *next;
 	struct rd_conv2d_desc d;
-	int training;
-	struct rd_dnn_plan plan[N_PLANS];
+	bool made[RD_DNN_N_KINDS];
+	struct rd_dnn_plan plan[RD_DNN_N_KINDS]; /* of those made */
 };
 
 struct rd_dnn {
 	cudnnHandle_t handle;
 	struct rd_dnn_conv *convs;
 	char text[48];
+	char *engines; /* as last told */
 };
 
 int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
@@ -51,7 +58,7 @@ int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
 
 static void free_conv(struct rd_dnn_conv *c)
 {
-	for (int i = 0; i < N_PLANS; i++)
+	for (int i = 0; i < RD_DNN_N_KINDS; i++)
 		rd_dnn_plan_free(&c->plan[i]);
 	free(c);
 }
@@ -68,6 +75,7 @@ void rd_dnn_free(struct rd_dnn *d)
 	}
 	if (d->handle)
 		cudnnDestroy(d->handle);
+	free(d->engines);
 	free(d);
 }
 
@@ -76,35 +84,74 @@ const char *rd_dnn_text(const struct rd_dnn *d)
 	return d ? d->text : "no cuDNN";
 }
 
-static void make_plans(struct rd_dev *dev, struct rd_dnn_conv *c)
+static void tell_plan(FILE *f, const struct rd_conv2d_desc *d, const struct rd_dnn_kind *k, const struct rd_dnn_plan *p)
 {
-	cudnnHandle_t h = dev->dnn->handle;
+	static const char *const why[RD_DNN_N_REASONS] = { "order of sums", "narrow sums", "narrow operands", "no plan" };
 
-	rd_dnn_plan_make(&c->plan[FWD], h, &c->d, dev->precision, RD_DNN_FWD, 0, 0);
-	rd_dnn_plan_make(&c->plan[FWD_ACC], h, &c->d, dev->precision, RD_DNN_FWD, 1, 0);
-	rd_dnn_plan_make(&c->plan[FWD_BIAS], h, &c->d, dev->precision, RD_DNN_FWD, 0, 1);
-	if (!c->training)
-		return;
-	rd_dnn_plan_make(&c->plan[BWD_DATA], h, &c->d, dev->precision, RD_DNN_BWD_DATA, 0, 0);
-	rd_dnn_plan_make(&c->plan[BWD_DATA_ACC], h, &c->d, dev->precision, RD_DNN_BWD_DATA, 1, 0);
-	rd_dnn_plan_make(&c->plan[BWD_WEIGHTS], h, &c->d, dev->precision, RD_DNN_BWD_WEIGHTS, 0, 0);
+	fprintf(f, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, %s: ", (long long)d->in.n, (long long)d->in.c, (long long)d->in.h,
+	        (long long)d->in.w, (long long)d->out_c, d->kernel, d->kernel, d->stride, k->name);
+	if (p->plan)
+		fprintf(f, "engine %lld by mode %c%s%s, %zu bytes", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
+		        p->transforms ? ", transforms" : "", p->ws_bytes);
+	else
+		fputs("none", f);
+	for (int i = 0; i < RD_DNN_N_REASONS; i++)
+		if (p->passed_over[i])
+			fprintf(f, "; passed over for %s: %d", why[i], p->passed_over[i]);
+	fputc('\n', f);
 }
 
-struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training)
+const char *rd_cuda_engines(struct rd_dev *dev)
 {
-	struct rd_dnn_conv *c;
+	struct rd_dnn *dnn = dev->dnn;
+	size_t bytes;
+	FILE *f;
 
-	for (c = dev->dnn->convs; c; c = c->next)
-		if (memcmp(&c->d, d, sizeof *d) == 0 && c->training == training)
-			return c;
+	if (!dnn)
+		return "";
+	free(dnn->engines);
+	dnn->engines = NULL;
+	f = open_memstream(&dnn->engines, &bytes);
+	for (struct rd_dnn_conv *c = f ? dnn->convs : NULL; c; c = c->next)
+		for (int i = 0; i < RD_DNN_N_KINDS; i++)
+			if (c->made[i])
+				tell_plan(f, &c->d, &rd_dnn_kinds[i], &c->plan[i]);
+	if (f)
+		fclose(f);
+	return dnn->engines ? dnn->engines : "";
+}
+
+static void make_plan(struct rd_dev *dev, struct rd_dnn_conv *c, int kind)
+{
+	if (!c->made[kind])
+		rd_dnn_plan_make(&c->plan[kind], dev->dnn->handle, &c->d, dev->precision, &rd_dnn_kinds[kind]);
+	c->made[kind] = true;
+}
+
+static struct rd_dnn_conv *find(struct rd_dnn *dnn, const struct rd_conv2d_desc *d)
+{
+	struct rd_dnn_conv *c = dnn->convs;
+
+	while (c && memcmp(&c->d, d, sizeof *d) != 0)
+		c = c->next;
+	if (c)
+		return c;
 	c = (struct rd_dnn_conv *)calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
 	c->d = *d;
-	c->training = training;
-	make_plans(dev, c);
-	c->next = dev->dnn->convs;
-	dev->dnn->convs = c;
+	c->next = dnn->convs;
+	return dnn->convs = c;
+}
+
+/* Forward with a bias, which cuDNN compiles as the plan is made, waits until it is wanted. */
+struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training)
+{
+	struct rd_dnn_conv *c = find(dev->dnn, d);
+
+	for (int i = 0; c && i < RD_DNN_N_KINDS; i++)
+		if (!rd_dnn_kinds[i].bias && (training || rd_dnn_kinds[i].way == RD_DNN_FWD))
+			make_plan(dev, c, i);
 	return c;
 }
 
@@ -128,8 +175,8 @@ size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *c)
 {
 	size_t n = 0;
 
-	for (int i = 0; i < N_PLANS; i++)
-		if (c->plan[i].plan && c->plan[i].ws_bytes > n)
+	for (int i = 0; i < RD_DNN_N_KINDS; i++)
+		if (!rd_dnn_kinds[i].bias && c->plan[i].ws_bytes > n)
 			n = c->plan[i].ws_bytes;
 	return n;
 }
@@ -142,16 +189,33 @@ static int run(struct rd_dev *dev, const struct rd_dnn_plan *p, const void *x, c
 	return s == CUDNN_STATUS_SUCCESS ? RD_OK : rd_fail(e, RD_EDEVICE, "cuDNN: convolution: %s", cudnnGetErrorString(s));
 }
 
+/* Its work space is borrowed: what the caller has was measured before this plan was made. */
+static int fwd_bias(struct rd_dev *dev, struct rd_dnn_conv *c, const void *w, const float *bias, const void *x, void *y,
+                    bool *done, struct rd_err *e)
+{
+	const struct rd_dnn_plan *p = &c->plan[FWD_BIAS];
+	void *ws = NULL;
+	int rc = RD_OK;
+
+	if (!c->made[FWD_BIAS] && dev->recording)
+		return rd_fail(e, RD_EDEVICE, "device cuda: a convolution with a bias, recorded without one like it before");
+	make_plan(dev, c, FWD_BIAS);
+	*done = p->plan != NULL;
+	if (*done && p->ws_bytes)
+		rc = rd_cuda_scratch(dev, p->ws_bytes, &ws, e);
+	return rc || !*done ? rc : run(dev, p, x, w, y, bias, ws, e);
+}
+
 int rd_dnn_conv_fwd(struct rd_dev *dev, struct rd_dnn_conv *c, const void *w, const float *bias, const void *x, void *y,
                     int acc, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&c->d);
-	int rc;
+	bool done = false;
+	int rc = bias && !acc ? fwd_bias(dev, c, w, bias, x, y, &done, e) : RD_OK;
 
-	if (bias && !acc && c->plan[FWD_BIAS].plan)
-		return run(dev, &c->plan[FWD_BIAS], x, w, y, bias, ws, e);
-	rc = run(dev, &c->plan[acc ? FWD_ACC : FWD], x, w, y, NULL, ws, e);
-	return rc || !bias ? rc : rd_cuda_add_bias(dev, o.n * o.h * o.w, o.c, bias, y, e);
+	if (!rc && !done)
+		rc = run(dev, &c->plan[acc ? FWD_ACC : FWD], x, w, y, NULL, ws, e);
+	return rc || done || !bias ? rc : rd_cuda_add_bias(dev, o.n * o.h * o.w, o.c, bias, y, e);
 }
 
 int rd_dnn_conv_bwd_data(struct rd_dev *dev, struct rd_dnn_conv *c, const void *w, const void *dy, void *dx, int acc,

@@ -142,79 +142,83 @@ static void add_bias(struct graph *g, desc in, desc bias, desc out)
 }
 
 /* The graph's operations; needs no device. */
-static void build(struct graph *g, const struct rd_conv2d_desc *d, enum rd_precision precision, enum rd_dnn_way way,
-                  int acc, int bias)
+static void build(struct graph *g, const struct rd_conv2d_desc *d, enum rd_precision precision, const struct rd_dnn_kind *k)
 {
 	cudnnDataType_t type = precision == RD_PRECISION_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 	struct rd_dims i = d->in, o = rd_conv2d_out(d);
 	desc x = tensor(g, UID_X, type, i.n, i.c, i.h, i.w, false), w, y, sum, conv, op;
-	float alpha = 1.0f, beta = acc ? 1.0f : 0.0f;
+	float alpha = 1.0f, beta = k->acc ? 1.0f : 0.0f;
 
 	w = tensor(g, UID_W, type, o.c, i.c, d->kernel, d->kernel, false);
 	y = tensor(g, UID_Y, type, o.n, o.c, o.h, o.w, false);
-	sum = bias ? tensor(g, UID_SUM, CUDNN_DATA_FLOAT, o.n, o.c, o.h, o.w, true) : y;
+	sum = k->bias ? tensor(g, UID_SUM, CUDNN_DATA_FLOAT, o.n, o.c, o.h, o.w, true) : y;
 	conv = convolution(g, d);
-	op = make(g, ways[way].op);
-	set(g, op, ways[way].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
-	set(g, op, ways[way].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w);
-	set(g, op, ways[way].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum);
-	set(g, op, ways[way].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
-	set(g, op, ways[way].alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
-	set(g, op, ways[way].beta, CUDNN_TYPE_FLOAT, 1, &beta);
+	op = make(g, ways[k->way].op);
+	set(g, op, ways[k->way].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
+	set(g, op, ways[k->way].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w);
+	set(g, op, ways[k->way].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum);
+	set(g, op, ways[k->way].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
+	set(g, op, ways[k->way].alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
+	set(g, op, ways[k->way].beta, CUDNN_TYPE_FLOAT, 1, &beta);
 	finish(g, op);
 	g->ops[g->n_ops++] = op;
-	if (bias)
+	if (k->bias)
 		add_bias(g, sum, tensor(g, UID_BIAS, CUDNN_DATA_FLOAT, 1, o.c, 1, 1, false), y);
 }
 
-/* The engine sums in the order of its threads' arrival, or in less than f32; or, in f32, rounds operands or transforms them, which
- * loses digits. */
-static bool refused(cudnnBackendNumericalNote_t note, enum rd_precision precision)
-{
-	switch (note) {
-	case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
-	case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION: return true;
-	case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
-	case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
-	case CUDNN_NUMERICAL_NOTE_FFT:
-	case CUDNN_NUMERICAL_NOTE_WINOGRAD:
-	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:
-	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
-	case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13: return precision == RD_PRECISION_F32;
-	default: return false;
-	}
-}
+/* What an engine says of itself; a note of cuDNN's is the bit of its number. */
+struct engine {
+	int64_t number;
+	unsigned notes;
+};
 
-/* Whether none of that is said of the engine of a configuration. */
-static bool acceptable(desc config, enum rd_precision precision)
+#define NOTE(name) (1u << CUDNN_NUMERICAL_NOTE_##name)
+
+static const unsigned transforms = NOTE(FFT) | NOTE(WINOGRAD) | NOTE(WINOGRAD_TILE_4x4) | NOTE(WINOGRAD_TILE_6x6) |
+                                   NOTE(WINOGRAD_TILE_13x13);
+
+static bool look_at(desc config, struct engine *en)
 {
 	cudnnBackendNumericalNote_t notes[16];
 	int64_t n = 0, got = 0;
-	bool ok = true;
 	desc engine;
+	bool ok;
 
+	*en = {};
 	if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS)
 		return false;
-	if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) !=
-	            CUDNN_STATUS_SUCCESS ||
-	    cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, 16, &n, notes) !=
-	            CUDNN_STATUS_SUCCESS)
-		ok = false;
+	ok = cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got, &engine) ==
+	             CUDNN_STATUS_SUCCESS &&
+	     cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, 16, &n, notes) ==
+	             CUDNN_STATUS_SUCCESS;
 	for (int64_t i = 0; ok && i < n && i < 16; i++)
-		ok = !refused(notes[i], precision);
+		en->notes |= 1u << notes[i];
+	if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &got, &en->number) !=
+	    CUDNN_STATUS_SUCCESS)
+		en->number = -1;
 	cudnnBackendDestroyDescriptor(engine);
 	return ok;
 }
 
-static bool try_config(struct rd_dnn_plan *p, cudnnHandle_t h, desc config, enum rd_precision precision)
+/* Why an engine is passed over, or RD_DNN_N_REASONS: it sums in the order of its threads' arrival, or in less than f32, or it
+ * makes the operands less than their type; or, in f32, rounds them to tf32 or transforms them, which loses digits. */
+static enum rd_dnn_reason objection(unsigned notes, enum rd_precision precision)
+{
+	if (notes & NOTE(NONDETERMINISTIC))
+		return RD_DNN_ORDER;
+	if (notes & NOTE(REDUCED_PRECISION_REDUCTION))
+		return RD_DNN_SUMS;
+	if (notes & NOTE(DOWN_CONVERT_INPUTS) || (precision == RD_PRECISION_F32 && notes & (NOTE(TENSOR_CORE) | transforms)))
+		return RD_DNN_OPERANDS;
+	return RD_DNN_N_REASONS;
+}
+
+static bool make_plan(struct rd_dnn_plan *p, cudnnHandle_t h, desc config)
 {
 	struct graph g = {};
 	int64_t bytes = 0, got = 0;
-	desc plan;
+	desc plan = make(&g, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
 
-	if (!acceptable(config, precision))
-		return false;
-	plan = make(&g, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
 	set(&g, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &h);
 	set(&g, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config);
 	finish(&g, plan);
@@ -229,7 +233,25 @@ static bool try_config(struct rd_dnn_plan *p, cudnnHandle_t h, desc config, enum
 	return true;
 }
 
-/* The first acceptable configuration that a heuristic gives: no timing race, so the same one every time. */
+static bool try_config(struct rd_dnn_plan *p, cudnnHandle_t h, desc config, enum rd_precision precision)
+{
+	struct engine en;
+	enum rd_dnn_reason no = look_at(config, &en) ? objection(en.notes, precision) : RD_DNN_NO_PLAN;
+
+	if (no == RD_DNN_N_REASONS && !make_plan(p, h, config))
+		no = RD_DNN_NO_PLAN;
+	if (no != RD_DNN_N_REASONS) {
+		p->passed_over[no]++;
+		return false;
+	}
+	p->engine = en.number;
+	p->tensor_core = en.notes & NOTE(TENSOR_CORE);
+	p->transforms = en.notes & transforms;
+	return true;
+}
+
+/* The first acceptable configuration that a heuristic gives. No timing race: a run that goes on from a checkpoint must choose as the
+ * one that wrote it did, or its sums are other ones. */
 static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBackendHeurMode_t mode,
                    enum rd_precision precision)
 {
@@ -256,20 +278,25 @@ static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBack
 }
 
 void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_conv2d_desc *d, enum rd_precision precision,
-                      enum rd_dnn_way way, int acc, int bias)
+                      const struct rd_dnn_kind *k)
 {
+	static const struct { /* the more a mode knows of the device the earlier; fallback has what is sure to run */
+		cudnnBackendHeurMode_t mode;
+		char name;
+	} modes[] = { { CUDNN_HEUR_MODE_B, 'B' }, { CUDNN_HEUR_MODE_A, 'A' }, { CUDNN_HEUR_MODE_FALLBACK, 'F' } };
 	struct graph g = {};
 	desc graph;
 
 	memset(p, 0, sizeof *p);
-	p->bias = bias;
-	build(&g, d, precision, way, acc, bias);
+	p->bias = k->bias;
+	build(&g, d, precision, k);
 	graph = make(&g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
 	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &h);
 	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, g.n_ops, g.ops);
 	finish(&g, graph);
-	if (g.status == CUDNN_STATUS_SUCCESS && !choose(p, h, graph, CUDNN_HEUR_MODE_A, precision))
-		choose(p, h, graph, CUDNN_HEUR_MODE_FALLBACK, precision);
+	for (size_t i = 0; i < sizeof modes / sizeof *modes && g.status == CUDNN_STATUS_SUCCESS && !p->plan; i++)
+		if (choose(p, h, graph, modes[i].mode, precision))
+			p->mode = modes[i].name;
 	drop(&g);
 }
 
@@ -300,19 +327,13 @@ cudnnStatus_t rd_dnn_plan_run(const struct rd_dnn_plan *p, cudnnHandle_t h, cons
 
 int rd_dnn_try(const struct rd_conv2d_desc *d, enum rd_precision precision, struct rd_err *e)
 {
-	static const struct {
-		enum rd_dnn_way way;
-		int acc, bias;
-	} all[] = { { RD_DNN_FWD, 0, 0 },      { RD_DNN_FWD, 1, 0 },      { RD_DNN_FWD, 0, 1 },
-		    { RD_DNN_BWD_DATA, 0, 0 }, { RD_DNN_BWD_DATA, 1, 0 }, { RD_DNN_BWD_WEIGHTS, 0, 0 } };
-
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+	for (int i = 0; i < RD_DNN_N_KINDS; i++) {
 		struct graph g = {};
 
-		build(&g, d, precision, all[i].way, all[i].acc, all[i].bias);
+		build(&g, d, precision, &rd_dnn_kinds[i]);
 		drop(&g);
 		if (g.status != CUDNN_STATUS_SUCCESS)
-			return rd_fail(e, RD_EDEVICE, "cuDNN: graph %zu: %s", i, cudnnGetErrorString(g.status));
+			return rd_fail(e, RD_EDEVICE, "cuDNN: %s: %s", rd_dnn_kinds[i].name, cudnnGetErrorString(g.status));
 	}
 	return RD_OK;
 }

@@ -7,16 +7,33 @@
 
 #include "kernels/cuda/dnn.h"
 
+/* What a convolution may be asked for. acc: the result is added to; bias: forward with a bias of f32 in the same kernel. */
+enum { RD_DNN_N_KINDS = 6 };
+struct rd_dnn_kind {
+	const char *name;
+	enum rd_dnn_way way;
+	int acc, bias;
+};
+extern const struct rd_dnn_kind rd_dnn_kinds[RD_DNN_N_KINDS];
+
+/* Why configurations are passed over: the order of their sums, sums in less than f32, operands in less than their type or
+ * transformed; or the library makes no plan of them, or one whose work space is too large. */
+enum rd_dnn_reason { RD_DNN_ORDER, RD_DNN_SUMS, RD_DNN_OPERANDS, RD_DNN_NO_PLAN, RD_DNN_N_REASONS };
+
 struct rd_dnn_plan {
 	cudnnBackendDescriptor_t plan; /* NULL: cuDNN has no engine for it */
 	cudnnBackendDescriptor_t config; /* which the plan was made of, and may point to */
 	size_t ws_bytes;
 	bool bias;
+	/* how it was chosen */
+	int64_t engine; /* cuDNN's number */
+	char mode;      /* of the heuristics: A, B, or F, fallback */
+	bool tensor_core, transforms;
+	int passed_over[RD_DNN_N_REASONS];
 };
 
-/* acc: the result is added to; bias: forward with a bias of f32 in the same kernel. */
 void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_conv2d_desc *d, enum rd_precision precision,
-                      enum rd_dnn_way way, int acc, int bias);
+                      const struct rd_dnn_kind *k);
 void rd_dnn_plan_free(struct rd_dnn_plan *p);
 /* x, w and y (or dx, dw and dy in their places). */
 cudnnStatus_t rd_dnn_plan_run(const struct rd_dnn_plan *p, cudnnHandle_t h, const void *x, const void *w, const void *y,

@@ -16,6 +16,11 @@ const char *rd_dnn_text(const struct rd_dnn *)
 	return "no cuDNN";
 }
 
+const char *rd_cuda_engines(struct rd_dev *)
+{
+	return "";
+}
+
 struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, int)
 {
 	return NULL;

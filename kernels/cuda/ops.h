@@ -27,6 +27,9 @@ RD_OP(record_end);
 RD_OP(replay);
 RD_OP(replay_free);
 
+/* dnn.cu or dnn_none.cu */
+RD_OP(engines);
+
 /* What differs between the tables: how wide an activation is. */
 size_t rd_cuda_bytes_f32(struct rd_dims d);
 size_t rd_cuda_bytes_bf16(struct rd_dims d);

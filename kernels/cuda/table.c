@@ -11,6 +11,7 @@
 	OWN(open), \
 	OWN(close), \
 	OWN(describe), \
+	OWN(engines), \
 	OWN(alloc), \
 	OWN(release), \
 	OWN(put), \

@@ -39,11 +39,15 @@ static void product(const rd_product &p, const void *a, const void *b, const voi
 		}
 }
 
-int rd_blas_product(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias, void *c,
-                    struct rd_err *)
+/* As cuBLASLt may: no bias where a matrix has a single row or column. */
+int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias, void *c,
+                     bool *none, struct rd_err *)
 {
 	const rd_product p = *q;
 
+	*none = bias && (p.m == 1 || p.n == 1 || p.k == 1);
+	if (*none)
+		return RD_OK;
 	rd_shim_enqueue(dev->stream, [=] {
 		for (int64_t i = 0; i < (p.batch ? p.batch : 1); i++)
 			product(p, a, b, bias, c, i);

@@ -1,6 +1,5 @@
 /* Images a second of training and sampling on a CUDA device, in each precision, and what the device itself gives in the
- * same run: the rate of a large matrix product and of a copy. Prints a table, and rows of JSON into the file named. */
-#include <stdio.h>
+ * same run; where a step's time goes; which engines were chosen. Prints a table, and rows of JSON into the file named. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,24 +8,21 @@
 #include "formats/out.h"
 #include "lib/sample/sampler.h"
 #include "lib/train/train.h"
+#include "tests/gpu/bench.h"
 
-static struct rd_err e;
-static FILE *json;
+struct rd_err e;
+static FILE *json, *row;
+static char *row_text;
+static size_t row_bytes;
 static int rows;
 
-static void die(const char *what)
+void bench_die(const char *what)
 {
 	fprintf(stderr, "bench_gpu: %s: %s\n", what, e.msg);
 	exit(1);
 }
 
-#define OK(call) \
-	do { \
-		if ((call) < 0) \
-			die(#call); \
-	} while (0)
-
-static double now(void)
+double bench_now(void)
 {
 	struct timespec t;
 
@@ -34,72 +30,24 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-struct target {
-	const struct rd_backend *be;
-	struct rd_dev *dev;
-	enum rd_precision precision;
-	double flops, bytes; /* a second, of the product and the copy */
-};
-
-/* --- the device --------------------------------------------------------------------------------------------------- */
-
-static void *room(const struct target *t, size_t bytes)
+FILE *bench_row(void)
 {
-	void *p;
-
-	OK(t->be->alloc(t->dev, &p, bytes, &e));
-	OK(t->be->zero(t->dev, p, bytes, &e));
-	return p;
+	row = open_memstream(&row_text, &row_bytes);
+	if (!row)
+		exit(1);
+	fputc('{', row);
+	return row;
 }
 
-static double product_rate(const struct target *t)
+/* Whole, or not at all: a run that is stopped leaves the rows before. */
+void bench_end_row(void)
 {
-	enum { N = 8192, CALLS = 10 };
-	const struct rd_conv2d_desc d = {.in = {N, N, 1, 1}, .out_c = N, .kernel = 1, .stride = 1};
-	void *x = room(t, t->be->act_bytes(d.in)), *y = room(t, t->be->act_bytes(d.in)), *w = room(t, (size_t)N * N * 4);
-	struct rd_conv2d_params par = {.w = w};
-	struct rd_conv2d *plan;
-	double best = 1e9;
-
-	OK(t->be->conv2d_new(t->dev, &d, 0, &plan, &e));
-	par.packed = room(t, t->be->conv2d_packed_bytes(plan));
-	OK(t->be->conv2d_pack(t->dev, 1, &plan, &par, &e));
-	for (int run = 0; run < 4; run++) {
-		double from = now();
-
-		for (int i = 0; i < CALLS; i++)
-			OK(t->be->conv2d_fwd(t->dev, plan, &par, x, y, 0, NULL, &e));
-		OK(t->be->sync(t->dev, &e));
-		if (run && now() - from < best)
-			best = now() - from;
-	}
-	t->be->release(t->dev, x);
-	t->be->release(t->dev, y);
-	t->be->release(t->dev, w);
-	t->be->release(t->dev, par.packed);
-	t->be->conv2d_free(plan);
-	return 2.0 * N * N * N * CALLS / best;
-}
-
-static double copy_rate(const struct target *t)
-{
-	enum { CALLS = 10 };
-	const size_t bytes = (size_t)1 << 30;
-	void *x = room(t, bytes), *y = room(t, bytes);
-	double best = 1e9;
-
-	for (int run = 0; run < 4; run++) {
-		double from = now();
-
-		for (int i = 0; i < CALLS; i++)
-			OK(t->be->copy(t->dev, y, x, bytes, &e));
-		OK(t->be->sync(t->dev, &e));
-		if (run && now() - from < best)
-			best = now() - from;
-	}
-	t->be->release(t->dev, x);
-	t->be->release(t->dev, y);
-	return 2.0 * (double)bytes * CALLS / best;
+	if (fclose(row))
+		exit(1);
+	fprintf(json, "%s%s}", rows++ ? ",\n" : "[", row_text);
+	free(row_text);
+	fflush(json);
+	fflush(stdout);
 }
 
 /* --- networks ----------------------------------------------------------------------------------------------------- */
@@ -134,6 +82,7 @@ struct result {
 	const char *network, *work;
 	int64_t batch;
 	double seconds, flops, bytes; /* of one batch */
+	double setup;                 /* seconds until the first one was done: memory, plans, kernels compiled */
 	size_t memory;
 };
 
@@ -141,18 +90,19 @@ static void report(const struct target *t, const struct result *r)
 {
 	double rate = (double)r->batch / r->seconds, share = r->flops / r->seconds / t->flops;
 	double memory = r->bytes / r->seconds / t->bytes;
+	FILE *f;
 
 	printf("%-8s %-5s %-8s batch %4lld %10.1f images/s  %7.2f ms  %5.1f%% of the product's rate  %5.1f%% of the copy's\n",
 	       r->network, rd_precision_names[t->precision], r->work, (long long)r->batch, rate, 1e3 * r->seconds, 100 * share,
 	       100 * memory);
-	fflush(stdout);
-	fprintf(json, "%s{\"network\":\"%s\",\"precision\":\"%s\",\"work\":\"%s\",\"batch\":%lld,\"images_per_second\":%.6g,"
-	        "\"tflops\":%.6g,\"share_of_product\":%.4g,\"share_of_copy\":%.4g,\"product_tflops\":%.6g,\"copy_gbs\":%.6g,"
-	        "\"device_bytes\":%zu,\"describe\":\"%s\"}",
-	        rows++ ? "," : "[", r->network, rd_precision_names[t->precision], r->work, (long long)r->batch, rate,
-	        1e-12 * r->flops / r->seconds, share, memory, 1e-12 * t->flops, 1e-9 * t->bytes, r->memory,
+	f = bench_row();
+	fprintf(f, "\"network\":\"%s\",\"precision\":\"%s\",\"work\":\"%s\",\"batch\":%lld,\"images_per_second\":%.6g,"
+	        "\"ms\":%.6g,\"tflops\":%.6g,\"share_of_product\":%.4g,\"share_of_copy\":%.4g,\"product_tflops\":%.6g,"
+	        "\"copy_gbs\":%.6g,\"setup_seconds\":%.4g,\"device_bytes\":%zu,\"describe\":\"%s\"",
+	        r->network, rd_precision_names[t->precision], r->work, (long long)r->batch, rate, 1e3 * r->seconds,
+	        1e-12 * r->flops / r->seconds, share, memory, 1e-12 * t->flops, 1e-9 * t->bytes, r->setup, r->memory,
 	        t->be->describe(t->dev));
-	fflush(json);
+	bench_end_row();
 }
 
 static void bench_training(const struct target *t, struct rd_model *m, struct result r)
@@ -164,7 +114,8 @@ static void bench_training(const struct target *t, struct rd_model *m, struct re
 	struct rd_dataset d = {.n = (int64_t)n, .dim = dim, .sample = data, .eps = noise, .label = m->net.classes ? label : NULL,
 	                       .hash = "0123456789abcdef"};
 	struct rd_train_opts o = {.steps = 1000000, .batch = r.batch, .lr = 1e-5, .beta1 = 0.9, .beta2 = 0.999,
-	                          .adam_eps = 1e-8, .clip = 1, .ema = {.kind = RD_EMA_CONSTANT, .a = {0.999}}, .guidance = 1, .null_class = -1};
+	                          .adam_eps = 1e-8, .clip = 1, .ema = {.kind = RD_EMA_CONSTANT, .a = {0.999}}, .guidance = 1,
+	                          .null_class = -1};
 	struct rd_step_report s;
 	struct rd_trainer *tr;
 	double from;
@@ -172,12 +123,15 @@ static void bench_training(const struct target *t, struct rd_model *m, struct re
 
 	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, n, dim);
 	rd_rng_normal_batch(1, RD_RNG_DATA, 0, data, n, dim);
+	from = bench_now();
 	OK(rd_trainer_new(&tr, m, &d, NULL, t->be, t->dev, &o, &e));
-	for (int i = 0; i < 4; i++)
+	OK(rd_trainer_step(tr, &s, &e));
+	r.setup = bench_now() - from;
+	for (int i = 0; i < (t->quick ? 1 : 4); i++)
 		OK(rd_trainer_step(tr, &s, &e));
-	for (from = now(); now() - from < 3; steps++)
+	for (from = bench_now(); !steps || (!t->quick && bench_now() - from < 3); steps++)
 		OK(rd_trainer_step(tr, &s, &e));
-	r.seconds = (now() - from) / steps;
+	r.seconds = (bench_now() - from) / steps;
 	r.work = "training";
 	r.flops *= 3;
 	r.bytes *= 3;
@@ -191,7 +145,6 @@ static void bench_training(const struct target *t, struct rd_model *m, struct re
 
 static void bench_sampling(const struct target *t, struct rd_model *m, struct result r)
 {
-	enum { STEPS = 10 };
 	size_t dim = (size_t)rd_dims_elems(rd_graph_dims(m->params, m->params->x)) / (size_t)m->params->batch;
 	float *noise = malloc((size_t)r.batch * dim * sizeof *noise), *out = malloc((size_t)r.batch * dim * sizeof *out);
 	int32_t *label = calloc((size_t)r.batch, sizeof *label);
@@ -200,15 +153,18 @@ static void bench_sampling(const struct target *t, struct rd_model *m, struct re
 	double from;
 	int runs = 0;
 
-	o.grid.steps = STEPS;
+	o.grid.steps = 10;
 	o.batch = r.batch;
 	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, (size_t)r.batch, dim);
+	from = bench_now();
 	OK(rd_sampler_new(&s, m, t->be, t->dev, &o, &e));
-	for (int i = 0; i < 3; i++)
+	OK(rd_sampler_run(s, r.batch, noise, m->net.classes ? label : NULL, out, NULL, &e));
+	r.setup = bench_now() - from;
+	for (int i = 0; i < (t->quick ? 1 : 3); i++)
 		OK(rd_sampler_run(s, r.batch, noise, m->net.classes ? label : NULL, out, NULL, &e));
-	for (from = now(); now() - from < 2; runs++)
+	for (from = bench_now(); !runs || (!t->quick && bench_now() - from < 2); runs++)
 		OK(rd_sampler_run(s, r.batch, noise, m->net.classes ? label : NULL, out, NULL, &e));
-	r.seconds = (now() - from) / runs;
+	r.seconds = (bench_now() - from) / runs;
 	r.work = "10 steps";
 	r.flops *= rd_sampler_nfe(s);
 	r.bytes *= rd_sampler_nfe(s);
@@ -229,6 +185,15 @@ static void network(const struct target *t, const char *name, struct rd_model *m
 	rd_graph_free(g);
 	bench_training(t, m, r);
 	bench_sampling(t, m, r);
+	bench_profile(t, name, m, batch);
+}
+
+/* At its batch, and in bf16 also at one that does not fill a device, where launches and the host show. */
+static void batches(const struct target *t, const char *name, struct rd_model *m, int64_t batch)
+{
+	network(t, name, m, batch);
+	if (t->precision == RD_PRECISION_BF16)
+		network(t, name, m, t->quick ? 1 : 8);
 }
 
 static void made(const struct target *t, const char *name, int size, const char *channels, int64_t batch)
@@ -245,37 +210,64 @@ static void made(const struct target *t, const char *name, int size, const char 
 	OK(rd_model_from_config(&m, path, &e));
 	unlink(path);
 	OK(rd_model_init_weights(&m, 1, &e));
-	network(t, name, &m, batch);
+	batches(t, name, &m, batch);
 	rd_model_free(&m);
+}
+
+static void engines(const struct target *t)
+{
+	const char *line = t->be->engines ? t->be->engines(t->dev) : "";
+	FILE *f = bench_row();
+
+	fprintf(f, "\"precision\":\"%s\",\"work\":\"engines\",\"engines\":[", rd_precision_names[t->precision]);
+	for (int n = 0; *line; n++) {
+		int len = (int)strcspn(line, "\n");
+
+		fprintf(f, "%s\n\"%.*s\"", n ? "," : "", len, line);
+		line += len + (line[len] != 0);
+	}
+	fputc(']', f);
+	bench_end_row();
+}
+
+static void bench(struct target *t)
+{
+	struct rd_model m;
+
+	t->flops = bench_product_rate(t);
+	t->bytes = bench_copy_rate(t);
+	printf("%s: product %.1f TFLOP/s, copy %.0f GB/s\n", t->be->describe(t->dev), 1e-12 * t->flops, 1e-9 * t->bytes);
+	if (t->quick) {
+		made(t, "quick", 8, "32, 32, 32, 32", 2);
+	} else {
+		made(t, "cifar", 32, "128, 256, 256, 256", 128);
+		OK(rd_model_load(&m, "models/fashion-ddpm", &e));
+		batches(t, "fashion", &m, 512);
+		rd_model_free(&m);
+		made(t, "64x64", 64, "128, 256, 384, 512", 64);
+	}
+	engines(t);
 }
 
 int main(int argc, char **argv)
 {
 	static const enum rd_precision order[] = {RD_PRECISION_BF16, RD_PRECISION_TF32, RD_PRECISION_F32};
 	const char *device = argc > 2 ? argv[2] : "cuda";
+	bool cpu = !strncmp(device, "cpu", 3);
 
 	json = argc > 1 ? fopen(argv[1], "w") : NULL;
-	if (!json) {
-		fprintf(stderr, "usage: bench_gpu FILE.json [DEVICE]\n");
+	if (!json || (argc > 3 && strcmp(argv[3], "quick"))) {
+		fprintf(stderr, "usage: bench_gpu FILE.json [DEVICE [quick]]\n");
 		return 2;
 	}
-	for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-		struct target t = {.precision = order[i]};
-		struct rd_model m;
+	for (size_t i = cpu ? 2 : 0; i < sizeof order / sizeof *order; i++) {
+		struct target t = {.precision = order[i], .quick = argc > 3};
 
 		if (rd_device_open_with(device, (struct rd_dev_opts){.precision = order[i]}, &t.be, &t.dev, &e))
-			die("device");
-		t.flops = product_rate(&t);
-		t.bytes = copy_rate(&t);
-		printf("%s: product %.1f TFLOP/s, copy %.0f GB/s\n", t.be->describe(t.dev), 1e-12 * t.flops, 1e-9 * t.bytes);
-		OK(rd_model_load(&m, "models/fashion-ddpm", &e));
-		network(&t, "fashion", &m, 512);
-		rd_model_free(&m);
-		made(&t, "cifar", 32, "128, 256, 256, 256", 128);
-		made(&t, "64x64", 64, "128, 256, 384, 512", 64);
+			bench_die("device");
+		bench(&t);
 		t.be->close(t.dev);
 	}
 	fprintf(json, "]\n");
-	fclose(json);
-	return 0;
+	return fclose(json) ? 1 : 0;
 }
