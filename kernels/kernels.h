@@ -38,7 +38,7 @@ struct rd_conv2d_desc {
 /* (n, out_c, oh, ow), oh = (h + pad_lo + pad_hi - kernel) / stride + 1 */
 struct rd_dims rd_conv2d_out(const struct rd_conv2d_desc *d);
 
-/* A convolution's parameters, and what its plan makes of them for its own kernels. */
+/* A convolution's parameters, and what its plan made of them for its own kernels (for training, those of backward too). */
 struct rd_conv2d_params {
 	const float *w, *b; /* (out_c, c, kernel, kernel); [out_c] or NULL */
 	void *packed;       /* conv2d_packed_bytes; NULL where these are 0 */

@@ -2,8 +2,8 @@
 
 #include "kernels/cuda/types.h"
 
-/* blockIdx.y is the item; its out_c are rows, input channels the columns: what a thread does not read of a cache line is
- * read by its neighbours and by itself at the next taps. */
+/* Item blockIdx.y. A row is an output channel, a column an input channel, whose taps lie side by side: over the taps a warp
+ * reads whole lines, and what it writes are runs of channels. */
 template <class T> static __global__ void pack_kernel(struct rd_packs s)
 {
 	struct rd_pack p = s.item[blockIdx.y];
