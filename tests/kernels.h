@@ -23,6 +23,7 @@ struct kt {
 	double factor; /* widens the error bounds of a backend with narrower arithmetic */
 	int bf16;      /* activations are: inputs are numbers that it has */
 	int on_host;   /* CUDA's kernels on the CPU */
+	int sparse;    /* RD_TEST_SPARSE: one case in eleven, for what makes a device slow (tests/gpu/check.sh) */
 	int n_bufs;
 	void *buf[KT_MAX_BUFS];
 	int n_host;
@@ -214,7 +215,7 @@ static inline void kt_acc(double *want, const float *start, int64_t n, int acc)
  * and a busy machine takes milliseconds to bring threads together. One in three of CUDA's kernels on the CPU, which are slow. */
 static inline int kt_skip(const struct kt *k, int i)
 {
-	return (k->threads > 1 && i % 12 != 0) || (k->on_host && i % 3 != 0);
+	return (k->threads > 1 && i % 12 != 0) || (k->on_host && i % 3 != 0) || (k->sparse && i % 11 != 0);
 }
 
 /* The same of a convolution: on a device one in five: cuDNN may compile the plans as they are made. */
@@ -244,7 +245,8 @@ static const double kt_factors[] = { 4.0, 1000.0, 8000.0 };
 /* A device of the CUDA backend, opened by open(). */
 static inline void kt_cuda(void (*f)(struct kt *), const struct rd_backend *be, enum rd_precision p)
 {
-	struct kt k = { .be = be, .factor = kt_factors[p], .bf16 = p == RD_PRECISION_BF16, .on_host = be != NULL };
+	struct kt k = { .be = be, .factor = kt_factors[p], .bf16 = p == RD_PRECISION_BF16, .on_host = be != NULL,
+		        .sparse = getenv("RD_TEST_SPARSE") != NULL };
 	const struct rd_dev_opts o = { .precision = p };
 
 	if (be ? be->open(&k.dev, &o, &k.e) : rd_device_open_with("cuda", o, &k.be, &k.dev, &k.e)) {

@@ -8,8 +8,10 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/bin" "$dir/tests" "$dir/lib/rectdiff"
 
-for f in "$build"/bin/* "$build/tests/bench_gpu" "$build"/tests/test_{kernels_*,cuda,golden,graph,likelihood,classify} \
-	"$build"/lib/rectdiff/*.so; do
+# The test programs that check.sh names, or whose names it begins.
+mapfile -t tests < <(grep -o 'tests/test_[a-z_]*[a-z]' "$(dirname "$0")/check.sh" | sort -u |
+	while read -r t; do ls "$build/$t"*; done)
+for f in "$build"/bin/* "$build/tests/bench_gpu" "${tests[@]}" "$build"/lib/rectdiff/*.so; do
 	case $f in
 	*.o | *.d) ;;
 	*) strip -o "$dir/${f#"$build"/}" "$f" ;;
