@@ -5,7 +5,6 @@
 
 #define RD_EACH_OP(X) \
 	X(conv2d_new) X(conv2d_free) X(conv2d_packed_bytes) X(conv2d_ws_bytes) X(conv2d_pack) X(conv2d_fwd) X(conv2d_bwd) \
-	X(linear_fwd) X(linear_bwd) \
 	X(groupnorm_ws_bytes) X(groupnorm_fwd) X(groupnorm_bwd) \
 	X(attention_ws_bytes) X(attention_fwd) X(attention_bwd) \
 	X(act_fwd) X(act_bwd) X(add) X(affine) X(divide) X(dropout) \

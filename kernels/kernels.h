@@ -38,6 +38,12 @@ struct rd_conv2d_desc {
 /* (n, out_c, oh, ow), oh = (h + pad_lo + pad_hi - kernel) / stride + 1 */
 struct rd_dims rd_conv2d_out(const struct rd_conv2d_desc *d);
 
+/* A convolution's parameters, and what its plan made of them for its own kernels (for training, those of backward too). */
+struct rd_conv2d_params {
+	const float *w, *b; /* (out_c, c, kernel, kernel); [out_c] or NULL */
+	void *packed;       /* conv2d_packed_bytes; NULL where these are 0 */
+};
+
 enum rd_act { RD_ACT_NONE, RD_ACT_SILU, RD_ACT_RELU, RD_ACT_GELU /* exact, by erf */, RD_ACT_MISH, RD_N_ACTS };
 
 struct rd_groupnorm_desc {
@@ -136,24 +142,20 @@ struct rd_backend {
 	int (*narrow)(struct rd_dev *dev, struct rd_dims d, const void *sample, void *act, struct rd_err *e);
 	int (*widen)(struct rd_dev *dev, struct rd_dims d, const void *act, void *sample, struct rd_err *e);
 
-	/* y = conv(x, w) + b, or y += that where accumulate is 1. The plan is made once (and may allocate); packed holds the
-	 * weights in the plan's own layouts (for training also those of backward) and is filled by conv2d_pack whenever w
-	 * changes. b may be NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
+	/* y = conv(x, w) + b, or y += that where accumulate is 1. A linear layer, y = W x + b at every pixel, is one with a
+	 * kernel of 1. The plan is made once (and may allocate). Whenever w or b change conv2d_pack is to be called, which does
+	 * it for n plans at once and passes over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents
+	 * kept between calls. */
 	int (*conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out, struct rd_err *e);
 	void (*conv2d_free)(struct rd_conv2d *p);
 	size_t (*conv2d_packed_bytes)(const struct rd_conv2d *p);
 	size_t (*conv2d_ws_bytes)(const struct rd_conv2d *p);
-	int (*conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e);
-	int (*conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
+	int (*conv2d_pack)(struct rd_dev *dev, int n, struct rd_conv2d *const *p, const struct rd_conv2d_params *par,
+	                   struct rd_err *e);
+	int (*conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
 	                  int accumulate, void *ws, struct rd_err *e);
-	int (*conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
-	                  int acc_dx, float *dw, float *db, void *ws, struct rd_err *e);
-
-	/* y(n,out_c,h,w) = W x + b at every pixel, or y += with accumulate. W [out_c, c]; b [out_c] or NULL. */
-	int (*linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w, const float *b,
-	                  void *y, int accumulate, struct rd_err *e);
-	int (*linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w, const void *dy,
-	                  void *dx, int acc_dx, float *dw, float *db, struct rd_err *e);
+	int (*conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x,
+	                  const void *dy, void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e);
 
 	/* y = act(gn * gamma + beta), or act((gn * gamma + beta) * (1 + scale) + shift), where gn normalises x + chan over
 	 * each group's channels and pixels (biased variance). chan (n,c,1,1) or NULL is added to x at every pixel first.

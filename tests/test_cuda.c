@@ -296,27 +296,34 @@ static void likelihoods(struct kt *k, enum rd_precision precision)
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
-/* Beyond a staging slot; many puts in a row, whose host memory is reused at once. */
+/* Beyond a staging slot; many puts in a row, whose host memory is reused at once, from a word to more than an argument holds. */
 static void copies(struct kt *k)
 {
+	enum { ROWS = 200, ROW = 1100 };
+	int wrong = 0;
 	struct rd_dims d = {9, 3, 256, 257};
 	size_t n = (size_t)rd_dims_elems(d);
 	float *x = kt_random(k, (int64_t)n, 4), *y = kt_host(k, n, sizeof *y), *dev_x = kt_flat(k, (int64_t)n, x);
-	float *row = kt_alloc(k, 1000 * sizeof *row), got[1000];
+	static const int lengths[] = {1, 63, 64, 65, 999, 1000, 1001, ROW};
+	float *rows = kt_poison(k, ROWS * ROW * sizeof *rows), *got = kt_host(k, ROWS * ROW, sizeof *got);
 
 	CHECK_OK(k->be->get(k->dev, y, dev_x, n * sizeof *y, &e), &e);
 	CHECK(!memcmp(x, y, n * sizeof *x));
 	y = kt_get_sample(k, d, kt_sample(k, d, x));
 	CHECK(!memcmp(x, y, n * sizeof *x));
-	for (int i = 0; i < 1000; i++) {
-		float v = (float)i;
+	for (int i = 0; i < ROWS; i++) {
+		int length = lengths[i % 8];
+		float v[ROW];
 
-		CHECK_OK(k->be->put(k->dev, row + i, &v, sizeof v, &e), &e);
+		for (int j = 0; j < length; j++)
+			v[j] = (float)(i + j);
+		CHECK_OK(k->be->put(k->dev, rows + i * ROW, v, (size_t)length * sizeof *v, &e), &e);
 	}
-	CHECK_OK(k->be->copy(k->dev, dev_x, row, sizeof got, &e), &e);
-	CHECK_OK(k->be->get(k->dev, got, dev_x, sizeof got, &e), &e);
-	for (int i = 0; i < 1000; i++)
-		CHECK(got[i] == (float)i);
+	CHECK_OK(k->be->copy(k->dev, dev_x, rows, ROWS * ROW * sizeof *rows, &e), &e);
+	CHECK_OK(k->be->get(k->dev, got, dev_x, ROWS * ROW * sizeof *rows, &e), &e);
+	for (int i = 0; i < ROWS * ROW; i++)
+		wrong += !(i % ROW < lengths[i / ROW % 8] ? got[i] == (float)(i / ROW + i % ROW) : isnan(got[i]));
+	CHECK(!wrong);
 	kt_free(k);
 }
 
@@ -324,11 +331,14 @@ static void copies(struct kt *k)
 static void recordings(struct kt *k)
 {
 	struct rd_dims d = {1, 3, 1, 1};
+	enum { MANY = 5000 };
 	float *a = kt_flat(k, 3, (float[]){0, 0, 0}), *one = kt_flat(k, 1, (float[]){2}), v[3] = {1, 2, 3};
+	float *many = kt_random(k, MANY, 1), *b = kt_poison(k, MANY * sizeof *b), *got = kt_host(k, MANY, sizeof *got);
 	struct rd_replay *r;
 
 	CHECK_OK(k->be->record_begin(k->dev, &e), &e);
 	CHECK_OK(k->be->put(k->dev, a, v, sizeof v, &e), &e);
+	CHECK_OK(k->be->put(k->dev, b, many, MANY * sizeof *many, &e), &e);
 	CHECK(k->be->get(k->dev, v, a, sizeof v, &k->e) < 0 && k->be->sample_import(k->dev, d, v, a, &k->e) < 0);
 	CHECK_OK(k->be->combine(k->dev, d, one, a, NULL, NULL, a, &e), &e);
 	CHECK_OK(k->be->record_end(k->dev, &r, &e), &e);
@@ -339,6 +349,9 @@ static void recordings(struct kt *k)
 		CHECK_OK(k->be->replay(k->dev, r, &e), &e);
 		CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
 		CHECK(v[0] == 2 && v[1] == 4 && v[2] == 6);
+		CHECK_OK(k->be->get(k->dev, got, b, MANY * sizeof *got, &e), &e);
+		CHECK(!memcmp(got, many, MANY * sizeof *got));
+		CHECK_OK(k->be->zero(k->dev, b, MANY * sizeof *b, &e), &e);
 	}
 	k->be->replay_free(k->dev, r);
 	CHECK_OK(k->be->record_begin(k->dev, &e), &e);

@@ -101,8 +101,7 @@ static bool may_be_y(enum rd_op op, int k)
 	case RD_OP_AFFINE:
 	case RD_OP_DIVIDE: return k == 0;
 	case RD_OP_ADD: return true;
-	case RD_OP_CONV:
-	case RD_OP_LINEAR: return k == 1;
+	case RD_OP_CONV: return k == 1;
 	default: return false;
 	}
 }
@@ -110,7 +109,7 @@ static bool may_be_y(enum rd_op op, int k)
 /* Operands whose gradient is the output's. */
 static bool passes(enum rd_op op, int k)
 {
-	return op == RD_OP_ADD || ((op == RD_OP_CONV || op == RD_OP_LINEAR) && k == 1);
+	return op == RD_OP_ADD || (op == RD_OP_CONV && k == 1);
 }
 
 static void forward_op(struct shadow *s, int i)
@@ -146,7 +145,6 @@ static bool read_again(enum rd_op op, int k)
 	case RD_OP_GROUPNORM:
 	case RD_OP_ATTENTION: return true;
 	case RD_OP_CONV:
-	case RD_OP_LINEAR:
 	case RD_OP_ACT:
 	case RD_OP_EMBED: return k == 0;
 	case RD_OP_DIVIDE: return k == 1;

@@ -1,6 +1,7 @@
 /* Convolution: oneDNN's direct algorithm on (n,h,w,c); a kernel of 1 without stride or padding is a linear layer,
  * and few output channels have kernels of their own; so has the device whose products are double. */
 #include "kernels/cpu/common/dev.h"
+#include "kernels/cpu/linear.h"
 #include "kernels/cpu/narrow.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/wide.h"
@@ -30,11 +31,6 @@ static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
 		return rd_fail(e, RD_ESHAPE, "convolution: a kernel of %d is larger than the padded input (%lld, %lld)", d->kernel,
 		               (long long)(d->in.h + d->pad_lo + d->pad_hi), (long long)(d->in.w + d->pad_lo + d->pad_hi));
 	return RD_OK;
-}
-
-static size_t weight_bytes(const struct rd_conv2d_desc *d)
-{
-	return (size_t)(d->out_c * d->in.c * d->kernel * d->kernel) * sizeof(float);
 }
 
 /* What oneDNN does of the plan. */
@@ -90,7 +86,7 @@ void RD_SYM(conv2d_free)(struct rd_conv2d *p)
 	free(p);
 }
 
-/* packed: the narrow layout, then oneDNN's for forward, then its for backward. */
+/* packed: the narrow layout, then oneDNN's for forward, then its for backward; of a linear layer nothing. */
 static size_t narrow_bytes(const struct rd_conv2d *p)
 {
 	return p->narrow ? RD_SYM(narrow_packed_bytes)(&p->d) : 0;
@@ -100,7 +96,7 @@ size_t RD_SYM(conv2d_packed_bytes)(const struct rd_conv2d *p)
 {
 	if (p->wide)
 		return RD_SYM(wide_conv_packed_bytes)(&p->d, p->training);
-	return p->linear ? weight_bytes(&p->d) : narrow_bytes(p) + p->sizes.fwd_w + p->sizes.bwd_w;
+	return narrow_bytes(p) + p->sizes.fwd_w + p->sizes.bwd_w;
 }
 
 /* ws: oneDNN's scratch, then the larger of dx (when it is to be added) and dw with db; or all of it for narrow. */
@@ -118,12 +114,10 @@ size_t RD_SYM(conv2d_ws_bytes)(const struct rd_conv2d *p)
 	return library > narrow ? library : narrow;
 }
 
-int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
+static int pack(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
 {
 	char *to = packed;
 
-	if (p->linear)
-		memcpy(packed, w, weight_bytes(&p->d));
 	if (p->wide)
 		RD_SYM(wide_conv_pack)(&p->d, p->training, w, packed);
 	if (p->narrow)
@@ -135,17 +129,28 @@ int RD_SYM(conv2d_pack)(struct rd_dev *dev, struct rd_conv2d *p, const float *w,
 	return rd_dnnl_conv_pack(p->conv, w, to, to + p->sizes.fwd_w, e);
 }
 
-int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x,
-                       void *y, int accumulate, void *ws, struct rd_err *e)
+int RD_SYM(conv2d_pack)(struct rd_dev *dev, int n, struct rd_conv2d *const *p, const struct rd_conv2d_params *par,
+                        struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	for (int i = 0; i < n && !rc; i++)
+		if (p[i])
+			rc = pack(dev, p[i], par[i].w, par[i].packed, e);
+	return rc;
+}
+
+int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
+                       int accumulate, void *ws, struct rd_err *e)
 {
 	if (p->linear)
-		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, packed, b, y, accumulate, e);
+		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, par->w, par->b, y, accumulate, e);
 	if (p->wide || p->narrow) {
-		(p->wide ? RD_SYM(wide_conv_fwd) : RD_SYM(narrow_fwd))(dev, &p->d, packed, b, x, y, accumulate, ws);
+		(p->wide ? RD_SYM(wide_conv_fwd) : RD_SYM(narrow_fwd))(dev, &p->d, par->packed, par->b, x, y, accumulate, ws);
 		return RD_OK;
 	}
 	rd_cpu_enter(dev);
-	return rd_dnnl_conv_fwd(p->conv, packed, b ? b : p->no_bias, x, y, accumulate, ws, e);
+	return rd_dnnl_conv_fwd(p->conv, par->packed, par->b ? par->b : p->no_bias, x, y, accumulate, ws, e);
 }
 
 static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *dy, float *dx, int acc,
@@ -196,19 +201,19 @@ static int wide_bwd(struct rd_dev *dev, const struct rd_conv2d_desc *d, const fl
 	return RD_OK;
 }
 
-int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy,
-                       void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
+int RD_SYM(conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x,
+                       const void *dy, void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
 {
 	int rc = RD_OK;
 
 	if (!p->training)
 		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
 	if (p->linear)
-		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, packed, dy, dx, acc_dx, dw, db, e);
+		return RD_SYM(linear_bwd)(dev, p->d.in, p->d.out_c, x, par->w, dy, dx, acc_dx, dw, db, e);
 	if (p->wide)
-		return wide_bwd(dev, &p->d, packed, x, dy, dx, acc_dx, dw, db, ws);
+		return wide_bwd(dev, &p->d, par->packed, x, dy, dx, acc_dx, dw, db, ws);
 	rd_cpu_enter(dev);
 	if (dx)
-		rc = bwd_data(dev, p, packed, dy, dx, acc_dx, ws, e);
+		rc = bwd_data(dev, p, par->packed, dy, dx, acc_dx, ws, e);
 	return rc ? rc : bwd_weights(dev, p, x, dy, dw, db, ws, e);
 }

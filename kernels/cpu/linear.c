@@ -1,4 +1,6 @@
 /* A matrix product at every pixel: x [rows, c], W [out_c, c], y = x W^T + b [rows, out_c]. */
+#include "kernels/cpu/linear.h"
+
 #include "kernels/cpu/common/dev.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/share.h"
@@ -98,14 +100,14 @@ static int product(struct rd_dev *dev, const struct product *p, struct rd_err *e
 	return rc;
 }
 
-int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w,
-                       const float *b, void *y, int accumulate, struct rd_err *e)
+int RD_SYM(linear_fwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const float *x, const float *w, const float *b,
+                       float *y, int accumulate, struct rd_err *e)
 {
 	const struct product p = {
 		.tb = 'T',
-		.rows = dx.n * dx.h * dx.w,
+		.rows = d.n * d.h * d.w,
 		.n = out_c,
-		.k = dx.c,
+		.k = d.c,
 		.a = x,
 		.w = w,
 		.b = b,
@@ -147,8 +149,8 @@ static int weights_gradient(struct rd_dev *dev, int64_t rows, int64_t out_c, int
 	return RD_OK;
 }
 
-int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w,
-                       const void *dy, void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
+int RD_SYM(linear_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const float *x, const float *w, const float *dy,
+                       float *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
 {
 	int64_t rows = d.n * d.h * d.w;
 	const struct product p = {

@@ -1,7 +1,5 @@
 #include "kernels/cuda/colsum.h"
 
-#include "kernels/cuda/map.h"
-
 enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
 
 /* part[chunk][cols]: threads x along packs of V columns, y along rows. */
@@ -102,17 +100,4 @@ static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float 
 int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
 {
 	return RD_BY_TYPE(dev, add_bias, dev, rows, cols, bias, y, e);
-}
-
-struct same_op {
-	__device__ float operator()(int64_t, int64_t, float x, float) const
-	{
-		return x;
-	}
-};
-
-int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e)
-{
-	return rd_is_bf16(dev) ? rd_map<float, rd_bf16>(dev, same_op{}, 1, n, src, NULL, dst, 0, e)
-	                       : rd_map<float, float>(dev, same_op{}, 1, n, src, NULL, dst, 0, e);
 }

@@ -10,7 +10,4 @@ int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x
 /* y[row, j] += bias[j] */
 int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e);
 
-/* dst[i] = src[i], f32 to the activations' type. */
-int rd_cuda_cast(struct rd_dev *dev, int64_t n, const float *src, void *dst, struct rd_err *e);
-
 #endif

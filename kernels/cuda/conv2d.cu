@@ -1,10 +1,12 @@
 /* Convolution: cuDNN where it has a plan; else matrix products over unfolded images (a row for each output pixel, its taps
  * side by side), as many images at a time as a bounded work space takes. A kernel of 1 without stride or padding is a
- * matrix product as it is. Weights are packed as (out_c, kernel, kernel, in_c) in the activations' type. */
+ * matrix product as it is. Packed are the weights as (out_c, kernel, kernel, in_c), and in bf16 the bias after them; where
+ * that changes nothing, neither. */
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/colsum.h"
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/linear.h"
+#include "kernels/cuda/pack.h"
 #include "kernels/cuda/unfold.h"
 
 #include <stdlib.h>
@@ -19,7 +21,8 @@ struct rd_conv2d {
 	size_t elem;       /* bytes of an activation's element */
 	int64_t taps;      /* kernel^2 in_c: a row of the unfolded images */
 	int64_t at_once;   /* images unfolded together */
-	size_t bias_bytes, unfolded_bytes, dw_bytes; /* parts of the work space */
+	size_t w_bytes, b_bytes;         /* packed weights, then bias; 0: it is taken as it is */
+	size_t unfolded_bytes, dw_bytes; /* parts of the work space */
 };
 
 static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
@@ -54,9 +57,8 @@ static void plan_work_space(struct rd_conv2d *p)
 	p->at_once = image < UNFOLDED_BYTES ? (int64_t)(UNFOLDED_BYTES / image) : 1;
 	if (p->at_once > p->d.in.n)
 		p->at_once = p->d.in.n;
-	p->bias_bytes = rd_align((size_t)p->d.out_c * sizeof(float));
 	p->unfolded_bytes = unfolds(p) ? rd_align((size_t)p->at_once * image) : 0;
-	p->dw_bytes = p->training ? rd_align((size_t)(p->d.out_c * p->taps) * sizeof(float)) : 0;
+	p->dw_bytes = p->training && !p->linear ? rd_align((size_t)(p->d.out_c * p->taps) * sizeof(float)) : 0;
 }
 
 int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
@@ -76,6 +78,8 @@ int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int t
 	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
 	p->elem = rd_is_bf16(dev) ? 2 : 4;
 	p->taps = (int64_t)d->kernel * d->kernel * d->in.c;
+	p->w_bytes = p->linear && !rd_is_bf16(dev) ? 0 : rd_align((size_t)(d->out_c * p->taps) * p->elem);
+	p->b_bytes = rd_is_bf16(dev) ? (size_t)d->out_c * p->elem : 0;
 	if (!p->linear && dev->dnn)
 		p->dnn = rd_dnn_conv_new(dev, d, training);
 	plan_work_space(p);
@@ -93,30 +97,53 @@ void rd_cuda_conv2d_free(struct rd_conv2d *p)
 
 size_t rd_cuda_conv2d_packed_bytes(const struct rd_conv2d *p)
 {
-	return (size_t)(p->d.out_c * p->taps) * p->elem;
+	return p->w_bytes + p->b_bytes;
 }
 
-/* ws: the bias in the activations' type, dw in the packed layout, then the unfolded images or cuDNN's own. */
+/* ws: dw in the packed layout, then the unfolded images or cuDNN's own. */
 size_t rd_cuda_conv2d_ws_bytes(const struct rd_conv2d *p)
 {
 	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn) : 0;
 
-	return p->bias_bytes + p->dw_bytes + (dnn > p->unfolded_bytes ? dnn : p->unfolded_bytes);
-}
-
-static void *dw_at(const struct rd_conv2d *p, void *ws)
-{
-	return (char *)ws + p->bias_bytes;
+	return p->dw_bytes + (dnn > p->unfolded_bytes ? dnn : p->unfolded_bytes);
 }
 
 static void *rest_at(const struct rd_conv2d *p, void *ws)
 {
-	return (char *)ws + p->bias_bytes + p->dw_bytes;
+	return (char *)ws + p->dw_bytes;
 }
 
-int rd_cuda_conv2d_pack(struct rd_dev *dev, struct rd_conv2d *p, const float *w, void *packed, struct rd_err *e)
+/* Weights and bias as products take them. */
+static const void *weights_of(const struct rd_conv2d *p, const struct rd_conv2d_params *par)
 {
-	return rd_pack_weights(dev, &p->d, w, packed, e);
+	return p->w_bytes ? par->packed : par->w;
+}
+
+static void *packed_bias(const struct rd_conv2d *p, const struct rd_conv2d_params *par)
+{
+	return (char *)par->packed + p->w_bytes;
+}
+
+static const void *bias_of(const struct rd_conv2d *p, const struct rd_conv2d_params *par)
+{
+	return par->b && p->b_bytes ? packed_bias(p, par) : par->b;
+}
+
+int rd_cuda_conv2d_pack(struct rd_dev *dev, int n, struct rd_conv2d *const *p, const struct rd_conv2d_params *par,
+                        struct rd_err *e)
+{
+	struct rd_packs s;
+	int rc = RD_OK;
+
+	s.n = s.most = 0;
+	for (int i = 0; i < n && !rc; i++) {
+		if (!p[i] || !p[i]->w_bytes)
+			continue;
+		rc = rd_pack_one(dev, &s, { par[i].w, par[i].packed, p[i]->d.out_c, p[i]->d.in.c, p[i]->taps / p[i]->d.in.c }, e);
+		if (!rc && par[i].b && p[i]->b_bytes)
+			rc = rd_pack_one(dev, &s, { par[i].b, packed_bias(p[i], &par[i]), p[i]->d.out_c, 1, 1 }, e);
+	}
+	return rc ? rc : rd_pack_all(dev, &s, e);
 }
 
 /* Images from..from + n - 1 of the plan. */
@@ -133,45 +160,41 @@ static const void *dy_of(const struct rd_conv2d *p, const struct rd_unfold &u, c
 	return (const char *)dy + (size_t)(u.from * u.oh * u.ow * p->d.out_c) * p->elem;
 }
 
-int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const float *b, const void *x, void *y,
+int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
                        int accumulate, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&p->d);
-	const void *bias = b;
+	const void *w = weights_of(p, par), *bias = bias_of(p, par);
 	void *cols = rest_at(p, ws);
 	int rc = RD_OK;
 
+	if (p->linear)
+		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, y, accumulate, e);
 	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD, accumulate))
-		return rd_dnn_conv_fwd(dev, p->dnn, packed, b, x, y, accumulate, cols, e);
-	if (b && rd_is_bf16(dev)) {
-		rc = rd_cuda_cast(dev, o.c, b, ws, e);
-		bias = ws;
-	}
-	if (!rc && p->linear)
-		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, packed, bias, y, accumulate, e);
+		return rd_dnn_conv_fwd(dev, p->dnn, w, par->b, x, y, accumulate, cols, e);
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
 
 		rc = rd_unfold_images(dev, &u, x, cols, e);
 		if (!rc)
-			rc = rd_linear_apply(dev, l, cols, packed, bias, (void *)dy_of(p, u, y), accumulate, e);
+			rc = rd_linear_apply(dev, l, cols, w, bias, (void *)dy_of(p, u, y), accumulate, e);
 	}
 	return rc;
 }
 
-static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *dy, void *dx, int acc,
-                    void *rest, struct rd_err *e)
+static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const void *dy, void *dx, int acc, void *rest,
+                    struct rd_err *e)
 {
 	int rc = RD_OK;
 
 	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA, acc))
-		return rd_dnn_conv_bwd_data(dev, p->dnn, packed, dy, dx, acc, rest, e);
+		return rd_dnn_conv_bwd_data(dev, p->dnn, w, dy, dx, acc, rest, e);
 	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * u.oh * u.ow, p->taps, p->d.out_c };
 
-		rc = rd_linear_back(dev, l, NULL, packed, dy_of(p, u, dy), rest, 0, NULL, e);
+		rc = rd_linear_back(dev, l, NULL, w, dy_of(p, u, dy), rest, 0, NULL, e);
 		if (!rc)
 			rc = rd_fold_images(dev, &u, rest, dx, acc, e);
 	}
@@ -181,7 +204,7 @@ static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *packed,
 static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, const void *dy, float *dw, void *ws,
                        struct rd_err *e)
 {
-	void *own = dw_at(p, ws), *rest = rest_at(p, ws);
+	void *own = ws, *rest = rest_at(p, ws);
 	int rc;
 
 	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS, 0)) {
@@ -200,20 +223,21 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, c
 	return rc ? rc : rd_add_weights(dev, &p->d, own, false, dw, e);
 }
 
-int rd_cuda_conv2d_bwd(struct rd_dev *dev, struct rd_conv2d *p, const void *packed, const void *x, const void *dy, void *dx,
-                       int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
+int rd_cuda_conv2d_bwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x,
+                       const void *dy, void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&p->d);
+	const void *w = weights_of(p, par);
 	int64_t rows = o.n * o.h * o.w;
 	int rc = RD_OK;
 
 	if (!p->training)
 		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
 	if (p->linear) {
-		rc = rd_linear_back(dev, { rows, p->d.in.c, o.c }, x, packed, dy, dx, acc_dx, dw, e);
+		rc = rd_linear_back(dev, { rows, p->d.in.c, o.c }, x, w, dy, dx, acc_dx, dw, e);
 	} else {
 		if (dx)
-			rc = bwd_data(dev, p, packed, dy, dx, acc_dx, rest_at(p, ws), e);
+			rc = bwd_data(dev, p, w, dy, dx, acc_dx, rest_at(p, ws), e);
 		if (!rc && dw)
 			rc = bwd_weights(dev, p, x, dy, dw, ws, e);
 	}

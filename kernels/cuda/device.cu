@@ -161,6 +161,8 @@ int rd_cuda_put(struct rd_dev *dev, void *dst, const void *host, size_t bytes, s
 	const char *from = (const char *)host;
 	int rc = RD_OK;
 
+	if (rd_words_fit(dst, bytes))
+		return rd_words_put(dev, dst, host, bytes, e);
 	if (dev->recording)
 		return bytes ? rd_record_put(dev, dst, host, bytes, e) : RD_OK;
 	for (size_t at = 0; at < bytes && !rc; at += RD_PIECE) {

@@ -2,7 +2,6 @@
 #include "kernels/cuda/linear.h"
 
 #include "kernels/cuda/blas.h"
-#include "kernels/cuda/colsum.h"
 
 int rd_linear_apply(struct rd_dev *dev, rd_linear l, const void *x, const void *w, const void *b, void *y, int acc,
                     struct rd_err *e)
@@ -46,46 +45,4 @@ int rd_linear_back(struct rd_dev *dev, rd_linear l, const void *x, const void *w
 		rc = rd_blas_product(dev, &p, dy, x, NULL, dw, e);
 	}
 	return rc;
-}
-
-/* w and b as products take them: themselves, or copies in scratch. */
-static int operands(struct rd_dev *dev, rd_linear l, const float **w, const float **b, struct rd_err *e)
-{
-	size_t w_bytes = rd_align((size_t)(l.out_c * l.c) * sizeof(rd_bf16));
-	void *p;
-	int rc;
-
-	if (!rd_is_bf16(dev))
-		return RD_OK;
-	rc = rd_cuda_scratch(dev, w_bytes + (size_t)l.out_c * sizeof(rd_bf16), &p, e);
-	if (!rc)
-		rc = rd_cuda_cast(dev, l.out_c * l.c, *w, p, e);
-	*w = (const float *)p;
-	if (!rc && *b) {
-		p = (char *)p + w_bytes;
-		rc = rd_cuda_cast(dev, l.out_c, *b, p, e);
-		*b = (const float *)p;
-	}
-	return rc;
-}
-
-int rd_cuda_linear_fwd(struct rd_dev *dev, struct rd_dims dx, int64_t out_c, const void *x, const float *w, const float *b,
-                       void *y, int accumulate, struct rd_err *e)
-{
-	rd_linear l = { dx.n * dx.h * dx.w, dx.c, out_c };
-	int rc = operands(dev, l, &w, &b, e);
-
-	return rc ? rc : rd_linear_apply(dev, l, x, w, b, y, accumulate, e);
-}
-
-int rd_cuda_linear_bwd(struct rd_dev *dev, struct rd_dims d, int64_t out_c, const void *x, const float *w, const void *dy,
-                       void *dx, int acc_dx, float *dw, float *db, struct rd_err *e)
-{
-	rd_linear l = { d.n * d.h * d.w, d.c, out_c };
-	const float *none = NULL;
-	int rc = dx ? operands(dev, l, &w, &none, e) : RD_OK;
-
-	if (!rc)
-		rc = rd_linear_back(dev, l, x, w, dy, dx, acc_dx, dw, e);
-	return rc || !db ? rc : rd_cuda_colsum(dev, l.rows, out_c, dy, db, e);
 }

@@ -99,3 +99,29 @@ int rd_stage_out(struct rd_dev *dev, struct rd_slot *slot, void *host, size_t by
 		memcpy(host, slot->pinned, bytes);
 	return rc;
 }
+
+struct words {
+	uint32_t w[1000]; /* of 4096 bytes of arguments */
+};
+
+static __global__ void words_kernel(struct words from, unsigned n, uint32_t *to)
+{
+	unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+
+	if (i < n)
+		to[i] = from.w[i];
+}
+
+bool rd_words_fit(const void *dst, size_t bytes)
+{
+	return bytes && bytes <= sizeof(struct words) && bytes % sizeof(uint32_t) == 0 && (uintptr_t)dst % sizeof(uint32_t) == 0;
+}
+
+int rd_words_put(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e)
+{
+	unsigned n = (unsigned)(bytes / sizeof(uint32_t)), threads = 64;
+	struct words from;
+
+	memcpy(from.w, host, bytes);
+	return RD_LAUNCH(dev, e, words_kernel, (n + threads - 1) / threads, threads, 0, from, n, (uint32_t *)dst);
+}

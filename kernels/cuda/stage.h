@@ -1,5 +1,5 @@
 /* The way of host data to the device: pinned buffers with a device buffer each, filled over a stream of their own while the
- * device still computes. */
+ * device still computes. A few words go as an argument of a kernel, which is sooner there and is kept by a recording. */
 #ifndef RD_KERNELS_CUDA_STAGE_H
 #define RD_KERNELS_CUDA_STAGE_H
 
@@ -30,6 +30,9 @@ int rd_stage_in(struct rd_dev *dev, const void *host, size_t bytes, struct rd_sl
 int rd_stage_used(struct rd_dev *dev, struct rd_slot *slot, struct rd_err *e);
 /* slot->device[0..bytes) into host; waits. */
 int rd_stage_out(struct rd_dev *dev, struct rd_slot *slot, void *host, size_t bytes, struct rd_err *e);
+/* Whether these bytes go as an argument, and their going. */
+bool rd_words_fit(const void *dst, size_t bytes);
+int rd_words_put(struct rd_dev *dev, void *dst, const void *host, size_t bytes, struct rd_err *e);
 }
 
 #endif

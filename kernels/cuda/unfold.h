@@ -1,4 +1,4 @@
-/* Convolution as a matrix product: images unfolded, gradients folded back, weights in the layout that goes with it. */
+/* Convolution as a matrix product: images unfolded, gradients folded back. */
 #ifndef RD_KERNELS_CUDA_UNFOLD_H
 #define RD_KERNELS_CUDA_UNFOLD_H
 
@@ -14,10 +14,5 @@ struct rd_unfold {
 int rd_unfold_images(struct rd_dev *dev, const struct rd_unfold *u, const void *x, void *cols, struct rd_err *e);
 /* dx (all images) = or += the sum over the taps that meet at an input pixel. */
 int rd_fold_images(struct rd_dev *dev, const struct rd_unfold *u, const void *cols, void *dx, int acc, struct rd_err *e);
-
-/* packed (out_c, kernel, kernel, c) in the activations' type from w OIHW; and dw OIHW += one in that layout. */
-int rd_pack_weights(struct rd_dev *dev, const struct rd_conv2d_desc *d, const float *w, void *packed, struct rd_err *e);
-int rd_add_weights(struct rd_dev *dev, const struct rd_conv2d_desc *d, const void *own, bool bf16, float *dw,
-                   struct rd_err *e);
 
 #endif

@@ -26,7 +26,7 @@ static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 		{(void **)&x->segment, nn, sizeof *x->segment},
 		{(void **)&x->again, nn, sizeof *x->again},
 		{(void **)&x->conv, nn, sizeof *x->conv},
-		{(void **)&x->packed, nn, sizeof *x->packed},
+		{(void **)&x->conv_par, nn, sizeof *x->conv_par},
 		{(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
 	};
 	int rc = 0;
@@ -42,7 +42,19 @@ static int device_alloc(struct rd_exec *x, void **out, size_t bytes, struct rd_e
 	return x->be->alloc(x->dev, out, bytes, e);
 }
 
-/* Convolution plans with their packed weights, and the largest workspace any operation wants. */
+/* The plan of the convolution that is node i, and the place for its packed parameters. */
+static int make_conv(struct rd_exec *x, int i, struct rd_err *e)
+{
+	size_t bytes;
+	int rc = x->be->conv2d_new(x->dev, &x->g->node[i].u.conv, rd_exec_goes_back(x), &x->conv[i], e);
+
+	if (rc)
+		return rc;
+	bytes = x->be->conv2d_packed_bytes(x->conv[i]);
+	return bytes ? device_alloc(x, &x->conv_par[i].packed, bytes, e) : RD_OK;
+}
+
+/* Convolutions, and the largest workspace any operation wants. */
 static int make_plans(struct rd_exec *x, struct rd_err *e)
 {
 	size_t ws = 0, want;
@@ -51,11 +63,8 @@ static int make_plans(struct rd_exec *x, struct rd_err *e)
 	for (int i = 0; i < x->g->n_nodes && !rc; i++) {
 		const struct rd_node_op *n = &x->g->node[i];
 
-		if (n->op == RD_OP_CONV) {
-			rc = x->be->conv2d_new(x->dev, &n->u.conv, rd_exec_goes_back(x), &x->conv[i], e);
-			if (!rc)
-				rc = device_alloc(x, &x->packed[i], x->be->conv2d_packed_bytes(x->conv[i]), e);
-		}
+		if (n->op == RD_OP_CONV)
+			rc = make_conv(x, i, e);
 		want = !rc && rd_ops[n->op].ws_bytes ? rd_ops[n->op].ws_bytes(x, i) : 0;
 		if (want > ws)
 			ws = want;
@@ -170,8 +179,8 @@ void rd_exec_free(struct rd_exec *x)
 	for (int i = 0; i < x->g->n_nodes; i++) {
 		if (x->conv && x->conv[i])
 			x->be->conv2d_free(x->conv[i]);
-		if (x->packed)
-			release(x, x->packed[i]);
+		if (x->conv_par)
+			release(x, x->conv_par[i].packed);
 	}
 	release(x, x->arena);
 	release(x, x->ws);
@@ -191,7 +200,7 @@ void rd_exec_free(struct rd_exec *x)
 	free(x->segment);
 	free(x->again);
 	free(x->conv);
-	free(x->packed);
+	free(x->conv_par);
 	free(x->words);
 	free(x);
 }
@@ -203,14 +212,15 @@ size_t rd_exec_bytes(const struct rd_exec *x)
 
 int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e)
 {
-	int rc = 0;
+	const struct rd_graph *g = x->g;
 
 	x->w = params;
-	for (int i = 0; i < x->g->n_nodes && !rc; i++)
-		if (x->conv[i])
-			rc = x->be->conv2d_pack(x->dev, x->conv[i], params + x->g->param[x->g->node[i].param[0]].offset,
-			                        x->packed[i], e);
-	return rc;
+	for (int i = 0; i < g->n_nodes; i++)
+		if (x->conv[i]) {
+			x->conv_par[i].w = params + g->param[g->node[i].param[0]].offset;
+			x->conv_par[i].b = params + g->param[g->node[i].param[1]].offset;
+		}
+	return x->be->conv2d_pack(x->dev, g->n_nodes, x->conv, x->conv_par, e);
 }
 
 void *rd_exec_value(struct rd_exec *x, rd_ref v)

@@ -33,8 +33,8 @@ struct rd_exec {
 	enum rd_grad_mode (*mode)[3]; /* [n_nodes] */
 	int *segment;           /* [n_nodes]: rising; a segment is recomputed, then run backward */
 	bool *again;            /* [n_nodes]: to be recomputed */
-	struct rd_conv2d **conv; /* [n_nodes] */
-	void **packed;          /* [n_nodes] */
+	struct rd_conv2d **conv; /* [n_nodes]; NULL: the node is none */
+	struct rd_conv2d_params *conv_par; /* [n_nodes] */
 	void *arena, *ws;
 	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
 	uint64_t *draw;          /* device: the number of the batch's first image, for dropout; NULL where there is none */

@@ -247,10 +247,11 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
 {
 	struct rd_dims d = rd_graph_dims(g, x), y = {d.n, out_c, d.h, d.w};
-	struct rd_node_op op = op_of(RD_OP_LINEAR, x, residual, RD_NONE);
+	struct rd_node_op op = op_of(RD_OP_CONV, x, residual, RD_NONE);
 
 	if (g->err.code)
 		return RD_NONE;
+	op.u.conv = (struct rd_conv2d_desc){d, out_c, .kernel = 1, .stride = 1};
 	if (out_c < 1 || (residual != RD_NONE && !same_dims(y, rd_graph_dims(g, residual))))
 		return rd_graph_refuse(g, "%s: the residual has another shape", name);
 	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), RD_INIT_FAN_IN, (double)d.c);

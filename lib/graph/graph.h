@@ -31,7 +31,7 @@ struct rd_param {
 };
 
 enum rd_op {
-	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_LINEAR, RD_OP_GROUPNORM, RD_OP_ATTENTION,
+	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_ATTENTION,
 	RD_OP_ACT, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2,
 	RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
 };
@@ -98,6 +98,7 @@ struct rd_conv_opts {
 	rd_ref residual; /* added to the result; RD_NONE: nothing */
 };
 rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o);
+/* A convolution with a kernel of 1 whose weight is [out_c, c]. */
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual);
 
 struct rd_norm_opts {

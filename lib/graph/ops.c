@@ -1,5 +1,5 @@
 /* What each operation of a graph does on a backend. Operands:
- *   conv, linear   x, residual (added; may be absent)     params weight, bias
+ *   conv           x, residual (added; may be absent)     params weight, bias
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
  *   attention      q, k, v                                aux: probabilities
  *   act, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
@@ -118,33 +118,15 @@ static int conv_fwd(struct rd_exec *x, int i, struct rd_err *e)
 	NODE;
 	int rc = begin_residual(x, i, e);
 
-	return rc ? rc : x->be->conv2d_fwd(x->dev, x->conv[i], x->packed[i], par(x, n->param[1]), val(x, n->in[0]),
-	                                   val(x, n->out), n->in[1] != RD_NONE, x->ws, e);
+	return rc ? rc : x->be->conv2d_fwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), val(x, n->out),
+	                                   n->in[1] != RD_NONE, x->ws, e);
 }
 
 static int conv_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
-	int rc = x->be->conv2d_bwd(x->dev, x->conv[i], x->packed[i], val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0),
-	                           dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
-
-	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
-}
-
-static int linear_fwd(struct rd_exec *x, int i, struct rd_err *e)
-{
-	NODE;
-	int rc = begin_residual(x, i, e);
-
-	return rc ? rc : x->be->linear_fwd(x->dev, dims(x, n->in[0]), dims(x, n->out).c, val(x, n->in[0]),
-	                                   par(x, n->param[0]), par(x, n->param[1]), val(x, n->out), n->in[1] != RD_NONE, e);
-}
-
-static int linear_bwd(struct rd_exec *x, int i, struct rd_err *e)
-{
-	NODE;
-	int rc = x->be->linear_bwd(x->dev, dims(x, n->in[0]), dims(x, n->out).c, val(x, n->in[0]), par(x, n->param[0]),
-	                           dout(x, i), din(x, i, 0), acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), e);
+	int rc = x->be->conv2d_bwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), dout(x, i), din(x, i, 0),
+	                           acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
 
 	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
 }
@@ -370,7 +352,6 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
 	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .shares = 1, .passes = 1, .ws_bytes = conv_ws, .fwd = conv_fwd,
 	                .bwd = conv_bwd},
-	[RD_OP_LINEAR] = {.name = "linear", .keeps = {true}, .shares = 1, .passes = 1, .fwd = linear_fwd, .bwd = linear_bwd},
 	[RD_OP_GROUPNORM] = {.name = "groupnorm", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
 	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,

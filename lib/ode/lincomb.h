@@ -9,8 +9,7 @@ struct rd_lincomb {
 	const struct rd_backend *be;
 	struct rd_dev *dev;
 	struct rd_dims d;
-	void *coef[2]; /* device, [n] f32 */
-	float *host;   /* [n] */
+	float *coef, *host; /* of the device and the host, [2, n]: a and b go there together */
 };
 
 int rd_lincomb_init(struct rd_lincomb *l, const struct rd_backend *be, struct rd_dev *dev, struct rd_dims d,

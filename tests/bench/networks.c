@@ -38,8 +38,6 @@ static double graph_flops(const struct rd_graph *g)
 
 		if (n->op == RD_OP_CONV)
 			sum += conv_flops(&n->u.conv);
-		else if (n->op == RD_OP_LINEAR)
-			sum += 2.0 * (double)rd_dims_elems(d) * (double)rd_graph_dims(g, n->in[0]).c;
 		else if (n->op == RD_OP_ATTENTION) /* q k^T, and the probabilities by v */
 			sum += 4.0 * (double)rd_dims_elems(d) * (double)(d.h * d.w);
 	}
@@ -51,8 +49,9 @@ static double graph_flops(const struct rd_graph *g)
 struct conv {
 	const struct bench *b;
 	struct rd_conv2d *plan;
-	void *packed, *x, *y, *dy, *dx, *ws;
-	float *w, *dw, *bias;
+	struct rd_conv2d_params par;
+	void *x, *y, *dy, *dx, *ws;
+	float *dw, *db;
 	int calls; /* in one run, so that a run lasts */
 };
 
@@ -62,7 +61,7 @@ static void conv_forward(void *ctx)
 	struct rd_err e;
 
 	for (int i = 0; i < c->calls; i++)
-		BENCH_OK(c->b->be->conv2d_fwd(c->b->dev, c->plan, c->packed, c->bias, c->x, c->y, 0, c->ws, &e), &e);
+		BENCH_OK(c->b->be->conv2d_fwd(c->b->dev, c->plan, &c->par, c->x, c->y, 0, c->ws, &e), &e);
 }
 
 static void conv_both(void *ctx)
@@ -71,9 +70,8 @@ static void conv_both(void *ctx)
 	struct rd_err e;
 
 	for (int i = 0; i < c->calls; i++) {
-		BENCH_OK(c->b->be->conv2d_fwd(c->b->dev, c->plan, c->packed, c->bias, c->x, c->y, 0, c->ws, &e), &e);
-		BENCH_OK(c->b->be->conv2d_bwd(c->b->dev, c->plan, c->packed, c->x, c->dy, c->dx, 0, c->dw, c->bias, c->ws, &e),
-		         &e);
+		BENCH_OK(c->b->be->conv2d_fwd(c->b->dev, c->plan, &c->par, c->x, c->y, 0, c->ws, &e), &e);
+		BENCH_OK(c->b->be->conv2d_bwd(c->b->dev, c->plan, &c->par, c->x, c->dy, c->dx, 0, c->dw, c->db, c->ws, &e), &e);
 	}
 }
 
@@ -101,19 +99,21 @@ static struct peak conv_peak(const struct bench *b, int64_t batch, int64_t ch, i
 {
 	struct rd_conv2d_desc d = {{batch, ch, size, size}, ch, 3, 1, 1, 1};
 	struct conv c = {.b = b, .calls = 1};
-	size_t act = b->be->act_bytes(d.in), n_w = (size_t)(ch * ch * 9) * sizeof(float);
+	size_t act = b->be->act_bytes(d.in), n_w = (size_t)(ch * ch * 9) * sizeof(float),
+	       n_b = (size_t)ch * sizeof(float);
 	int runs = b->quick ? 3 : 7;
 	double t[BENCH_MAX_RUNS], flops = conv_flops(&d);
 	struct peak p;
 	struct rd_err e;
 
 	BENCH_OK(b->be->conv2d_new(b->dev, &d, 1, &c.plan, &e), &e);
-	void **bufs[] = {&c.packed, &c.x, &c.y, &c.dy, &c.dx, &c.ws, (void **)&c.w, (void **)&c.dw, (void **)&c.bias};
-	size_t bytes[] = {b->be->conv2d_packed_bytes(c.plan), act, act, act, act, b->be->conv2d_ws_bytes(c.plan), n_w, n_w,
-	                  (size_t)ch * sizeof(float)};
+	void **bufs[] = {&c.par.packed, &c.x, &c.y, &c.dy, &c.dx, &c.ws, (void **)&c.par.w, (void **)&c.par.b, (void **)&c.dw,
+	                 (void **)&c.db};
+	size_t bytes[] = {b->be->conv2d_packed_bytes(c.plan), act, act, act, act, b->be->conv2d_ws_bytes(c.plan), n_w, n_b, n_w,
+	                  n_b};
 	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++)
 		*bufs[i] = floats(b, bytes[i]);
-	BENCH_OK(b->be->conv2d_pack(b->dev, c.plan, c.w, c.packed, &e), &e);
+	BENCH_OK(b->be->conv2d_pack(b->dev, 1, &c.plan, &c.par, &e), &e);
 	c.calls = (int)(0.05 / (bench_time(conv_forward, &c) + 1e-6)) + 1;
 	bench_times(conv_forward, &c, runs, t);
 	p.forward = 1e-9 * flops * c.calls / bench_least(t, runs);

@@ -73,8 +73,6 @@ static void count(const struct rd_graph *g, size_t elem, double *flops, double *
 		*bytes += 2.0 * (double)rd_dims_elems(d) * (double)elem;
 		if (n->op == RD_OP_CONV)
 			*flops += 2.0 * (double)rd_dims_elems(d) * (double)(n->u.conv.in.c * n->u.conv.kernel * n->u.conv.kernel);
-		else if (n->op == RD_OP_LINEAR)
-			*flops += 2.0 * (double)rd_dims_elems(d) * (double)rd_graph_dims(g, n->in[0]).c;
 		else if (n->op == RD_OP_ATTENTION)
 			*flops += 4.0 * (double)rd_dims_elems(d) * (double)(d.h * d.w);
 	}

@@ -30,25 +30,26 @@ double bench_product_rate(const struct target *t)
 	const int calls = 10;
 	struct rd_dims d = {n, n, 1, 1};
 	const struct rd_conv2d_desc one = {.in = d, .out_c = n, .kernel = 1, .stride = 1};
-	void *x = bench_act(t, d), *y = bench_act(t, d), *w = bench_sample(t, d), *packed, *ws;
+	void *x = bench_act(t, d), *y = bench_act(t, d), *w = bench_sample(t, d), *ws;
+	struct rd_conv2d_params par = {.w = w};
 	struct rd_conv2d *p;
 	double best = 1e9;
 
 	OK(t->be->conv2d_new(t->dev, &one, 0, &p, &e));
-	OK(t->be->alloc(t->dev, &packed, t->be->conv2d_packed_bytes(p), &e));
+	OK(t->be->alloc(t->dev, &par.packed, t->be->conv2d_packed_bytes(p), &e));
 	OK(t->be->alloc(t->dev, &ws, t->be->conv2d_ws_bytes(p), &e));
-	OK(t->be->conv2d_pack(t->dev, p, w, packed, &e));
+	OK(t->be->conv2d_pack(t->dev, 1, &p, &par, &e));
 	for (int run = 0; run < (t->quick ? 2 : 4); run++) {
 		double from = bench_now();
 
 		for (int i = 0; i < calls; i++)
-			OK(t->be->conv2d_fwd(t->dev, p, packed, NULL, x, y, 0, ws, &e));
+			OK(t->be->conv2d_fwd(t->dev, p, &par, x, y, 0, ws, &e));
 		OK(t->be->sync(t->dev, &e));
 		if (run && bench_now() - from < best)
 			best = bench_now() - from;
 	}
 	t->be->conv2d_free(p);
-	void *all[] = {x, y, w, packed, ws};
+	void *all[] = {x, y, w, par.packed, ws};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		t->be->release(t->dev, all[i]);
 	return 2.0 * (double)n * (double)n * (double)n * calls / best;
