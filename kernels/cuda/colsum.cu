@@ -3,6 +3,7 @@
 #include "kernels/cuda/map.h"
 
 enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
+enum { TOTAL_X = 8, TOTAL_Y = RD_THREADS / TOTAL_X };
 
 /* part[chunk][cols]: threads x along packs of V columns, y along rows. */
 template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
@@ -31,15 +32,33 @@ template <class T, int V> static __global__ void part_kernel(int64_t rows, int64
 	}
 }
 
-static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *part, float *out)
+/* Threads x along columns, y along rows: thread y adds rows y, y + TOTAL_Y, ..., the first one those sums, in that order. */
+static __global__ void total_kernel(int64_t rows, int64_t cols, int64_t pitch, const float *part, float *a, float *b)
 {
-	int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+	RD_SHARED(double, shared);
+	int64_t j = (int64_t)blockIdx.x * TOTAL_X + threadIdx.x;
+	const float *in = part + blockIdx.y * cols + j;
+	float *out = blockIdx.y ? b : a;
 	double sum = 0.0;
 
-	for (int64_t k = 0; k < chunks && j < cols; k++)
-		sum += (double)part[k * cols + j];
-	if (j < cols)
-		out[j] += (float)sum;
+	for (int64_t r = threadIdx.y; r < rows && j < cols; r += TOTAL_Y)
+		sum += (double)in[r * pitch];
+	shared[threadIdx.y * TOTAL_X + threadIdx.x] = sum;
+	__syncthreads();
+	if (threadIdx.y || j >= cols || !out)
+		return;
+	for (int y = 1; y < TOTAL_Y; y++)
+		sum += shared[y * TOTAL_X + threadIdx.x];
+	out[j] += (float)sum;
+}
+
+int rd_cuda_total(struct rd_dev *dev, int64_t rows, int64_t cols, int64_t pitch, const float *part, float *a, float *b,
+                  struct rd_err *e)
+{
+	dim3 grid((unsigned)((cols + TOTAL_X - 1) / TOTAL_X), b ? 2 : 1);
+
+	return RD_LAUNCH(dev, e, total_kernel, grid, dim3(TOTAL_X, TOTAL_Y), TOTAL_X * TOTAL_Y * sizeof(double), rows, cols, pitch,
+	                 part, a, b);
 }
 
 template <class T, int V>
@@ -68,8 +87,7 @@ int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x
 
 	if (!rc)
 		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, e);
-	return rc ? rc : RD_LAUNCH(dev, e, total_kernel, dim3((unsigned)((cols + 31) / 32)), 32, 0, chunks, cols,
-	                           (const float *)part, out);
+	return rc ? rc : rd_cuda_total(dev, chunks, cols, cols, (const float *)part, out, NULL, e);
 }
 
 template <class T, int V> static __global__ void bias_kernel(int64_t rows, int64_t cols, const float *bias, T *y)
