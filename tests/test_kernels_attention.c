@@ -145,6 +145,7 @@ static void attentions(struct kt *k)
 	attention(k, (struct rd_dims){ 1, 64, 16, 16 }, 1, 1.0f, 5); /* fewer heads than threads */
 	attention(k, (struct rd_dims){ 2, 8, 9, 9 }, 1, 1.0f, 3);    /* a thread's part begins within a head */
 	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 2, 120.0f, 6); /* scores far apart */
+	attention(k, (struct rd_dims){ 1, 6, 17, 31 }, 2, 40.0f, 7); /* and in rows of several strips, the last one short */
 }
 
 int main(void)

@@ -179,6 +179,29 @@ static void norm(struct kt *k, const struct rd_groupnorm_desc *p, int opts, floa
 	kt_free(k);
 }
 
+/* Large enough for all threads, few images and many; a mean ten times the spread. CUDA gives an image's groups to one block
+ * up to some size: then one that is just that large, of 256 channels, of odd channels, of many slabs and a last one that
+ * is smaller, with groups of one channel; and beyond it, by pixels and by channels, in packs and one by one. */
+static const struct {
+	struct rd_groupnorm_desc p;
+	int opts;
+	float offset;
+	unsigned seed;
+} shaped[] = {
+	{ { { 2, 32, 28, 28 }, 8, 1e-5f, RD_ACT_SILU }, 3, 0.0f, 39 },
+	{ { { 5, 64, 14, 14 }, 32, 1e-5f, RD_ACT_SILU }, 1, 0.0f, 32 },
+	{ { { 1, 128, 16, 16 }, 32, 1e-6f, RD_ACT_NONE }, 0, 10.0f, 40 },
+	{ { { 1, 8, 64, 64 }, 2, 1e-5f, RD_ACT_SILU }, 2, 0.0f, 39 },
+	{ { { 2, 256, 3, 5 }, 1, 1e-5f, RD_ACT_SILU }, 3, 0.0f, 41 },
+	{ { { 1, 251, 2, 2 }, 1, 1e-5f, RD_ACT_MISH }, 3, 0.0f, 42 },
+	{ { { 160, 40, 3, 3 }, 40, 1e-5f, RD_ACT_SILU }, 3, 0.0f, 43 },
+	{ { { 1, 8, 65, 64 }, 2, 1e-5f, RD_ACT_SILU }, 1, 0.0f, 44 },
+	{ { { 2, 96, 19, 19 }, 1, 1e-5f, RD_ACT_SILU }, 3, 10.0f, 45 },
+	{ { { 3, 17, 16, 16 }, 1, 1e-5f, RD_ACT_SILU }, 3, 0.0f, 46 },
+	{ { { 3, 264, 1, 1 }, 1, 1e-5f, RD_ACT_NONE }, 3, 0.0f, 39 },
+	{ { { 2, 301, 3, 5 }, 1, 1e-5f, RD_ACT_RELU }, 0, 0.0f, 47 },
+};
+
 static void norms(struct kt *k)
 {
 	unsigned seed = 0;
@@ -198,10 +221,8 @@ static void norms(struct kt *k)
 				if (!kt_skip(k, (int)seed) && ch / p.groups * p.d.h * p.d.w > 1)
 					norm(k, &p, (int)(seed % 4), 0.0f, seed);
 			}
-	/* large enough for all threads, few images and many; a mean ten times the spread */
-	norm(k, &(struct rd_groupnorm_desc){ { 2, 32, 28, 28 }, 8, 1e-5f, RD_ACT_SILU }, 3, 0.0f, 39);
-	norm(k, &(struct rd_groupnorm_desc){ { 5, 64, 14, 14 }, 32, 1e-5f, RD_ACT_SILU }, 1, 0.0f, 32);
-	norm(k, &(struct rd_groupnorm_desc){ { 1, 128, 16, 16 }, 32, 1e-6f, RD_ACT_NONE }, 0, 10.0f, 40);
+	for (size_t i = 0; i < KT_N(shaped); i++)
+		norm(k, &shaped[i].p, shaped[i].opts, shaped[i].offset, shaped[i].seed);
 }
 
 int main(void)

@@ -1,7 +1,6 @@
 /* o = softmax(scale q k^T) v: products by cuBLASLt, a warp for each row of the softmax. */
 #include "kernels/cuda/attention.h"
 
-#include "kernels/cuda/colsum.h"
 #include "kernels/cuda/reduce.h"
 
 /* ws: two arrays of scores in f32 (of which forward uses one at most), two in bf16. */
@@ -76,26 +75,40 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	return rc;
 }
 
-/* Probabilities from rows of scores, in place; a copy in bf16 where it is wanted. */
-static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16 *copy)
+/* Probabilities from rows of scores: to y, which may be x, or NULL, and in bf16 to y16 where that is there. The sum is of
+ * exponentials below the largest score so far. A row of one strip is read once. */
+static __global__ void softmax_kernel(int64_t rows, int64_t n, const float *x, float *y, rd_bf16 *y16)
 {
-	int lane = (int)threadIdx.x;
-
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		float *row = x + r * n, top = row[0], sum = 0.0f;
+		const float *row = x + r * n;
+		float v[RD_ATT_LANE], top = -INFINITY, sum = 0.0f;
 
-		for (int64_t j = lane; j < n; j += 32)
-			top = row[j] > top ? row[j] : top;
-		top = rd_warp_max(top);
-		for (int64_t j = lane; j < n; j += 32) {
-			row[j] = expf(row[j] - top);
-			sum += row[j];
+		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
+			float was = top;
+
+			rd_att_load(v, row, at, n, -INFINITY);
+			for (int k = 0; k < RD_ATT_LANE; k++)
+				top = v[k] > top ? v[k] : top;
+			top = rd_warp_max(top);
+			sum *= expf(was - top);
+			for (int k = 0; k < RD_ATT_LANE; k++)
+				sum += v[k] = expf(v[k] - top);
 		}
 		sum = 1.0f / rd_warp_sum(sum);
-		for (int64_t j = lane; j < n; j += 32) {
-			row[j] *= sum;
-			if (copy)
-				rd_from_float(&copy[r * n + j], row[j]);
+		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
+			if (n > RD_ATT_STRIP) {
+				rd_att_load(v, row, at, n, 0.0f);
+				for (int k = 0; k < RD_ATT_LANE; k++)
+					v[k] = expf(v[k] - top);
+			}
+			for (int k = 0; k < RD_ATT_LANE; k++) {
+				int64_t j = at + 32 * k + threadIdx.x;
+
+				if (j < n && y)
+					y[r * n + j] = v[k] * sum;
+				if (j < n && y16)
+					rd_from_float(&y16[r * n + j], v[k] * sum);
+			}
 		}
 	}
 }
@@ -104,13 +117,13 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
                           void *o, float *probs, void *ws, struct rd_err *e)
 {
 	const rd_att a = rd_att_of(p);
-	int64_t rows = a.images * a.heads * a.tokens, blocks = (rows + 7) / 8;
+	const rd_tiles t = rd_att_rows(a);
 	float *s = probs ? probs : (float *)ws;
-	rd_bf16 *copy = rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_align((size_t)a.scores * sizeof(float))) : NULL;
+	rd_bf16 *s16 = rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_align((size_t)a.scores * sizeof(float))) : NULL;
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_kernel, dim3(rd_blocks(blocks)), dim3(32, 8),
-		               0, rows, a.tokens, s, copy);
-	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, copy ? (const void *)copy : (const void *)s, v, o, 0, e);
+		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.tokens, s,
+		               probs || !s16 ? s : NULL, s16);
+	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
 }

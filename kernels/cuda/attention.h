@@ -18,6 +18,25 @@ static inline rd_att rd_att_of(const struct rd_attention_desc *p)
 	return { p->d.n, p->heads, t, p->d.c / p->heads, p->d.c, p->d.n * p->heads * t * t, p->scale };
 }
 
+/* The rows of the softmax: a warp for each, which has RD_ATT_STRIP elements of it in registers at once. */
+enum { RD_ATT_LANE = 8, RD_ATT_STRIP = 32 * RD_ATT_LANE };
+
+/* A lane's elements of the strip at `at` of a row of n; v[k] is element at + 32 k + lane, or `beyond` past the end. */
+static __device__ __forceinline__ void rd_att_load(float *v, const float *row, int64_t at, int64_t n, float beyond)
+{
+	RD_UNROLL
+	for (int k = 0; k < RD_ATT_LANE; k++) {
+		int64_t j = at + 32 * k + threadIdx.x;
+
+		v[k] = j < n ? row[j] : beyond;
+	}
+}
+
+static inline rd_tiles rd_att_rows(const rd_att &a)
+{
+	return { dim3(rd_blocks((a.images * a.heads * a.tokens + 7) / 8)), dim3(32, 8) };
+}
+
 /* The three products of attention, for all units: a head at a time over all images, or the other way round.
  *   by_dims     s [t, t] = alpha x y^T            x, y activations, s f32
  *   by_tokens   o [t, d] = alpha op(s) y, or +=   s in the activations' type (op: its transpose where t_s) */

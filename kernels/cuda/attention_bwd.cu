@@ -3,28 +3,36 @@
  * dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k,  dk = scale dS^T q,  dv = P^T do */
 #include "kernels/cuda/attention.h"
 
-#include "kernels/cuda/colsum.h"
 #include "kernels/cuda/reduce.h"
 
-/* dp becomes ds; in bf16 too, with p beside it, where that is wanted. */
-static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, const float *p, float *dp, rd_bf16 *ds16, rd_bf16 *p16)
+/* dS from rows of P and dP: to ds, which may be dp, or in bf16 to ds16 with p16 beside it. A row of one strip is read once. */
+static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, const float *p, const float *dp, float *ds, rd_bf16 *ds16,
+                                          rd_bf16 *p16)
 {
-	int lane = (int)threadIdx.x;
-
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		const float *pr = p + r * n;
-		float *dr = dp + r * n, dot = 0.0f;
+		float v[RD_ATT_LANE], dv[RD_ATT_LANE], dot = 0.0f;
 
-		for (int64_t j = lane; j < n; j += 32)
-			dot += pr[j] * dr[j];
+		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
+			rd_att_load(v, p + r * n, at, n, 0.0f);
+			rd_att_load(dv, dp + r * n, at, n, 0.0f);
+			for (int k = 0; k < RD_ATT_LANE; k++)
+				dot += v[k] * dv[k];
+		}
 		dot = rd_warp_sum(dot);
-		for (int64_t j = lane; j < n; j += 32) {
-			float v = pr[j] * (dr[j] - dot);
+		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
+			if (n > RD_ATT_STRIP) {
+				rd_att_load(v, p + r * n, at, n, 0.0f);
+				rd_att_load(dv, dp + r * n, at, n, 0.0f);
+			}
+			for (int k = 0; k < RD_ATT_LANE; k++) {
+				int64_t j = at + 32 * k + threadIdx.x, i = r * n + j;
 
-			dr[j] = v;
-			if (ds16) {
-				rd_from_float(&ds16[r * n + j], v);
-				rd_from_float(&p16[r * n + j], pr[j]);
+				if (j < n && ds16) {
+					rd_from_float(&ds16[i], v[k] * (dv[k] - dot));
+					rd_from_float(&p16[i], v[k]);
+				} else if (j < n) {
+					ds[i] = v[k] * (dv[k] - dot);
+				}
 			}
 		}
 	}
@@ -35,7 +43,7 @@ int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p,
                           int acc_dv, void *ws, struct rd_err *e)
 {
 	const rd_att a = rd_att_of(p);
-	int64_t rows = a.images * a.heads * a.tokens, blocks = (rows + 7) / 8;
+	const rd_tiles t = rd_att_rows(a);
 	float *dp = (float *)ws;
 	rd_bf16 *ds16 = NULL, *p16 = NULL;
 	const void *ds = dp, *pr = probs;
@@ -48,8 +56,8 @@ int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 		pr = p16;
 	}
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, dim3(rd_blocks(blocks)),
-		               dim3(32, 8), 0, rows, a.tokens, probs, dp, ds16, p16);
+		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.tokens, probs, dp,
+		               dp, ds16, p16);
 	if (!rc && dq)
 		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, dq, acc_dq, e);
 	if (!rc && dk)

@@ -1,43 +1,57 @@
 #include "kernels/cuda/colsum.h"
 
-enum { ROWS = 512 }; /* of a chunk, whose sums are f32 */
+#include "kernels/cuda/reduce.h"
+
+enum { CHUNK = 512, ROWS = 4 }; /* rows of a chunk, whose sums are f32; rows that a thread reads at once */
+enum { TOTAL_X = 8, TOTAL_Y = RD_THREADS / TOTAL_X };
 
 /* part[chunk][cols]: threads x along packs of V columns, y along rows. */
 template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
 {
 	RD_SHARED(float, shared);
-	int64_t j = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * V, lo = (int64_t)blockIdx.x * ROWS;
-	int64_t hi = lo + ROWS < rows ? lo + ROWS : rows;
-	float *mine = shared + (threadIdx.y * blockDim.x + threadIdx.x) * V, sum[V], v[V];
+	int64_t first = (int64_t)blockIdx.y * blockDim.x * V, j = first + threadIdx.x * V, lo = (int64_t)blockIdx.x * CHUNK;
+	int64_t hi = j >= cols ? 0 : lo + CHUNK < rows ? lo + CHUNK : rows, step = blockDim.y;
+	float sum[V], v[ROWS][V];
 
 	for (int i = 0; i < V; i++)
 		sum[i] = 0.0f;
-	for (int64_t r = lo + threadIdx.y; r < hi && j < cols; r += blockDim.y) {
-		rd_load<T, V>(v, x + r * cols + j);
-		for (int i = 0; i < V; i++)
-			sum[i] += v[i];
+	for (int64_t r = lo + threadIdx.y; r < hi; r += ROWS * step) {
+		rd_load_rows<T, V, ROWS>(v, x + j, cols, r, step, hi);
+		RD_UNROLL
+		for (int u = 0; u < ROWS; u++)
+			for (int i = 0; i < V; i++)
+				sum[i] += r + u * step < hi ? v[u][i] : 0.0f;
 	}
-	for (int i = 0; i < V; i++)
-		mine[i] = sum[i];
-	__syncthreads();
-	if (threadIdx.y || j >= cols)
-		return;
-	for (int i = 0; i < V; i++) {
-		for (unsigned y = 1; y < blockDim.y; y++)
-			sum[i] += shared[(y * blockDim.x + threadIdx.x) * V + i];
-		part[blockIdx.x * cols + j + i] = sum[i];
-	}
+	rd_rows_sum<V, 1>(sum, shared, part + blockIdx.x * cols + first, cols, cols - first);
 }
 
-static __global__ void total_kernel(int64_t chunks, int64_t cols, const float *part, float *out)
+/* Threads x along columns, y along rows: thread y adds rows y, y + TOTAL_Y, ..., the first one those sums, in that order. */
+static __global__ void total_kernel(int64_t rows, int64_t cols, int64_t pitch, const float *part, float *a, float *b)
 {
-	int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+	RD_SHARED(double, shared);
+	int64_t j = (int64_t)blockIdx.x * TOTAL_X + threadIdx.x, end = j < cols ? rows : 0;
+	const float *in = part + blockIdx.y * cols + j;
+	float *out = blockIdx.y ? b : a;
 	double sum = 0.0;
 
-	for (int64_t k = 0; k < chunks && j < cols; k++)
-		sum += (double)part[k * cols + j];
-	if (j < cols)
-		out[j] += (float)sum;
+	for (int64_t r = threadIdx.y; r < end; r += TOTAL_Y)
+		sum += (double)in[r * pitch];
+	shared[threadIdx.y * TOTAL_X + threadIdx.x] = sum;
+	__syncthreads();
+	if (threadIdx.y || j >= cols || !out)
+		return;
+	for (int y = 1; y < TOTAL_Y; y++)
+		sum += shared[y * TOTAL_X + threadIdx.x];
+	out[j] += (float)sum;
+}
+
+int rd_cuda_total(struct rd_dev *dev, int64_t rows, int64_t cols, int64_t pitch, const float *part, float *a, float *b,
+                  struct rd_err *e)
+{
+	dim3 grid((unsigned)((cols + TOTAL_X - 1) / TOTAL_X), b ? 2 : 1);
+
+	return RD_LAUNCH(dev, e, total_kernel, grid, dim3(TOTAL_X, TOTAL_Y), RD_THREADS * sizeof(double), rows, cols, pitch, part,
+	                 a, b);
 }
 
 template <class T, int V>
@@ -48,8 +62,8 @@ static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x
 	while (w < cols / V && w < 32)
 		w *= 2;
 	return RD_LAUNCH(dev, e, (part_kernel<T, V>),
-	                 dim3((unsigned)((rows + ROWS - 1) / ROWS), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
-	                 RD_THREADS * V * sizeof(float), rows, cols, (const T *)x, part);
+	                 dim3((unsigned)((rows + CHUNK - 1) / CHUNK), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
+	                 rd_rows_bytes(w, V, 1), rows, cols, (const T *)x, part);
 }
 
 template <class T>
@@ -60,14 +74,13 @@ static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, 
 
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e)
 {
-	int64_t chunks = (rows + ROWS - 1) / ROWS;
+	int64_t chunks = (rows + CHUNK - 1) / CHUNK;
 	void *part;
 	int rc = rd_cuda_scratch(dev, (size_t)(chunks * cols) * sizeof(float), &part, e);
 
 	if (!rc)
 		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, e);
-	return rc ? rc : RD_LAUNCH(dev, e, total_kernel, dim3((unsigned)((cols + 31) / 32)), 32, 0, chunks, cols,
-	                           (const float *)part, out);
+	return rc ? rc : rd_cuda_total(dev, chunks, cols, cols, (const float *)part, out, NULL, e);
 }
 
 template <class T, int V> static __global__ void bias_kernel(int64_t rows, int64_t cols, const float *bias, T *y)

@@ -7,6 +7,11 @@
 /* out[j] += sum over rows of x[row, j]; x of the activations' type. Uses scratch. */
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e);
 
+/* a[j] += sum over rows of part[row, j] and b[j] += that of part[row, cols + j], in double; rows lie pitch apart. Either may be
+ * NULL. */
+int rd_cuda_total(struct rd_dev *dev, int64_t rows, int64_t cols, int64_t pitch, const float *part, float *a, float *b,
+                  struct rd_err *e);
+
 /* y[row, j] += bias[j] */
 int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e);
 

@@ -1,4 +1,4 @@
-/* Sums over a block's threads in an order that its size alone decides. */
+/* Sums over a block's threads in an order that its shape alone decides. */
 #ifndef RD_KERNELS_CUDA_REDUCE_H
 #define RD_KERNELS_CUDA_REDUCE_H
 
@@ -44,5 +44,34 @@ static __device__ __forceinline__ double rd_block_sum(double v, double *shared)
 }
 
 enum { RD_BLOCK_SUM_BYTES = (RD_THREADS / 32 + 1) * sizeof(double) };
+
+/* Of a block of RD_THREADS, x along packs of V channels and y along rows: N sums of each of its channels. A thread brings
+ * mine[s V + i]; out[s pitch + l] is for the block's first n channels. shared: rd_rows_bytes. */
+template <int V, int N>
+static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *shared, float *out, int64_t pitch, int64_t n)
+{
+	int x = (int)blockDim.x, step = RD_THREADS + x; /* so that threads side by side read other banks */
+
+	RD_UNROLL
+	for (int k = 0; k < V * N; k++)
+		shared[k * step + (int)threadIdx.y * x + (int)threadIdx.x] = mine[k];
+	__syncthreads();
+	for (int i = (int)threadIdx.y * x + (int)threadIdx.x; i < V * N * x; i += RD_THREADS) {
+		int k = i / x, l = i % x * V + k % V;
+		float sum = 0.0f;
+
+		RD_UNROLL_4
+		for (int at = k * step + i % x; at < k * step + RD_THREADS; at += x)
+			sum += shared[at];
+		if (l < n)
+			out[k / V * pitch + l] = sum;
+	}
+	__syncthreads();
+}
+
+static inline size_t rd_rows_bytes(unsigned x, int v, int n_sums)
+{
+	return (RD_THREADS + x) * (size_t)(v * n_sums) * sizeof(float);
+}
 
 #endif

@@ -13,8 +13,10 @@
 
 #ifdef RD_CUDA_HOST
 #define RD_UNROLL
+#define RD_UNROLL_4
 #else
 #define RD_UNROLL _Pragma("unroll")
+#define RD_UNROLL_4 _Pragma("unroll 4")
 #endif
 
 struct rd_bf16 {
@@ -61,17 +63,21 @@ static __device__ __forceinline__ void rd_from_float(float *y, float x)
 	*y = x;
 }
 
-/* V elements from or to p, in one access where they make 8 or 16 bytes (p is then aligned to that). */
+/* V elements from or to p, in one access where they make 8 or 16 bytes (p is then aligned to that); from p also in several
+ * of 16. */
 template <class T, int V> static __device__ __forceinline__ void rd_load(float *out, const T *p)
 {
+	constexpr int fours = (int)(V * sizeof(T) / 16);
 	union {
 		T t[V];
-		uint4 four;
+		uint4 four[fours ? fours : 1];
 		uint2 two;
 	} u;
 
-	if (V * sizeof(T) == 16) {
-		u.four = *reinterpret_cast<const uint4 *>(p);
+	if (V * sizeof(T) % 16 == 0) {
+		RD_UNROLL
+		for (int i = 0; i < fours; i++)
+			u.four[i] = reinterpret_cast<const uint4 *>(p)[i];
 	} else if (V * sizeof(T) == 8) {
 		u.two = *reinterpret_cast<const uint2 *>(p);
 	} else {
@@ -81,6 +87,16 @@ template <class T, int V> static __device__ __forceinline__ void rd_load(float *
 	RD_UNROLL
 	for (int i = 0; i < V; i++)
 		out[i] = rd_to_float(u.t[i]);
+}
+
+/* The same of R rows of c elements, r, r + step, ..., so that all loads are on their way together. Of those from hi on, which
+ * nobody wants, v has row r's. */
+template <class T, int V, int R>
+static __device__ __forceinline__ void rd_load_rows(float (*v)[V], const T *p, int64_t c, int64_t r, int64_t step, int64_t hi)
+{
+	RD_UNROLL
+	for (int u = 0; u < R; u++)
+		rd_load<T, V>(v[u], p + (r + u * step < hi ? r + u * step : r) * c);
 }
 
 template <class T, int V> static __device__ __forceinline__ void rd_store(T *p, const float *in)
