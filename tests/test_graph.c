@@ -405,6 +405,36 @@ static void parameters(void)
 	rd_graph_free(one);
 }
 
+/* Their order is that of declarations, and a U-Net's that of diffusers: the shortcut before conv2, which it is added to. */
+static void declared(void)
+{
+	static const char *const names[] = {"a.weight", "a.bias", "b.weight", "b.bias"};
+	struct rd_conv_opts c3 = {3, 1, 1, 1, RD_NONE}, c1 = {1, 1, 0, 0, RD_NONE};
+	struct rd_graph *g;
+	rd_ref x;
+	int seen = 0;
+
+	CHECK_OK(rd_graph_new(&g, 2, &e), &e);
+	x = rd_graph_input(g, 6, 4, 4);
+	rd_graph_conv_declare(g, 6, "a", 4, 1);
+	c1.residual = rd_graph_conv(g, x, "b", 4, c3);
+	rd_graph_conv(g, x, "a", 4, c1);
+	CHECK_OK(rd_graph_check(g, &e), &e);
+	CHECK(g->n_params == 4 && g->n_nodes == 3);
+	for (int i = 0; i < 4; i++)
+		CHECK(!strcmp(g->param[i].name, names[i]));
+	CHECK(g->node[1].param[0] == 2 && g->node[1].param[1] == 3 && g->node[2].param[0] == 0 && g->node[2].param[1] == 1);
+	rd_graph_free(g);
+	g = graphs_build(graphs_unet, 1);
+	for (int i = 0; i + 2 < g->n_params; i++)
+		if (strstr(g->param[i].name, "conv_shortcut.weight")) {
+			CHECK(strstr(g->param[i - 1].name, "norm2.bias") && strstr(g->param[i + 2].name, "conv2.weight"));
+			seen++;
+		}
+	CHECK(seen == 11);
+	rd_graph_free(g);
+}
+
 /* --- dropout ------------------------------------------------------------------------------------------------------ */
 
 /* Image i of a batch whose draw is `first` has the masks of image first + i, alone in a batch or not; another draw or seed
@@ -477,6 +507,7 @@ int main(void)
 	products("mlp", mlp, mlp);
 	products("unet", unet, unet);
 	parameters();
+	declared();
 	masks(noisy, every);
 	rd_graph_free(every);
 	rd_graph_free(noisy);

@@ -105,6 +105,20 @@ static void no_channels(struct rd_graph *g, rd_ref x, rd_ref v)
 	rd_graph_conv(g, x, "c", 0, c3);
 }
 
+static void another_of_the_name(struct rd_graph *g, rd_ref x, rd_ref v)
+{
+	(void)v;
+	rd_graph_conv_declare(g, 6, "c", 4, 1);
+	rd_graph_conv(g, x, "c", 4, c3);
+}
+
+static void another_kind_of_the_name(struct rd_graph *g, rd_ref x, rd_ref v)
+{
+	(void)x;
+	rd_graph_embed(g, rd_graph_index_input(g, 3), "c", 4);
+	rd_graph_conv(g, v, "c", 4, (struct rd_conv_opts){1, 1, 0, 0, RD_NONE});
+}
+
 static void long_name(struct rd_graph *g, rd_ref x, rd_ref v)
 {
 	char name[200];
@@ -128,6 +142,7 @@ static void refusals(void)
 		{attention_to_itself, "three values"}, {sum, "a sum of two shapes"},
 		{concat, "4x4 and 1x1"}, {empty_embedding, "[1, 0, 1, 1]"}, {pool_of_a_pixel, "[1, 6, 0, 0]"},
 		{odd_picture, "3x3: even sizes"}, {drop_everything, "dropout of 1"}, {no_channels, "c:"}, {long_name, "too long"},
+		{another_of_the_name, "c: parameters of that name"}, {another_kind_of_the_name, "c: parameters of that name"},
 	};
 	struct rd_graph *g;
 	struct rd_exec *x;

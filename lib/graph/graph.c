@@ -223,11 +223,34 @@ rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows)
 	return raw_input(g, RD_VALUE_INDEX, rows);
 }
 
+/* Weight and bias of a convolution: those of that name, if they are there. */
+static void conv_params(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel, rd_pref param[2])
+{
+	struct rd_shape weight = rd_shape_make(4, (int64_t[]){out_c, in_c, kernel, kernel});
+	double fan_in = (double)in_c * kernel * kernel;
+
+	param[0] = find_param(g, name, "weight");
+	param[1] = find_param(g, name, "bias");
+	if (param[0] == RD_NONE && param[1] == RD_NONE) {
+		param[0] = add_param(g, name, "weight", weight, RD_INIT_FAN_IN, fan_in);
+		param[1] = add_param(g, name, "bias", rd_shape_make(1, &out_c), RD_INIT_FAN_IN, fan_in);
+	} else if (param[0] == RD_NONE || param[1] == RD_NONE || !rd_shape_eq(&g->param[param[0]].shape, &weight)) {
+		rd_graph_refuse(g, "%s: parameters of that name are there, and are others", name);
+	}
+}
+
+void rd_graph_conv_declare(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel)
+{
+	rd_pref param[2];
+
+	if (!g->err.code)
+		conv_params(g, in_c, name, out_c, kernel, param);
+}
+
 rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o)
 {
 	struct rd_dims d = rd_graph_dims(g, x), y;
 	struct rd_node_op op = op_of(RD_OP_CONV, x, o.residual, RD_NONE);
-	double fan_in = (double)d.c * o.kernel * o.kernel;
 
 	if (g->err.code)
 		return RD_NONE;
@@ -238,9 +261,7 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	y = rd_conv2d_out(&op.u.conv);
 	if (o.residual != RD_NONE && !same_dims(y, rd_graph_dims(g, o.residual)))
 		return rd_graph_refuse(g, "%s: the residual has another shape", name);
-	op.param[0] = add_param(g, name, "weight", rd_shape_make(4, (int64_t[]){out_c, d.c, o.kernel, o.kernel}),
-	                        RD_INIT_FAN_IN, fan_in);
-	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, fan_in);
+	conv_params(g, d.c, name, out_c, o.kernel, op.param);
 	return add_node(g, op, y);
 }
 

@@ -98,6 +98,8 @@ struct rd_conv_opts {
 	rd_ref residual; /* added to the result; RD_NONE: nothing */
 };
 rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, struct rd_conv_opts o);
+/* The parameters of the convolution of that name, which comes later: for their order, which new weights and checkpoints depend on. */
+void rd_graph_conv_declare(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel);
 /* A convolution with a kernel of 1 whose weight is [out_c, c]. */
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual);
 

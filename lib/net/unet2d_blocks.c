@@ -91,6 +91,8 @@ static rd_ref resnet(const struct at *a, const char *part, rd_ref x, struct resn
 {
 	const struct rd_unet2d *u = a->u;
 	struct rd_conv_opts c3 = {3, 1, 1, 1, RD_NONE}, c1 = {1, 1, 0, 0, RD_NONE};
+	int64_t in_c = rd_graph_dims(a->g, x).c;
+	bool shortcut = o.shortcut || in_c != o.out_c;
 	rd_ref h, t;
 	char name[NAME];
 
@@ -103,10 +105,13 @@ static rd_ref resnet(const struct at *a, const char *part, rd_ref x, struct resn
 	h = norm(a, h, key(name, a, part, "norm2"), o.groups_out, u->act, u->scale_shift ? RD_NONE : t,
 	         u->scale_shift ? t : RD_NONE);
 	h = rd_graph_dropout(a->g, h, (float)u->dropout);
-	if (o.shortcut || rd_graph_dims(a->g, x).c != o.out_c)
-		x = rd_graph_conv(a->g, x, key(name, a, part, "conv_shortcut"), o.out_c, c1);
-	c3.residual = x;
-	h = rd_graph_conv(a->g, h, key(name, a, part, "conv2"), o.out_c, c3);
+	if (shortcut)
+		rd_graph_conv_declare(a->g, in_c, key(name, a, part, "conv_shortcut"), o.out_c, c1.kernel);
+	else
+		c3.residual = x;
+	h = c1.residual = rd_graph_conv(a->g, h, key(name, a, part, "conv2"), o.out_c, c3);
+	if (shortcut) /* after conv2: to add to a sum is cheaper for a 1x1 than for a 3x3 */
+		h = rd_graph_conv(a->g, x, key(name, a, part, "conv_shortcut"), o.out_c, c1);
 	return rd_graph_scale(a->g, h, (float)(1 / o.scale));
 }
 

@@ -8,6 +8,7 @@
 #include "lib/graph/exec.h"
 #include "lib/graph/routine.h"
 #include "lib/train/draw.h"
+#include "lib/train/mirror.h"
 #include "lib/train/teacher.h"
 
 struct rd_trainer {
@@ -24,31 +25,32 @@ struct rd_trainer {
 	struct rd_dims d;
 	size_t n_flat, bytes;
 	int64_t step;
-	/* device: parameters, gradients, moments, average; the batch; coefficients of images */
+	/* device: parameters, gradients, moments, average; the batch */
 	float *w, *dw, *m, *v, *ema;
-	void *x0, *eps, *target;
-	float *in_a, *in_b, *on_a, *on_b, *k, *weight, *per_image;
+	void *x0, *eps, *target, *norm_ws;
+	/* device, sent with the batch: coefficients of images, and of the update */
+	struct rd_mirror sent;
+	float *in_a, *in_b, *on_a, *on_b, *k, *weight;
 	struct rd_adamw *adamw;
+	/* device, fetched: losses of images, squared norm of the gradient */
+	struct rd_mirror results;
+	float *per_image;
 	double *sq;
-	void *norm_ws;
 	struct rd_routine update; /* what a step does on the device once its batch is there */
 	/* host */
 	struct rd_train_batch batch;
-	int64_t assembled;        /* the step whose batch it is; -1: none */
-	float *done_weight, *loss; /* of the batch that the device has */
+	int64_t assembled, uploaded; /* the step whose batch it is, and whose the device has: the same, or -1: none */
+	float *done_weight;          /* of the batch whose losses are to be fetched */
 };
 
 static int alloc_device(struct rd_trainer *t, struct rd_err *e)
 {
-	size_t act = t->be->sample_bytes(t->d), per = (size_t)t->d.n * sizeof(float), flat = t->n_flat * sizeof(float);
+	size_t act = t->be->sample_bytes(t->d), flat = t->n_flat * sizeof(float);
 	struct {
 		void **p;
 		size_t bytes;
 	} a[] = {{(void **)&t->w, flat}, {(void **)&t->dw, flat}, {(void **)&t->m, flat}, {(void **)&t->v, flat},
-	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act}, {(void **)&t->in_a, per},
-	         {(void **)&t->in_b, per}, {(void **)&t->on_a, per}, {(void **)&t->on_b, per},
-	         {(void **)&t->k, per}, {(void **)&t->weight, per}, {(void **)&t->per_image, per},
-	         {(void **)&t->adamw, sizeof *t->adamw}, {(void **)&t->sq, sizeof *t->sq},
+	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act},
 	         {&t->norm_ws, t->be->sqnorm_ws_bytes(t->n_flat)}};
 	int rc = 0;
 
@@ -59,19 +61,30 @@ static int alloc_device(struct rd_trainer *t, struct rd_err *e)
 	return rc;
 }
 
+static int make_mirrors(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t per = (size_t)t->d.n * sizeof(float);
+	const struct rd_mirror_part sent[] = {{(void **)&t->adamw, sizeof *t->adamw}, {(void **)&t->in_a, per},
+	                                      {(void **)&t->in_b, per}, {(void **)&t->on_a, per}, {(void **)&t->on_b, per},
+	                                      {(void **)&t->k, per}, {(void **)&t->weight, per}},
+	                            results[] = {{(void **)&t->sq, sizeof *t->sq}, {(void **)&t->per_image, per}};
+	int rc = rd_mirror_init(&t->sent, t->be, t->dev, sent, sizeof sent / sizeof *sent, e);
+
+	if (!rc)
+		rc = rd_mirror_init(&t->results, t->be, t->dev, results, sizeof results / sizeof *results, e);
+	t->bytes += t->sent.bytes + t->results.bytes;
+	return rc;
+}
+
 static int alloc_host(struct rd_trainer *t, size_t dim, struct rd_err *e)
 {
-	size_t n = (size_t)t->d.n;
 	void *p;
 	int rc = rd_train_batch_new(&t->batch, t->d.n, dim, e);
 
 	if (!rc)
-		rc = rd_alloc0(&p, 2 * n, sizeof *t->loss, "training batch", e);
-	if (rc)
-		return rc;
-	t->loss = p;
-	t->done_weight = t->loss + n;
-	return RD_OK;
+		rc = rd_alloc0(&p, (size_t)t->d.n, sizeof *t->done_weight, "training batch", e);
+	t->done_weight = rc ? NULL : p;
+	return rc;
 }
 
 static int fill_device(struct rd_trainer *t, struct rd_err *e)
@@ -144,7 +157,7 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	t->be = be;
 	t->dev = dev;
 	t->o = *o;
-	t->assembled = -1;
+	t->assembled = t->uploaded = -1;
 	t->update = (struct rd_routine){.be = be, .dev = dev};
 	rc = check_options(t, e);
 	if (!rc)
@@ -155,6 +168,8 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 		rc = make_networks(t, e);
 	if (!rc)
 		rc = alloc_device(t, e);
+	if (!rc)
+		rc = make_mirrors(t, e);
 	if (!rc)
 		rc = alloc_host(t, d->dim, e);
 	if (!rc)
@@ -170,15 +185,16 @@ void rd_trainer_free(struct rd_trainer *t)
 {
 	if (!t)
 		return;
-	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->in_a, t->in_b, t->on_a,
-	               t->on_b, t->k, t->weight, t->per_image, t->adamw, t->sq, t->norm_ws};
+	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->norm_ws};
 
 	rd_routine_free(&t->update);
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
 			t->be->release(t->dev, dev[i]);
 	rd_train_batch_free(&t->batch);
-	free(t->loss);
+	rd_mirror_free(&t->sent);
+	rd_mirror_free(&t->results);
+	free(t->done_weight);
 	rd_draw_free(t->draw);
 	rd_teacher_free(t->teacher);
 	rd_objective_free(&t->objective);
@@ -195,33 +211,33 @@ static int assemble(struct rd_trainer *t, int64_t step, struct rd_err *e)
 
 	if (t->assembled == step)
 		return RD_OK;
-	t->assembled = -1;
+	t->assembled = t->uploaded = -1;
 	rc = rd_draw_step(t->draw, step, &t->batch, e);
 	if (!rc)
 		t->assembled = step;
 	return rc;
 }
 
-static double rate_of(const struct rd_trainer *t)
+static double rate_of(const struct rd_trainer *t, int64_t step)
 {
-	return rd_rate_at(t->o.rate, t->o.lr, t->o.warmup, t->o.steps, t->step);
+	return rd_rate_at(t->o.rate, t->o.lr, t->o.warmup, t->o.steps, step);
 }
 
-static struct rd_adamw adamw_of(const struct rd_trainer *t)
+static struct rd_adamw adamw_of(const struct rd_trainer *t, int64_t step)
 {
 	const struct rd_train_opts *o = &t->o;
 
 	return (struct rd_adamw){
-		.lr = (float)rate_of(t), .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->adam_eps,
-		.weight_decay = (float)o->weight_decay, .ema = (float)rd_ema_decay(&o->ema, t->step + 1), .step = t->step + 1, .clip = o->clip,
+		.lr = (float)rate_of(t, step), .beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->adam_eps,
+		.weight_decay = (float)o->weight_decay, .ema = (float)rd_ema_decay(&o->ema, step + 1), .step = step + 1, .clip = o->clip,
 	};
 }
 
-/* The batch, and all that differs from one to the next. x: the network that is to see it. */
-static int upload(struct rd_trainer *t, struct rd_exec *x, struct rd_err *e)
+/* Coefficients of the batch, and of the step's update. */
+static int send(struct rd_trainer *t, int64_t step, struct rd_err *e)
 {
 	const struct rd_train_batch *b = &t->batch;
-	const struct rd_adamw a = adamw_of(t);
+	const struct rd_adamw a = adamw_of(t, step);
 	size_t per = (size_t)t->d.n * sizeof(float);
 	struct {
 		void *to;
@@ -229,13 +245,23 @@ static int upload(struct rd_trainer *t, struct rd_exec *x, struct rd_err *e)
 		size_t bytes;
 	} put[] = {{t->in_a, b->in_a, per}, {t->in_b, b->in_b, per}, {t->on_a, b->on_a, per}, {t->on_b, b->on_b, per},
 	           {t->k, b->k, per}, {t->weight, b->weight, per}, {t->adamw, &a, sizeof a}};
+
+	for (size_t i = 0; i < sizeof put / sizeof *put; i++)
+		memcpy(rd_mirror_host(&t->sent, put[i].to), put[i].from, put[i].bytes);
+	return rd_mirror_put(&t->sent, e);
+}
+
+/* The batch, and all that differs from one step to the next. x: the network that is to see it. In few copies: while a device
+ * computes, it has room for few that wait for it (RD_SLOTS in kernels/cuda/stage.h). */
+static int upload(struct rd_trainer *t, struct rd_exec *x, int64_t step, struct rd_err *e)
+{
+	const struct rd_train_batch *b = &t->batch;
 	int rc = t->be->sample_import(t->dev, t->d, b->x0, t->x0, e);
 
-	memcpy(t->done_weight, b->weight, per);
 	if (!rc)
 		rc = t->be->sample_import(t->dev, t->d, b->eps, t->eps, e);
-	for (size_t i = 0; i < sizeof put / sizeof *put && !rc; i++)
-		rc = t->be->put(t->dev, put[i].to, put[i].from, put[i].bytes, e);
+	if (!rc)
+		rc = send(t, step, e);
 	if (!rc && t->teacher)
 		rc = rd_teacher_prepare(t->teacher, b, t->ema, t->x0, t->eps, e);
 	if (!rc)
@@ -287,54 +313,65 @@ static int update(void *ctx, struct rd_err *e)
 	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
 }
 
-/* Weighted losses of the first n images of the batch that the device has, added up. */
-static int fetch_loss(struct rd_trainer *t, int64_t n, double *sum, struct rd_err *e)
+/* Waits for the results; the losses of the batch's first n images, which have these weights, added up. */
+static int fetch_loss(struct rd_trainer *t, const float *weight, int64_t n, double *sum, struct rd_err *e)
 {
-	int rc = t->be->get(t->dev, t->loss, t->per_image, (size_t)t->d.n * sizeof(float), e);
+	const float *loss = rd_mirror_host(&t->results, t->per_image);
+	int rc = rd_mirror_get(&t->results, e);
 
 	for (int64_t j = 0; j < n && !rc; j++)
-		*sum += (double)t->done_weight[j] * (double)t->loss[j];
+		*sum += (double)weight[j] * (double)loss[j];
 	return rc;
 }
 
 static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
 {
-	double sq = 0;
 	int rc;
 
-	*r = (struct rd_step_report){.lr = rate_of(t)};
-	rc = fetch_loss(t, t->d.n, &r->loss, e);
-	if (!rc)
-		rc = t->be->get(t->dev, &sq, t->sq, sizeof sq, e);
+	*r = (struct rd_step_report){.lr = rate_of(t, t->step)};
+	rc = fetch_loss(t, t->done_weight, t->d.n, &r->loss, e);
 	r->loss /= (double)t->d.n;
-	r->grad_norm = sqrt(sq);
+	r->grad_norm = sqrt(*(const double *)rd_mirror_host(&t->results, t->sq));
 	return rc;
 }
 
-/* The coming batch, while a device that runs beside the host computes. What is wrong with it is said when its turn comes. */
+/* The step's batch on the device, unless it is there. */
+static int upload_step(struct rd_trainer *t, int64_t step, struct rd_err *e)
+{
+	int rc;
+
+	if (t->uploaded == step)
+		return RD_OK;
+	t->uploaded = -1;
+	rc = assemble(t, step, e);
+	if (!rc)
+		rc = upload(t, t->x, step, e);
+	if (!rc)
+		rc = rd_exec_set_draw(t->x, (uint64_t)step * (uint64_t)t->d.n, e);
+	if (!rc)
+		t->uploaded = step;
+	return rc;
+}
+
+/* The coming batch, on its way to a device that runs beside the host and has not begun with it before it is done with this one.
+ * What is wrong with it is said when its turn comes. */
 static void look_ahead(struct rd_trainer *t)
 {
 	struct rd_err later;
 
-	if (t->be->record_begin && t->step + 1 < t->o.steps && assemble(t, t->step + 1, &later))
+	if (t->be->record_begin && t->step + 1 < t->o.steps && upload_step(t, t->step + 1, &later))
 		t->assembled = -1;
-}
-
-static int upload_step(struct rd_trainer *t, struct rd_err *e)
-{
-	int rc = upload(t, t->x, e);
-
-	return rc ? rc : rd_exec_set_draw(t->x, (uint64_t)t->step * (uint64_t)t->d.n, e);
 }
 
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
 {
-	int rc = assemble(t, t->step, e);
+	int rc = upload_step(t, t->step, e);
 
-	if (!rc)
-		rc = upload_step(t, e);
-	if (!rc)
+	t->uploaded = -1; /* used up: the network's memory for it is for other things too */
+	if (!rc) {
+		memcpy(t->done_weight, t->batch.weight, (size_t)t->d.n * sizeof *t->done_weight);
 		rc = rd_routine_run(&t->update, update, t, e);
+	}
 	if (!rc) {
 		look_ahead(t);
 		rc = fetch(t, r, e);
@@ -353,11 +390,11 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 	int rc = t->held ? rd_exec_load(t->held_x, t->ema, e) : RD_OK;
 
 	*loss = 0;
-	t->assembled = -1; /* its place in the host's memory is used */
+	t->assembled = t->uploaded = -1; /* its places are used */
 	for (int64_t i = 0; t->held && i < t->held->n && !rc; i += t->d.n) {
 		rc = rd_draw_held(t->draw, t->held, i, &t->batch, e);
 		if (!rc)
-			rc = upload(t, t->held_x, e);
+			rc = upload(t, t->held_x, t->step, e);
 		if (!rc)
 			rc = mix(t, t->held_x, e);
 		if (!rc)
@@ -365,7 +402,7 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 		if (!rc)
 			rc = t->be->loss(t->dev, &l, rd_exec_value(t->held_x, t->g->y), t->target, t->k, t->weight, t->per_image, NULL, e);
 		if (!rc)
-			rc = fetch_loss(t, t->held->n - i < t->d.n ? t->held->n - i : t->d.n, loss, e);
+			rc = fetch_loss(t, t->batch.weight, t->held->n - i < t->d.n ? t->held->n - i : t->d.n, loss, e);
 	}
 	if (t->held)
 		*loss /= (double)t->held->n;
@@ -374,10 +411,9 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 
 int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e)
 {
-	int rc = assemble(t, t->step, e);
+	int rc = upload_step(t, t->step, e);
 
-	if (!rc)
-		rc = upload_step(t, e);
+	t->uploaded = -1;
 	if (!rc)
 		rc = gradient(t, e);
 	return rc ? rc : t->be->sync(t->dev, e);
@@ -447,6 +483,7 @@ int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct 
 	float *host[] = {s->w, s->m, s->v, s->ema}, *dev[] = {t->w, t->m, t->v, t->ema};
 	int rc = 0;
 
+	t->uploaded = -1; /* consistency's batch is made with the average */
 	for (int i = 0; i < 4 && !rc; i++)
 		rc = t->be->put(t->dev, dev[i], host[i], t->n_flat * sizeof(float), e);
 	t->step = s->step;

@@ -134,6 +134,7 @@ for t in simple train norm attention conv unet; do
 	check "kernels, $t" 240 "$build/tests/test_kernels_$t"
 done
 check "networks and training" 240 "$build/tests/test_cuda"
+check "looking ahead" 240 "$build/tests/test_train_ahead"
 for p in f32 tf32 bf16; do
 	check "goldens, $p" 240 bash -c "in_precision $p $build/tests/test_golden"
 done
