@@ -191,27 +191,26 @@ logged()
 	[ "$rc" -eq 143 ]
 	[ -s a.ckpt ]
 	rm log a.ckpt
-	env --default-signal=INT "${cmd[@]}" 2>err 3>&- &
-	pid=$!
-	begun log
-	kill -INT "$pid"
-	kill -INT "$pid"
-	rc=0
-	wait "$pid" || rc=$?
-	[ "$rc" -eq 130 ]
+	interrupted_twice 0
 	[ -s a.ckpt ]
 	rm log a.ckpt
+	interrupted_twice 0.15
+	[ ! -e a.ckpt ]
+}
+
+# interrupted_twice SECONDS: cmd, with two SIGINTs so far apart.
+interrupted_twice()
+{
+	local rc=0
 	env --default-signal=INT "${cmd[@]}" 2>err 3>&- &
 	pid=$!
 	begun log
 	logged
 	kill -INT "$pid"
-	sleep 0.15
+	[ "$1" = 0 ] || sleep "$1"
 	kill -INT "$pid"
-	rc=0
 	wait "$pid" || rc=$?
 	[ "$rc" -eq 130 ]
-	[ ! -e a.ckpt ]
 }
 
 @test "a few SIGKILLs at random moments change nothing" {
