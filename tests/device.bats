@@ -95,6 +95,10 @@ needs_fake()
 	assert_output --partial ", tf32, "
 	run -1 "$fake/odesample" -m "$files/m" -n 2 -d cuda:1 -o out2
 	assert_output --partial "there are 1 devices"
+	run -2 "$fake/odesample" -m "$files/m" -n 2 -d cuda --precision f64 -o out2
+	assert_output --partial "precision f64: CUDA computes in"
+	run -0 "$fake/odesample" -v -m "$files/m" -n 2 --precision f64 -o out2
+	assert_output --partial "cpu, "
 }
 
 @test "training over the plug-in: cut and resumed it ends with the same bytes; another precision is refused" {
