@@ -1,4 +1,5 @@
 #include <png.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,6 +9,30 @@
 
 #define PIXELS_MAX ((size_t)1 << 26)
 #define PIXELS_A_BYTE (1032 * 8) /* deflate makes at most 1032 bytes of one, and a pixel takes one bit at least */
+
+/* libpng takes memory for a chunk on its length's word: none may be longer than what is left of the file. */
+static int check_chunks(FILE *f, const char *path, struct rd_err *e)
+{
+	enum { SIGNATURE = 8, HEAD = 8, SUM = 4 };
+	uint8_t head[HEAD];
+	struct stat st;
+	int64_t at = SIGNATURE;
+
+	if (fstat(fileno(f), &st))
+		return rd_fail_errno(e, RD_EIO, "%s", path);
+	while (at + HEAD <= st.st_size && !fseeko(f, at, SEEK_SET) && fread(head, HEAD, 1, f) == 1) {
+		uint32_t len = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
+
+		if ((int64_t)len + SUM > st.st_size - at - HEAD)
+			return rd_fail(e, RD_EINPUT, "%s: png: a chunk of %lu bytes does not end in the file: it is cut off", path,
+			               (unsigned long)len);
+		at += HEAD + (int64_t)len + SUM;
+	}
+	if (ferror(f))
+		return rd_fail_errno(e, RD_EIO, "%s", path);
+	rewind(f);
+	return RD_OK;
+}
 
 static int check_kind(const png_image *im, const char *path, struct rd_err *e)
 {
@@ -45,15 +70,34 @@ static int decode(png_image *im, const char *path, struct rd_array *a, struct rd
 	return rd_fail(e, RD_EINPUT, "%s: png: %s", path, im->message);
 }
 
-int rd_png_read(const char *path, struct rd_array *a, struct rd_err *e)
+static int read_open(FILE *f, const char *path, struct rd_array *a, struct rd_err *e)
 {
+	static const uint8_t signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 	png_image im = {.version = PNG_IMAGE_VERSION};
+	uint8_t got[sizeof signature];
 	int rc;
 
-	*a = (struct rd_array){0};
-	if (!png_image_begin_read_from_file(&im, path))
+	if (fread(got, sizeof got, 1, f) != 1 || memcmp(got, signature, sizeof got) != 0)
+		return rd_fail(e, RD_EINPUT, "%s: png: not a PNG file", path);
+	rc = check_chunks(f, path, e);
+	if (rc)
+		return rc;
+	if (!png_image_begin_read_from_stdio(&im, f))
 		return rd_fail(e, RD_EINPUT, "%s: png: %s", path, im.message);
 	rc = decode(&im, path, a, e);
 	png_image_free(&im);
+	return rc;
+}
+
+int rd_png_read(const char *path, struct rd_array *a, struct rd_err *e)
+{
+	FILE *f = fopen(path, "rbe");
+	int rc;
+
+	*a = (struct rd_array){0};
+	if (!f)
+		return rd_fail_errno(e, RD_EIO, "%s", path);
+	rc = read_open(f, path, a, e);
+	fclose(f);
 	return rc;
 }

@@ -159,6 +159,8 @@ static void test_promises(void)
 	CHECK(rd_png_read(path, &a, &e) == RD_EINPUT && !a.data);
 	promise_width(900000);
 	CHECK(rd_png_read(path, &a, &e) == RD_EINPUT && !a.data && strstr(e.msg, "cut off"));
+	CHECK(rd_png_read("tests/fuzz/regressions/png/chunk-longer-than-file", &a, &e) == RD_EINPUT);
+	CHECK(!a.data && strstr(e.msg, "a chunk of 268435457 bytes does not end in the file"));
 }
 
 int main(void)
