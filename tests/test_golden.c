@@ -172,7 +172,7 @@ static void check_case(const char *dir, struct rd_model *m, const char *name, co
 
 /* Clipping keeps of x0 what lies in [-1, 1] and these random weights make x0 hundreds wide, so the f32 rounding of the
  * network (1e-6 of its largest value, here as in PyTorch) shows a hundred times larger: diffusers' own run lies 4e-5 from
- * float64, ours 7e-5 to 2.1e-4 from diffusers', depending on the order of sums; where products are double, 5.1e-5. */
+ * float64, ours 7e-5 to 2.1e-4 from diffusers', depending on the order of sums; where products are double, 5e-5 to 7e-5. */
 static double clip_bound(void)
 {
 	return test_precision() == RD_PRECISION_F64 ? 1e-4 : 3e-4;
