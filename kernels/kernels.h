@@ -53,8 +53,14 @@ struct rd_groupnorm_desc {
 	enum rd_act act; /* applied to the result */
 };
 
+struct rd_layernorm_desc {
+	struct rd_dims d;
+	float eps;
+};
+
 struct rd_attention_desc {
-	struct rd_dims d; /* of q, k, v and the output; tokens = h * w; heads split c into consecutive runs of c / heads */
+	struct rd_dims d; /* of q and the output; tokens = h * w; heads split c into consecutive runs of c / heads */
+	int64_t keys;     /* tokens of k and v, which are (n, c, h', w') with h' w' = keys */
 	int64_t heads;
 	float scale;      /* softmax(scale q k^T) v */
 };
@@ -171,7 +177,17 @@ struct rd_backend {
 	                     const void *dy, void *dx, int acc_dx, void *dchan, int acc_dchan, float *dgamma, float *dbeta,
 	                     void *dscale_shift, int acc_dss, void *ws, struct rd_err *e);
 
-	/* o = softmax(scale q k^T) v per image and head. probs [n, heads, tokens, tokens] f32, written by fwd, read by bwd; in
+	/* y = gamma (x - mean) / sqrt(var + eps) + beta, over the channels of each pixel (biased variance). stats [n, h w, 2] f32:
+	 * mean and 1/sqrt(var + eps), written by fwd (never NULL), read by bwd. ws: layernorm_ws_bytes. dx may alias dy when acc_dx
+	 * is 0. */
+	size_t (*layernorm_ws_bytes)(struct rd_dev *dev, const struct rd_layernorm_desc *p);
+	int (*layernorm_fwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const float *gamma,
+	                     const float *beta, void *y, float *stats, struct rd_err *e);
+	int (*layernorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const float *gamma,
+	                     const float *stats, const void *dy, void *dx, int acc_dx, float *dgamma, float *dbeta, void *ws,
+	                     struct rd_err *e);
+
+	/* o = softmax(scale q k^T) v per image and head. probs [n, heads, tokens, keys] f32, written by fwd, read by bwd; in
 	 * fwd it may be NULL where no backward follows. ws: attention_ws_bytes. */
 	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p);
 	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
@@ -184,6 +200,10 @@ struct rd_backend {
 	int (*act_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, void *y, struct rd_err *e); /* y may be x */
 	int (*act_bwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, const void *dy, void *dx, int acc_dx,
 	               struct rd_err *e);
+	/* y = a act(b) of d, where x (n,2c,h,w) is a in its first c channels and b in its last. */
+	int (*gate_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act act, const void *x, void *y, struct rd_err *e);
+	int (*gate_bwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act act, const void *x, const void *dy, void *dx, int acc_dx,
+	                struct rd_err *e);
 	int (*add)(struct rd_dev *dev, struct rd_dims d, const void *a, const void *b, void *y, struct rd_err *e); /* y may be a or b */
 	int (*affine)(struct rd_dev *dev, struct rd_dims d, float s, float shift, const void *x, void *y, int acc,
 	              struct rd_err *e); /* y (+)= s x + shift; y may be x when acc is 0 */
@@ -207,7 +227,7 @@ struct rd_backend {
 	int (*fir2_down)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
 	int (*fir2_up)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
 
-	/* embeddings: y (n,dim,1,1). t [n] f32; label [n] i32, every one in [0, rows) (the caller has checked). */
+	/* embeddings: y (n,dim,1,1); of embed any (n,c,h,w) with c h w = dim, a row of the table then is [h, w, c]. t [n] f32; label [n] i32, every one in [0, rows) (the caller has checked). */
 	int (*timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y, struct rd_err *e);
 	/* y (n, 2 dim, 1, 1): sin in the first dim, cos in the last, of 2 pi w_j ln t_i (or of 2 pi w_j t_i with log 0). */
 	int (*fourier)(struct rd_dev *dev, int64_t n, int64_t dim, int log, const float *w, const float *t, void *y,

@@ -108,7 +108,7 @@ static void attention(struct kt *k, struct rd_dims d, int64_t heads, float sprea
 	for (int64_t i = 0; i < n; i++)
 		hq[i] *= spread;
 	kt_round(k, hq, n);
-	desc = (struct rd_attention_desc){ .d = d, .heads = heads, .scale = 1.0f / sqrtf((float)(d.c / heads)) };
+	desc = (struct rd_attention_desc){ .d = d, .keys = d.h * d.w, .heads = heads, .scale = 1.0f / sqrtf((float)(d.c / heads)) };
 	q = hq;
 	k_ = kt_random(k, n, 2);
 	v = kt_random(k, n, 3);

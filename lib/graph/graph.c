@@ -311,7 +311,7 @@ rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int6
 		return rd_graph_refuse(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
 	if (q == k || q == v || k == v) /* their gradients are written side by side */
 		return rd_graph_refuse(g, "attention: q, k and v must be three values");
-	op.u.attention = (struct rd_attention_desc){d, heads, (float)(1 / sqrt((double)(d.c / heads)))};
+	op.u.attention = (struct rd_attention_desc){d, d.h * d.w, heads, (float)(1 / sqrt((double)(d.c / heads)))};
 	return add_node(g, op, d);
 }
 
