@@ -352,6 +352,9 @@ int main(void)
 	g = graphs_build(graphs_mlp, 3);
 	check_graph("mlp", g, true);
 	rd_graph_free(g);
+	g = graphs_build(graphs_condition, 3);
+	check_graph("condition", g, true);
+	rd_graph_free(g);
 	check_model("models/fashion-ddpm");
 	check_model("tests/golden/cifar-like/model");
 	check_model("tests/golden/class-scale-shift/model");
