@@ -59,6 +59,8 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 
 	if (n->op == RD_OP_GROUPNORM) {
 		bytes = (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups * 2) * sizeof(float);
+	} else if (n->op == RD_OP_LAYERNORM) {
+		bytes = (size_t)(n->u.layernorm.d.n * n->u.layernorm.d.h * n->u.layernorm.d.w * 2) * sizeof(float);
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
 		int64_t tokens = n->u.attention.d.h * n->u.attention.d.w;
 
