@@ -112,10 +112,10 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 	noisegen -n 8 -s 1 -m m | denoise -q -m m --steps 2 | pairpack -o a.tar
 	cp -r m other
 	python "write('other/contexts.safetensors', {'contexts': rows + 1}, {'null_class': '3'})"
-	run rectrain -q -m other -o r --steps 1 --batch 4 a.tar
+	run rectrain -q -m other -o result --steps 1 --batch 4 a.tar
 	assert_failure
 	assert_output --partial 'a.tar: its labels stand for the contexts '
-	assert_absent r
+	assert_absent result
 	noisegen -n 8 -s 2 -m m | denoise -q -m other --steps 2 | pairpack -o b.tar
 	run rectrain -q -m m -o r --steps 1 --batch 4 a.tar b.tar
 	assert_failure
