@@ -62,9 +62,9 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 	} else if (n->op == RD_OP_LAYERNORM) {
 		bytes = (size_t)(n->u.layernorm.d.n * n->u.layernorm.d.h * n->u.layernorm.d.w * 2) * sizeof(float);
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
-		int64_t tokens = n->u.attention.d.h * n->u.attention.d.w;
+		const struct rd_attention_desc *a = &n->u.attention;
 
-		bytes = (size_t)(n->u.attention.d.n * n->u.attention.heads * tokens * tokens) * sizeof(float);
+		bytes = (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float);
 	}
 	if (bytes)
 		*r = range_of(s, s->x->aux[i], bytes, 2 * s->g->n_values + i);

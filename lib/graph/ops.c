@@ -193,9 +193,8 @@ static int layernorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
 static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 {
 	const struct rd_attention_desc *a = &n->u.attention;
-	int64_t tokens = a->d.h * a->d.w;
 
-	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * tokens * tokens) * sizeof(float) : 0;
+	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float) : 0;
 }
 
 static size_t attention_ws(const struct rd_exec *x, int i)
