@@ -188,8 +188,8 @@ struct rd_backend {
 	                     struct rd_err *e);
 
 	/* o = softmax(scale q k^T) v per image and head. probs [n, heads, tokens, keys] f32, written by fwd, read by bwd; in
-	 * fwd it may be NULL where no backward follows. ws: attention_ws_bytes. */
-	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p);
+	 * fwd it may be NULL where no backward follows. ws: attention_ws_bytes, of forward alone or of both. */
+	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward);
 	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
 	                     void *o, float *probs, void *ws, struct rd_err *e);
 	int (*attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,

@@ -183,7 +183,7 @@ static void attention(struct kt *k, struct rd_dims d, int64_t keys, int64_t head
 	r = reference(k);
 	probs_bytes = (size_t)n_probs() * sizeof *probs;
 	probs = guarded(k, probs_bytes);
-	ws_bytes = k->be->attention_ws_bytes(k->dev, &desc);
+	ws_bytes = k->be->attention_ws_bytes(k->dev, &desc, 1);
 	ws = guarded(k, ws_bytes);
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o, probs, ws, &k->e), &k->e);
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o2, NULL, ws, &k->e), &k->e);
@@ -255,7 +255,7 @@ static float *results(struct kt *k, enum rd_precision p, int threads, struct rd_
 		out[i] = kt_poison(k, (size_t)elems[i] * sizeof *out[i]);
 		*n += elems[i];
 	}
-	ws = kt_poison(k, k->be->attention_ws_bytes(k->dev, &desc));
+	ws = kt_poison(k, k->be->attention_ws_bytes(k->dev, &desc, 1));
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], out[1], out[0], ws, &k->e), &k->e);
 	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], out[0], in[3], out[2], 0, out[3], 0, out[4], 0, ws,
 	                              &k->e), &k->e);

@@ -2,10 +2,17 @@
  * large image keeps them all busy too. */
 #include "kernels/cpu/attention.h"
 
-/* Backward's, which holds all rows of scores; forward has a block of them, and touches no more. */
-size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p)
+/* Rows of scores that forward has at a time; backward has them all. */
+static int64_t forward_rows(const struct rd_attention_desc *p)
 {
-	const struct rd_att a = rd_att(dev, p, p->d.h * p->d.w, NULL);
+	int64_t tokens = p->d.h * p->d.w;
+
+	return tokens < RD_ATT_ROWS ? tokens : RD_ATT_ROWS;
+}
+
+size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
+{
+	const struct rd_att a = rd_att(dev, p, backward ? p->d.h * p->d.w : forward_rows(p), NULL);
 
 	return (size_t)dev->threads * (size_t)a.slot_floats * sizeof(float);
 }
@@ -108,7 +115,7 @@ int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
                           const void *v, void *o, float *probs, void *ws, struct rd_err *e)
 {
 	int64_t tokens = p->d.h * p->d.w, blocks = rd_att_blocks(tokens);
-	const struct rd_att a = rd_att(dev, p, tokens < RD_ATT_ROWS ? tokens : RD_ATT_ROWS, ws);
+	const struct rd_att a = rd_att(dev, p, forward_rows(p), ws);
 	const float *fq = q, *fk = k, *fv = v;
 	float *fo = o;
 

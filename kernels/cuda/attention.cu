@@ -3,12 +3,9 @@
 
 #include "kernels/cuda/reduce.h"
 
-/* ws: scores in f32, which forward needs where it has no probs; in bf16 two more arrays of them, of which forward uses one. */
-size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p)
+size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
-	size_t n = (size_t)rd_att_of(p).scores;
-
-	return rd_align(n * sizeof(float)) + (rd_is_bf16(dev) ? 2 * rd_align(n * sizeof(rd_bf16)) : 0);
+	return rd_att_ws(rd_att_part(rd_att_of(p), 0), !rd_is_bf16(dev) ? 0 : backward ? 2 : 1);
 }
 
 /* Elements from unit to unit within a batch, and from batch to batch. */
@@ -31,11 +28,6 @@ static units units_of(const rd_att &a)
 	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { tk, a.heads * tk } };
 }
 
-static const void *elems(struct rd_dev *dev, const void *p, int64_t n)
-{
-	return (const char *)p + n * (rd_is_bf16(dev) ? 2 : 4);
-}
-
 int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void *x, const void *y, float *s, struct rd_err *e)
 {
 	const units u = units_of(a);
@@ -54,7 +46,7 @@ int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void 
 	p.b_step = u.keys.step;
 	p.c_step = u.scores.step;
 	for (int64_t i = 0; i < u.times && !rc; i++)
-		rc = rd_blas_product(dev, &p, elems(dev, x, i * u.queries.next), elems(dev, y, i * u.keys.next), NULL,
+		rc = rd_blas_product(dev, &p, rd_att_at(dev, x, i * u.queries.next), rd_att_at(dev, y, i * u.keys.next), NULL,
 		                     s + i * u.scores.next, e);
 	return rc;
 }
@@ -81,8 +73,8 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	p.b_step = of_y.step;
 	p.c_step = of_o.step;
 	for (int64_t i = 0; i < u.times && !rc; i++)
-		rc = rd_blas_product(dev, &p, elems(dev, s, i * u.scores.next), elems(dev, y, i * of_y.next), NULL,
-		                     (void *)elems(dev, o, i * of_o.next), e);
+		rc = rd_blas_product(dev, &p, rd_att_at(dev, s, i * u.scores.next), rd_att_at(dev, y, i * of_y.next), NULL,
+		                     rd_att_at(dev, o, i * of_o.next), e);
 	return rc;
 }
 
@@ -124,17 +116,34 @@ static __global__ void softmax_kernel(int64_t rows, int64_t n, const float *x, f
 	}
 }
 
-int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-                          void *o, float *probs, void *ws, struct rd_err *e)
+/* Of a part of the images. */
+static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *probs,
+                   void *ws, struct rd_err *e)
 {
-	const rd_att a = rd_att_of(p);
 	const rd_tiles t = rd_att_rows(a);
 	float *s = probs ? probs : (float *)ws;
-	rd_bf16 *s16 = rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_align((size_t)a.scores * sizeof(float))) : NULL;
+	rd_bf16 *s16 = rd_att_narrow(dev, ws, a, 0);
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
 		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s,
 		               probs || !s16 ? s : NULL, s16);
 	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
+}
+
+int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
+                          void *o, float *probs, void *ws, struct rd_err *e)
+{
+	const rd_att all = rd_att_of(p);
+	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
+	int rc = RD_OK;
+
+	for (int64_t i = 0; i < all.images && !rc;) {
+		const rd_att part = rd_att_part(all, i);
+
+		rc = forward(dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
+		             rd_att_at(dev, o, i * queries), probs ? probs + i * all.heads * all.tokens * all.keys : NULL, ws, e);
+		i += part.images;
+	}
+	return rc;
 }

@@ -6,16 +6,55 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/types.h"
 
+/* Elements of scores that are worked on at a time, if an image has no more: 512 MiB in f32. */
+#ifndef RD_ATT_MOST
+#define RD_ATT_MOST ((int64_t)1 << 27)
+#endif
+
 struct rd_att {
-	int64_t images, heads, tokens, keys, d, c, scores; /* scores: elements of them all */
+	int64_t images, heads, tokens, keys, d, c;
 	float scale;
 };
 
 static inline rd_att rd_att_of(const struct rd_attention_desc *p)
 {
-	int64_t t = p->d.h * p->d.w;
+	return { p->d.n, p->heads, p->d.h * p->d.w, p->keys, p->d.c / p->heads, p->d.c, p->scale };
+}
 
-	return { p->d.n, p->heads, t, p->keys, p->d.c / p->heads, p->d.c, p->d.n * p->heads * t * p->keys, p->scale };
+static inline int64_t rd_att_scores(const rd_att &a)
+{
+	return a.images * a.heads * a.tokens * a.keys;
+}
+
+/* What is worked on at a time of the images from `first` on: as many of them as RD_ATT_MOST allows, one at least. */
+static inline rd_att rd_att_part(const rd_att &a, int64_t first)
+{
+	int64_t most = RD_ATT_MOST / (a.heads * a.tokens * a.keys), left = a.images - first;
+	rd_att part = a;
+
+	part.images = most < 1 ? 1 : most < left ? most : left;
+	return part;
+}
+
+/* Work space: scores of a part in f32, then, where activations are bf16, arrays of them in bf16. Where the i-th of these begins, and
+ * so how large it is with i of them. */
+static inline size_t rd_att_ws(const rd_att &part, int i)
+{
+	size_t n = (size_t)rd_att_scores(part);
+
+	return rd_align(n * sizeof(float)) + (size_t)i * rd_align(n * sizeof(rd_bf16));
+}
+
+/* That array; NULL where activations are f32. */
+static inline rd_bf16 *rd_att_narrow(struct rd_dev *dev, void *ws, const rd_att &part, int i)
+{
+	return rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_att_ws(part, i)) : NULL;
+}
+
+/* Element n of an activation; NULL of NULL. */
+static inline void *rd_att_at(struct rd_dev *dev, const void *p, int64_t n)
+{
+	return p ? (char *)(uintptr_t)p + n * (rd_is_bf16(dev) ? 2 : 4) : NULL;
 }
 
 /* The rows of the softmax: a warp for each, which has RD_ATT_STRIP elements of it in registers at once. */

@@ -38,29 +38,47 @@ static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, const float *
 	}
 }
 
+struct grads {
+	void *dq, *dk, *dv;
+	int acc_dq, acc_dk, acc_dv;
+};
+
+/* Of a part of the images. */
+static int backward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, const float *probs,
+                    const void *dout, const grads &g, void *ws, struct rd_err *e)
+{
+	const rd_tiles t = rd_att_rows(a);
+	float *dp = (float *)ws;
+	rd_bf16 *ds16 = rd_att_narrow(dev, ws, a, 0), *p16 = rd_att_narrow(dev, ws, a, 1);
+	const void *ds = ds16 ? (const void *)ds16 : (const void *)dp, *pr = p16 ? (const void *)p16 : (const void *)probs;
+	int rc = rd_att_by_dims(dev, a, 1.0f, dout, v, dp, e);
+
+	if (!rc)
+		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, probs, dp,
+		               dp, ds16, p16);
+	if (!rc && g.dq)
+		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, g.dq, g.acc_dq, e);
+	if (!rc && g.dk)
+		rc = rd_att_by_tokens(dev, a, a.scale, true, ds, q, g.dk, g.acc_dk, e);
+	return rc || !g.dv ? rc : rd_att_by_tokens(dev, a, 1.0f, true, pr, dout, g.dv, g.acc_dv, e);
+}
+
 int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
                           const float *probs, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
                           int acc_dv, void *ws, struct rd_err *e)
 {
-	const rd_att a = rd_att_of(p);
-	const rd_tiles t = rd_att_rows(a);
-	float *dp = (float *)ws;
-	rd_bf16 *ds16 = NULL, *p16 = NULL;
-	const void *ds = dp, *pr = probs;
-	int rc = rd_att_by_dims(dev, a, 1.0f, dout, v, dp, e);
+	const rd_att all = rd_att_of(p);
+	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
+	int rc = RD_OK;
 
-	if (rd_is_bf16(dev)) {
-		ds16 = (rd_bf16 *)(void *)((char *)ws + rd_align((size_t)a.scores * sizeof(float)));
-		p16 = (rd_bf16 *)(void *)((char *)ds16 + rd_align((size_t)a.scores * sizeof(rd_bf16)));
-		ds = ds16;
-		pr = p16;
+	for (int64_t i = 0; i < all.images && !rc;) {
+		const rd_att part = rd_att_part(all, i);
+		const grads g = { rd_att_at(dev, dq, i * queries), rd_att_at(dev, dk, i * keys), rd_att_at(dev, dv, i * keys),
+			          acc_dq, acc_dk, acc_dv };
+
+		rc = backward(dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
+		              probs + i * all.heads * all.tokens * all.keys, rd_att_at(dev, dout, i * queries), g, ws, e);
+		i += part.images;
 	}
-	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, probs, dp,
-		               dp, ds16, p16);
-	if (!rc && dq)
-		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, dq, acc_dq, e);
-	if (!rc && dk)
-		rc = rd_att_by_tokens(dev, a, a.scale, true, ds, q, dk, acc_dk, e);
-	return rc || !dv ? rc : rd_att_by_tokens(dev, a, 1.0f, true, pr, dout, dv, acc_dv, e);
+	return rc;
 }

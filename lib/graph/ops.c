@@ -199,7 +199,7 @@ static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 
 static size_t attention_ws(const struct rd_exec *x, int i)
 {
-	return x->be->attention_ws_bytes(x->dev, &x->g->node[i].u.attention);
+	return x->be->attention_ws_bytes(x->dev, &x->g->node[i].u.attention, rd_exec_goes_back(x));
 }
 
 static int attention_fwd(struct rd_exec *x, int i, struct rd_err *e)
