@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How fast the tools are on the CPU beside diffusers with PyTorch: sampling and training of the shipped model and of
-google/ddpm-cifar10-32's configuration with random weights.
+"""How fast the tools are on the CPU beside diffusers with PyTorch: sampling and training of the shipped model, and, with random
+weights, of google/ddpm-cifar10-32's configuration and of a network in the manner of Stable Diffusion's, conditioned on contexts.
 
 Run by hand, with the packages of requirements.txt; README.md has the command. odesample is timed as a whole, start and files
 included, rectrain by its log, from the first step to the last; PyTorch within this process, after its imports, its compilation
@@ -18,13 +18,16 @@ import time
 
 import diffusers
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, UNet2DModel
+from diffusers import DDIMScheduler, DDPMPipeline, UNet2DConditionModel, UNet2DModel
+from safetensors.torch import load_file, save_file
 
 ROUNDS, SAMPLING_STEPS = 3, 10
 CIFAR = dict(sample_size=32, in_channels=3, out_channels=3, layers_per_block=2, block_out_channels=(128, 256, 256, 256),
              down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
              up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), attention_head_dim=None,
              downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6, norm_num_groups=32)
+LATENT = dict(sample_size=32, block_out_channels=(96, 192, 384, 384), layers_per_block=1, cross_attention_dim=768,
+              attention_head_dim=8)
 # of PyTorch: memory format and whether it is compiled
 WAYS = {"eager": (torch.contiguous_format, False), "channels_last": (torch.channels_last, False),
         "compiled": (torch.channels_last, True)}
@@ -35,14 +38,20 @@ class Peer:
 
     def __init__(self, folder, batch, way):
         memory, compiled = WAYS[way]
-        self.net = UNet2DModel.from_pretrained(folder, subfolder="unet").to(memory_format=memory)
+        contexts = folder + "/contexts.safetensors"
+        kind = UNet2DConditionModel if os.path.exists(contexts) else UNet2DModel
+        self.net = kind.from_pretrained(folder, subfolder="unet").to(memory_format=memory)
         self.run = torch.compile(self.net) if compiled else self.net
         self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", timestep_spacing="trailing",
                                                        clip_sample=False)
         c = self.net.config
         self.x = torch.randn(batch, c.in_channels, c.sample_size, c.sample_size).to(memory_format=memory)
         self.eps = torch.randn_like(self.x)
-        self.label = torch.arange(batch) % 10 if c.num_class_embeds else None
+        self.given = {}
+        if c.num_class_embeds:
+            self.given["class_labels"] = torch.arange(batch) % 10
+        elif kind is UNet2DConditionModel:
+            self.given["encoder_hidden_states"] = load_file(contexts)["contexts"][torch.arange(batch) % 4]
         self.params = list(self.net.parameters())
         self.ema = [p.detach().clone() for p in self.params]
         self.adamw = torch.optim.AdamW(self.params, lr=1e-6, fused=True)
@@ -54,7 +63,7 @@ class Peer:
             self.scheduler.set_timesteps(SAMPLING_STEPS)
             x = self.x
             for t in self.scheduler.timesteps:
-                x = self.scheduler.step(self.run(x, t, class_labels=self.label).sample, t, x).prev_sample
+                x = self.scheduler.step(self.run(x, t, **self.given).sample, t, x).prev_sample
         return time.perf_counter() - start
 
     def train(self, steps):
@@ -62,7 +71,7 @@ class Peer:
         for _ in range(steps):
             t = torch.randint(0, 1000, (len(self.x),))
             x = self.scheduler.add_noise(self.x, self.eps, t)
-            out = self.run(x, t, class_labels=self.label).sample
+            out = self.run(x, t, **self.given).sample
             loss = torch.nn.functional.huber_loss(out, self.eps)
             self.adamw.zero_grad(set_to_none=True)
             loss.backward()
@@ -124,10 +133,14 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(1)
-        cifar = scratch + "/cifar"
+        cifar, latent = scratch + "/cifar", scratch + "/latent"
         DDPMPipeline(UNet2DModel(**CIFAR), DDIMScheduler()).save_pretrained(cifar)
+        UNet2DConditionModel(**LATENT).save_pretrained(latent + "/unet")
+        DDIMScheduler().save_pretrained(latent + "/scheduler")
+        save_file({"contexts": torch.randn(4, 77, LATENT["cross_attention_dim"])}, latent + "/contexts.safetensors")
         rows += compare(args, "fashion, 1.1M", "models/fashion-ddpm", 64, {"sample": 4, "train": 40}, scratch)
         rows += compare(args, "cifar, 35.7M", cifar, 8, {"sample": 3, "train": 8}, scratch)
+        rows += compare(args, "latent, 54.8M", latent, 4, {"sample": 3, "train": 8}, scratch)
     if args.result:
         about = {"versions": {"diffusers": diffusers.__version__, "torch": torch.__version__}, "threads": torch.get_num_threads(),
                  "machine": platform.machine(), "sampling": f"DDIM, {SAMPLING_STEPS} steps", "rows": rows}
