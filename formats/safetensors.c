@@ -407,3 +407,17 @@ int rd_safetensors_write(struct rd_out *o, const struct rd_st_view *t, size_t n,
 	free(text);
 	return rc;
 }
+
+int rd_safetensors_save(const char *path, const struct rd_st_view *t, size_t n, const json_t *metadata, struct rd_err *e)
+{
+	struct rd_out *o;
+	int rc = rd_out_open(&o, path, RD_OUT_BINARY, e);
+
+	if (rc)
+		return rc;
+	rc = rd_safetensors_write(o, t, n, metadata, e);
+	if (!rc)
+		return rd_out_finish(o, e);
+	rd_out_abort(o);
+	return rc;
+}

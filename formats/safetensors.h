@@ -32,5 +32,7 @@ const json_t *rd_safetensors_metadata(const struct rd_safetensors *s);          
 /* Writes tensors in the order given (names unique) with metadata (an object of strings, or NULL). */
 int rd_safetensors_write(struct rd_out *o, const struct rd_st_view *t, size_t n, const json_t *metadata,
                          struct rd_err *e) RD_MUST;
+/* The same as a file, whole or not at all. */
+int rd_safetensors_save(const char *path, const struct rd_st_view *t, size_t n, const json_t *metadata, struct rd_err *e) RD_MUST;
 
 #endif

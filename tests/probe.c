@@ -36,7 +36,6 @@ static int write_array(const char *file, const struct rd_shape *s, const float *
 static int write_grads(const char *file, const struct rd_graph *g, const float *grads, struct rd_err *e)
 {
 	struct rd_st_view *v;
-	struct rd_out *o = NULL;
 	void *p;
 	int rc = rd_alloc0(&p, (size_t)g->n_params, sizeof *v, "gradients", e);
 
@@ -46,13 +45,8 @@ static int write_grads(const char *file, const struct rd_graph *g, const float *
 	for (int i = 0; i < g->n_params; i++)
 		v[i] = (struct rd_st_view){.name = g->param[i].name, .dtype = RD_F32, .shape = g->param[i].shape,
 		                           .data = grads + g->param[i].offset, .bytes = g->param[i].n_elems * sizeof *grads};
-	rc = rd_out_open(&o, file, RD_OUT_BINARY, e);
-	if (!rc)
-		rc = rd_safetensors_write(o, v, (size_t)g->n_params, NULL, e);
+	rc = rd_safetensors_save(file, v, (size_t)g->n_params, NULL, e);
 	free(v);
-	if (!rc)
-		return rd_out_finish(o, e);
-	rd_out_abort(o);
 	return rc;
 }
 

@@ -98,21 +98,13 @@ int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_
 {
 	json_t *meta = json_copy((json_t *)(uintptr_t)rd_contexts_metadata(f));
 	char number[24];
-	struct rd_out *o;
-	int rc = meta ? rd_out_open(&o, path, RD_OUT_BINARY, e) : rd_fail(e, RD_ENOMEM, "%s: no memory", path);
+	int rc;
 
-	if (rc) {
-		json_decref(meta);
-		return rc;
-	}
 	snprintf(number, sizeof number, "%" PRId64, null_class);
-	if (null_class >= 0)
-		json_object_set_new(meta, "null_class", json_string(number));
-	rc = rd_safetensors_write(o, f->view, 1, meta, e);
-	if (rc)
-		rd_out_abort(o);
+	if (!meta || (null_class >= 0 && json_object_set_new(meta, "null_class", json_string(number))))
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", path);
 	else
-		rc = rd_out_finish(o, e);
+		rc = rd_safetensors_save(path, f->view, 1, meta, e);
 	json_decref(meta);
 	return rc;
 }

@@ -382,7 +382,6 @@ int rd_weights_write(const char *path, const struct rd_graph *params, const floa
                      struct rd_err *e)
 {
 	struct rd_st_view *v;
-	struct rd_out *o;
 	void *p;
 	int rc = rd_alloc0(&p, (size_t)params->n_params, sizeof *v, "tensor table", e);
 
@@ -395,14 +394,7 @@ int rd_weights_write(const char *path, const struct rd_graph *params, const floa
 		v[i] = (struct rd_st_view){.name = q->name, .dtype = RD_F32, .shape = q->shape, .data = flat + q->offset,
 		                           .bytes = q->n_elems * sizeof *flat};
 	}
-	rc = rd_out_open(&o, path, RD_OUT_BINARY, e);
-	if (!rc) {
-		rc = rd_safetensors_write(o, v, (size_t)params->n_params, metadata, e);
-		if (rc)
-			rd_out_abort(o);
-		else
-			rc = rd_out_finish(o, e);
-	}
+	rc = rd_safetensors_save(path, v, (size_t)params->n_params, metadata, e);
 	free(v);
 	return rc;
 }

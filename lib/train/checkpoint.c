@@ -40,7 +40,6 @@ static json_t *make_meta(const struct rd_train_state *s, const json_t *run)
 int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const json_t *run, struct rd_err *e)
 {
 	struct rd_st_view v[ARRAYS];
-	struct rd_out *o;
 	json_t *meta = make_meta(s, run);
 	int rc;
 
@@ -49,14 +48,7 @@ int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const j
 	for (int i = 0; i < arrays(s); i++)
 		v[i] = (struct rd_st_view){.name = names[i], .dtype = RD_F32, .shape = {1, {(int64_t)s->n}},
 		                           .data = array_of(s, i), .bytes = s->n * sizeof(float)};
-	rc = rd_out_open(&o, path, RD_OUT_BINARY, e);
-	if (!rc) {
-		rc = rd_safetensors_write(o, v, (size_t)arrays(s), meta, e);
-		if (rc)
-			rd_out_abort(o);
-		else
-			rc = rd_out_finish(o, e);
-	}
+	rc = rd_safetensors_save(path, v, (size_t)arrays(s), meta, e);
 	json_decref(meta);
 	return rc;
 }
