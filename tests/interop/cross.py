@@ -44,9 +44,11 @@ def foreign_block(key):
     return lambda c: any(b.replace("UNetRes", "") not in DOWN + [up_of(d) for d in DOWN] for b in c.get(key, []))
 
 
-def no_layers(c):
+def unread(c):
+    """There are transformers without layers, or blocks without transformers: diffusers does not read what is for their layers."""
     depths = c.get("transformer_layers_per_block", 1)
-    return not any(depths) if isinstance(depths, list) else not depths
+    blocks = c.get("down_block_types", ["Cross"]) + c.get("up_block_types", ["Cross"])
+    return 0 in (depths if isinstance(depths, list) else [depths]) or not all("Cross" in b for b in blocks)
 
 
 def uneven_depths(c):
@@ -56,7 +58,7 @@ def uneven_depths(c):
 
 
 EXTRA = "not of Stable Diffusion 1 or 2"
-UNUSED = "of no use to this config, but a value other than its default"
+UNUSED = "of no use to this config, but a value that it could not use either"
 # By the key that the message names: for which configs, and why.
 REFUSED = {
     "class_embed_type": (is_set("class_embed_type"), "a label stands for a context and nothing else"),
@@ -85,7 +87,9 @@ REFUSED = {
     "addition_time_embed_dim": (is_set("addition_time_embed_dim"), UNUSED),
     "projection_class_embeddings_input_dim": (is_set("projection_class_embeddings_input_dim"), UNUSED),
     "sample_size": (lambda c: True, "sizes that cannot be halved"),
-    "contexts": (no_layers, "of another dim, where no layer looks at them"),
+    "attention_head_dim": (unread, UNUSED),
+    "cross_attention_dim": (unread, UNUSED),
+    "contexts": (unread, "of another dim, where no layer looks at them"),
 }
 
 
