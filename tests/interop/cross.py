@@ -58,7 +58,7 @@ def uneven_depths(c):
 
 
 EXTRA = "not of Stable Diffusion 1 or 2"
-UNUSED = "of no use to this config, but a value that it could not use either"
+UNUSED = "nothing in this config reads it"
 # By the key that the message names: for which configs, and why.
 REFUSED = {
     "class_embed_type": (is_set("class_embed_type"), "a label stands for a context and nothing else"),
