@@ -227,7 +227,8 @@ struct rd_backend {
 	int (*fir2_down)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
 	int (*fir2_up)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
 
-	/* embeddings: y (n,dim,1,1); of embed any (n,c,h,w) with c h w = dim, a row of the table then is [h, w, c]. t [n] f32; label [n] i32, every one in [0, rows) (the caller has checked). */
+	/* embeddings: y (n,dim,1,1); of embed any (n,c,h,w) with c h w = dim, a row of the table then is [h, w, c]. t [n] f32;
+	 * label [n] i32, every one in [0, rows) (the caller has checked). */
 	int (*timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y, struct rd_err *e);
 	/* y (n, 2 dim, 1, 1): sin in the first dim, cos in the last, of 2 pi w_j ln t_i (or of 2 pi w_j t_i with log 0). */
 	int (*fourier)(struct rd_dev *dev, int64_t n, int64_t dim, int log, const float *w, const float *t, void *y,

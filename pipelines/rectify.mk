@@ -1,4 +1,4 @@
-# Rectified Diffusion of a model of yours, from noise to a table and pictures:
+# Rectified Diffusion of a model of yours, from noise to a table and pictures (where samples are pictures):
 #
 #	make -f pipelines/rectify.mk MODEL=DIR [VAR=...]
 #
@@ -55,6 +55,9 @@ ifeq ($(filter-out all,$(MAKECMDGOALS)),)
 $(if $(word 2,$(DATA)),$(error DATA=$(DATA): a name without spaces is needed))
 $(if $(DATA),$(if $(wildcard $(DATA)),,$(error DATA=$(DATA) is not there$(no_data))))
 endif
+# early: the model's own spacing begins before the noisiest time. latents: its samples are no pictures.
+about := $(shell PATH='$(PATH)' tensorcat '$(MODEL)' | sed -nE 's/^ *sampling .*(leading|linspace).*/early/p; \
+	/^ *sample +\[[0-9]+, [0-9]+, [0-9]+\]/{/\[[13],/!s/.*/latents/p}')
 rounds := $(shell seq $(ROUNDS))
 shards := $(shell seq $(SHARDS))
 all_K := $K $(filter-out $K,$(TEACHER_STEPS))
@@ -69,7 +72,7 @@ guided = $(if $(filter teacher,$1),$(if $(filter-out 1,$(GUIDANCE)),--guidance $
 tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
 
 .PHONY: all pairs
-all: $(tables) $(runs:%=$(OUT)/%.png)
+all: $(tables) $(if $(filter latents,$(about)),,$(runs:%=$(OUT)/%.png))
 	@$(call show,$(tables))
 
 # 1. Pairs: the model's own ODE, shard by shard, from noise that is each round's own.
@@ -97,7 +100,7 @@ $(OUT)/noise.rdf: | $(OUT)/settings
 	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) $(LABELS:%=-l %) $J -o $@
 
 # Few steps must begin at the noisiest time, which leading and linspace, the usual configurations, do not.
-even := $(shell PATH='$(PATH)' tensorcat '$(MODEL)' | sed -nE 's/^ *sampling .*(leading|linspace).*/--spacing trailing/p')
+even := $(if $(filter early,$(about)),--spacing trailing)
 # $(call sampling,MODEL NAME,STEPS)
 sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(CLIP) $(even)) $(call guided,$1) $D
 needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call weights,$(dir_$1)))

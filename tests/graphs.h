@@ -19,6 +19,23 @@ static const char graphs_unet[] =
 	" \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],"
 	" \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\"], \"num_class_embeds\": 4}";
 
+/* Conditioned on rows of contexts, with heads that do not fill the width. */
+static const char graphs_condition[] =
+	"{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": [4, 6], \"in_channels\": 3, \"out_channels\": 3,"
+	" \"block_out_channels\": [8, 16], \"layers_per_block\": 1, \"norm_num_groups\": 4, \"attention_head_dim\": [2, 3],"
+	" \"cross_attention_dim\": 6, \"transformer_layers_per_block\": [1, 2], \"act_fn\": \"gelu\","
+	" \"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
+	" \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]}";
+
+/* 4 contexts of 5 tokens for it. */
+static inline struct rd_contexts graphs_contexts(void)
+{
+	static float row[4 * 5 * 6];
+
+	rd_rng_normal(9, RD_RNG_DATA, 0, row, sizeof row / sizeof *row);
+	return (struct rd_contexts){4, 5, 6, RD_F32, row};
+}
+
 static inline struct rd_net graphs_net(const char *config)
 {
 	json_t *c = json_loads(config, 0, NULL);
@@ -27,6 +44,11 @@ static inline struct rd_net graphs_net(const char *config)
 
 	CHECK_OK(rd_net_parse(&net, c, "config", &e), &e);
 	json_decref(c);
+	if (net.cond == RD_COND_CONTEXT) {
+		const struct rd_contexts rows = graphs_contexts();
+
+		CHECK_OK(rd_net_set_contexts(&net, &rows, "contexts", &e), &e);
+	}
 	return net;
 }
 
@@ -73,6 +95,19 @@ static inline rd_ref graphs_attention(struct rd_graph *g, rd_ref x, rd_ref h)
 	return rd_graph_linear(g, rd_graph_attention(g, q, k, v, 2), "o", c, x);
 }
 
+/* softmax(q k) v with q, and k and v of fewer tokens, without biases; then a gated layer. */
+static inline rd_ref graphs_transformer(struct rd_graph *g, rd_ref x, rd_ref few)
+{
+	int64_t c = rd_graph_dims(g, x).c;
+	rd_ref h = rd_graph_layernorm(g, x, "layernorm", 1e-5f);
+
+	h = rd_graph_attention(g, rd_graph_matrix(g, h, "to_q", c), rd_graph_matrix(g, few, "to_k", c),
+	                       rd_graph_matrix(g, few, "to_v", c), 4);
+	x = rd_graph_linear(g, h, "to_out", c, x);
+	h = rd_graph_linear(g, rd_graph_layernorm(g, x, "layernorm2", 1e-5f), "gates", 4 * c, RD_NONE);
+	return rd_graph_linear(g, rd_graph_gate(g, h, RD_ACT_GELU), "gated", c, x);
+}
+
 /* Of a time as sinusoids and as Fourier features of two layers, and of a label as a row and as a number. */
 static inline rd_ref graphs_embedding(struct rd_graph *g)
 {
@@ -114,6 +149,7 @@ static inline struct rd_graph *graphs_every_op(int64_t batch, float dropout)
 
 	low = rd_graph_concat(g, rd_graph_conv(g, h, "down", 8, half), rd_graph_avgpool2(g, h));
 	low = rd_graph_concat(g, rd_graph_concat(g, low, low), rd_graph_fir_down2(g, h));
+	h = graphs_transformer(g, h, low);
 	low = rd_graph_act(g, rd_graph_add(g, low, low), RD_ACT_GELU);
 	first = rd_graph_add(g, first, rd_graph_fir_up2(g, rd_graph_linear(g, low, "narrow", 16, RD_NONE)));
 	h = rd_graph_concat(g, rd_graph_upsample2(g, rd_graph_conv(g, low, "mid", 16, c1)), first);
@@ -151,6 +187,8 @@ static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *na
 	case 7: return rd_graph_linear(g, rd_graph_concat(g, a, b), name, 8, c);
 	case 8: return rd_graph_upsample2(g, rd_graph_avgpool2(g, a));
 	case 9: return rd_graph_fir_up2(g, rd_graph_fir_down2(g, a));
+	case 10: return rd_graph_layernorm(g, a, name, 1e-5f);
+	case 11: return rd_graph_gate(g, rd_graph_concat(g, a, b), RD_ACT_SILU);
 	default: return rd_graph_add(g, rd_graph_upsample2(g, rd_graph_conv(g, a, name, 8, half)), b);
 	}
 }
@@ -177,7 +215,7 @@ static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch, float
 			in[k] = v[n - 1 - back];
 		}
 		snprintf(name, sizeof name, "n%d", n);
-		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 11), name, in[0], in[1], in[2], dropout);
+		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 13), name, in[0], in[1], in[2], dropout);
 	}
 	g->y = rd_graph_linear(g, v[n - 1], "out", 3, RD_NONE);
 	CHECK_OK(rd_graph_check(g, &e), &e);

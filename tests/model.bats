@@ -167,8 +167,8 @@ write("m/" + WEIGHTS, {k: v.astype("<f4") for k, v in t.items()}, meta)'
 
 @test "pipelines of other kinds are refused by name" {
 	index() { python "edit('m/model_index.json', $1)"; }
-	index '_class_name="StableDiffusionPipeline", unet=["diffusers", "UNet2DConditionModel"]'
-	refused 3 "m/model_index.json: unet: the network of a StableDiffusionPipeline is a UNet2DConditionModel"
+	index '_class_name="TextToVideoSDPipeline", unet=["diffusers", "UNet3DConditionModel"]'
+	refused 3 "m/model_index.json: unet: the network of a TextToVideoSDPipeline is a UNet3DConditionModel"
 	index '_class_name="LDMPipeline", unet=["diffusers", "UNet2DModel"], vqvae=["diffusers", "VQModel"]'
 	refused 3 "m/model_index.json: vqvae: a LDMPipeline has a VQModel beside its network and scheduler"
 	run noisegen -n 1 -m m -o a

@@ -383,6 +383,7 @@ static void all(struct kt *k)
 	network(k, "every operation", graphs_every_op(3, 0.3f), p);
 	network(k, "mlp", graphs_build(graphs_mlp, 3), p);
 	network(k, "unet", graphs_build(graphs_unet, 3), p);
+	network(k, "condition", graphs_build(graphs_condition, 3), p);
 	network(k, "classifier", graphs_classifier(3), p);
 	training(k, p);
 	not_finite(k);

@@ -479,11 +479,12 @@ static void masks(struct rd_graph *noisy, struct rd_graph *every)
 int main(void)
 {
 	struct rd_graph *every = graphs_every_op(BATCH, 0), *noisy = graphs_every_op(BATCH, 0.3f), *mlp = graphs_build(graphs_mlp, BATCH),
-	                *unet = graphs_build(graphs_unet, BATCH);
+	                *unet = graphs_build(graphs_unet, BATCH), *condition = graphs_build(graphs_condition, BATCH);
 
 	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
 	gradients("every operation", noisy);
 	gradients("mlp", mlp);
+	gradients("condition", condition);
 	for (unsigned seed = 0; seed < 12; seed++) {
 		struct rd_graph *g = graphs_random(seed, BATCH, 0), *n = graphs_random(seed, BATCH, 0.3f);
 		char name[32];
@@ -499,13 +500,16 @@ int main(void)
 	executors("every operation", every);
 	executors("mlp", mlp);
 	executors("unet", unet);
+	executors("condition", condition);
 	recomputed(every);
 	recomputed(mlp);
 	recomputed(unet);
+	recomputed(condition);
 	recomputed(noisy);
 	products("every operation", every, noisy);
 	products("mlp", mlp, mlp);
 	products("unet", unet, unet);
+	products("condition", condition, condition);
 	parameters();
 	declared();
 	masks(noisy, every);
@@ -513,6 +517,7 @@ int main(void)
 	rd_graph_free(noisy);
 	rd_graph_free(mlp);
 	rd_graph_free(unet);
+	rd_graph_free(condition);
 	be->close(dev);
 	return check_report("graph");
 }

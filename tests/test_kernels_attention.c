@@ -3,6 +3,8 @@
 
 #define TOL 4e-6
 
+enum { GUARD = 64 };
+
 struct ref {
 	double *o, *p, *dq, *dk, *dv;
 };
@@ -10,12 +12,36 @@ struct ref {
 static struct rd_attention_desc desc;
 static const float *q, *k_, *v, *dout;
 
-/* Channel l of head h at token t of image n, in NCHW. */
-static int64_t at(int64_t n, int64_t h, int64_t t, int64_t l)
+static int64_t tokens(void)
 {
-	int64_t tokens = desc.d.h * desc.d.w, d = desc.d.c / desc.heads;
+	return desc.d.h * desc.d.w;
+}
 
-	return (n * desc.d.c + h * d + l) * tokens + t;
+/* Of k and v. */
+static struct rd_dims key_dims(void)
+{
+	return (struct rd_dims){ desc.d.n, desc.d.c, 1, desc.keys };
+}
+
+static int64_t n_probs(void)
+{
+	return desc.d.n * desc.heads * tokens() * desc.keys;
+}
+
+/* Channel l of head h at token t of image n, in NCHW with `rows` tokens to an image. */
+static int64_t at(int64_t rows, int64_t n, int64_t h, int64_t t, int64_t l)
+{
+	return (n * desc.d.c + h * (desc.d.c / desc.heads) + l) * rows + t;
+}
+
+static int64_t at_q(int64_t n, int64_t h, int64_t i, int64_t l)
+{
+	return at(tokens(), n, h, i, l);
+}
+
+static int64_t at_k(int64_t n, int64_t h, int64_t j, int64_t l)
+{
+	return at(desc.keys, n, h, j, l);
 }
 
 static void softmax(double *s, int64_t n)
@@ -32,100 +58,142 @@ static void softmax(double *s, int64_t n)
 
 static void query(const struct ref *r, int64_t n, int64_t h, int64_t i, double *dp)
 {
-	int64_t tokens = desc.d.h * desc.d.w, d = desc.d.c / desc.heads;
-	double *p = r->p + ((n * desc.heads + h) * tokens + i) * tokens, dot = 0.0;
+	int64_t keys = desc.keys, d = desc.d.c / desc.heads;
+	double *p = r->p + ((n * desc.heads + h) * tokens() + i) * keys, dot = 0.0;
 
-	for (int64_t j = 0; j < tokens; j++)
+	for (int64_t j = 0; j < keys; j++)
 		for (int64_t l = 0; l < d; l++)
-			p[j] += (double)desc.scale * (double)q[at(n, h, i, l)] * (double)k_[at(n, h, j, l)];
-	softmax(p, tokens);
-	for (int64_t j = 0; j < tokens; j++) {
+			p[j] += (double)desc.scale * (double)q[at_q(n, h, i, l)] * (double)k_[at_k(n, h, j, l)];
+	softmax(p, keys);
+	for (int64_t j = 0; j < keys; j++) {
 		dp[j] = 0.0;
 		for (int64_t l = 0; l < d; l++) {
-			r->o[at(n, h, i, l)] += p[j] * (double)v[at(n, h, j, l)];
-			r->dv[at(n, h, j, l)] += p[j] * (double)dout[at(n, h, i, l)];
-			dp[j] += (double)dout[at(n, h, i, l)] * (double)v[at(n, h, j, l)];
+			r->o[at_q(n, h, i, l)] += p[j] * (double)v[at_k(n, h, j, l)];
+			r->dv[at_k(n, h, j, l)] += p[j] * (double)dout[at_q(n, h, i, l)];
+			dp[j] += (double)dout[at_q(n, h, i, l)] * (double)v[at_k(n, h, j, l)];
 		}
 		dot += p[j] * dp[j];
 	}
-	for (int64_t j = 0; j < tokens; j++)
+	for (int64_t j = 0; j < keys; j++)
 		for (int64_t l = 0; l < d; l++) {
 			double ds = (double)desc.scale * p[j] * (dp[j] - dot);
 
-			r->dq[at(n, h, i, l)] += ds * (double)k_[at(n, h, j, l)];
-			r->dk[at(n, h, j, l)] += ds * (double)q[at(n, h, i, l)];
+			r->dq[at_q(n, h, i, l)] += ds * (double)k_[at_k(n, h, j, l)];
+			r->dk[at_k(n, h, j, l)] += ds * (double)q[at_q(n, h, i, l)];
 		}
 }
 
 static struct ref reference(struct kt *k)
 {
-	int64_t n = rd_dims_elems(desc.d), tokens = desc.d.h * desc.d.w;
+	int64_t n = rd_dims_elems(desc.d), nk = rd_dims_elems(key_dims());
 	struct ref r = {
 		.o = kt_zeros(k, n),
-		.p = kt_zeros(k, desc.d.n * desc.heads * tokens * tokens),
+		.p = kt_zeros(k, n_probs()),
 		.dq = kt_zeros(k, n),
-		.dk = kt_zeros(k, n),
-		.dv = kt_zeros(k, n),
+		.dk = kt_zeros(k, nk),
+		.dv = kt_zeros(k, nk),
 	};
-	double *dp = kt_zeros(k, tokens);
+	double *dp = kt_zeros(k, desc.keys);
 
 	for (int64_t i = 0; i < desc.d.n; i++)
 		for (int64_t h = 0; h < desc.heads; h++)
-			for (int64_t t = 0; t < tokens; t++)
+			for (int64_t t = 0; t < tokens(); t++)
 				query(&r, i, h, t, dp);
 	return r;
 }
 
+/* bytes of NaN, and GUARD behind them which nothing may touch. */
+static void *guarded(struct kt *k, size_t bytes)
+{
+	return kt_poison(k, bytes + GUARD);
+}
+
+static void check_guard(struct kt *k, const char *what, const void *p, size_t bytes)
+{
+	unsigned char tail[GUARD], want[GUARD];
+
+	memset(want, 0xff, sizeof want);
+	CHECK_OK(k->be->get(k->dev, tail, (const char *)p + bytes, sizeof tail, &k->e), &k->e);
+	if (memcmp(tail, want, sizeof tail))
+		fprintf(stderr, "%s: %s: written beyond its end\n", k->be->describe(k->dev), what);
+	CHECK(memcmp(tail, want, sizeof tail) == 0);
+}
+
 /* mask and acc: bits of dq, dk, dv. */
-static void backward(struct kt *k, const void *const in[5], const float *probs, void *ws, int mask, int acc)
+static void backward(struct kt *k, const struct ref *r, const void *const in[4], const float *probs, void *ws, int mask,
+                     int acc)
 {
 	static const char *const names[] = { "attention dq", "attention dk", "attention dv" };
-	int64_t n = rd_dims_elems(desc.d);
-	struct ref r = reference(k);
-	double *want[] = { r.dq, r.dk, r.dv };
-	float *start = kt_random(k, n, 9);
+	const struct rd_dims d[] = { desc.d, key_dims(), key_dims() };
+	const double *grad[] = { r->dq, r->dk, r->dv };
+	float *start[3];
 	void *g[3];
 
-	for (int i = 0; i < 3; i++)
-		g[i] = mask >> i & 1 ? kt_out(k, desc.d, acc >> i & 1, start) : NULL;
+	for (int i = 0; i < 3; i++) {
+		start[i] = kt_random(k, rd_dims_elems(d[i]), 9);
+		g[i] = mask >> i & 1 ? kt_out(k, d[i], acc >> i & 1, start[i]) : NULL;
+	}
 	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], probs, in[3], g[0], acc & 1, g[1],
 	                              acc >> 1 & 1, g[2], acc >> 2 & 1, ws, &k->e), &k->e);
 	for (int i = 0; i < 3; i++) {
-		kt_acc(want[i], start, n, acc >> i & 1);
+		int64_t n = rd_dims_elems(d[i]);
+		double *want = kt_zeros(k, n);
+
+		memcpy(want, grad[i], (size_t)n * sizeof *want);
+		kt_acc(want, start[i], n, acc >> i & 1);
 		if (g[i])
-			kt_near(k, names[i], kt_get_act(k, desc.d, g[i]), want[i], n, TOL);
+			kt_near(k, names[i], kt_get_act(k, d[i], g[i]), want, n, TOL);
 	}
 }
 
-static void attention(struct kt *k, struct rd_dims d, int64_t heads, float spread, int seed)
+/* Sets desc and the inputs, those of the device in[] too: q, k, v, do. */
+static void set_inputs(struct kt *k, struct rd_dims d, int64_t keys, int64_t heads, float spread, const void *in[4])
 {
-	int64_t n = rd_dims_elems(d), n_probs = d.n * heads * d.h * d.w * d.h * d.w;
-	struct ref r;
-	float *hq = kt_random(k, n, 1), *probs = kt_poison(k, (size_t)n_probs * sizeof *probs);
-	void *o = kt_out(k, d, 0, NULL), *o2 = kt_out(k, d, 0, NULL), *ws;
-	const void *in[5];
+	int64_t n = rd_dims_elems(d);
+	float *hq = kt_random(k, n, 1);
 
+	desc = (struct rd_attention_desc){
+		.d = d,
+		.keys = keys,
+		.heads = heads,
+		.scale = 1.0f / sqrtf((float)(d.c / heads)),
+	};
 	for (int64_t i = 0; i < n; i++)
 		hq[i] *= spread;
 	kt_round(k, hq, n);
-	desc = (struct rd_attention_desc){ .d = d, .keys = d.h * d.w, .heads = heads, .scale = 1.0f / sqrtf((float)(d.c / heads)) };
 	q = hq;
-	k_ = kt_random(k, n, 2);
-	v = kt_random(k, n, 3);
+	k_ = kt_random(k, rd_dims_elems(key_dims()), 2);
+	v = kt_random(k, rd_dims_elems(key_dims()), 3);
 	dout = kt_random(k, n, 4);
-	r = reference(k);
 	in[0] = kt_act(k, d, q);
-	in[1] = kt_act(k, d, k_);
-	in[2] = kt_act(k, d, v);
+	in[1] = kt_act(k, key_dims(), k_);
+	in[2] = kt_act(k, key_dims(), v);
 	in[3] = kt_act(k, d, dout);
-	ws = kt_poison(k, k->be->attention_ws_bytes(k->dev, &desc) + 1);
+}
+
+static void attention(struct kt *k, struct rd_dims d, int64_t keys, int64_t heads, float spread, int seed)
+{
+	size_t ws_bytes, probs_bytes;
+	const void *in[4];
+	struct ref r;
+	float *probs;
+	void *o = kt_out(k, d, 0, NULL), *o2 = kt_out(k, d, 0, NULL), *ws;
+
+	set_inputs(k, d, keys, heads, spread, in);
+	r = reference(k);
+	probs_bytes = (size_t)n_probs() * sizeof *probs;
+	probs = guarded(k, probs_bytes);
+	ws_bytes = k->be->attention_ws_bytes(k->dev, &desc);
+	ws = guarded(k, ws_bytes);
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o, probs, ws, &k->e), &k->e);
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o2, NULL, ws, &k->e), &k->e);
-	kt_near(k, "attention o", kt_get_act(k, d, o), r.o, n, TOL);
-	kt_near(k, "attention o without probs", kt_get_act(k, d, o2), r.o, n, TOL);
-	kt_near(k, "attention probs", kt_get(k, n_probs, probs), r.p, n_probs, TOL);
-	backward(k, in, probs, ws, 7, seed & 7);
-	backward(k, in, probs, ws, seed % 7 + 1, seed >> 3 & 7);
+	kt_near(k, "attention o", kt_get_act(k, d, o), r.o, rd_dims_elems(d), TOL);
+	kt_near(k, "attention o without probs", kt_get_act(k, d, o2), r.o, rd_dims_elems(d), TOL);
+	kt_near(k, "attention probs", kt_get(k, n_probs(), probs), r.p, n_probs(), TOL);
+	backward(k, &r, in, probs, ws, 7, seed & 7);
+	backward(k, &r, in, probs, ws, seed % 7 + 1, seed >> 3 & 7);
+	check_guard(k, "probs", probs, probs_bytes);
+	check_guard(k, "work space", ws, ws_bytes);
 	kt_free(k);
 }
 
@@ -134,22 +202,106 @@ static void attentions(struct kt *k)
 	static const struct {
 		int64_t c, heads;
 	} heads[] = { { 1, 1 }, { 3, 1 }, { 5, 5 }, { 17, 1 }, { 24, 3 }, { 32, 4 }, { 48, 6 }, { 96, 2 } };
+	static const int64_t keys[] = { 1, 7, 77, 300, 33 };
 	int seed = 0;
 
 	for (size_t i = 0; i < KT_N(heads); i++)
 		for (size_t h = 0; h < KT_N(kt_sizes); h++)
-			for (size_t w = 0; w < KT_N(kt_sizes); w++, seed++)
-				if (!kt_skip(k, seed))
-					attention(k, (struct rd_dims){ 1 + seed % 3, heads[i].c, kt_sizes[h], kt_sizes[w] }, heads[i].heads,
-					          1.0f, seed);
-	attention(k, (struct rd_dims){ 1, 64, 16, 16 }, 1, 1.0f, 5); /* fewer heads than threads */
-	attention(k, (struct rd_dims){ 2, 8, 9, 9 }, 1, 1.0f, 3);    /* a thread's part begins within a head */
-	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 2, 120.0f, 6); /* scores far apart */
-	attention(k, (struct rd_dims){ 1, 6, 17, 31 }, 2, 40.0f, 7); /* and in rows of several strips, the last one short */
+			for (size_t w = 0; w < KT_N(kt_sizes); w++, seed++) {
+				struct rd_dims d = { 1 + seed / 3 % 3, heads[i].c, kt_sizes[h], kt_sizes[w] };
+
+				if (kt_skip(k, seed))
+					continue;
+				attention(k, d, d.h * d.w, heads[i].heads, 1.0f, seed);
+				attention(k, d, keys[(size_t)seed % KT_N(keys)], heads[i].heads, 1.0f, seed);
+			}
+}
+
+/* Where the rows of scores are several blocks or strips, and where threads divide them. */
+static void large(struct kt *k)
+{
+	static const int64_t keys[] = { 1, 7, 77, 81, 256, 300 };
+
+	for (size_t i = 0; i < KT_N(keys); i++) {
+		int seed = 8 * (int)i;
+
+		attention(k, (struct rd_dims){ 1, 64, 16, 16 }, keys[i], 1, 1.0f, seed + 5); /* fewer heads than threads */
+		attention(k, (struct rd_dims){ 2, 8, 9, 9 }, keys[i], 1, 1.0f, seed + 3);    /* a part begins within a head */
+	}
+	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 49, 2, 120.0f, 6);  /* scores far apart */
+	attention(k, (struct rd_dims){ 1, 6, 17, 31 }, 527, 2, 40.0f, 7); /* and of several strips, the last one short */
+	attention(k, (struct rd_dims){ 2, 16, 7, 7 }, 257, 2, 30.0f, 2);  /* the last one of a single key */
+	attention(k, (struct rd_dims){ 1, 6, 17, 31 }, 77, 2, 20.0f, 4);
+	attention(k, (struct rd_dims){ 1, 6, 1, 3 }, 1500, 2, 20.0f, 1);  /* fewer queries than a block has */
+	attention(k, (struct rd_dims){ 1, 320, 16, 16 }, 77, 8, 1.0f, 7); /* a text to condition on */
+}
+
+/* All results of the best instruction set with so many threads, n numbers in one array. */
+static float *results(struct kt *k, enum rd_precision p, int threads, struct rd_dims d, int64_t keys, int64_t heads,
+                      int64_t *n)
+{
+	const struct rd_dev_opts o = { .threads = threads, .precision = p };
+	int64_t elems[5];
+	const void *in[4];
+	float *out[5], *all;
+	void *ws;
+
+	if (k->be->open(&k->dev, &o, &k->e))
+		kt_die(k, "open");
+	set_inputs(k, d, keys, heads, 1.0f, in);
+	*n = 0;
+	for (int i = 0; i < 5; i++) {
+		elems[i] = i == 0 ? n_probs() : rd_dims_elems(i < 3 ? d : key_dims());
+		out[i] = kt_poison(k, (size_t)elems[i] * sizeof *out[i]);
+		*n += elems[i];
+	}
+	ws = kt_poison(k, k->be->attention_ws_bytes(k->dev, &desc));
+	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], out[1], out[0], ws, &k->e), &k->e);
+	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], out[0], in[3], out[2], 0, out[3], 0, out[4], 0, ws,
+	                              &k->e), &k->e);
+	all = malloc((size_t)*n * sizeof *all);
+	if (!all)
+		kt_die(k, "malloc");
+	for (int64_t i = 0, to = 0; i < 5; to += elems[i++])
+		memcpy(all + to, kt_get(k, elems[i], out[i]), (size_t)elems[i] * sizeof *all);
+	kt_free(k);
+	k->be->close(k->dev);
+	return all;
+}
+
+/* The same bits whatever the number of threads: fewer than there are heads, and more. */
+static void threads_agree(enum rd_precision p)
+{
+	static const struct {
+		struct rd_dims d;
+		int64_t keys, heads;
+	} c[] = { { { 2, 24, 9, 9 }, 77, 3 },
+		  { { 1, 40, 16, 16 }, 77, 1 },
+		  { { 1, 16, 7, 7 }, 300, 2 },
+		  { { 1, 8, 16, 16 }, 256, 1 } };
+
+	for (size_t i = 0; i < KT_N(c); i++) {
+		struct kt k = { .be = rd_cpu_backend(rd_cpu_isa_best()) };
+		int64_t n;
+		float *one = results(&k, p, 1, c[i].d, c[i].keys, c[i].heads, &n);
+
+		for (int threads = 2; threads <= 7; threads++) {
+			float *more = results(&k, p, threads, c[i].d, c[i].keys, c[i].heads, &n);
+
+			CHECK(memcmp(one, more, (size_t)n * sizeof *one) == 0);
+			free(more);
+		}
+		free(one);
+	}
 }
 
 int main(void)
 {
 	kt_each(attentions);
+	kt_each(large);
+	if (!test_on_cuda()) {
+		threads_agree(RD_PRECISION_F32);
+		threads_agree(RD_PRECISION_F64);
+	}
 	return check_report("kernels_attention");
 }

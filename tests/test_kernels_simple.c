@@ -63,6 +63,42 @@ static void acts(struct kt *k, struct rd_dims d)
 	kt_free(k);
 }
 
+/* x has a in its first c channels and b in its last, of each image. */
+static void gates(struct kt *k, struct rd_dims d)
+{
+	struct rd_dims dx = { d.n, 2 * d.c, d.h, d.w };
+	int64_t n = rd_dims_elems(d), ic = n / d.n;
+	float *x = kt_random(k, 2 * n, 1), *g = kt_random(k, n, 2), *start = kt_random(k, 2 * n, 3);
+	void *ax, *ag = kt_act(k, d, g);
+
+	for (int64_t i = 0; i < 2 * n; i++)
+		x[i] *= i / ic % 2 ? 8.0f : 1.0f;
+	ax = kt_act(k, dx, x);
+	for (int act_kind = 0; act_kind < RD_N_ACTS; act_kind++) {
+		double *y = kt_zeros(k, n), *want = kt_zeros(k, 2 * n), slope;
+		void *out = kt_out(k, d, 0, NULL);
+
+		for (int64_t i = 0; i < n; i++) {
+			int64_t at = i / ic * 2 * ic + i % ic;
+			double b = act(act_kind, (double)x[at + ic], &slope);
+
+			y[i] = (double)x[at] * b;
+			want[at] = (double)g[i] * b;
+			want[at + ic] = (double)g[i] * (double)x[at] * slope;
+		}
+		CHECK_OK(k->be->gate_fwd(k->dev, d, (enum rd_act)act_kind, ax, out, &k->e), &k->e);
+		kt_near(k, "gate y", kt_get_act(k, d, out), y, n, TOL);
+		for (int acc = 0; acc < 2; acc++) {
+			void *o = kt_out(k, dx, acc, start);
+
+			CHECK_OK(k->be->gate_bwd(k->dev, d, (enum rd_act)act_kind, ax, ag, o, acc, &k->e), &k->e);
+			kt_acc(want, start, 2 * n, acc);
+			kt_near(k, "gate dx", kt_get_act(k, dx, o), want, 2 * n, 2 * TOL);
+		}
+	}
+	kt_free(k);
+}
+
 /* Infinities, NaN, and where e^x leaves the range. */
 static void act_edges(struct kt *k)
 {
@@ -231,10 +267,11 @@ static void timestep(struct kt *k, int64_t dim, int flip, float shift)
 	kt_free(k);
 }
 
-static void embed(struct kt *k, int64_t n, int64_t dim)
+/* A row of the table is [h, w, c]. */
+static void embed(struct kt *k, struct rd_dims d)
 {
 	static const int32_t label[] = { 2, 0, 2, 4, 2 };
-	struct rd_dims d = { n, dim, 1, 1 };
+	int64_t n = d.n, px = d.h * d.w, dim = d.c * px;
 	float *table = kt_random(k, 5 * dim, 1), *g = kt_random(k, n * dim, 2), *dtable = kt_flat(k, 5 * dim, table);
 	int32_t *dl = kt_alloc(k, sizeof label);
 	double *y = kt_zeros(k, n * dim), *dt = kt_zeros(k, 5 * dim);
@@ -242,8 +279,10 @@ static void embed(struct kt *k, int64_t n, int64_t dim)
 
 	CHECK_OK(k->be->put(k->dev, dl, label, sizeof label, &k->e), &k->e);
 	for (int64_t i = 0; i < n * dim; i++) {
-		y[i] = (double)table[label[i / dim] * dim + i % dim];
-		dt[label[i / dim] * dim + i % dim] += (double)g[i];
+		int64_t at = label[i / dim] * dim + i % px * d.c + i % dim / px;
+
+		y[i] = (double)table[at];
+		dt[at] += (double)g[i];
 	}
 	CHECK_OK(k->be->embed_fwd(k->dev, n, dim, kt_flat(k, 5 * dim, table), dl, ay, &k->e), &k->e);
 	kt_near(k, "embed y", kt_get_act(k, d, ay), y, n * dim, TOL);
@@ -257,14 +296,18 @@ static void all(struct kt *k)
 {
 	for (size_t i = 0; i < KT_N(shapes); i++) {
 		acts(k, shapes[i]);
+		gates(k, shapes[i]);
 		sums(k, shapes[i]);
 		round_trip(k, shapes[i]);
 		concat(k, shapes[i], kt_channels[i % KT_N(kt_channels)]);
 		resample(k, shapes[i], 0);
 		if (shapes[i].h > 1)
 			resample(k, shapes[i], 1);
-		embed(k, 1 + (int64_t)i % 5, kt_channels[i % KT_N(kt_channels)]);
+		embed(k, (struct rd_dims){ 1 + (int64_t)i % 5, kt_channels[i % KT_N(kt_channels)], 1, 1 });
+		if (shapes[i].n <= 5)
+			embed(k, shapes[i]);
 	}
+	gates(k, (struct rd_dims){ 2, 2064, 1, 3 }); /* more than a block's packs side by side */
 	concat(k, (struct rd_dims){ 2, 96, 3, 3 }, 24);
 	concat(k, (struct rd_dims){ 3, 8, 1, 3 }, 1100); /* more than a block's threads side by side */
 	act_edges(k);

@@ -59,10 +59,12 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 
 	if (n->op == RD_OP_GROUPNORM) {
 		bytes = (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups * 2) * sizeof(float);
+	} else if (n->op == RD_OP_LAYERNORM) {
+		bytes = (size_t)(n->u.layernorm.d.n * n->u.layernorm.d.h * n->u.layernorm.d.w * 2) * sizeof(float);
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
-		int64_t tokens = n->u.attention.d.h * n->u.attention.d.w;
+		const struct rd_attention_desc *a = &n->u.attention;
 
-		bytes = (size_t)(n->u.attention.d.n * n->u.attention.heads * tokens * tokens) * sizeof(float);
+		bytes = (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float);
 	}
 	if (bytes)
 		*r = range_of(s, s->x->aux[i], bytes, 2 * s->g->n_values + i);
@@ -351,6 +353,9 @@ int main(void)
 	rd_graph_free(g);
 	g = graphs_build(graphs_mlp, 3);
 	check_graph("mlp", g, true);
+	rd_graph_free(g);
+	g = graphs_build(graphs_condition, 3);
+	check_graph("condition", g, true);
 	rd_graph_free(g);
 	check_model("models/fashion-ddpm");
 	check_model("tests/golden/cifar-like/model");

@@ -252,7 +252,7 @@ int main(int argc, char **argv)
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||
-	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model.net.sample, s.batch, s.model.net.classes, &e) ||
+	    rd_noise_stream(&in, o.in, o.s.reverse, &s.model, s.batch, &e) ||
 	    describe(&head, &in, &o.s, &s, &e) || rd_sink_open(&out, o.c.out, rd_common_out_flags(&o.c), &head, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(head.meta, "count")));

@@ -20,26 +20,12 @@ RD_INLINE void bwd_loop(enum rd_act a, const float *x, const float *dy, float *d
 
 static void fwd_range(enum rd_act a, const float *x, float *y, int64_t n)
 {
-	switch (a) {
-	case RD_ACT_SILU: fwd_loop(RD_ACT_SILU, x, y, n); break;
-	case RD_ACT_RELU: fwd_loop(RD_ACT_RELU, x, y, n); break;
-	case RD_ACT_GELU: fwd_loop(RD_ACT_GELU, x, y, n); break;
-	case RD_ACT_MISH: fwd_loop(RD_ACT_MISH, x, y, n); break;
-	case RD_ACT_NONE:
-	case RD_N_ACTS: fwd_loop(RD_ACT_NONE, x, y, n); break;
-	}
+	RD_BY_ACT(a, fwd_loop, x, y, n);
 }
 
 RD_INLINE void bwd_range(enum rd_act a, const float *x, const float *dy, float *dx, int64_t n, int acc)
 {
-	switch (a) {
-	case RD_ACT_SILU: bwd_loop(RD_ACT_SILU, x, dy, dx, n, acc); break;
-	case RD_ACT_RELU: bwd_loop(RD_ACT_RELU, x, dy, dx, n, acc); break;
-	case RD_ACT_GELU: bwd_loop(RD_ACT_GELU, x, dy, dx, n, acc); break;
-	case RD_ACT_MISH: bwd_loop(RD_ACT_MISH, x, dy, dx, n, acc); break;
-	case RD_ACT_NONE:
-	case RD_N_ACTS: bwd_loop(RD_ACT_NONE, x, dy, dx, n, acc); break;
-	}
+	RD_BY_ACT(a, bwd_loop, x, dy, dx, n, acc);
 }
 
 int RD_SYM(act_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, void *y, struct rd_err *e)

@@ -2,9 +2,10 @@
  * large image keeps them all busy too. */
 #include "kernels/cpu/attention.h"
 
+/* Backward's, which holds all rows of scores; forward has a block of them, and touches no more. */
 size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p)
 {
-	const struct rd_att a = rd_att(dev, p, NULL);
+	const struct rd_att a = rd_att(dev, p, p->d.h * p->d.w, NULL);
 
 	return (size_t)dev->threads * (size_t)a.slot_floats * sizeof(float);
 }
@@ -62,13 +63,13 @@ static void softmax(float *x, int64_t n)
 		x[j] *= inv;
 }
 
-/* kt [d, tokens] and vp [tokens, d] are the packed k and v of the unit; probs its rows. */
+/* The rows r of a unit: their probabilities to s and their o. kt [d, keys] and vp [keys, d] are the packed k and v. */
 static void block(const struct rd_att *a, struct rd_range r, const float *q, const float *kt, const float *vp,
-                  float *probs, float *o)
+                  float *s, float *o)
 {
 	const struct rd_gemm scores = {
 		.m = r.hi - r.lo,
-		.n = a->tokens,
+		.n = a->keys,
 		.k = a->d,
 		.a = q + r.lo * a->c,
 		.ars = a->c,
@@ -78,19 +79,19 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 		.panel = a->d * RD_VW,
 		.alpha = a->scale,
 		.wide = a->wide,
-		.c = probs + r.lo * a->tokens,
-		.ldc = a->tokens,
+		.c = s,
+		.ldc = a->keys,
 	};
 	const struct rd_gemm out = {
 		.m = r.hi - r.lo,
 		.n = a->d,
-		.k = a->tokens,
-		.a = probs + r.lo * a->tokens,
-		.ars = a->tokens,
+		.k = a->keys,
+		.a = s,
+		.ars = a->keys,
 		.acs = 1,
 		.b = vp,
 		.ldb = RD_VW,
-		.panel = a->tokens * RD_VW,
+		.panel = a->keys * RD_VW,
 		.alpha = 1.0f,
 		.wide = a->wide,
 		.c = o + r.lo * a->c,
@@ -98,35 +99,37 @@ static void block(const struct rd_att *a, struct rd_range r, const float *q, con
 	};
 
 	RD_SYM(gemm)(&scores);
-	for (int64_t i = r.lo; i < r.hi; i++)
-		softmax(probs + i * a->tokens, a->tokens);
+	for (int64_t i = 0; i < r.hi - r.lo; i++)
+		softmax(s + i * a->keys, a->keys);
 	RD_SYM(gemm)(&out);
 }
 
 int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
                           const void *v, void *o, float *probs, void *ws, struct rd_err *e)
 {
-	const struct rd_att a = rd_att(dev, p, ws);
+	int64_t tokens = p->d.h * p->d.w, blocks = rd_att_blocks(tokens);
+	const struct rd_att a = rd_att(dev, p, tokens < RD_ATT_ROWS ? tokens : RD_ATT_ROWS, ws);
 	const float *fq = q, *fk = k, *fv = v;
 	float *fo = o;
 
 	(void)e;
-#pragma omp parallel num_threads(dev->threads) if (a.units * a.tokens * a.tokens >= RD_PARALLEL_MIN)
+#pragma omp parallel num_threads(dev->threads) if (a.units * tokens * a.keys >= RD_PARALLEL_MIN)
 	{
-		struct rd_range mine = rd_share(a.units * a.blocks, 1);
+		struct rd_range mine = rd_share(a.units * blocks, 1);
 		int64_t unit = -1, me = omp_get_thread_num();
-		float *kt = rd_att_packed(&a, me), *vp = kt + rd_gemm_packed(a.d, a.tokens);
+		float *kt = rd_att_packed(&a, me), *vp = kt + rd_gemm_packed(a.d, a.keys);
 
 		for (int64_t i = mine.lo; i < mine.hi; i++) {
-			int64_t u = i / a.blocks, at = rd_att_at(&a, u);
-			float *pr = probs ? probs + u * a.tokens * a.tokens : rd_att_scores(&a, me);
+			int64_t u = i / blocks, at = rd_att_at(&a, u, tokens), at_k = rd_att_at(&a, u, a.keys);
+			struct rd_range r = rd_att_range(i % blocks, i % blocks + 1, tokens);
+			float *s = probs ? probs + (u * tokens + r.lo) * a.keys : rd_att_scores(&a, me);
 
 			if (u != unit) {
-				RD_SYM(gemm_pack)(kt, fk + at, 1, a.c, a.d, a.tokens);
-				RD_SYM(gemm_pack)(vp, fv + at, a.c, 1, a.tokens, a.d);
+				RD_SYM(gemm_pack)(kt, fk + at_k, 1, a.c, a.d, a.keys);
+				RD_SYM(gemm_pack)(vp, fv + at_k, a.c, 1, a.keys, a.d);
 				unit = u;
 			}
-			block(&a, rd_att_block(&a, i % a.blocks), fq + at, kt, vp, pr, fo + at);
+			block(&a, r, fq + at, kt, vp, s, fo + at);
 		}
 	}
 	return RD_OK;

@@ -1,5 +1,5 @@
-/* What forward and backward of attention share: shapes and the work space. With channels innermost q, k and v are
- * matrices [tokens, c], and a head is d = c / heads columns of them. A unit is a head of an image. */
+/* What forward and backward of attention share: shapes and the work space. With channels innermost q is a matrix
+ * [tokens, c], k and v are [keys, c], and a head is d = c / heads columns of them. A unit is a head of an image. */
 #ifndef RD_KERNELS_CPU_ATTENTION_H
 #define RD_KERNELS_CPU_ATTENTION_H
 
@@ -12,17 +12,19 @@
 enum { RD_ATT_ROWS = 32 }; /* rows of scores that are worked on at a time */
 
 struct rd_att {
-	int64_t tokens, d, c, heads, units, blocks;
+	int64_t tokens, keys, d, c, heads, units;
 	float scale;
 	int wide;
 	float *ws;
-	int64_t slot_floats;
+	int64_t packed_floats, slot_floats;
 };
 
-static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, void *ws)
+/* With a work space of score_rows rows of scores for each thread. */
+static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, int64_t score_rows, void *ws)
 {
 	struct rd_att a = {
 		.tokens = p->d.h * p->d.w,
+		.keys = p->keys,
 		.d = p->d.c / p->heads,
 		.c = p->d.c,
 		.heads = p->heads,
@@ -31,37 +33,46 @@ static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention
 		.wide = dev->wide,
 		.ws = ws,
 	};
+	int64_t by_query = 2 * rd_gemm_packed(a.tokens, a.d);
 
-	a.blocks = (a.tokens + RD_ATT_ROWS - 1) / RD_ATT_ROWS;
-	/* scores, two operands [tokens, d] and one [d, tokens]; whole cache lines */
-	a.slot_floats = a.tokens * a.tokens + 2 * rd_gemm_packed(a.tokens, a.d) + rd_gemm_packed(a.d, a.tokens);
-	a.slot_floats = (a.slot_floats + 15) & ~(int64_t)15;
+	/* k and v, one of them transposed; or, for the columns of backward, q and do */
+	a.packed_floats = rd_gemm_packed(a.d, a.keys) + rd_gemm_packed(a.keys, a.d);
+	if (a.packed_floats < by_query)
+		a.packed_floats = by_query;
+	a.slot_floats = a.packed_floats + score_rows * a.keys;
+	a.slot_floats = (a.slot_floats + 15) & ~(int64_t)15; /* whole cache lines */
 	return a;
 }
 
-/* Work space of thread (or unit) i: scores [tokens, tokens], then packed operands. */
-static inline float *rd_att_scores(const struct rd_att *a, int64_t i)
+/* Work space of thread (or unit) i: packed operands, then scores [score_rows, keys]. */
+static inline float *rd_att_packed(const struct rd_att *a, int64_t i)
 {
 	return a->ws + i * a->slot_floats;
 }
 
-static inline float *rd_att_packed(const struct rd_att *a, int64_t i)
+static inline float *rd_att_scores(const struct rd_att *a, int64_t i)
 {
-	return rd_att_scores(a, i) + a->tokens * a->tokens;
+	return rd_att_packed(a, i) + a->packed_floats;
 }
 
-/* Where unit u begins in q, k, v, o. */
-static inline int64_t rd_att_at(const struct rd_att *a, int64_t u)
+/* Where unit u begins: in q and o with `rows` the tokens, in k and v with the keys. */
+static inline int64_t rd_att_at(const struct rd_att *a, int64_t u, int64_t rows)
 {
-	return u / a->heads * a->tokens * a->c + u % a->heads * a->d;
+	return u / a->heads * rows * a->c + u % a->heads * a->d;
 }
 
-static inline struct rd_range rd_att_block(const struct rd_att *a, int64_t b)
+static inline int64_t rd_att_blocks(int64_t rows)
 {
-	struct rd_range r = { b * RD_ATT_ROWS, (b + 1) * RD_ATT_ROWS };
+	return (rows + RD_ATT_ROWS - 1) / RD_ATT_ROWS;
+}
 
-	if (r.hi > a->tokens)
-		r.hi = a->tokens;
+/* The rows, of `rows`, of blocks lo to hi - 1. */
+static inline struct rd_range rd_att_range(int64_t lo, int64_t hi, int64_t rows)
+{
+	struct rd_range r = { lo * RD_ATT_ROWS, hi * RD_ATT_ROWS };
+
+	if (r.hi > rows)
+		r.hi = rows;
 	return r;
 }
 

@@ -109,14 +109,7 @@ static void apply(const void *arg, int64_t image, int64_t slot, int64_t b)
 	const float *x = j->x + at, *coef = rd_gn_slot(&j->g, slot).coef;
 	float *y = j->y + at;
 
-	switch (j->g.p->act) {
-	case RD_ACT_SILU: apply_loop(RD_ACT_SILU, x, coef, y, rows, c); break;
-	case RD_ACT_RELU: apply_loop(RD_ACT_RELU, x, coef, y, rows, c); break;
-	case RD_ACT_GELU: apply_loop(RD_ACT_GELU, x, coef, y, rows, c); break;
-	case RD_ACT_MISH: apply_loop(RD_ACT_MISH, x, coef, y, rows, c); break;
-	case RD_ACT_NONE:
-	case RD_N_ACTS: apply_loop(RD_ACT_NONE, x, coef, y, rows, c); break;
-	}
+	RD_BY_ACT(j->g.p->act, apply_loop, x, coef, y, rows, c);
 }
 
 int RD_SYM(groupnorm_fwd)(struct rd_dev *dev, const struct rd_groupnorm_desc *p, const void *x, const void *chan,

@@ -72,14 +72,7 @@ static void block(const void *arg, int64_t image, int64_t slot, int64_t b)
 
 	for (int64_t l = 0; l < RD_GN_SUMS * c; l++)
 		sums[l] = 0.0f;
-	switch (j->g.p->act) {
-	case RD_ACT_SILU: block_loop(RD_ACT_SILU, x, dy, g, s.coef, sums, rows, c); break;
-	case RD_ACT_RELU: block_loop(RD_ACT_RELU, x, dy, g, s.coef, sums, rows, c); break;
-	case RD_ACT_GELU: block_loop(RD_ACT_GELU, x, dy, g, s.coef, sums, rows, c); break;
-	case RD_ACT_MISH: block_loop(RD_ACT_MISH, x, dy, g, s.coef, sums, rows, c); break;
-	case RD_ACT_NONE:
-	case RD_N_ACTS: block_loop(RD_ACT_NONE, x, dy, g, s.coef, sums, rows, c); break;
-	}
+	RD_BY_ACT(j->g.p->act, block_loop, x, dy, g, s.coef, sums, rows, c);
 }
 
 static void prepare(const void *arg, int64_t image, int64_t slot)

@@ -170,4 +170,17 @@ RD_INLINE float rd_act_slope(enum rd_act a, float x)
 	return 1.0f;
 }
 
+/* f(act, ...), with an `act` that is a constant. */
+#define RD_BY_ACT(act, f, ...) \
+	do { \
+		switch (act) { \
+		case RD_ACT_SILU: f(RD_ACT_SILU, __VA_ARGS__); break; \
+		case RD_ACT_RELU: f(RD_ACT_RELU, __VA_ARGS__); break; \
+		case RD_ACT_GELU: f(RD_ACT_GELU, __VA_ARGS__); break; \
+		case RD_ACT_MISH: f(RD_ACT_MISH, __VA_ARGS__); break; \
+		case RD_ACT_NONE: \
+		case RD_N_ACTS: f(RD_ACT_NONE, __VA_ARGS__); break; \
+		} \
+	} while (0)
+
 #endif

@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/reduce.h"
 
-/* ws: two arrays of scores in f32 (of which forward uses one at most), two in bf16. */
+/* ws: scores in f32, which forward needs where it has no probs; in bf16 two more arrays of them, of which forward uses one. */
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p)
 {
 	size_t n = (size_t)rd_att_of(p).scores;
@@ -11,19 +11,24 @@ size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_
 	return rd_align(n * sizeof(float)) + (rd_is_bf16(dev) ? 2 * rd_align(n * sizeof(rd_bf16)) : 0);
 }
 
-/* A product for each of `batch` units that lie batch steps apart, `times` times. */
+/* Elements from unit to unit within a batch, and from batch to batch. */
+struct stride {
+	int64_t step, next;
+};
+
+/* A product for each of `batch` units, `times` times. */
 struct units {
 	int64_t batch, times;
-	int64_t act_step, act_next, score_step, score_next; /* elements from unit to unit, and from time to time */
+	stride queries, keys, scores; /* of what is [tokens, c], [keys, c] and [tokens, keys] */
 };
 
 static units units_of(const rd_att &a)
 {
-	int64_t tt = a.tokens * a.tokens, image = a.tokens * a.c;
+	int64_t tk = a.tokens * a.keys, queries = a.tokens * a.c, keys = a.keys * a.c;
 
 	if (a.heads <= a.images)
-		return { a.images, a.heads, image, a.d, a.heads * tt, tt };
-	return { a.heads, a.images, a.d, image, tt, a.heads * tt };
+		return { a.images, a.heads, { queries, a.d }, { keys, a.d }, { a.heads * tk, tk } };
+	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { tk, a.heads * tk } };
 }
 
 static const void *elems(struct rd_dev *dev, const void *p, int64_t n)
@@ -37,18 +42,20 @@ int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void 
 	struct rd_product p = {};
 	int rc = RD_OK;
 
-	p.m = p.n = p.ldc = a.tokens;
+	p.m = a.tokens;
+	p.n = p.ldc = a.keys;
 	p.k = a.d;
 	p.lda = p.ldb = a.c;
 	p.tb = true;
 	p.bf16_in = rd_is_bf16(dev);
 	p.alpha = alpha;
 	p.batch = u.batch;
-	p.a_step = p.b_step = u.act_step;
-	p.c_step = u.score_step;
+	p.a_step = u.queries.step;
+	p.b_step = u.keys.step;
+	p.c_step = u.scores.step;
 	for (int64_t i = 0; i < u.times && !rc; i++)
-		rc = rd_blas_product(dev, &p, elems(dev, x, i * u.act_next), elems(dev, y, i * u.act_next), NULL,
-		                     s + i * u.score_next, e);
+		rc = rd_blas_product(dev, &p, elems(dev, x, i * u.queries.next), elems(dev, y, i * u.keys.next), NULL,
+		                     s + i * u.scores.next, e);
 	return rc;
 }
 
@@ -56,22 +63,26 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
                      int acc, struct rd_err *e)
 {
 	const units u = units_of(a);
+	const stride of_y = t_s ? u.queries : u.keys, of_o = t_s ? u.keys : u.queries;
 	struct rd_product p = {};
 	int rc = RD_OK;
 
-	p.m = p.k = p.lda = a.tokens;
+	p.m = t_s ? a.keys : a.tokens;
 	p.n = a.d;
+	p.k = t_s ? a.tokens : a.keys;
+	p.lda = a.keys;
 	p.ldb = p.ldc = a.c;
 	p.ta = t_s;
 	p.bf16_in = p.bf16_out = rd_is_bf16(dev);
 	p.alpha = alpha;
 	p.beta = acc ? 1.0f : 0.0f;
 	p.batch = u.batch;
-	p.a_step = u.score_step;
-	p.b_step = p.c_step = u.act_step;
+	p.a_step = u.scores.step;
+	p.b_step = of_y.step;
+	p.c_step = of_o.step;
 	for (int64_t i = 0; i < u.times && !rc; i++)
-		rc = rd_blas_product(dev, &p, elems(dev, s, i * u.score_next), elems(dev, y, i * u.act_next), NULL,
-		                     (void *)elems(dev, o, i * u.act_next), e);
+		rc = rd_blas_product(dev, &p, elems(dev, s, i * u.scores.next), elems(dev, y, i * of_y.next), NULL,
+		                     (void *)elems(dev, o, i * of_o.next), e);
 	return rc;
 }
 
@@ -123,7 +134,7 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.tokens, s,
+		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s,
 		               probs || !s16 ? s : NULL, s16);
 	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
 }

@@ -56,7 +56,7 @@ int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 		pr = p16;
 	}
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.tokens, probs, dp,
+		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, probs, dp,
 		               dp, ds16, p16);
 	if (!rc && dq)
 		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, dq, acc_dq, e);

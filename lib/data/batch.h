@@ -31,7 +31,7 @@ struct rd_source;
  * (images: field `sample` scaled to [-1, 1] as x / 127.5 - 1 with one channel, [n, 1, h, w]; a one-dimensional idx: field `label`), a
  * folder of .png files (images in the order of their names) or of a folder of them for each class (field `label` too). "-" is
  * standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT
- * names both files otherwise; what their meta says of form, start, grid and knots must be the same too, so an archive does not join
+ * names both files otherwise; what their meta says of form, start, grid, knots and contexts must be the same too, so an archive does not join
  * bare arrays; so must class_names (what the labels mean, as folders of pictures say), but not all inputs need have them. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
  * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with

@@ -89,7 +89,7 @@ static void brief(const json_t *v, char *out, size_t cap)
 /* What the numbers mean must agree too: from here on the first input's meta stands for all. */
 static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
-	static const char *const keys[] = {"form", "start", "grid", "knots"};
+	static const char *const keys[] = {"form", "start", "grid", "knots", "contexts"};
 
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		const json_t *a = json_object_get(s->stream.meta, keys[i]), *b = json_object_get(in->stream.meta, keys[i]);

@@ -92,6 +92,24 @@ static int make_samples(struct rd_exec *x, struct rd_err *e)
 	return rc;
 }
 
+/* A batch of what labels stand for, on its way to the device. */
+static int alloc_rows(struct rd_exec *x, struct rd_err *e)
+{
+	void *p;
+	size_t n;
+	int rc;
+
+	if (!x->g->contexts.rows)
+		return RD_OK;
+	n = (size_t)rd_dims_elems(rd_graph_dims(x->g, x->g->label));
+	rc = rd_alloc(&p, n + (size_t)x->g->contexts.dim, sizeof *x->rows, "contexts", e);
+	if (rc)
+		return rc;
+	x->rows = p;
+	x->token = x->rows + n;
+	return RD_OK;
+}
+
 static int alloc_draw(struct rd_exec *x, struct rd_err *e)
 {
 	int rc;
@@ -156,6 +174,8 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 		rc = make_samples(x, e);
 	if (!rc)
 		rc = alloc_draw(x, e);
+	if (!rc)
+		rc = alloc_rows(x, e);
 	if (rc) {
 		rd_exec_free(x);
 		return rc;
@@ -202,6 +222,7 @@ void rd_exec_free(struct rd_exec *x)
 	free(x->conv);
 	free(x->conv_par);
 	free(x->words);
+	free(x->rows);
 	free(x);
 }
 
@@ -218,7 +239,8 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e)
 	for (int i = 0; i < g->n_nodes; i++)
 		if (x->conv[i]) {
 			x->conv_par[i].w = params + g->param[g->node[i].param[0]].offset;
-			x->conv_par[i].b = params + g->param[g->node[i].param[1]].offset;
+			if (g->node[i].param[1] != RD_NONE)
+				x->conv_par[i].b = params + g->param[g->node[i].param[1]].offset;
 		}
 	return x->be->conv2d_pack(x->dev, g->n_nodes, x->conv, x->conv_par, e);
 }

@@ -223,6 +223,14 @@ rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows)
 	return raw_input(g, RD_VALUE_INDEX, rows);
 }
 
+rd_ref rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c)
+{
+	if (!g->err.code && g->contexts.dim)
+		return rd_graph_refuse(g, "a second sequence that labels stand for");
+	g->contexts = *c;
+	return rd_graph_input(g, c->dim, c->tokens, 1);
+}
+
 /* Weight and bias of a convolution: those of that name, if they are there. */
 static void conv_params(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel, rd_pref param[2])
 {
@@ -265,7 +273,7 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	return add_node(g, op, y);
 }
 
-rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
+static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, bool bias, rd_ref residual)
 {
 	struct rd_dims d = rd_graph_dims(g, x), y = {d.n, out_c, d.h, d.w};
 	struct rd_node_op op = op_of(RD_OP_CONV, x, residual, RD_NONE);
@@ -276,8 +284,26 @@ rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t o
 	if (out_c < 1 || (residual != RD_NONE && !same_dims(y, rd_graph_dims(g, residual))))
 		return rd_graph_refuse(g, "%s: the residual has another shape", name);
 	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), RD_INIT_FAN_IN, (double)d.c);
-	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, (double)d.c);
+	if (bias)
+		op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, (double)d.c);
 	return add_node(g, op, y);
+}
+
+rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
+{
+	return linear(g, x, name, out_c, true, residual);
+}
+
+rd_ref rd_graph_matrix(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c)
+{
+	return linear(g, x, name, out_c, false, RD_NONE);
+}
+
+/* Gains and offsets of a normalisation. */
+static void norm_params(struct rd_graph *g, const char *name, int64_t c, rd_pref param[2])
+{
+	param[0] = add_param(g, name, "weight", rd_shape_make(1, &c), RD_INIT_ONE, 1);
+	param[1] = add_param(g, name, "bias", rd_shape_make(1, &c), RD_INIT_ZERO, 1);
 }
 
 rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o)
@@ -293,25 +319,34 @@ rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct
 	    (o.scale_shift != RD_NONE && !same_dims(ss, rd_graph_dims(g, o.scale_shift))))
 		return rd_graph_refuse(g, "%s: the time embedding has another shape", name);
 	op.u.groupnorm = (struct rd_groupnorm_desc){d, o.groups, o.eps, o.act};
-	op.param[0] = add_param(g, name, "weight", rd_shape_make(1, &d.c), RD_INIT_ONE, 1);
-	op.param[1] = add_param(g, name, "bias", rd_shape_make(1, &d.c), RD_INIT_ZERO, 1);
+	norm_params(g, name, d.c, op.param);
+	return add_node(g, op, d);
+}
+
+rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float eps)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+	struct rd_node_op op = op_of(RD_OP_LAYERNORM, x, RD_NONE, RD_NONE);
+
+	op.u.layernorm = (struct rd_layernorm_desc){d, eps};
+	norm_params(g, name, d.c, op.param);
 	return add_node(g, op, d);
 }
 
 rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads)
 {
-	struct rd_dims d = rd_graph_dims(g, q);
+	struct rd_dims d = rd_graph_dims(g, q), dk = rd_graph_dims(g, k);
 	struct rd_node_op op = op_of(RD_OP_ATTENTION, q, k, v);
 
 	if (g->err.code)
 		return RD_NONE;
-	if (!same_dims(d, rd_graph_dims(g, k)) || !same_dims(d, rd_graph_dims(g, v)))
+	if (dk.n != d.n || dk.c != d.c || !same_dims(dk, rd_graph_dims(g, v)))
 		return rd_graph_refuse(g, "attention: q, k and v of different shapes");
 	if (heads < 1 || d.c % heads)
 		return rd_graph_refuse(g, "attention: %lld channels do not divide into %lld heads", (long long)d.c, (long long)heads);
 	if (q == k || q == v || k == v) /* their gradients are written side by side */
 		return rd_graph_refuse(g, "attention: q, k and v must be three values");
-	op.u.attention = (struct rd_attention_desc){d, d.h * d.w, heads, (float)(1 / sqrt((double)(d.c / heads)))};
+	op.u.attention = (struct rd_attention_desc){d, dk.h * dk.w, heads, (float)(1 / sqrt((double)(d.c / heads)))};
 	return add_node(g, op, d);
 }
 
@@ -321,6 +356,18 @@ rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act)
 
 	op.u.act = act;
 	return add_node(g, op, rd_graph_dims(g, x));
+}
+
+rd_ref rd_graph_gate(struct rd_graph *g, rd_ref x, enum rd_act act)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+	struct rd_node_op op = op_of(RD_OP_GATE, x, RD_NONE, RD_NONE);
+
+	if (!g->err.code && d.c % 2)
+		return rd_graph_refuse(g, "a gate of %lld channels: an even number expected", (long long)d.c);
+	op.u.act = act;
+	d.c /= 2;
+	return add_node(g, op, d);
 }
 
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b)

@@ -31,8 +31,8 @@ struct rd_param {
 };
 
 enum rd_op {
-	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_ATTENTION,
-	RD_OP_ACT, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2,
+	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_LAYERNORM, RD_OP_ATTENTION,
+	RD_OP_ACT, RD_OP_GATE, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2,
 	RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
 };
 
@@ -44,10 +44,11 @@ struct rd_node_op {
 	union {
 		struct rd_conv2d_desc conv;
 		struct rd_groupnorm_desc groupnorm;
+		struct rd_layernorm_desc layernorm;
 		struct rd_attention_desc attention;
 		struct rd_timestep_desc timestep;
 		struct rd_dropout_desc dropout; /* the seed is the executor's */
-		enum rd_act act;
+		enum rd_act act; /* of a gate as well */
 		struct {
 			float scale, shift;
 		} affine;
@@ -64,6 +65,14 @@ struct rd_value {
 	int producer;
 };
 
+/* What labels stand for in a graph that is conditioned on sequences: label i on row i, [tokens, dim] of a type that rd_to_f32
+ * reads. Borrowed. */
+struct rd_contexts {
+	int64_t rows, tokens, dim; /* rows 0: not known yet; a graph is built all the same, but takes no labels */
+	enum rd_dtype type;
+	const void *data;
+};
+
 struct rd_graph {
 	int64_t batch;
 	int n_nodes, n_values, n_params;
@@ -74,6 +83,7 @@ struct rd_graph {
 	size_t n_trained;              /* its first floats; what is frozen comes after them */
 	int n_dropouts;
 	rd_ref x, t, label, y;         /* the network's inputs (label may be RD_NONE) and its output */
+	struct rd_contexts contexts;   /* of a context input */
 	struct rd_err err;
 	int cap_nodes, cap_values, cap_params;
 };
@@ -88,6 +98,8 @@ int64_t rd_graph_param_count(const struct rd_graph *g); /* elements without padd
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
 rd_ref rd_graph_number_input(struct rd_graph *g, bool positive);
 rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows);
+/* (batch, dim, tokens, 1): the rows of labels (lib/graph/exec.h puts them there). One in a graph at most. */
+rd_ref rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c);
 
 /* For what a description finds out for itself: the graph's error, if it is the first. */
 rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...) RD_PRINTF(2, 3);
@@ -102,6 +114,8 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 void rd_graph_conv_declare(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel);
 /* A convolution with a kernel of 1 whose weight is [out_c, c]. */
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual);
+/* The same without a bias. */
+rd_ref rd_graph_matrix(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c);
 
 struct rd_norm_opts {
 	int64_t groups;
@@ -111,7 +125,12 @@ struct rd_norm_opts {
 };
 rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o);
 
+/* Over the channels of each pixel. */
+rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float eps);
+
+/* k and v may have other heights and widths than q. */
 rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads);
+rd_ref rd_graph_gate(struct rd_graph *g, rd_ref x, enum rd_act act); /* a act(b), a and b the halves of x's channels */
 rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act);
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b);
 rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s); /* s = 1 gives x itself */

@@ -39,12 +39,55 @@ int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e)
 	return put_words(x, x->val[x->g->t], e);
 }
 
-int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+size_t rd_exec_condition_bytes(const struct rd_exec *x)
+{
+	const rd_ref v = x->g->label;
+
+	if (v == RD_NONE)
+		return 0;
+	return x->g->value[v].kind == RD_VALUE_ACT ? x->be->act_bytes(x->g->value[v].d) : (size_t)x->g->batch * sizeof *x->words;
+}
+
+/* A row [tokens, dim] as an image [dim, tokens]; false where it holds NaN or infinities. */
+static bool turn_row(const struct rd_contexts *c, int64_t row, float *token, float *out)
+{
+	const size_t step = (size_t)c->dim * rd_dtype_bytes(c->type);
+	const char *from = (const char *)c->data + (size_t)row * (size_t)c->tokens * step;
+	bool finite = true;
+
+	for (int64_t t = 0; t < c->tokens; t++, from += step) {
+		rd_to_f32(token, from, c->type, (size_t)c->dim);
+		for (int64_t k = 0; k < c->dim; k++) {
+			out[k * c->tokens + t] = token[k];
+			finite = finite && isfinite(token[k]);
+		}
+	}
+	return finite;
+}
+
+/* The rows of the labels. */
+static int put_rows(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+{
+	const struct rd_contexts *c = &x->g->contexts;
+	const size_t n = (size_t)c->tokens * (size_t)c->dim;
+
+	for (int64_t i = 0; i < x->g->batch; i++) {
+		if (label[i] < 0 || label[i] >= c->rows)
+			return rd_fail(e, RD_EINPUT, "label %d: there are contexts 0 to %lld", label[i], (long long)c->rows - 1);
+		if (!turn_row(c, label[i], x->token, x->rows + (size_t)i * n))
+			return rd_fail(e, RD_EINPUT, "label %d: its context holds NaN or infinities", label[i]);
+	}
+	return x->be->act_import(x->dev, rd_graph_dims(x->g, x->g->label), x->rows, to, e);
+}
+
+int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
 {
 	const struct rd_value *v;
 
 	if (x->g->label == RD_NONE)
 		return RD_OK;
+	if (x->rows)
+		return put_rows(x, label, to, e);
 	v = &x->g->value[x->g->label];
 	if (v->kind == RD_VALUE_ACT)
 		return rd_fail(e, RD_EUSAGE, "the network's condition is a vector of %lld numbers, not a label", (long long)v->d.c);
@@ -64,7 +107,7 @@ int rd_exec_label_words(struct rd_exec *x, const int32_t *label, void *to, struc
 
 int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e)
 {
-	return x->g->label == RD_NONE ? RD_OK : rd_exec_label_words(x, label, x->val[x->g->label], e);
+	return x->g->label == RD_NONE ? RD_OK : rd_exec_condition(x, label, x->val[x->g->label], e);
 }
 
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e)

@@ -1,8 +1,9 @@
 /* What each operation of a graph does on a backend. Operands:
- *   conv           x, residual (added; may be absent)     params weight, bias
+ *   conv           x, residual (added; may be absent)     params weight, bias (may be absent)
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
+ *   layernorm      x                                      params weight, bias; aux: statistics
  *   attention      q, k, v                                aux: probabilities
- *   act, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
+ *   act, gate, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
  *   add, concat    a, b
  *   divide         x, divisors (raw)
  *   timestep       times (raw)
@@ -29,7 +30,7 @@ static const float *par(const struct rd_exec *x, rd_pref p)
 
 static float *dpar(const struct rd_exec *x, rd_pref p)
 {
-	return x->dw ? x->dw + x->g->param[p].offset : NULL;
+	return x->dw && p != RD_NONE ? x->dw + x->g->param[p].offset : NULL;
 }
 
 /* The buffer for operand k's gradient, NULL where none is to be computed. */
@@ -160,12 +161,40 @@ static int groupnorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	                            acc(x, i, 2), x->ws, e);
 }
 
+static size_t layernorm_aux(const struct rd_exec *x, const struct rd_node_op *n)
+{
+	const struct rd_dims d = n->u.layernorm.d;
+
+	(void)x;
+	return (size_t)(d.n * d.h * d.w) * 2 * sizeof(float);
+}
+
+static size_t layernorm_ws(const struct rd_exec *x, int i)
+{
+	return rd_exec_goes_back(x) ? x->be->layernorm_ws_bytes(x->dev, &x->g->node[i].u.layernorm) : 0;
+}
+
+static int layernorm_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->layernorm_fwd(x->dev, &n->u.layernorm, val(x, n->in[0]), par(x, n->param[0]), par(x, n->param[1]),
+	                            val(x, n->out), x->aux[i], e);
+}
+
+static int layernorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->layernorm_bwd(x->dev, &n->u.layernorm, val(x, n->in[0]), par(x, n->param[0]), x->aux[i], dout(x, i),
+	                            din(x, i, 0), acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
+}
+
 static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 {
 	const struct rd_attention_desc *a = &n->u.attention;
-	int64_t tokens = a->d.h * a->d.w;
 
-	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * tokens * tokens) * sizeof(float) : 0;
+	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float) : 0;
 }
 
 static size_t attention_ws(const struct rd_exec *x, int i)
@@ -202,6 +231,20 @@ static int act_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	NODE;
 
 	return x->be->act_bwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int gate_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->gate_fwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int gate_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->gate_bwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 
 static int add_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -354,9 +397,12 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	                .bwd = conv_bwd},
 	[RD_OP_GROUPNORM] = {.name = "groupnorm", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
+	[RD_OP_LAYERNORM] = {.name = "layernorm", .keeps = {true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
+	                     .ws_bytes = layernorm_ws, .fwd = layernorm_fwd, .bwd = layernorm_bwd},
 	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = attention_aux, .ws_bytes = attention_ws, .fwd = attention_fwd, .bwd = attention_bwd},
 	[RD_OP_ACT] = {.name = "act", .keeps = {true}, .shares = 0, .passes = -1, .fwd = act_fwd, .bwd = act_bwd},
+	[RD_OP_GATE] = {.name = "gate", .keeps = {true}, .shares = -1, .passes = -1, .fwd = gate_fwd, .bwd = gate_bwd},
 	[RD_OP_ADD] = {.name = "add", .shares = 0, .passes = 0, .fwd = add_fwd, .bwd = add_bwd},
 	[RD_OP_DROPOUT] = {.name = "dropout", .shares = 0, .passes = -1, .fwd = dropout_fwd, .bwd = dropout_bwd},
 	[RD_OP_AFFINE] = {.name = "affine", .shares = 0, .passes = -1, .fwd = affine_fwd, .bwd = affine_bwd},

@@ -100,6 +100,12 @@ static bool is_image(const struct rd_model *m)
 	return m->net.kind == &rd_net_unet2d;
 }
 
+/* Of a pipeline, which has a text encoder and an autoencoder beside it. */
+static bool is_part(const struct rd_model *m)
+{
+	return m->net.kind == &rd_net_unet2d_condition;
+}
+
 static bool is_own_scheduler(const struct rd_model *m)
 {
 	return !strcmp(m->scheduler.class_name, "RectdiffScheduler");
@@ -111,22 +117,24 @@ static void header(FILE *f, const struct rd_model *m, bool paired)
 	static const char *const kept[] = {"license", "license_name", "license_link"};
 	char value[VALUE_MAX], *readme = source_readme(m);
 
-	fprintf(f, "---\nlibrary_name: %s\n", is_image(m) && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
-	if (is_image(m))
-		fprintf(f, "pipeline_tag: unconditional-image-generation\n");
+	const char *task = is_image(m) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
+
+	fprintf(f, "---\nlibrary_name: %s\n", task && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
+	if (task)
+		fprintf(f, "pipeline_tag: %s\n", task);
 	for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
 		if (front_matter(readme, kept[i], value))
 			fprintf(f, "%s: %s\n", kept[i], value);
 	if (base_model(m, readme, value))
 		fprintf(f, "base_model: %s\n", value);
-	fprintf(f, "tags:\n- rectdiff\n%s%s---\n\n", paired ? "- rectified-diffusion\n" : "",
-	        is_image(m) ? "- unconditional-image-generation\n" : "");
+	fprintf(f, "tags:\n- rectdiff\n%s%s%s%s---\n\n", paired ? "- rectified-diffusion\n" : "", task ? "- " : "", task ? task : "",
+	        task ? "\n" : "");
 	free(readme);
 }
 
 static const char *diffusers_scheduler(const struct rd_model *m)
 {
-	if (!is_image(m) || is_own_scheduler(m))
+	if (!(is_image(m) || is_part(m)) || is_own_scheduler(m))
 		return NULL;
 	if (!strcmp(m->scheduler.schedule.form->name, "fm"))
 		return "FlowMatchEulerDiscreteScheduler";
@@ -135,26 +143,51 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 	return NULL;
 }
 
-/* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
-static void usage(FILE *f, const struct rd_model *m, int steps, bool phased)
+/* Python that loads network and scheduler; the class may be any. */
+static void load_in_python(FILE *f, const struct rd_model *m, const char *class, const char *more)
 {
-	const char *class = diffusers_scheduler(m), *keys = "";
+	const char *keys = strcmp(class, "DDIMScheduler") ? "" : ", timestep_spacing=\"trailing\", clip_sample=False";
+	const char *net = m->net.kind->class_name;
+
+	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
+	           "import torch\nfrom diffusers import %s, %s%s\n\nfolder = \".\"\n"
+	           "unet = %s.from_pretrained(folder, subfolder=\"unet\")\n"
+	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n",
+	        class, net, more, net, class, keys);
+}
+
+static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
+{
 	const int64_t *d = m->net.sample.d;
 
-	if (class && !strcmp(class, "DDIMScheduler"))
-		keys = ", timestep_spacing=\"trailing\", clip_sample=False";
+	fprintf(f, "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
+	           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
+	           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
+	        steps, (long long)d[0], (long long)d[1], (long long)d[2],
+	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
+}
+
+/* The network takes its place in the pipeline; guidance that is in the weights is not given once more. */
+static void pipeline_in_python(FILE *f, int steps, bool guided)
+{
+	fprintf(f, "pipeline = StableDiffusionPipeline.from_pretrained(\"ORIGINAL\", unet=unet, scheduler=scheduler)\n"
+	           "image = pipeline(\"a text\", num_inference_steps=%d%s).images[0]\n```\n\n"
+	           "ORIGINAL is the pipeline that this network came from, which has the text encoder and the autoencoder.\n\n",
+	        steps, guided ? ", guidance_scale=1" : "");
+}
+
+/* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
+static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, bool guided)
+{
+	const char *class = diffusers_scheduler(m);
+
 	fprintf(f, "## Use\n\n");
 	if (class)
-		fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
-		           "import torch\nfrom diffusers import %s, UNet2DModel\n\nfolder = \".\"\n"
-		           "unet = UNet2DModel.from_pretrained(folder, subfolder=\"unet\")\n"
-		           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n"
-		           "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
-		           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
-		           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
-		        class, class, keys, steps,
-		        (long long)d[0], (long long)d[1], (long long)d[2],
-		        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
+		load_in_python(f, m, class, is_part(m) ? ", StableDiffusionPipeline" : "");
+	if (class && is_part(m))
+		pipeline_in_python(f, steps, guided);
+	else if (class)
+		sample_in_python(f, m, steps);
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
 	        is_image(m) ? " --png grid.png" : " >samples");
@@ -216,7 +249,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	if (guidance)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
 		        guidance);
-	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0);
+	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, guidance);
 	fprintf(f, "## How it was made\n\n");
 	if (command)
 		fprintf(f, "```\n%s\n```\n\n", command);

@@ -97,17 +97,29 @@ static const char *block_type(const json_t *config, const char *block)
 	return type ? type : "";
 }
 
-static void unet_block(struct rd_page *p, const json_t *config, const struct rd_graph *g, const char *block)
+/* ", attention in 8 heads" where the block has any. */
+static void say_attention(const struct rd_unet2d *u, bool context, const char *block, int64_t width, char *out, size_t cap)
 {
-	const json_t *head = json_object_get(config, "attention_head_dim"); /* diffusers' default: 8 */
-	int64_t width = block_width(g, block), dim = json_is_number(head) ? (int64_t)json_number_value(head) : head ? width : 8;
+	const char *dot = strchr(block, '.');
+	int b = !strncmp(block, "mid_block.", 10) ? u->n_blocks - 1 : atoi(dot + 1), r = strncmp(block, "up_", 3) ? b : u->n_blocks - 1 - b;
+	int64_t heads = context ? u->heads[r] : u->attention_head_dim ? width / u->attention_head_dim : 1;
+
+	snprintf(out, cap, ", attention in %lld head%s", (long long)heads, heads == 1 ? "" : "s");
+	if (context)
+		snprintf(out, cap, ", transformers of %lld layer%s in %lld head%s", (long long)u->transformer_layers[r],
+		         u->transformer_layers[r] == 1 ? "" : "s", (long long)heads, heads == 1 ? "" : "s");
+}
+
+static void unet_block(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g, const char *block)
+{
+	int64_t width = block_width(g, block);
 	int attentions = count_layers(g, block, "attentions"), layers = count_layers(g, block, "resnets");
 	const char *type = block_type(config, block);
 	char name[RD_PARAM_NAME], attention[64] = "";
 
 	snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
 	if (attentions)
-		snprintf(attention, sizeof attention, ", attention in %lld head%s", (long long)(width / dim), width == dim ? "" : "s");
+		say_attention(&net->u.unet2d, net->kind == &rd_net_unet2d_condition, block, width, attention, sizeof attention);
 	SAY(p, name, "%s%s%lld channels, %d layer%s%s%s, %zu numbers", type, *type ? ", " : "",
 	    (long long)width, layers, layers > 1 ? "s" : "", attention,
 	    count_layers(g, block, "downsamplers") ? ", down" : count_layers(g, block, "upsamplers") ? ", up" : "",
@@ -115,7 +127,7 @@ static void unet_block(struct rd_page *p, const json_t *config, const struct rd_
 }
 
 /* One line per block, in the order of the parameters. */
-static void blocks(struct rd_page *p, const json_t *config, const struct rd_graph *g)
+static void blocks(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g)
 {
 	char name[RD_PARAM_NAME], shape[160];
 
@@ -128,7 +140,7 @@ static void blocks(struct rd_page *p, const json_t *config, const struct rd_grap
 		if (first < i)
 			continue;
 		if (block_width(g, block)) {
-			unet_block(p, config, g, block);
+			unet_block(p, net, config, g, block);
 			continue;
 		}
 		snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
@@ -144,13 +156,18 @@ void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json
 	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g),
 	    g->n_params);
 	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
+	if (net->contexts.rows)
+		SAY(p, "contexts", "%lld rows of %lld tokens of %lld numbers, for the labels", (long long)net->contexts.rows,
+		    (long long)net->contexts.tokens, (long long)net->contexts.dim);
+	else if (net->cond == RD_COND_CONTEXT)
+		SAY(p, "contexts", "none yet: the network takes tokens of %lld numbers", (long long)net->cond_dim);
 	if (net->classes && null_class >= 0)
 		SAY(p, "classes", "%lld, of which %lld stands for none", (long long)net->classes, (long long)null_class);
 	else if (net->classes)
 		SAY(p, "classes", "%lld, null class not recorded", (long long)net->classes);
 	else
 		SAY(p, "classes", "none");
-	blocks(p, config, g);
+	blocks(p, net, config, g);
 }
 
 /* --- scheduler ---------------------------------------------------------------------------------------------------- */

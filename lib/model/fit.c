@@ -11,9 +11,9 @@ static bool is_one_of(const char *s, const char *const *list)
 }
 
 /* One part: "name": ["library", "class"], [null, null] where an optional one is left out. */
-static int check_part(struct rd_config index, const char *key, const json_t *part, struct rd_err *e)
+static int check_part(struct rd_config index, const char *key, const json_t *part, bool latent, struct rd_err *e)
 {
-	static const char *const networks[] = {"UNet2DModel", "MLPModel", NULL};
+	static const char *const networks[] = {"UNet2DModel", "UNet2DConditionModel", "MLPModel", NULL};
 	const json_t *class = json_array_get(part, 1);
 	const char *name = json_string_value(class), *pipeline = json_string_value(json_object_get(index.json, "_class_name"));
 
@@ -21,29 +21,36 @@ static int check_part(struct rd_config index, const char *key, const json_t *par
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: [\"library\", \"class\"] expected", index.file, key);
 	if (!strcmp(key, "scheduler") || !name)
 		return RD_OK; /* its config says the same, and more */
+	if (latent)
+		return RD_OK;
 	if (strcmp(key, "unet"))
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: a %.60s has a %.60s beside its network and scheduler: only models of the "
 		               "samples themselves are read", index.file, key, pipeline ? pipeline : "pipeline that", name);
 	if (!is_one_of(name, networks))
-		return rd_fail(e, RD_EINPUT, "%s: unet: the network of a %.60s is a %.60s: only UNet2DModel and MLPModel are known",
-		               index.file, pipeline ? pipeline : "pipeline", name);
+		return rd_fail(e, RD_EINPUT, "%s: unet: the network of a %.60s is a %.60s: only UNet2DModel, UNet2DConditionModel and MLPModel "
+		               "are known", index.file, pipeline ? pipeline : "pipeline", name);
 	return RD_OK;
 }
 
-int rd_fit_index(struct rd_config index, struct rd_err *e)
+int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 {
 	const json_t *class = json_object_get(index.json, "_class_name");
+	const char *network = json_string_value(json_array_get(json_object_get(index.json, "unet"), 1));
+	const bool latent = network && !strcmp(network, "UNet2DConditionModel");
 	const char *key;
 	json_t *v;
 	int rc = RD_OK;
 
+	*whole = true;
 	if (class && !json_is_string(class))
 		return rd_fail(e, RD_EINPUT, "%s: _class_name: a string expected", index.file);
 	json_object_foreach((json_t *)(uintptr_t)index.json, key, v) {
 		bool part = !strcmp(key, "unet") || !strcmp(key, "scheduler");
 
-		if (key[0] != '_' && (part || json_is_array(v)) && !rc) /* what else is there are a pipeline's switches */
-			rc = check_part(index, key, v, e);
+		if (key[0] == '_' || !(part || json_is_array(v)) || rc) /* what else is there are a pipeline's switches */
+			continue;
+		rc = check_part(index, key, v, latent, e);
+		*whole = *whole && (part || json_is_null(json_array_get(v, 1)));
 	}
 	return rc;
 }
@@ -68,10 +75,12 @@ static const struct key net_keys[] = {
 	{"down_block_types", LIST, 0, 0}, {"mid_block_type", STR | NUL, 0, 0}, {"up_block_types", LIST, 0, 0},
 	{"block_out_channels", LIST, 0, 0}, {"layers_per_block", INT, 0, 0}, {"mid_block_scale_factor", NUM, -1e6, 1e6},
 	{"downsample_padding", INT, 0, 0}, {"downsample_type", STR | NUL, 0, 0}, {"upsample_type", STR | NUL, 0, 0},
-	{"dropout", NUM, 0, 1}, {"act_fn", STR, 0, 0}, {"attention_head_dim", INT | NUL, 0, 0},
+	{"dropout", NUM, 0, 1}, {"act_fn", STR, 0, 0}, {"attention_head_dim", INT | LIST | NUL, 0, 0},
 	{"norm_num_groups", INT | NUL, 0, 0}, {"attn_norm_num_groups", INT | NUL, 0, 0}, {"norm_eps", NUM, TINY, 1},
 	{"resnet_time_scale_shift", STR, 0, 0}, {"add_attention", BOOL | NUL, 0, 0}, {"class_embed_type", STR | NUL, 0, 0},
 	{"num_class_embeds", INT | NUL, 0, 0}, {"num_train_timesteps", INT | NUL, 1, 1e6}, {"sample_shape", LIST, 0, 0},
+	{"cross_attention_dim", INT | LIST, 0, 0}, {"transformer_layers_per_block", INT | LIST, 0, 0},
+	{"use_linear_projection", BOOL | NUL, 0, 0}, {"upcast_attention", BOOL | NUL, 0, 0},
 	{"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
 
 static const struct key scheduler_keys[] = {

@@ -13,8 +13,9 @@ struct rd_config {
 	const char *file;
 };
 
-/* model_index.json: a network and a scheduler, and nothing beside them that samples would have to pass through. */
-int rd_fit_index(struct rd_config index, struct rd_err *e) RD_MUST;
+/* model_index.json: a network and a scheduler. What samples would have to pass through beside them, such as a VAE, is refused unless
+ * the network is a UNet2DConditionModel, whose samples are latents; *whole says whether there is nothing beside them. */
+int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e) RD_MUST;
 
 /* Every key that diffusers gives a config.json or a scheduler_config.json holds what it should, be it used here or not: a
  * value of its type, finite, within its bounds; null only where that is the default. Other keys are not looked at. */

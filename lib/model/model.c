@@ -61,11 +61,12 @@ static int load_text(const char *path, char **text, json_t **json, struct rd_err
 	return rc ? rc : rd_json_load(path, json, e);
 }
 
-/* model_index.json of a pipeline's folder, where there is one. */
+/* model_index.json of a pipeline's folder, where there is one that speaks of network and scheduler alone. */
 static int load_index(const char *dir, char **text, struct rd_err *e)
 {
 	char file[4096];
 	json_t *index = NULL;
+	bool whole;
 	int rc = RD_OK;
 
 	*text = NULL;
@@ -73,14 +74,27 @@ static int load_index(const char *dir, char **text, struct rd_err *e)
 		return RD_OK;
 	rc = load_text(file, text, &index, e);
 	if (!rc)
-		rc = rd_fit_index((struct rd_config){index, file}, e);
+		rc = rd_fit_index((struct rd_config){index, file}, &whole, e);
+	if (!rc && !whole) {
+		free(*text);
+		*text = NULL;
+	}
 	json_decref(index);
 	return rc;
+}
+
+/* The contexts of DIR, where there are any, become net's; they are *out's. */
+static int load_contexts(struct rd_net *net, const char *dir, struct rd_contexts_file **out, struct rd_err *e)
+{
+	int rc = rd_contexts_open(out, dir, e);
+
+	return rc || !*out ? rc : rd_net_set_contexts(net, rd_contexts_rows(*out), rd_contexts_path(*out), e);
 }
 
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 {
 	char file[4096], *index;
+	struct rd_contexts_file *contexts = NULL;
 	json_t *config = NULL;
 	struct rd_model m;
 	int rc;
@@ -98,6 +112,10 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
 		rc = rd_model_parse_net(net, (struct rd_config){config, file}, e);
+	if (!rc)
+		rc = load_contexts(net, dir, &contexts, e);
+	net->contexts.data = NULL;
+	rd_contexts_close(contexts);
 	json_decref(config);
 	free(index);
 	return rc;
@@ -122,6 +140,31 @@ static int parse_configs(struct rd_model *m, const char *net_file, const char *s
 	return rc;
 }
 
+/* What the metadata of file, in folder, say; *null_class stays where they say nothing. */
+static int read_null_class(const json_t *metadata, const char *folder, const char *file, int64_t classes, int64_t *null_class,
+                           struct rd_err *e)
+{
+	const char *s = json_string_value(json_object_get(metadata, "null_class"));
+	char *end;
+	long long v;
+
+	if (!s)
+		return RD_OK;
+	errno = 0;
+	v = strtoll(s, &end, 10);
+	if (errno || end == s || *end || v < 0 || v >= classes)
+		return rd_fail(e, RD_EINPUT, "%s/%s: metadata: null_class: '%.20s' is none of the network's %lld classes",
+		               folder, file, s, (long long)classes);
+	*null_class = v;
+	return RD_OK;
+}
+
+/* Which row stands for none is for the contexts to say. */
+static int null_context(const struct rd_contexts_file *f, const char *dir, int64_t *null_class, struct rd_err *e)
+{
+	return f ? read_null_class(rd_contexts_metadata(f), dir, RD_CONTEXTS_FILE, rd_contexts_rows(f)->rows, null_class, e) : RD_OK;
+}
+
 static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 {
 	char net_file[4096], sched_file[4096];
@@ -135,29 +178,18 @@ static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 		rc = load_text(net_file, &m->config_text, &m->config, e);
 	if (!rc)
 		rc = load_text(sched_file, &m->scheduler_text, &m->scheduler_config, e);
-	return rc ? rc : parse_configs(m, net_file, sched_file, e);
-}
-
-/* What the metadata of the weights in folder say; *null_class stays where they say nothing. */
-static int read_null_class(const struct rd_weights *w, const char *folder, int64_t classes, int64_t *null_class, struct rd_err *e)
-{
-	const char *s = json_string_value(json_object_get(rd_weights_metadata(w), "null_class"));
-	char *end;
-	long long v;
-
-	if (!s)
-		return RD_OK;
-	errno = 0;
-	v = strtoll(s, &end, 10);
-	if (errno || end == s || *end || v < 0 || v >= classes)
-		return rd_fail(e, RD_EINPUT, "%s/%s: metadata: null_class: '%.20s' is none of the network's %lld classes",
-		               folder, rd_weights_file(w), s, (long long)classes);
-	*null_class = v;
-	return RD_OK;
+	if (!rc)
+		rc = parse_configs(m, net_file, sched_file, e);
+	if (!rc)
+		rc = load_contexts(&m->net, dir, &m->contexts, e);
+	if (!rc && m->contexts)
+		rd_contexts_hash(m->contexts, m->contexts_hash);
+	return rc ? rc : null_context(m->contexts, dir, &m->null_class, e);
 }
 
 int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e)
 {
+	struct rd_contexts_file *contexts;
 	struct rd_weights *w;
 	char file[4096];
 	int rc;
@@ -165,6 +197,13 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	*null_class = -1;
 	if (!net->classes)
 		return RD_OK;
+	if (net->cond == RD_COND_CONTEXT) {
+		rc = rd_contexts_open(&contexts, dir, e);
+		if (!rc)
+			rc = null_context(contexts, dir, null_class, e);
+		rd_contexts_close(contexts);
+		return rc;
+	}
 	rc = locate(file, sizeof file, dir, "unet", "config.json", e);
 	if (rc)
 		return rc;
@@ -172,7 +211,7 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	rc = rd_weights_open(&w, file, e);
 	if (rc)
 		return rc;
-	rc = read_null_class(w, file, net->classes, null_class, e);
+	rc = read_null_class(rd_weights_metadata(w), file, rd_weights_file(w), net->classes, null_class, e);
 	rd_weights_close(w);
 	return rc;
 }
@@ -207,8 +246,10 @@ static int load_weights(struct rd_model *m, struct rd_err *e)
 	if (!rc) {
 		snprintf(m->variant, sizeof m->variant, "%.63s", rd_weights_variant(w));
 		m->meta = json_deep_copy(rd_weights_metadata(w));
-		rc = m->meta ? read_null_class(w, m->folder, m->net.classes, &m->null_class, e)
-		             : rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+		if (!m->meta)
+			rc = rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
+		else if (m->net.cond != RD_COND_CONTEXT)
+			rc = read_null_class(m->meta, m->folder, rd_weights_file(w), m->net.classes, &m->null_class, e);
 	}
 	rd_weights_close(w);
 	return rc;
@@ -336,6 +377,7 @@ void rd_model_free(struct rd_model *m)
 	rd_posterior_free(m->analytic);
 	rd_graph_free(m->params);
 	free(m->w);
+	rd_contexts_close(m->contexts);
 	json_decref(m->meta);
 	memset(m, 0, sizeof *m);
 }
@@ -374,4 +416,16 @@ void rd_model_describe(const struct rd_model *m, json_t *meta)
 	json_object_set_new(meta, "sample_shape", shape);
 	if (m->net.classes)
 		json_object_set_new(meta, "classes", json_integer(m->net.classes));
+	if (m->contexts)
+		json_object_set_new(meta, "contexts", json_string(m->contexts_hash));
+}
+
+int rd_model_check_labels(const struct rd_model *m, const json_t *meta, const char *name, struct rd_err *e)
+{
+	const char *of = json_string_value(json_object_get(meta, "contexts"));
+
+	if (!of || !m->net.classes || !strcmp(of, m->contexts_hash))
+		return RD_OK;
+	return rd_fail(e, RD_EINPUT, "%s: its labels stand for the contexts %.16s, those of %s for %s", name, of, m->dir,
+	               m->contexts ? m->contexts_hash : "classes");
 }

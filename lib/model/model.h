@@ -4,6 +4,7 @@
 
 #include "lib/net/net.h"
 #include "lib/density/posterior.h"
+#include "lib/model/contexts.h"
 #include "lib/model/fit.h"
 #include "lib/model/scheduler.h"
 
@@ -18,6 +19,8 @@ struct rd_model {
 	                                  are no params and no w); else NULL */
 	struct rd_graph *params;  /* of batch 1: the table of parameters */
 	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
+	struct rd_contexts_file *contexts; /* what net.contexts are read from; NULL: none */
+	char contexts_hash[17];   /* "": no contexts */
 	char *folder;             /* of the weights: dir, or dir/unet; NULL for a folder without */
 	char variant[64];         /* of the weights, such as fp16, where there were no plain ones; else "" */
 	json_t *meta;             /* safetensors metadata, an object of strings */
@@ -41,9 +44,11 @@ int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e) RD
 int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e) RD_MUST;
 int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e) RD_MUST;
 
-/* The network that DIR's config describes; its weights and its scheduler are not looked at. */
+/* The network that DIR's config describes; its weights and its scheduler are not looked at, and of its contexts only how many there
+ * are (net->contexts.data is NULL). */
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
-/* The null class that the metadata of DIR's weights record, -1 for none; net is DIR's. The tensors are not looked at. */
+/* The null class that the metadata of DIR's weights record, or of its contexts where the network has them; -1 for none. net is
+ * DIR's. The tensors are not looked at. */
 int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e) RD_MUST;
 
 /* A new model from a JSON file {"unet": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
@@ -72,7 +77,12 @@ bool rd_model_is_rectified(const struct rd_model *m);
 /* 16 hex digits of n floats. */
 void rd_model_hash(const float *w, size_t n, char out[17]);
 
-/* What a stream's meta says of a model: {"model":hash,"form":..,"prediction":..,"sample_shape":[..],"classes":n} added to meta. */
+/* What a stream's meta says of a model: {"model":hash,"form":..,"prediction":..,"sample_shape":[..],"classes":n,"contexts":hash}
+ * added to meta. */
 void rd_model_describe(const struct rd_model *m, json_t *meta);
+
+/* Whether the labels of a stream called name, of which its meta says what they stand for, are m's: RD_EINPUT for those of other
+ * contexts. */
+int rd_model_check_labels(const struct rd_model *m, const json_t *meta, const char *name, struct rd_err *e) RD_MUST;
 
 #endif

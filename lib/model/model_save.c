@@ -6,7 +6,8 @@
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
 
-/* The index of a pipeline folder that had none. */
+/* The index of a pipeline folder that had none. For network and scheduler of a UNet2DConditionModel there is no pipeline: it takes
+ * what makes contexts of texts, and pictures of latents. */
 static char *make_index(const struct rd_model *m)
 {
 	bool unet = m->net.kind == &rd_net_unet2d, own = !strcmp(m->scheduler.class_name, "RectdiffScheduler");
@@ -23,12 +24,13 @@ static char *make_index(const struct rd_model *m)
 
 static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struct rd_model_out *o, struct rd_err *e)
 {
-	char *index = m->index_text ? strdup(m->index_text) : make_index(m);
-	int rc = index ? rd_out_dir_sub(d, "unet", e) : rd_fail(e, RD_ENOMEM, "no memory for model_index.json");
+	bool alone = !m->index_text && m->net.kind == &rd_net_unet2d_condition;
+	char *index = alone ? NULL : m->index_text ? strdup(m->index_text) : make_index(m);
+	int rc = index || alone ? rd_out_dir_sub(d, "unet", e) : rd_fail(e, RD_ENOMEM, "no memory for model_index.json");
 
 	if (!rc)
 		rc = rd_out_dir_sub(d, "scheduler", e);
-	if (!rc)
+	if (!rc && index)
 		rc = rd_out_dir_text(d, "model_index.json", index, e);
 	if (!rc)
 		rc = rd_out_dir_text(d, "unet/config.json", m->config_text, e);
@@ -41,6 +43,8 @@ static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struc
 	if (!rc && o->raw)
 		rc = rd_weights_write(rd_out_dir_path(d, "unet/diffusion_pytorch_model.raw.safetensors"), m->params, o->raw,
 		                      o->raw_meta, e);
+	if (!rc && m->contexts)
+		rc = rd_contexts_write(m->contexts, rd_out_dir_path(d, RD_CONTEXTS_FILE), m->null_class, e);
 	free(index);
 	return rc;
 }

@@ -63,7 +63,7 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	g->x = rd_graph_input(g, m->dim, 1, 1);
 	g->t = rd_graph_number_input(g, false);
 	temb = rd_graph_timestep(g, g->t, m->time_embedding_dim, false, 0);
-	temb = rd_net_embedding(g, temb, "time_embedding", m->hidden_dim);
+	temb = rd_net_embedding(g, temb, "time_embedding", m->hidden_dim, RD_ACT_SILU);
 	if (m->num_class_embeds) {
 		g->label = rd_graph_index_input(g, m->num_class_embeds);
 		temb = rd_graph_add(g, temb, rd_graph_embed(g, g->label, "class_embedding", m->hidden_dim));

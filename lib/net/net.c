@@ -6,7 +6,7 @@
 
 #include "formats/json.h"
 
-static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_mlp};
+static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_mlp};
 
 int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e)
 {
@@ -22,7 +22,7 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 			net->kind = kinds[i];
 			return kinds[i]->parse(net, config, file, e);
 		}
-	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: only UNet2DModel and MLPModel are known", file, name);
+	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: only UNet2DModel, UNet2DConditionModel and MLPModel are known", file, name);
 }
 
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e)
@@ -56,8 +56,23 @@ int rd_net_check_keys(const json_t *config, const char *file, const char *const 
 	return RD_OK;
 }
 
+int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const char *file, struct rd_err *e)
+{
+	if (net->cond != RD_COND_CONTEXT)
+		return rd_fail(e, RD_EINPUT, "%s: the network is not conditioned on contexts", file);
+	if (c->dim != net->cond_dim)
+		return rd_fail(e, RD_EINPUT, "%s: contexts of %lld numbers a token, the network takes %lld (cross_attention_dim)", file,
+		               (long long)c->dim, (long long)net->cond_dim);
+	net->contexts = *c;
+	net->classes = c->rows;
+	return RD_OK;
+}
+
 int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e)
 {
+	if (net->cond == RD_COND_CONTEXT && !net->contexts.rows)
+		return rd_fail(e, RD_EUSAGE, "the network is conditioned on contexts (texts' embeddings), and the model has no "
+		               "contexts.safetensors of them: see rdmodel(5)");
 	if (net->cond != RD_COND_VECTOR)
 		return RD_OK;
 	return rd_fail(e, RD_EUSAGE, "class_embed_type identity: the network's condition is a vector of %lld numbers, not a label",
@@ -85,12 +100,12 @@ int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct 
 	return rd_fail(e, RD_EINPUT, "%s: act_fn: '%s' is not one of silu, swish, relu, gelu, mish", file, name);
 }
 
-rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim)
+rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim, enum rd_act act)
 {
 	char full[64];
 
 	snprintf(full, sizeof full, "%s.linear_1", name);
-	x = rd_graph_act(g, rd_graph_linear(g, x, full, dim, RD_NONE), RD_ACT_SILU);
+	x = rd_graph_act(g, rd_graph_linear(g, x, full, dim, RD_NONE), act);
 	snprintf(full, sizeof full, "%s.linear_2", name);
 	return rd_graph_linear(g, x, full, dim, RD_NONE);
 }

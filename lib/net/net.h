@@ -8,13 +8,14 @@
 
 #define RD_UNET_MAX_BLOCKS 12
 
-/* Blocks of a UNet2DModel; each has a form for the way down and one for the way up. */
+/* Blocks of a UNet2DModel or UNet2DConditionModel; each has a form for the way down and one for the way up. */
 enum rd_unet_block {
 	RD_UNET_PLAIN,     /* DownBlock2D, UpBlock2D */
 	RD_UNET_ATTN,      /* AttnDownBlock2D, AttnUpBlock2D */
 	RD_UNET_RESNET,    /* ResnetDownsampleBlock2D, ResnetUpsampleBlock2D */
 	RD_UNET_SKIP,      /* SkipDownBlock2D, SkipUpBlock2D: filtered resampling, and a picture beside the features */
-	RD_UNET_ATTN_SKIP  /* AttnSkipDownBlock2D, AttnSkipUpBlock2D */
+	RD_UNET_ATTN_SKIP, /* AttnSkipDownBlock2D, AttnSkipUpBlock2D */
+	RD_UNET_CROSS      /* CrossAttnDownBlock2D, CrossAttnUpBlock2D: a transformer over pixels and context */
 };
 
 static inline bool rd_unet_is_skip(enum rd_unet_block k)
@@ -34,10 +35,11 @@ enum rd_cond {
 	RD_COND_NONE,
 	RD_COND_CLASS,  /* the label is a row of a table */
 	RD_COND_NUMBER, /* the label goes where the time goes */
-	RD_COND_VECTOR  /* cond_dim numbers: no label at all */
+	RD_COND_VECTOR, /* cond_dim numbers: no label at all */
+	RD_COND_CONTEXT /* the label is a row of the contexts: a sequence of cond_dim numbers each, such as a text's embedding */
 };
 
-/* diffusers' UNet2DModel, by its config's names. */
+/* diffusers' UNet2DModel and UNet2DConditionModel, by their configs' names. */
 struct rd_unet2d {
 	int64_t in_channels, out_channels, height, width;
 	int n_blocks;
@@ -55,7 +57,10 @@ struct rd_unet2d {
 	bool flip_sin_to_cos, center_input_sample, mid_block, add_attention, scale_shift;
 	bool downsample_resnet, upsample_resnet; /* how blocks of kind RD_UNET_ATTN resample */
 	int downsample_padding;
-	enum rd_act act;
+	enum rd_act act, time_act, out_act; /* in the blocks; within the time's embedding; before conv_out */
+	/* of a UNet2DConditionModel, by resolution from the highest; of attention_head_dim, which there says how many heads */
+	int64_t heads[RD_UNET_MAX_BLOCKS], transformer_layers[RD_UNET_MAX_BLOCKS];
+	bool linear_projection, mid_cross; /* mid_cross: the middle attends to the context */
 };
 
 /* A residual multilayer perceptron over flat samples; rdmodel(5) describes it. */
@@ -82,7 +87,8 @@ struct rd_net {
 	struct rd_shape sample;   /* of one sample: [c, h, w], or what an MLP's config says */
 	enum rd_cond cond;
 	int64_t classes;          /* labels are below it; 0: the network takes none */
-	int64_t cond_dim;         /* of RD_COND_VECTOR */
+	int64_t cond_dim;         /* of RD_COND_VECTOR and RD_COND_CONTEXT */
+	struct rd_contexts contexts; /* of RD_COND_CONTEXT; no rows: none were given */
 	double time_scale;        /* the network is fed this times the schedule's net_time */
 };
 
@@ -93,16 +99,21 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 /* The graph of a batch. Its parameters' names, shapes and offsets do not depend on the batch. */
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e) RD_MUST;
 
-/* RD_EUSAGE for a network whose condition is no label: the tools have nothing to feed it with. */
+/* What labels stand for in a network of RD_COND_CONTEXT; data is borrowed. `file` is for messages. RD_EINPUT for contexts that
+ * do not fit. */
+int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const char *file, struct rd_err *e) RD_MUST;
+
+/* RD_EUSAGE for a network whose condition is no label, or one whose labels stand for contexts that were not given: the tools
+ * have nothing to feed it with. */
 int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e) RD_MUST;
 
-extern const struct rd_net_kind rd_net_unet2d, rd_net_mlp;
+extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_mlp;
 
 /* For the parsers: a key that is not among `known` (NULL-terminated) and does not start with '_' is refused; act_fn's names. */
 int rd_net_check_keys(const json_t *config, const char *file, const char *const *known, struct rd_err *e) RD_MUST;
 int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e) RD_MUST;
 
-/* For the descriptions: name.linear_2(silu(name.linear_1(x))). */
-rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim);
+/* For the descriptions: name.linear_2(act(name.linear_1(x))). */
+rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim, enum rd_act act);
 
 #endif

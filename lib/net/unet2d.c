@@ -1,5 +1,5 @@
-/* diffusers' UNet2DModel: resnet blocks with time embedding, attention at chosen resolutions, skip connections. Names of
- * parameters are those of diffusers' state dict. */
+/* diffusers' UNet2DModel and UNet2DConditionModel: resnet blocks with time embedding, attention at chosen resolutions, skip
+ * connections. Names of parameters are those of diffusers' state dict. */
 #include "lib/net/unet2d_blocks.h"
 
 /* Sinusoids or a row for a time; for a label too where it goes the same way. */
@@ -28,7 +28,7 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
 	rd_ref h, c;
 
 	g->t = time_input(u, g);
-	h = rd_net_embedding(g, project(u, g, g->t), "time_embedding", u->time_embedding_dim);
+	h = rd_net_embedding(g, project(u, g, g->t), "time_embedding", u->time_embedding_dim, u->time_act);
 	switch (net->cond) {
 	case RD_COND_CLASS:
 		g->label = rd_graph_index_input(g, u->num_class_embeds);
@@ -36,7 +36,7 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
 		break;
 	case RD_COND_NUMBER:
 		g->label = time_input(u, g);
-		c = rd_net_embedding(g, project(u, g, g->label), "class_embedding", u->time_embedding_dim);
+		c = rd_net_embedding(g, project(u, g, g->label), "class_embedding", u->time_embedding_dim, RD_ACT_SILU);
 		break;
 	case RD_COND_VECTOR:
 		c = g->label = rd_graph_input(g, net->cond_dim, 1, 1);
@@ -45,6 +45,17 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
 		return h;
 	}
 	return rd_graph_add(g, h, c);
+}
+
+/* What the blocks attend to. Where no contexts are given, one of a single token stands for them: parameters do not depend on how
+ * many there are. */
+static rd_ref context(const struct rd_net *net, struct rd_graph *g)
+{
+	struct rd_contexts none = {.tokens = 1, .dim = net->cond_dim};
+
+	if (net->cond != RD_COND_CONTEXT)
+		return RD_NONE;
+	return g->label = rd_graph_context_input(g, net->contexts.rows ? &net->contexts : &none);
 }
 
 static void describe(const struct rd_net *net, struct rd_graph *g)
@@ -57,6 +68,7 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 
 	h = g->x = rd_graph_input(g, u->in_channels, u->height, u->width);
 	w.temb = rd_graph_act(g, embed(net, g), u->act);
+	w.context = context(net, g);
 	if (u->center_input_sample)
 		h = rd_graph_affine(g, h, 2, -1);
 	w.picture = h;
@@ -69,7 +81,7 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	for (int b = 0; b < u->n_blocks; b++)
 		h = rd_unet2d_up(&w, b, h);
 	h = rd_unet2d_norm(&w, h, "conv_norm_out", u->norm_num_groups ? u->norm_num_groups : rd_unet2d_default_groups(c),
-	                   RD_ACT_SILU);
+	                   u->out_act);
 	c3.residual = w.picture;
 	g->y = rd_graph_conv(g, h, "conv_out", u->out_channels, c3);
 	if (u->time_embedding == RD_TIME_FOURIER)
@@ -77,3 +89,4 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 }
 
 const struct rd_net_kind rd_net_unet2d = {"UNet2DModel", rd_unet2d_parse, describe};
+const struct rd_net_kind rd_net_unet2d_condition = {"UNet2DConditionModel", rd_unet2d_condition_parse, describe};

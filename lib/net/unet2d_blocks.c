@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "lib/net/transformer.h"
+
 #define NAME 96
 #define SKIP_ATTENTION_GROUPS 32 /* of the skip blocks' attention, whatever the config says */
 
@@ -137,6 +139,16 @@ static rd_ref attention(const struct at *a, const char *part, rd_ref x, int64_t 
 	return rd_graph_scale(a->g, h, (float)(1 / scale));
 }
 
+/* The transformer of a block at resolution r, from the highest. */
+static rd_ref transformer(const struct at *a, const char *part, rd_ref x, int r)
+{
+	const struct rd_unet2d *u = a->u;
+	struct rd_transformer o = {u->heads[r], u->transformer_layers[r], u->norm_num_groups, u->linear_projection};
+	char name[NAME];
+
+	return rd_net_transformer(a->g, x, a->w->context, key(name, a, part, NULL), &o);
+}
+
 /* --- down --------------------------------------------------------------------------------------------------------- */
 
 /* A block's resnets: those of the skip blocks choose their groups by the width and divide their sums by sqrt 2. */
@@ -189,6 +201,8 @@ rd_ref rd_unet2d_down(struct rd_unet2d_walk *w, int b, rd_ref h)
 		h = resnet(&a, layer("resnets", i).name, h, resnet_of(u, kind, rd_graph_dims(w->g, h).c, c));
 		if (rd_unet_has_attention(kind))
 			h = attention(&a, layer("attentions", i).name, h, attention_groups(u, kind), resnet_of(u, kind, c, c).scale);
+		if (kind == RD_UNET_CROSS)
+			h = transformer(&a, layer("attentions", i).name, h, b);
 		w->skip[w->n_skips++] = h;
 	}
 	if (b == u->n_blocks - 1)
@@ -208,7 +222,9 @@ rd_ref rd_unet2d_mid(struct rd_unet2d_walk *w, rd_ref h)
 	struct resnet o = {.out_c = c, .groups = groups, .groups_out = groups, .scale = u->mid_block_scale_factor};
 
 	h = resnet(&a, "resnets.0", h, o);
-	if (u->add_attention)
+	if (u->mid_cross)
+		h = transformer(&a, "attentions.0", h, u->n_blocks - 1);
+	else if (u->add_attention)
 		h = attention(&a, "attentions.0", h, attn_groups, o.scale);
 	return resnet(&a, "resnets.1", h, o);
 }
@@ -269,6 +285,8 @@ rd_ref rd_unet2d_up(struct rd_unet2d_walk *w, int b, rd_ref h)
 		h = resnet(&a, layer("resnets", i).name, rd_graph_concat(w->g, h, skipped), o);
 		if (kind == RD_UNET_ATTN)
 			h = attention(&a, layer("attentions", i).name, h, attention_groups(u, kind), 1);
+		if (kind == RD_UNET_CROSS)
+			h = transformer(&a, layer("attentions", i).name, h, u->n_blocks - 1 - b);
 	}
 	if (kind == RD_UNET_ATTN_SKIP)
 		h = attention(&a, "attentions.0", h, attention_groups(u, kind), M_SQRT2);

@@ -1,4 +1,4 @@
-/* The blocks of a UNet2DModel and what is carried from one to the next. */
+/* The blocks of a UNet2DModel or UNet2DConditionModel and what is carried from one to the next. */
 #ifndef RD_LIB_NET_UNET2D_BLOCKS_H
 #define RD_LIB_NET_UNET2D_BLOCKS_H
 
@@ -9,6 +9,7 @@ struct rd_unet2d_walk {
 	struct rd_graph *g;
 	const struct rd_unet2d *u;
 	rd_ref temb;                     /* time and condition, after the activation that every block puts first */
+	rd_ref context;                  /* what transformers attend to; RD_NONE: there are none */
 	rd_ref skip[RD_UNET_MAX_SKIPS];  /* features pushed going down, popped going up */
 	int n_skips;
 	rd_ref picture;                  /* what the skip blocks carry beside the features; RD_NONE: nothing yet */

@@ -1,4 +1,4 @@
-/* The config of a UNet2DModel, key by key. */
+/* The configs of a UNet2DModel and a UNet2DConditionModel. */
 #ifndef RD_LIB_NET_UNET2D_CONFIG_H
 #define RD_LIB_NET_UNET2D_CONFIG_H
 
@@ -9,5 +9,6 @@
 #define RD_UNET_PICTURE 3 /* channels of what the skip blocks carry: diffusers has no other number */
 
 int rd_unet2d_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
+int rd_unet2d_condition_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
 
 #endif

@@ -19,7 +19,7 @@ struct rd_denoiser {
 	float *w;                 /* device */
 	void *f_null;             /* device sample: the unconditional output */
 	struct rd_lincomb lin;
-	int32_t *label, *null;    /* device [n] */
+	void *label, *null;       /* device: what the labels and the null class are to the network */
 	int32_t *null_host;       /* [n] null classes */
 	float *host;              /* analytic models: [n, dim] */
 	float *time;              /* host [n] */
@@ -119,7 +119,7 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
 	size_t n = (size_t)batch, flat = d->m->params->n_flat * sizeof(float);
-	void *p, **label[] = {(void **)&d->label, (void **)&d->null};
+	void *p, **label[] = {&d->label, &d->null};
 	int rc = rd_net_build(&d->m->net, batch, &d->g, e);
 
 	if (rc)
@@ -142,10 +142,10 @@ static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 		for (size_t i = 0; i < n; i++)
 			d->null_host[i] = (int32_t)d->o.null_class;
 	}
-	for (int i = 0; i < 2 && !rc; i++)
-		rc = d->be->alloc(d->dev, label[i], n * sizeof *d->null_host, e);
+	for (int i = 0; i < 2 && !rc && d->m->net.classes; i++)
+		rc = d->be->alloc(d->dev, label[i], rd_exec_condition_bytes(d->x), e);
 	if (!rc && d->o.null_class >= 0)
-		rc = rd_exec_label_words(d->x, d->null_host, d->null, e);
+		rc = rd_exec_condition(d->x, d->null_host, d->null, e);
 	return rc ? rc : rd_exec_load(d->x, d->w, e);
 }
 
@@ -220,13 +220,13 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 		if (label[i] < 0 || label[i] >= d->m->net.classes)
 			return rd_fail(e, RD_EINPUT, "label %d of image %lld: %s has classes 0 to %lld", label[i], (long long)i,
 			               d->m->dir, (long long)d->m->net.classes - 1);
-	return rd_exec_label_words(d->x, label ? label : d->null_host, d->label, e);
+	return rd_exec_condition(d->x, label ? label : d->null_host, d->label, e);
 }
 
 /* --- evaluation: of n images, each at the node that query, alpha and sigma were set for ------------------------------ */
 
 /* The network's output for the given labels, in the executor's output buffer. */
-static int forward(struct rd_denoiser *d, const void *x, const int32_t *label, struct rd_err *e)
+static int forward(struct rd_denoiser *d, const void *x, const void *label, struct rd_err *e)
 {
 	int rc;
 
@@ -238,7 +238,7 @@ static int forward(struct rd_denoiser *d, const void *x, const int32_t *label, s
 	if (!rc)
 		rc = rd_exec_put_times(d->x, d->time, e);
 	if (!rc && d->g->label != RD_NONE)
-		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, (size_t)d->d.n * sizeof *label, e);
+		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, rd_exec_condition_bytes(d->x), e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 

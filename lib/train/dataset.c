@@ -50,7 +50,7 @@ static int check_stream(struct loader *l, const struct rd_source *src, struct rd
 	if (l->m->net.classes && l->label < 0 && l->m->null_class < 0)
 		return rd_fail(e, RD_EINPUT, "%s: no field `label` in it, and the model is conditional with no null class",
 		               rd_source_name(src));
-	return RD_OK;
+	return l->label < 0 ? RD_OK : rd_model_check_labels(l->m, s->meta, rd_source_name(src), e);
 }
 
 /* --- room ------------------------------------------------------------------------------------------------------------- */

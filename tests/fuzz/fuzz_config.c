@@ -101,7 +101,10 @@ static const char *const words[] = {
 	"upsample_type", "conv", "resnet", "dropout", "act_fn", "silu", "swish", "mish", "gelu", "relu",
 	"attention_head_dim", "norm_num_groups", "attn_norm_num_groups", "norm_eps", "resnet_time_scale_shift",
 	"default", "scale_shift", "add_attention", "class_embed_type", "timestep", "identity", "num_class_embeds",
-	"num_train_timesteps", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
+	"num_train_timesteps", "UNet2DConditionModel", "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UNetMidBlock2DCrossAttn",
+	"cross_attention_dim", "transformer_layers_per_block", "use_linear_projection", "upcast_attention",
+	"only_cross_attention", "dual_cross_attention", "encoder_hid_dim", "num_attention_heads", "conv_in_kernel",
+	"resnet_out_scale_factor", "addition_embed_type", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
 	"false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)

@@ -42,7 +42,7 @@ void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *ne
 {
 	const int64_t drawn = net->classes - (null_class == net->classes - 1);
 
-	if (drawn > 0 && net->cond == RD_COND_CLASS)
+	if (drawn > 0 && (net->cond == RD_COND_CLASS || net->cond == RD_COND_CONTEXT))
 		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", (long long)drawn);
 	else
 		strcpy(text, "none");
@@ -72,21 +72,24 @@ int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int
 	return rc;
 }
 
-int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_shape *sample, int64_t batch,
-                    int64_t classes, struct rd_err *e)
+int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_model *m, int64_t batch,
+                    struct rd_err *e)
 {
 	const char *field = data ? "sample" : "noise";
 	const struct rd_stream *s;
 	int rc;
 
-	*in = (struct rd_noise_in){.label = -1, .classes = classes, .sample = *sample, .dim = elems(sample), .batch = batch};
+	*in = (struct rd_noise_in){.label = -1, .classes = m->net.classes, .sample = m->net.sample,
+	                           .dim = elems(&m->net.sample), .batch = batch};
 	rc = rd_source_open(&in->src, &path, 1, data ? NULL : "noise", e);
 	if (rc)
 		return rc;
 	s = rd_source_stream(in->src);
 	in->noise = rd_stream_field(s, field);
-	in->label = classes ? rd_stream_field(s, "label") : -1;
-	return in->noise >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: no field `%s` in it", rd_source_name(in->src), field);
+	in->label = m->net.classes ? rd_stream_field(s, "label") : -1;
+	if (in->noise < 0)
+		return rd_fail(e, RD_EINPUT, "%s: no field `%s` in it", rd_source_name(in->src), field);
+	return in->label < 0 ? RD_OK : rd_model_check_labels(m, s->meta, rd_source_name(in->src), e);
 }
 
 static int check_labels(const struct rd_noise_in *in, struct rd_err *e)

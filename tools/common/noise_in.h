@@ -5,7 +5,7 @@
 
 #include "lib/data/batch.h"
 #include "lib/data/labels.h"
-#include "lib/net/net.h"
+#include "lib/model/model.h"
 
 #define RD_NOISE_LABELS 40
 
@@ -38,10 +38,10 @@ void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *ne
 /* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
                       uint64_t count, const char *labels, int64_t classes, struct rd_err *e) RD_MUST;
-/* The field `noise` of a stream of role noise, or (data) the field `sample` of whatever has one; samples of the shape given. Its labels
- * are used where the model has classes. */
-int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_shape *sample, int64_t batch,
-                    int64_t classes, struct rd_err *e) RD_MUST;
+/* The field `noise` of a stream of role noise, or (data) the field `sample` of whatever has one; samples as those of m. Its labels are
+ * used where m has classes. */
+int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const struct rd_model *m, int64_t batch,
+                    struct rd_err *e) RD_MUST;
 
 /* Samples first .. first+n-1 (n <= batch): noise [n, dim], label [n] or NULL, both valid until the next call. ref: the noise is
  * that of ref_seed, and came or may go as a reference. */

@@ -1,0 +1,27 @@
+/* contexts.safetensors of a model folder: what the labels of a network that is conditioned on sequences stand for. One tensor,
+ * `contexts` [rows, tokens, dim], F32, F16 or BF16; in its metadata, null_class: the row that stands for no condition. */
+#ifndef RD_LIB_MODEL_CONTEXTS_H
+#define RD_LIB_MODEL_CONTEXTS_H
+
+#include <jansson.h>
+
+#include "lib/net/net.h"
+
+#define RD_CONTEXTS_FILE "contexts.safetensors"
+
+struct rd_contexts_file;
+
+/* Opens DIR's; NULL and RD_OK where there is none. RD_EINPUT names the file and what is wrong with it. */
+int rd_contexts_open(struct rd_contexts_file **out, const char *dir, struct rd_err *e) RD_MUST;
+void rd_contexts_close(struct rd_contexts_file *f); /* NULL-safe */
+const char *rd_contexts_path(const struct rd_contexts_file *f);
+/* The rows, mapped from the file: they live as long as f. Numbers are not looked at. */
+const struct rd_contexts *rd_contexts_rows(const struct rd_contexts_file *f);
+const json_t *rd_contexts_metadata(const struct rd_contexts_file *f);
+/* 16 hex digits of shape, type and all numbers. */
+void rd_contexts_hash(const struct rd_contexts_file *f, char out[17]);
+
+/* The same rows and metadata as another file, with this null class; -1: none. */
+int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e) RD_MUST;
+
+#endif
