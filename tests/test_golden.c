@@ -223,7 +223,8 @@ static void check_wide(void)
 int main(void)
 {
 	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
-	                                    "tests/golden/unet-identity"};
+	                                    "tests/golden/unet-identity", "tests/golden/unet-cross",
+	                                    "tests/golden/unet-cross-linear"};
 	struct rd_model m;
 	struct stat st;
 
