@@ -69,7 +69,7 @@ REFUSED = {
     "only_cross_attention": (is_set("only_cross_attention"), EXTRA),
     "reverse_transformer_layers_per_block": (is_set("reverse_transformer_layers_per_block"), EXTRA),
     "transformer_layers_per_block": (uneven_depths, "lists of one number a block only"),
-    "layers_per_block": (lambda c: isinstance(c["layers_per_block"], list), EXTRA),
+    "layers_per_block": (lambda c: isinstance(c["layers_per_block"], list) or c["layers_per_block"] == -1, EXTRA),
     "resnet_skip_time_act": (is_set("resnet_skip_time_act"), UNUSED),
     "resnet_out_scale_factor": (is_other("resnet_out_scale_factor"), UNUSED),
     "time_embedding_act_fn": (is_set("time_embedding_act_fn"), EXTRA),
@@ -127,7 +127,7 @@ def draw(r):
     elif r.random() < 0.15:
         groups, widths = r.choice([1, 3, 5]), [r.choice([15, 30, 45]) for _ in range(n)]
     side = [s for s in (8, 10, 12, 14, 16, 9, 13) if s % 2 ** (n - 1) == 0]
-    size = [r.choice(side), r.choice(side)]
+    size = [16, 16] if default_blocks else [r.choice(side), r.choice(side)]
     channels = r.choice([1, 3, 4, 4])
     c = dict(DEFAULTS)
     c.update({
