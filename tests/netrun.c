@@ -110,7 +110,7 @@ static int start(struct run *r, const struct rd_model *m, const struct netrun_in
 	struct rd_net net = m->net;
 	int rc;
 
-	if (net.kind == &rd_net_unet2d)
+	if (net.kind == &rd_net_unet2d || net.kind == &rd_net_unet2d_condition)
 		net.u.unet2d.dropout = 0;
 	rc = rd_net_build(&net, in->n, &r->g, e);
 	if (!rc)

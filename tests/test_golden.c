@@ -223,8 +223,10 @@ static void check_wide(void)
 int main(void)
 {
 	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
-	                                    "tests/golden/unet-identity"};
+	                                    "tests/golden/unet-identity", "tests/golden/unet-cross",
+	                                    "tests/golden/unet-cross-linear"};
 	struct rd_model m;
+	struct stat st;
 
 	CHECK_OK(test_open(&be, &dev, 0, &e), &e);
 	CHECK_OK(rd_model_load(&m, "tests/golden/cifar-like/model", &e), &e);
@@ -238,6 +240,8 @@ int main(void)
 	for (size_t i = 0; i < sizeof unets / sizeof *unets; i++) {
 		CHECK_OK(rd_model_load(&m, path(unets[i], "model"), &e), &e);
 		check_network(unets[i], &m);
+		if (!stat(path(unets[i], "cases.json"), &st))
+			check_cases(unets[i], &m, 1e-5);
 		rd_model_free(&m);
 	}
 	CHECK_OK(rd_model_load(&m, "models/fashion-ddpm", &e), &e);

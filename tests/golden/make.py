@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
 """Makes tests/golden/unet-*: small UNet2DModels of diffusers that have every kind of block, time embedding and condition
-between them, with outputs and gradients in float32. Run by hand in tests/golden; README.md says with which versions.
+between them, and UNet2DConditionModels in the manner of Stable Diffusion 1 and 2, with outputs and gradients in float32.
+Run by hand in tests/golden; README.md says with which versions.
 
 The weights are f16 numbers: half the bytes, and exact in f32."""
 
 import json
 import os
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from safetensors.torch import save_file
+
+BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "set_alpha_to_one": False,
+         "steps_offset": 1, "clip_sample": False, "skip_prk_steps": True, "trained_betas": None}
+PNDM = dict(BETAS, _class_name="PNDMScheduler")
+DDIM_V = dict(BETAS, _class_name="DDIMScheduler", prediction_type="v_prediction")
+ROWS, TOKENS, NULL_ROW = 3, 5, 2  # of contexts.safetensors
 
 SKIPS = {"in_channels": 3, "out_channels": 3, "sample_size": [8, 4], "norm_num_groups": None}
 MODELS = {
@@ -32,26 +39,54 @@ MODELS = {
                           up_block_types=["ResnetUpsampleBlock2D", "UNetResUpBlock2D"], class_embed_type="identity",
                           add_attention=False, norm_num_groups=2, flip_sin_to_cos=False, time_embedding_dim=6,
                           attention_head_dim=3),
+    "unet-cross": dict(in_channels=4, out_channels=4, sample_size=8, block_out_channels=[16, 24], layers_per_block=1,
+                       down_block_types=["CrossAttnDownBlock2D", "DownBlock2D"], norm_num_groups=8, cross_attention_dim=12,
+                       up_block_types=["UpBlock2D", "CrossAttnUpBlock2D"], attention_head_dim=4),
+    # three heads of five channels in a block of 16
+    "unet-cross-linear": dict(in_channels=4, out_channels=4, sample_size=[4, 8], block_out_channels=[8, 16], layers_per_block=1,
+                              down_block_types=["CrossAttnDownBlock2D"] * 2, up_block_types=["CrossAttnUpBlock2D"] * 2,
+                              norm_num_groups=4, cross_attention_dim=12, attention_head_dim=[2, 3], use_linear_projection=True,
+                              transformer_layers_per_block=2, upcast_attention=True, dropout=0.1),
 }
+
+# Sampling, for cases.json: steps, guidance, what is not as in the model's scheduler
+RUNS = {
+    "unet-cross": {"ddim_leading": (6, 1, {"_class_name": "DDIMScheduler"}), "dpmpp2m": (6, 1, {"_class_name": "DPMSolverMultistepScheduler"}),
+                   "ddim_cfg3": (6, 3, {"_class_name": "DDIMScheduler"})},
+    "unet-cross-linear": {"ddim_v": (6, 1, {})},
+}
+
+
+def is_cross(config):
+    return "cross_attention_dim" in config
 
 
 def inputs(config):
     shape = [2, config["in_channels"]] + list(np.broadcast_to(config["sample_size"], 2))
     learned = config.get("time_embedding_type") == "learned"
     t = np.array([3, 19]) if learned else np.array([0.5, 40], np.float32)
-    kind = config.get("class_embed_type")
-    label = {None: None, "timestep": np.array([7, 2]), "identity": np.random.randn(2, config.get("time_embedding_dim", 0))}[kind]
+    kind = "cross" if is_cross(config) else config.get("class_embed_type")
+    label = {None: None, "timestep": np.array([7, 2]), "identity": np.random.randn(2, config.get("time_embedding_dim", 0)),
+             "cross": np.array([1, 0])}[kind]
     return np.random.randn(*shape).astype(np.float32), t, label.astype(np.float32) if kind == "identity" else label
 
 
 def model_of(config):
-    model = UNet2DModel(**config).eval()
+    model = getattr(diffusers, "UNet2DConditionModel" if is_cross(config) else "UNet2DModel")(**config).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name != "time_proj.weight":
                 p += 0.05 * torch.randn_like(p)
+            if is_cross(config) and (".to_q." in name or ".to_k." in name):
+                p *= 2  # or all tokens would count alike
             p.copy_(p.half().float())
     return model
+
+
+def condition(label, contexts):
+    """The arguments of the network that labels stand for."""
+    label = None if label is None else torch.from_numpy(label)
+    return {"class_labels": label} if contexts is None else {"encoder_hidden_states": torch.from_numpy(contexts)[label]}
 
 
 def scheduler_of(config):
@@ -60,17 +95,51 @@ def scheduler_of(config):
         return {"_class_name": "RectdiffScheduler", "form": "vp"}
     if config.get("time_embedding_type") == "learned":
         return {"_class_name": "DDPMScheduler", "num_train_timesteps": config.get("num_train_timesteps")}
+    if is_cross(config):
+        return DDIM_V if config.get("use_linear_projection") else PNDM
     return {"_class_name": "DDPMScheduler"}
 
 
-def write_model(folder, config, model):
-    os.makedirs(folder + "/unet", exist_ok=True)
-    os.makedirs(folder + "/scheduler", exist_ok=True)
-    for file, value in (("unet", dict(config, _class_name="UNet2DModel")), ("scheduler/scheduler_", scheduler_of(config))):
-        with open(f"{folder}/{file}{'/' if file == 'unet' else ''}config.json", "w", encoding="utf-8") as f:
-            json.dump(value, f, indent=2)
-            f.write("\n")
+def write_json(file, value, indent=None):
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    with open(file, "w", encoding="utf-8") as f:
+        json.dump(value, f, indent=indent)
+        f.write("\n")
+
+
+def write_model(folder, config, model, contexts):
+    write_json(folder + "/unet/config.json", dict(config, _class_name=type(model).__name__), 2)
+    write_json(folder + "/scheduler/scheduler_config.json", scheduler_of(config), 2)
     save_file({k: v.half() for k, v in model.state_dict().items()}, folder + "/unet/diffusion_pytorch_model.safetensors")
+    if contexts is not None:
+        save_file({"contexts": torch.from_numpy(contexts)}, folder + "/contexts.safetensors", {"null_class": str(NULL_ROW)})
+
+
+@torch.no_grad()
+def sample(model, scheduler, x, label, contexts, guidance):
+    null = np.full_like(label, NULL_ROW)
+    for t in scheduler.timesteps:
+        y = model(scheduler.scale_model_input(x, t), t, **condition(label, contexts)).sample
+        if guidance != 1:
+            y0 = model(scheduler.scale_model_input(x, t), t, **condition(null, contexts)).sample
+            y = y0 + guidance * (y - y0)
+        x = scheduler.step(y, t, x).prev_sample
+    return x.numpy()
+
+
+def write_runs(folder, config, model, x, label, contexts):
+    cases = {}
+    for name, (steps, guidance, keys) in RUNS[folder].items():
+        keys = dict(scheduler_of(config), **keys)
+        write_json(f"{folder}/{name}/scheduler_config.json", keys, 2)
+        scheduler = getattr(diffusers, keys["_class_name"]).from_config(keys)
+        scheduler.set_timesteps(steps)
+        end = sample(model, scheduler, torch.from_numpy(x), label, contexts, guidance)
+        np.save(f"{folder}/{name}.npy", end)
+        cases[name] = {"steps": steps, "timesteps": [float(t) for t in scheduler.timesteps], "max": float(np.abs(end).max())}
+        if guidance != 1:
+            cases[name]["guidance"] = guidance
+    write_json(folder + "/cases.json", cases, 1)
 
 
 def main():
@@ -79,18 +148,19 @@ def main():
         np.random.seed(number)
         model = model_of(config)
         x, t, label = inputs(config)
-        write_model(name + "/model", config, model)
+        contexts = np.random.randn(ROWS, TOKENS, config["cross_attention_dim"]).astype(np.float32) if is_cross(config) else None
+        write_model(name + "/model", config, model, contexts)
         tx = torch.from_numpy(x).requires_grad_()
-        y = model(tx, torch.from_numpy(t), class_labels=None if label is None else torch.from_numpy(label)).sample
+        y = model(tx, torch.from_numpy(t), **condition(label, contexts)).sample
         (y.square().mean() / 2).backward()
         sums = {k: [float(f"{v:.9g}") for v in (p.grad.norm(), p.grad.sum())] if p.grad is not None else [0, 0] for k, p in model.named_parameters()}
-        with open(name + "/grad_norm_sum.json", "w", encoding="utf-8") as f:
-            json.dump(sums, f)
-            f.write("\n")
+        write_json(name + "/grad_norm_sum.json", sums)
         arrays = {"x": x, "t": t, "label": label, "y": y.detach().numpy(), "grad_x": tx.grad.numpy()}
         for key, value in arrays.items():
             if value is not None:
                 np.save(f"{name}/{key}.npy", value)
+        if name in RUNS:
+            write_runs(name, config, model, x, label, contexts)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""UNet2DModel configs drawn over all of their keys, computed by diffusers and by tests/probe: output and gradients.
+"""UNet2DModel and UNet2DConditionModel configs, in turns, drawn over all of their keys, computed by diffusers and by
+tests/probe: output and gradients.
 
-A config counts as equal, as refused by both, or as a failure. Run by hand, with the packages of requirements.txt:
+A config counts as equal, as refused by both, as refused as documented (cross.py: REFUSED), or as a failure. Run by hand, with
+the packages of requirements.txt:
     make build/tests/probe && tests/interop/networks.py -n 200 --seed 1 --probe build/tests/probe
 Exits with 1 where a config failed."""
 
@@ -17,14 +19,15 @@ import tempfile
 import diffusers
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
+
+import cross
 
 FORWARD, GRADIENT = 1e-5, 1e-4  # of the largest value; of a tensor's norm, or of 1e-3 of the largest norm
 PLAIN = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]
 SKIP = ["SkipDownBlock2D", "AttnSkipDownBlock2D"]
-REFUSAL = re.compile(r"^exit 3: probe: (?:unet/)?config\.json: (\w+)")  # the status of bad input, the file and the key
+REFUSAL = re.compile(r"^exit 3: probe: (?:(?:unet/)?config\.json: |(?=contexts\.safetensors))(\w+)")  # bad input's status, file and key
 OLD_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
 DEFAULTS = {
     "center_input_sample": False, "time_embedding_type": "positional", "time_embedding_dim": None, "freq_shift": 0,
@@ -35,10 +38,6 @@ DEFAULTS = {
     "num_train_timesteps": None, "in_channels": 3, "out_channels": 3}
 
 
-def up_of(down):
-    return down.replace("Downsample", "Upsample") if down.startswith("Resnet") else down.replace("Down", "Up")
-
-
 # --- a config ---------------------------------------------------------------------------------------------------------
 
 def draw_blocks(r, n):
@@ -46,15 +45,15 @@ def draw_blocks(r, n):
     last going up; a tenth of the draws ignores that."""
     kind = r.choice(["plain", "plain", "skip", "mixed"])
     if r.random() < 0.1:
-        return [r.choice(PLAIN + SKIP) for _ in range(n)], [up_of(r.choice(PLAIN + SKIP)) for _ in range(n)]
+        return [r.choice(PLAIN + SKIP) for _ in range(n)], [cross.up_of(r.choice(PLAIN + SKIP)) for _ in range(n)]
     down = [r.choice(PLAIN) for _ in range(n)]
-    up = [up_of(r.choice(PLAIN)) for _ in range(n)]
+    up = [cross.up_of(r.choice(PLAIN)) for _ in range(n)]
     skips_down = {"plain": 0, "skip": n, "mixed": r.randint(0, n)}[kind]
     skips_up = {"plain": 0, "skip": n, "mixed": r.randint(0, n)}[kind]
     for i in range(skips_down):
         down[i] = r.choice(SKIP)
     for i in range(skips_up):
-        up[n - 1 - i] = up_of(r.choice(SKIP))
+        up[n - 1 - i] = cross.up_of(r.choice(SKIP))
     return down, up
 
 
@@ -174,12 +173,15 @@ def draw_labels(c, r, n):
     return None
 
 
-def draw_inputs(c, r):
-    n = r.randint(2, 3)
+def draw_inputs(name, c, r):
+    n, channels = r.randint(2, 3), c.get("in_channels", 3 if name == "UNet2DModel" else 4) or 3
     size = c["sample_size"] if isinstance(c["sample_size"], list) else [c["sample_size"]] * 2
     rng = np.random.default_rng(r.randrange(2 ** 32))
-    x = rng.standard_normal([n, c.get("in_channels", 3) or 3] + size).astype(np.float32)
-    return {"x": x, "t": draw_times(c, r, n), "label": draw_labels(c, r, n)}
+    x = rng.standard_normal([n, channels] + size).astype(np.float32)
+    if name == "UNet2DModel":
+        return {"x": x, "t": draw_times(c, r, n), "label": draw_labels(c, r, n), "contexts": None}
+    contexts = cross.draw_contexts(r, c)
+    return {"x": x, "t": draw_times(c, r, n), "label": rows(len(contexts), r, n), "contexts": contexts}
 
 
 # --- the two sides ----------------------------------------------------------------------------------------------------
@@ -187,16 +189,23 @@ def draw_inputs(c, r):
 def evaluate(model, inputs, x):
     x = x.clone().requires_grad_()
     label = None if inputs["label"] is None else torch.from_numpy(inputs["label"])
+    more = {} if inputs["contexts"] is None else {"encoder_hidden_states": inputs["contexts"][label].to(x.dtype)}
     model.zero_grad()
-    y = model(x, torch.from_numpy(inputs["t"]), class_labels=label).sample
+    y = model(x, torch.from_numpy(inputs["t"]), class_labels=label, **more).sample
     (y.square().mean() / 2).backward()
     grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.named_parameters()}
     return {"y": y.detach().numpy(), "grad_x": x.grad.numpy(), "grads": {k: g.numpy().copy() for k, g in grads.items()}}
 
 
-def avoid_kinks(model, inputs):
-    """relu's slope jumps at 0, and a value within rounding of it falls on either side: an x whose gradient jumps when x moves
-    by as little as rounding does is drawn again."""
+def is_touchy(config):
+    """relu's slope jumps at 0, and a value within rounding of it falls on either side; a normalisation over a single channel
+    of few pixels divides by next to nothing where these are alike."""
+    acts = [config.get(k) for k in ("act_fn", "time_embedding_act_fn", "timestep_post_act")]
+    return "relu" in acts or config.get("norm_num_groups") in config["block_out_channels"]
+
+
+def avoid_jumps(model, inputs):
+    """An x whose gradient jumps when x moves by as little as rounding does is drawn again."""
     for attempt in range(30):
         x = torch.from_numpy(inputs["x"])
         here = evaluate(model, inputs, x)
@@ -206,19 +215,19 @@ def avoid_kinks(model, inputs):
         inputs["x"] = torch.randn_like(x).numpy()
 
 
-def theirs(config, inputs, seed, dtype):
+def theirs(name, config, inputs, seed, dtype):
     """The model with its weights, and its results; or the reason why there are none."""
     torch.manual_seed(seed)
     model = None
     try:
-        model = UNet2DModel(**config).eval()
+        model = getattr(diffusers, name)(**config).eval()
         with torch.no_grad():
-            for name, p in model.named_parameters():
-                if name != "time_proj.weight":
+            for key, p in model.named_parameters():
+                if key != "time_proj.weight":
                     p += 0.05 * torch.randn_like(p)
                 p.copy_(p.to(dtype).float())
-        if config.get("act_fn") == "relu":
-            avoid_kinks(model, inputs)
+        if is_touchy(config):
+            avoid_jumps(model, inputs)
         return model, evaluate(model, inputs, torch.from_numpy(inputs["x"])), None
     except Exception as e:  # whatever diffusers raises is its refusal
         return model, None, f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"
@@ -233,23 +242,32 @@ def scheduler_of(config):
     return {"_class_name": "DDPMScheduler"}
 
 
-def save(folder, config, model, r, dtype):
+def old_names(model, state):
+    """The attentions that diffusers reads by their old names have them."""
+    old = tuple(k + "." for k, m in model.named_modules() if getattr(m, "_from_deprecated_attn_block", False))
+    for new, other in OLD_NAMES.items():
+        state = {k.replace(new, other) if k.startswith(old) else k: v for k, v in state.items()}
+    return state
+
+
+def save(folder, name, config, contexts, model, r, dtype):
     """As a pipeline is saved, or flat; attention by its old names at times."""
     flat = r.random() < 0.2
     unet, scheduler = (folder, folder) if flat else (os.path.join(folder, "unet"), os.path.join(folder, "scheduler"))
     for d in {unet, scheduler}:
         os.makedirs(d, exist_ok=True)
-    write = {os.path.join(unet, "config.json"): dict(config, _class_name="UNet2DModel"),
+    write = {os.path.join(unet, "config.json"): dict(config, _class_name=name),
              os.path.join(scheduler, "scheduler_config.json"): scheduler_of(config)}
     for path, value in write.items():
         with open(path, "w", encoding="utf-8") as f:
             json.dump(value, f)
+    if contexts is not None:
+        save_file({"contexts": contexts}, os.path.join(folder, "contexts.safetensors"))
     if model is None:
         return
     state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items()}
     if r.random() < 0.2:
-        for new, old in OLD_NAMES.items():
-            state = {k.replace(new, old): v for k, v in state.items()}
+        state = old_names(model, state)
     save_file(state, os.path.join(unet, "diffusion_pytorch_model.safetensors"))
 
 
@@ -297,40 +315,48 @@ def compare(got, want, model, inputs):
     return {"verdict": "equal" if within(errors) else "FAIL", "errors": errors, "float64": True}
 
 
-def check(probe, seed, number):
-    """One config: what it is, and how it went."""
-    r = random.Random(f"{seed}/{number}")
-    config = draw(r)
-    inputs = draw_inputs(config, r)
+CLASSES = {"UNet2DModel": draw, "UNet2DConditionModel": cross.draw}
+
+
+def check(probe, seed, number, names):
+    """One config: what it is, and how it went. The classes take turns."""
+    r, name = random.Random(f"{seed}/{number}"), names[number % len(names)]
+    config = CLASSES[name](r)
+    inputs = draw_inputs(name, config, r)
     dtype = r.choice([torch.float32] * 3 + [torch.float16, torch.bfloat16])
-    model, want, why = theirs(config, inputs, r.randrange(2 ** 32), dtype)
+    model, want, why = theirs(name, config, inputs, r.randrange(2 ** 32), dtype)
     with tempfile.TemporaryDirectory() as folder:
-        save(folder, config, model, r, dtype)
+        save(folder, name, config, inputs["contexts"] if cross.attends(config) else None, model, r, dtype)
         got, reason = ours(probe, folder, inputs)
-    result = {"number": number, "config": config}
+    result = {"number": number, "class": name, "config": config}
     if want is None or got is None:
-        named = want is None and got is None and REFUSAL.search(reason)
-        return dict(result, verdict="refused by both" if named else "FAIL", diffusers=why, rectdiff=reason)
+        named = got is None and REFUSAL.search(reason)
+        ours_only = named and name != "UNet2DModel" and cross.documented(named.group(1), config)
+        verdict = "FAIL" if not named else "refused by both" if want is None else "refused as documented" if ours_only else "FAIL"
+        return dict(result, verdict=verdict, diffusers=why, rectdiff=reason)
     return dict(result, **compare(got, want, model, inputs))
 
 
-def run(n, seed, probe, progress=None):
-    verdicts, worst, refusals, failures, exact = {}, {}, {}, [], 0
+def count(table, key):
+    table[key] = table.get(key, 0) + 1
+
+
+def run(n, seed, probe, names, progress=None):
+    verdicts, worst, refusals, failures, exact = {k: {} for k in names}, {k: {} for k in names}, {}, [], 0
     for i in range(n):
-        r = check(probe, seed, i)
-        verdicts[r["verdict"]] = verdicts.get(r["verdict"], 0) + 1
+        r = check(probe, seed, i, names)
+        count(verdicts[r["class"]], r["verdict"])
         for k, v in r.get("errors", {}).items():
-            worst[k] = max(worst.get(k, 0), v)
+            worst[r["class"]][k] = max(worst[r["class"]].get(k, 0), v)
         exact += "float64" in r
-        if r["verdict"] == "refused by both":
-            key = REFUSAL.search(r["rectdiff"]).group(1)
-            refusals[key] = refusals.get(key, 0) + 1
+        if r["verdict"].startswith("refused"):
+            count(refusals.setdefault(r["verdict"], {}), REFUSAL.search(r["rectdiff"]).group(1))
         if r["verdict"] == "FAIL":
             failures.append(r)
         if progress:
             progress(r)
     return {"versions": {"diffusers": diffusers.__version__, "torch": torch.__version__}, "seed": seed, "configs": n,
-            "verdicts": verdicts, "judged by float64": exact, "worst errors": worst, "refused by": refusals, "failures": failures}
+            "verdicts": verdicts, "judged by float64": exact, "worst errors": worst, **refusals, "failures": failures}
 
 
 def main():
@@ -338,16 +364,18 @@ def main():
     p.add_argument("-n", "--configs", type=int, default=200)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--probe", default="build/tests/probe")
+    p.add_argument("--class", dest="name", choices=CLASSES, help="draw only these")
     p.add_argument("--only", type=int, help="the config of this number, in full")
     p.add_argument("-v", "--verbose", action="store_true", help="a line for each config")
     o = p.parse_args()
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()
+    names = [o.name] if o.name else list(CLASSES)
     if o.only is not None:
-        print(json.dumps(check(o.probe, o.seed, o.only), indent=2))
+        print(json.dumps(check(o.probe, o.seed, o.only, names), indent=2))
         return 0
-    line = lambda r: print(r["number"], r["verdict"], r.get("errors", ""), r.get("rectdiff", ""), "|", r.get("diffusers", ""), flush=True)
-    result = run(o.configs, o.seed, o.probe, line if o.verbose else None)
+    line = lambda r: print(r["number"], r["class"], r["verdict"], r.get("errors", ""), r.get("rectdiff", ""), "|", r.get("diffusers", ""), flush=True)
+    result = run(o.configs, o.seed, o.probe, names, line if o.verbose else None)
     print(json.dumps(result, indent=2))
     return 1 if result["failures"] else 0
 
