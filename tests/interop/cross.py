@@ -203,7 +203,7 @@ def spoil(r, c, n):
         ("conv_out_kernel", [0, 2, 4, None, [3, 3]]),
         ("resnet_skip_time_act", [None]), ("resnet_out_scale_factor", [None, "1"]),
         ("resnet_time_scale_shift", ["ada_group", "spatial", "none", None]),
-        ("time_embedding_type", ["learned", None]), ("downsample_padding", [2, 3, None]),
+        ("time_embedding_type", ["learned", None]), ("downsample_padding", [2, 3, None] if n > 1 else [0]),
         ("sample_size", [[9, 8], [15, 15], 7]),
         ("down_block_types", [one("SkipDownBlock2D"), one("KDownBlock2D"), one("DownEncoderBlock2D"), c["down_block_types"] + ["DownBlock2D"], []]),
         ("up_block_types", [last("SkipUpBlock2D"), last("KCrossAttnUpBlock2D"), last("UpDecoderBlock2D"), c["up_block_types"] + ["UpBlock2D"]]),
