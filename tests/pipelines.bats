@@ -92,3 +92,13 @@ made_by()
 	[ "$(grep -c -- '-m leading --steps 1 .*--spacing trailing' plan)" -eq 1 ]
 	[ "$(grep -c -- '--no-clip' plan)" -gt 5 ]
 }
+
+@test "rectify.mk: a network with contexts, whose samples are no pictures" {
+	rectify -s MODEL="$golden/unet-cross/model" LABELS= NULL_CLASS= K=1 TEACHER_STEPS=2 >shown
+	grep -q 'rectified-1 to teacher-2' shown
+	run find out -name '*.png'
+	assert_output ""
+	cmp out/rectified/contexts.safetensors "$golden/unet-cross/model/contexts.safetensors"
+	rectify -s OUT=pictures K=1 TEACHER_STEPS=1 >shown
+	[ -s pictures/rectified-1.png ]
+}

@@ -146,7 +146,10 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 /* Python that loads network and scheduler; the class may be any. */
 static void load_in_python(FILE *f, const struct rd_model *m, const char *class, const char *more)
 {
-	const char *keys = strcmp(class, "DDIMScheduler") ? "" : ", timestep_spacing=\"trailing\", clip_sample=False";
+	const bool ddim = !strcmp(class, "DDIMScheduler"), ends = json_is_false(json_object_get(m->scheduler_config, "set_alpha_to_one"));
+	const char *keys = !ddim  ? ""
+	                   : ends ? ", timestep_spacing=\"trailing\", clip_sample=False, set_alpha_to_one=True"
+	                          : ", timestep_spacing=\"trailing\", clip_sample=False";
 	const char *net = m->net.kind->class_name;
 
 	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"

@@ -85,12 +85,12 @@ static size_t block_numbers(const struct rd_graph *g, const char *block)
 	return n;
 }
 
-/* The config's name of a block's kind; "" where it says none. */
-static const char *block_type(const json_t *config, const char *block)
+/* diffusers' name of a block's kind; "" where the config says none. */
+static const char *block_type(const struct rd_net *net, const json_t *config, const char *block)
 {
 	const char *dot = strchr(block, '.');
 	const char *key = !strncmp(block, "down_blocks.", 12) ? "down_block_types" : "up_block_types";
-	const char *type = json_string_value(json_object_get(config, "mid_block_type"));
+	const char *type = net->u.unet2d.mid_cross ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
 
 	if (strncmp(block, "mid_block.", 10))
 		type = json_string_value(json_array_get(json_object_get(config, key), (size_t)atoi(dot + 1)));
@@ -114,7 +114,7 @@ static void unet_block(struct rd_page *p, const struct rd_net *net, const json_t
 {
 	int64_t width = block_width(g, block);
 	int attentions = count_layers(g, block, "attentions"), layers = count_layers(g, block, "resnets");
-	const char *type = block_type(config, block);
+	const char *type = block_type(net, config, block);
 	char name[RD_PARAM_NAME], attention[64] = "";
 
 	snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);

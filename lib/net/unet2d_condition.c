@@ -38,14 +38,11 @@ static int check_fixed(const struct rd_unet2d_keys *x)
 {
 	static const char *const off[] = { /* null or false */
 		"only_cross_attention", "reverse_transformer_layers_per_block", "encoder_hid_dim", "encoder_hid_dim_type",
-		"num_attention_heads", "dual_cross_attention", "class_embed_type", "addition_embed_type", "addition_time_embed_dim",
-		"num_class_embeds", "resnet_skip_time_act", "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim",
-		"projection_class_embeddings_input_dim", "class_embeddings_concat", "mid_block_only_cross_attention",
-		"cross_attention_norm", NULL};
+		"num_attention_heads", "dual_cross_attention", "class_embed_type", "addition_embed_type", "num_class_embeds",
+		"time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "class_embeddings_concat", NULL};
 	static const char *const times[] = {"positional", NULL}, *const attentions[] = {"default", NULL};
 	int64_t n;
-	double scale;
-	int i, rc = RD_OK;
+	int i, rc;
 
 	for (const char *const *key = off; *key; key++) {
 		const json_t *v = json_object_get(x->config, *key);
@@ -58,13 +55,27 @@ static int check_fixed(const struct rd_unet2d_keys *x)
 		rc = rd_json_choice(x->config, x->file, "attention_type", "default", attentions, &i, x->e);
 	if (!rc)
 		rc = rd_json_int(x->config, x->file, "conv_in_kernel", 3, 3, 3, &n, x->e);
-	if (!rc)
-		rc = rd_json_int(x->config, x->file, "conv_out_kernel", 3, 3, 3, &n, x->e);
-	if (!rc)
-		rc = rd_json_num(x->config, x->file, "resnet_out_scale_factor", 1, &scale, x->e);
-	if (!rc && scale != 1)
-		rc = rd_fail(x->e, RD_EINPUT, "%s: resnet_out_scale_factor: %g: only 1 is supported", x->file, scale);
-	return rc;
+	return rc ? rc : rd_json_int(x->config, x->file, "conv_out_kernel", 3, 3, 3, &n, x->e);
+}
+
+/* Keys of blocks and embeddings that there are not, which are in configs all the same: with a value that has a meaning. And
+ * upcast_attention, to float32, in which scores are in any case. */
+static int check_unread(const struct rd_unet2d_keys *x)
+{
+	static const char *const norms[] = {"", "layer_norm", "group_norm", NULL};
+	static const char *const switches[] = {"mid_block_only_cross_attention", "resnet_skip_time_act", "upcast_attention"};
+	static const char *const sizes[] = {"addition_time_embed_dim", "projection_class_embeddings_input_dim",
+	                                    "addition_embed_type_num_heads"};
+	double scale;
+	int64_t n;
+	bool on;
+	int i, rc = rd_json_choice(x->config, x->file, "cross_attention_norm", "", norms, &i, x->e);
+
+	for (size_t k = 0; k < sizeof switches / sizeof *switches && !rc; k++)
+		rc = rd_unet2d_bool(x, switches[k], false, &on);
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes && !rc; k++)
+		rc = rd_json_int(x->config, x->file, sizes[k], 1, 1, 65536, &n, x->e);
+	return rc ? rc : rd_json_num(x->config, x->file, "resnet_out_scale_factor", 1, &scale, x->e);
 }
 
 /* A whole number for each resolution, or one for all. */
@@ -116,20 +127,16 @@ int rd_unet2d_condition_parse(struct rd_net *net, const json_t *config, const ch
 	static const char *const mid[] = {"UNetMidBlock2DCrossAttn", NULL};
 	struct rd_unet2d *u = &net->u.unet2d;
 	struct rd_unet2d_keys x = {u, &class, config, file, e};
-	int64_t heads_of_text;
-	bool upcast;
 	int i, rc = rd_unet2d_common(&x);
 
 	if (!rc)
 		rc = check_fixed(&x);
 	if (!rc)
+		rc = check_unread(&x);
+	if (!rc)
 		rc = rd_json_choice(config, file, "mid_block_type", mid[0], mid, &i, e);
 	if (!rc)
 		rc = rd_unet2d_bool(&x, "use_linear_projection", false, &u->linear_projection);
-	if (!rc) /* to float32, in which scores are in any case */
-		rc = rd_unet2d_bool(&x, "upcast_attention", false, &upcast);
-	if (!rc) /* of an addition_embed_type that there is not */
-		rc = rd_json_int(config, file, "addition_embed_type_num_heads", 64, 1, 65536, &heads_of_text, e);
 	if (!rc)
 		rc = each(&x, "attention_head_dim", 8, 1, 65536, u->heads);
 	if (!rc)
