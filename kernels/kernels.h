@@ -111,6 +111,7 @@ struct rd_replay; /* work of a device that was recorded */
 
 struct rd_backend {
 	const char *name; /* "cpu", "cuda" */
+	int on_host;      /* device memory is the host's, so that a host array aligned to 64 bytes is a device buffer too */
 
 	/* device and memory */
 	int (*open)(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err *e);

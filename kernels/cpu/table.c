@@ -16,6 +16,7 @@ int RD_SYM(open)(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err
 
 const struct rd_backend RD_SYM(backend) = {
 	.name = "cpu",
+	.on_host = 1,
 	OWN(open),
 	COMMON(close),
 	COMMON(describe),

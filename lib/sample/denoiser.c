@@ -16,7 +16,7 @@ struct rd_denoiser {
 	struct rd_graph *g;
 	struct rd_exec *x;
 	struct rd_dims d;
-	float *w;                 /* device */
+	float *own;               /* device: parameters of its own; NULL: the model's are on the device as they are */
 	void *f_null;             /* device sample: the unconditional output */
 	struct rd_lincomb lin;
 	void *label, *null;       /* device: what the labels and the null class are to the network */
@@ -115,10 +115,18 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 	return rc;
 }
 
+static int copy_params(struct rd_denoiser *d, struct rd_err *e)
+{
+	const size_t bytes = d->m->params->n_flat * sizeof *d->own;
+	int rc = d->be->alloc(d->dev, (void **)&d->own, bytes, e);
+
+	return rc ? rc : d->be->put(d->dev, d->own, d->m->w, bytes, e);
+}
+
 /* What a network needs: its executor and weights, and what is fed to it. */
 static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
-	size_t n = (size_t)batch, flat = d->m->params->n_flat * sizeof(float);
+	size_t n = (size_t)batch;
 	void *p, **label[] = {&d->label, &d->null};
 	int rc = rd_net_build(&d->m->net, batch, &d->g, e);
 
@@ -126,10 +134,8 @@ static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 		return rc;
 	d->d = rd_graph_dims(d->g, d->g->x);
 	rc = rd_exec_new(&d->x, d->g, d->be, d->dev, (struct rd_exec_opts){.vjp = d->o.trace.kind != RD_TRACE_NONE}, e);
-	if (!rc)
-		rc = d->be->alloc(d->dev, (void **)&d->w, flat, e);
-	if (!rc)
-		rc = d->be->put(d->dev, d->w, d->m->w, flat, e);
+	if (!rc && !d->be->on_host)
+		rc = copy_params(d, e);
 	if (!rc && d->o.guidance != 1)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->sample_bytes(d->d), e);
 	if (!rc)
@@ -146,7 +152,7 @@ static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 		rc = d->be->alloc(d->dev, label[i], rd_exec_condition_bytes(d->x), e);
 	if (!rc && d->o.null_class >= 0)
 		rc = rd_exec_condition(d->x, d->null_host, d->null, e);
-	return rc ? rc : rd_exec_load(d->x, d->w, e);
+	return rc ? rc : rd_exec_load(d->x, d->own ? d->own : d->m->w, e);
 }
 
 int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
@@ -182,7 +188,7 @@ void rd_denoiser_free(struct rd_denoiser *d)
 {
 	if (!d)
 		return;
-	void *dev_bufs[] = {d->w, d->f_null, d->label, d->null};
+	void *dev_bufs[] = {d->own, d->f_null, d->label, d->null};
 	void *host[] = {d->null_host, d->host, d->query, d->alpha, d->sigma, d->a, d->b, d->scale, d->tr, d->form, d->jv};
 
 	for (size_t i = 0; i < sizeof host / sizeof *host; i++)
@@ -204,9 +210,11 @@ struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d)
 
 int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *e)
 {
-	int rc = d->be->copy(d->dev, d->w, params, d->m->params->n_flat * sizeof *d->w, e);
+	int rc = d->own ? RD_OK : copy_params(d, e);
 
-	return rc ? rc : rd_exec_load(d->x, d->w, e);
+	if (!rc)
+		rc = d->be->copy(d->dev, d->own, params, d->m->params->n_flat * sizeof *d->own, e);
+	return rc ? rc : rd_exec_load(d->x, d->own, e);
 }
 
 int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_err *e)
