@@ -149,7 +149,11 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 	python "write('m/contexts.safetensors', {'rows': rows})"
 	refused 'm/contexts.safetensors: there is no tensor `contexts` in it'
 	python "write('m/contexts.safetensors', {'contexts': rows, 'more': rows})"
-	refused 'm/contexts.safetensors: another tensor than `contexts`'
+	refused 'm/contexts.safetensors: another tensor than `contexts` and `vectors` in it'
+	python "write('m/contexts.safetensors', {'contexts': rows, 'vectors': rows[:, 0].copy()})"
+	refused 'm/contexts.safetensors: vectors of 6 numbers, the network takes 0 (0: none; projection_class_embeddings_input_dim)'
+	python "write('m/contexts.safetensors', {'contexts': rows, 'vectors': rows[:3, 0].copy()})"
+	refused 'm/contexts.safetensors: 3 vectors beside 4 contexts'
 	python "write('m/contexts.safetensors', {'contexts': rows[0]})"
 	refused 'm/contexts.safetensors: contexts has shape [5, 6]; [rows, tokens, dim] expected'
 	python "write('m/contexts.safetensors', {'contexts': rows[:0]})"
@@ -176,6 +180,33 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 	run odesample -q -m m2 -n 1 --steps 2
 	assert_failure
 	assert_output --partial 'm2/contexts.safetensors: the network is not conditioned on contexts'
+}
+
+@test "vectors beside the contexts, as Stable Diffusion XL has them" {
+	network m.new
+	python "edit('m.new/unet/config.json', addition_embed_type='text_time', addition_time_embed_dim=2,
+     projection_class_embeddings_input_dim=7)
+write('m.new/contexts.safetensors', {'contexts': rows, 'vectors': rows.reshape(4, 30)[:, :7].astype('<f2')}, {'null_class': '3'})
+np.save('x.npy', np.random.default_rng(1).normal(size=(24, 4, 4, 6)).astype('<f4'))
+np.save('label.npy', np.arange(24, dtype='<i4') % 3)"
+	rectrain -q --init m.new -o m --coupling independent --steps 12 --batch 4 --lr 1e-2 --warmup 1 sample=x.npy label=label.npy
+	python "a, b = read('m/contexts.safetensors'), read('m.new/contexts.safetensors')
+assert a[1] == b[1] and a[0].keys() == b[0].keys() and all(a[0][k].tobytes() == b[0][k].tobytes() for k in b[0]), a[1]"
+	run tensorcat m
+	assert_line --regexp '^  contexts +4 rows of 5 tokens of 6 numbers, and vectors of 7'
+	odesample -q -m m -n 3 -l cycle:3 --steps 2 --guidance 2 -o a
+	cp -r m other
+	python "write('other/contexts.safetensors', {'contexts': rows, 'vectors': rows.reshape(4, 30)[[0, 2, 2, 3], :7].astype('<f2')}, {'null_class': '3'})"
+	odesample -q -m other -n 3 -l cycle:3 --steps 2 --guidance 2 -o b
+	frames a 'b = read("b")[1]["sample"]
+close(f["sample"][[0, 2]], b[[0, 2]], 0)
+assert abs(f["sample"][1] - b[1]).max() > 1e-4, "vectors make no difference"
+assert h["meta"]["contexts"] != read("b")[0][0]["meta"]["contexts"]'
+	grep -q 'StableDiffusionXLPipeline.from_pretrained' m/README.md
+	python "write('m/contexts.safetensors', {'contexts': rows})"
+	refused 'm/contexts.safetensors: vectors of 0 numbers, the network takes 7'
+	python "edit('m/unet/config.json', projection_class_embeddings_input_dim=None)"
+	refused 'm/unet/config.json: projection_class_embeddings_input_dim: addition_embed_type text_time needs it'
 }
 
 @test "parts of a pipeline beside such a network are left alone" {

@@ -19,21 +19,23 @@ static const char graphs_unet[] =
 	" \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"],"
 	" \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\"], \"num_class_embeds\": 4}";
 
-/* Conditioned on rows of contexts, with heads that do not fill the width. */
+/* Conditioned on rows of contexts and vectors, with heads that do not fill the width. */
 static const char graphs_condition[] =
 	"{\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": [4, 6], \"in_channels\": 3, \"out_channels\": 3,"
 	" \"block_out_channels\": [8, 16], \"layers_per_block\": 1, \"norm_num_groups\": 4, \"attention_head_dim\": [2, 3],"
 	" \"cross_attention_dim\": 6, \"transformer_layers_per_block\": [1, 2], \"act_fn\": \"gelu\","
+	" \"addition_embed_type\": \"text_time\", \"addition_time_embed_dim\": 2, \"projection_class_embeddings_input_dim\": 7,"
 	" \"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
 	" \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]}";
 
-/* 4 contexts of 5 tokens for it. */
+/* 4 contexts of 5 tokens for it, and their vectors. */
 static inline struct rd_contexts graphs_contexts(void)
 {
-	static float row[4 * 5 * 6];
+	static float row[4 * 5 * 6], vector[4 * 7];
 
 	rd_rng_normal(9, RD_RNG_DATA, 0, row, sizeof row / sizeof *row);
-	return (struct rd_contexts){4, 5, 6, RD_F32, row};
+	rd_rng_normal(9, RD_RNG_DATA, 1, vector, sizeof vector / sizeof *vector);
+	return (struct rd_contexts){4, 5, 6, 7, RD_F32, RD_F32, row, vector};
 }
 
 static inline struct rd_net graphs_net(const char *config)

@@ -102,11 +102,12 @@ static int alloc_rows(struct rd_exec *x, struct rd_err *e)
 	if (!x->g->contexts.rows)
 		return RD_OK;
 	n = (size_t)rd_dims_elems(rd_graph_dims(x->g, x->g->label));
-	rc = rd_alloc(&p, n + (size_t)x->g->contexts.dim, sizeof *x->rows, "contexts", e);
+	rc = rd_alloc(&p, n + (size_t)(x->g->contexts.dim + x->g->batch * x->g->contexts.vector_dim), sizeof *x->rows, "contexts", e);
 	if (rc)
 		return rc;
 	x->rows = p;
 	x->token = x->rows + n;
+	x->vector = x->token + x->g->contexts.dim;
 	return RD_OK;
 }
 

@@ -39,9 +39,11 @@ int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e) RD_MU
  * (RD_EINPUT beyond its rows), a number or the rows of the graph's contexts (RD_EINPUT beyond them); vectors [batch, c, h, w] are
  * for a graph whose label is no raw value. RD_EUSAGE for one where the other is wanted. */
 int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e) RD_MUST;
-/* What put_labels would give the input, into another buffer of the device of so many bytes, to be copied from there. */
+/* What put_labels would give the graph, into another buffer of the device of so many bytes; and from there to the graph, as often as
+ * one likes. */
 size_t rd_exec_condition_bytes(const struct rd_exec *x);
 int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e) RD_MUST;
+int rd_exec_put_condition(struct rd_exec *x, const void *from, struct rd_err *e) RD_MUST;
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e) RD_MUST;
 
 /* Dropout in training draws the masks of images number first, first + 1, ... until told otherwise; 0 at the beginning. */

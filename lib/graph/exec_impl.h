@@ -39,7 +39,7 @@ struct rd_exec {
 	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
 	uint64_t *draw;          /* device: the number of the batch's first image, for dropout; NULL where there is none */
 	uint32_t *words;         /* host: [batch], a raw input on its way */
-	float *rows, *token;     /* host: a context input on its way, and a token of it; NULL where there is none */
+	float *rows, *token, *vector; /* host: a context input on its way, a token of it, vectors; NULL where there is none */
 	size_t bytes;
 };
 

@@ -22,7 +22,7 @@ int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e)
 		return rc;
 	*out = p;
 	(*out)->batch = batch;
-	(*out)->x = (*out)->t = (*out)->label = (*out)->y = RD_NONE;
+	(*out)->x = (*out)->t = (*out)->label = (*out)->vector = (*out)->y = RD_NONE;
 	return RD_OK;
 }
 
@@ -223,12 +223,14 @@ rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows)
 	return raw_input(g, RD_VALUE_INDEX, rows);
 }
 
-rd_ref rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c)
+void rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c)
 {
-	if (!g->err.code && g->contexts.dim)
-		return rd_graph_refuse(g, "a second sequence that labels stand for");
+	if (g->contexts.dim)
+		rd_graph_refuse(g, "a second sequence that labels stand for");
 	g->contexts = *c;
-	return rd_graph_input(g, c->dim, c->tokens, 1);
+	g->label = rd_graph_input(g, c->dim, c->tokens, 1);
+	if (c->vector_dim)
+		g->vector = rd_graph_input(g, c->vector_dim, 1, 1);
 }
 
 /* Weight and bias of a convolution: those of that name, if they are there. */

@@ -65,12 +65,12 @@ struct rd_value {
 	int producer;
 };
 
-/* What labels stand for in a graph that is conditioned on sequences: label i on row i, [tokens, dim] of a type that rd_to_f32
- * reads. Borrowed. */
+/* What labels stand for in a graph that is conditioned on sequences: label i on row i, [tokens, dim] and, where vector_dim is not
+ * 0, a vector beside it, of types that rd_to_f32 reads. Borrowed. */
 struct rd_contexts {
-	int64_t rows, tokens, dim; /* rows 0: not known yet; a graph is built all the same, but takes no labels */
-	enum rd_dtype type;
-	const void *data;
+	int64_t rows, tokens, dim, vector_dim; /* rows 0: not known yet; a graph is built all the same, but takes no labels */
+	enum rd_dtype type, vector_type;
+	const void *data, *vectors;
 };
 
 struct rd_graph {
@@ -83,7 +83,8 @@ struct rd_graph {
 	size_t n_trained;              /* its first floats; what is frozen comes after them */
 	int n_dropouts;
 	rd_ref x, t, label, y;         /* the network's inputs (label may be RD_NONE) and its output */
-	struct rd_contexts contexts;   /* of a context input */
+	struct rd_contexts contexts;   /* of a context input: label and */
+	rd_ref vector;                 /* RD_NONE: no vectors */
 	struct rd_err err;
 	int cap_nodes, cap_values, cap_params;
 };
@@ -98,8 +99,9 @@ int64_t rd_graph_param_count(const struct rd_graph *g); /* elements without padd
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
 rd_ref rd_graph_number_input(struct rd_graph *g, bool positive);
 rd_ref rd_graph_index_input(struct rd_graph *g, int64_t rows);
-/* (batch, dim, tokens, 1): the rows of labels (lib/graph/exec.h puts them there). One in a graph at most. */
-rd_ref rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c);
+/* (batch, dim, tokens, 1), which becomes the graph's label, and where there are vectors (batch, vector_dim, 1, 1), its vector: the
+ * rows of labels (lib/graph/exec.h puts them there). One in a graph at most. */
+void rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c);
 
 /* For what a description finds out for itself: the graph's error, if it is the first. */
 rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...) RD_PRINTF(2, 3);

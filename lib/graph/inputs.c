@@ -39,13 +39,35 @@ int rd_exec_put_times(struct rd_exec *x, const float *t, struct rd_err *e)
 	return put_words(x, x->val[x->g->t], e);
 }
 
+/* Bytes of what the labels of a batch are in the graph. */
+static size_t label_bytes(const struct rd_exec *x)
+{
+	const struct rd_value *v = &x->g->value[x->g->label];
+
+	return v->kind == RD_VALUE_ACT ? x->be->act_bytes(v->d) : (size_t)x->g->batch * sizeof *x->words;
+}
+
+/* Where the vectors lie behind them. */
+static size_t vectors_at(const struct rd_exec *x)
+{
+	return (label_bytes(x) + 63) / 64 * 64;
+}
+
 size_t rd_exec_condition_bytes(const struct rd_exec *x)
 {
-	const rd_ref v = x->g->label;
-
-	if (v == RD_NONE)
+	if (x->g->label == RD_NONE)
 		return 0;
-	return x->g->value[v].kind == RD_VALUE_ACT ? x->be->act_bytes(x->g->value[v].d) : (size_t)x->g->batch * sizeof *x->words;
+	if (x->g->vector == RD_NONE)
+		return label_bytes(x);
+	return vectors_at(x) + x->be->act_bytes(rd_graph_dims(x->g, x->g->vector));
+}
+
+static bool is_finite(const float *x, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return false;
+	return true;
 }
 
 /* A row [tokens, dim] as an image [dim, tokens]; false where it holds NaN or infinities. */
@@ -57,38 +79,44 @@ static bool turn_row(const struct rd_contexts *c, int64_t row, float *token, flo
 
 	for (int64_t t = 0; t < c->tokens; t++, from += step) {
 		rd_to_f32(token, from, c->type, (size_t)c->dim);
-		for (int64_t k = 0; k < c->dim; k++) {
+		finite = finite && is_finite(token, c->dim);
+		for (int64_t k = 0; k < c->dim; k++)
 			out[k * c->tokens + t] = token[k];
-			finite = finite && isfinite(token[k]);
-		}
 	}
 	return finite;
 }
 
-/* The rows of the labels. */
-static int put_rows(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+static bool vector_row(const struct rd_contexts *c, int64_t row, float *out)
+{
+	const char *from = (const char *)c->vectors + (size_t)(row * c->vector_dim) * rd_dtype_bytes(c->vector_type);
+
+	rd_to_f32(out, from, c->vector_type, (size_t)c->vector_dim);
+	return is_finite(out, c->vector_dim);
+}
+
+/* The rows of the labels, and their vectors. */
+static int put_rows(struct rd_exec *x, const int32_t *label, void *rows, void *vectors, struct rd_err *e)
 {
 	const struct rd_contexts *c = &x->g->contexts;
 	const size_t n = (size_t)c->tokens * (size_t)c->dim;
+	int rc;
 
 	for (int64_t i = 0; i < x->g->batch; i++) {
 		if (label[i] < 0 || label[i] >= c->rows)
 			return rd_fail(e, RD_EINPUT, "label %d: there are contexts 0 to %lld", label[i], (long long)c->rows - 1);
-		if (!turn_row(c, label[i], x->token, x->rows + (size_t)i * n))
+		if (!turn_row(c, label[i], x->token, x->rows + (size_t)i * n) ||
+		    (vectors && !vector_row(c, label[i], x->vector + i * c->vector_dim)))
 			return rd_fail(e, RD_EINPUT, "label %d: its context holds NaN or infinities", label[i]);
 	}
-	return x->be->act_import(x->dev, rd_graph_dims(x->g, x->g->label), x->rows, to, e);
+	rc = x->be->act_import(x->dev, rd_graph_dims(x->g, x->g->label), x->rows, rows, e);
+	return rc || !vectors ? rc : x->be->act_import(x->dev, rd_graph_dims(x->g, x->g->vector), x->vector, vectors, e);
 }
 
-int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+/* Labels that stand for no rows, as words. */
+static int put_label_words(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
 {
-	const struct rd_value *v;
+	const struct rd_value *v = &x->g->value[x->g->label];
 
-	if (x->g->label == RD_NONE)
-		return RD_OK;
-	if (x->rows)
-		return put_rows(x, label, to, e);
-	v = &x->g->value[x->g->label];
 	if (v->kind == RD_VALUE_ACT)
 		return rd_fail(e, RD_EUSAGE, "the network's condition is a vector of %lld numbers, not a label", (long long)v->d.c);
 	for (int64_t i = 0; i < x->g->batch; i++) {
@@ -105,9 +133,35 @@ int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct 
 	return put_words(x, to, e);
 }
 
+int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
+{
+	if (x->g->label == RD_NONE)
+		return RD_OK;
+	if (!x->rows)
+		return put_label_words(x, label, to, e);
+	return put_rows(x, label, to, x->g->vector == RD_NONE ? NULL : (char *)to + vectors_at(x), e);
+}
+
+int rd_exec_put_condition(struct rd_exec *x, const void *from, struct rd_err *e)
+{
+	const rd_ref v = x->g->vector;
+	int rc;
+
+	if (x->g->label == RD_NONE)
+		return RD_OK;
+	rc = x->be->copy(x->dev, x->val[x->g->label], from, label_bytes(x), e);
+	if (rc || v == RD_NONE)
+		return rc;
+	return x->be->copy(x->dev, x->val[v], (const char *)from + vectors_at(x), x->be->act_bytes(rd_graph_dims(x->g, v)), e);
+}
+
 int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e)
 {
-	return x->g->label == RD_NONE ? RD_OK : rd_exec_condition(x, label, x->val[x->g->label], e);
+	if (x->g->label == RD_NONE)
+		return RD_OK;
+	if (!x->rows)
+		return put_label_words(x, label, x->val[x->g->label], e);
+	return put_rows(x, label, x->val[x->g->label], x->g->vector == RD_NONE ? NULL : x->val[x->g->vector], e);
 }
 
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e)

@@ -106,6 +106,11 @@ static bool is_part(const struct rd_model *m)
 	return m->net.kind == &rd_net_unet2d_condition;
 }
 
+static const char *pipeline(const struct rd_model *m)
+{
+	return m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
+}
+
 static bool is_own_scheduler(const struct rd_model *m)
 {
 	return !strcmp(m->scheduler.class_name, "RectdiffScheduler");
@@ -144,7 +149,7 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 }
 
 /* Python that loads network and scheduler; the class may be any. */
-static void load_in_python(FILE *f, const struct rd_model *m, const char *class, const char *more)
+static void load_in_python(FILE *f, const struct rd_model *m, const char *class)
 {
 	const bool ddim = !strcmp(class, "DDIMScheduler"), ends = json_is_false(json_object_get(m->scheduler_config, "set_alpha_to_one"));
 	const char *keys = !ddim  ? ""
@@ -153,10 +158,10 @@ static void load_in_python(FILE *f, const struct rd_model *m, const char *class,
 	const char *net = m->net.kind->class_name;
 
 	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
-	           "import torch\nfrom diffusers import %s, %s%s\n\nfolder = \".\"\n"
+	           "import torch\nfrom diffusers import %s, %s%s%s\n\nfolder = \".\"\n"
 	           "unet = %s.from_pretrained(folder, subfolder=\"unet\")\n"
 	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n",
-	        class, net, more, net, class, keys);
+	        class, net, is_part(m) ? ", " : "", is_part(m) ? pipeline(m) : "", net, class, keys);
 }
 
 static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
@@ -171,12 +176,12 @@ static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 }
 
 /* The network takes its place in the pipeline; guidance that is in the weights is not given once more. */
-static void pipeline_in_python(FILE *f, int steps, bool guided)
+static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, bool guided)
 {
-	fprintf(f, "pipeline = StableDiffusionPipeline.from_pretrained(\"ORIGINAL\", unet=unet, scheduler=scheduler)\n"
+	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", unet=unet, scheduler=scheduler)\n"
 	           "image = pipeline(\"a text\", num_inference_steps=%d%s).images[0]\n```\n\n"
 	           "ORIGINAL is the pipeline that this network came from, which has the text encoder and the autoencoder.\n\n",
-	        steps, guided ? ", guidance_scale=1" : "");
+	        pipeline(m), steps, guided ? ", guidance_scale=1" : "");
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
@@ -186,9 +191,9 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 
 	fprintf(f, "## Use\n\n");
 	if (class)
-		load_in_python(f, m, class, is_part(m) ? ", StableDiffusionPipeline" : "");
+		load_in_python(f, m, class);
 	if (class && is_part(m))
-		pipeline_in_python(f, steps, guided);
+		pipeline_in_python(f, m, steps, guided);
 	else if (class)
 		sample_in_python(f, m, steps);
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,

@@ -10,32 +10,54 @@
 #include "formats/safetensors.h"
 #include "lib/base/size.h"
 
-#define TENSOR "contexts"
 #define MAX_TOKENS 65536
 
 struct rd_contexts_file {
 	char path[4096];
 	struct rd_safetensors *st;
-	const struct rd_st_view *view;
 	struct rd_contexts rows;
 };
 
-static int check_view(struct rd_contexts_file *f, struct rd_err *e)
+/* A tensor of nd dimensions, sizes told by `form`; *v is NULL where it is not there and need not be. */
+static int find(const struct rd_contexts_file *f, const char *name, bool needed, int nd, const char *form,
+                const struct rd_st_view **v, struct rd_err *e)
 {
-	const struct rd_st_view *v = rd_safetensors_find(f->st, TENSOR);
 	char shape[128];
 
-	if (!v)
-		return rd_fail(e, RD_EINPUT, "%s: there is no tensor `" TENSOR "` in it", f->path);
-	if (rd_safetensors_count(f->st) != 1)
-		return rd_fail(e, RD_EINPUT, "%s: another tensor than `" TENSOR "` in it", f->path);
-	if (v->dtype != RD_F32 && v->dtype != RD_F16 && v->dtype != RD_BF16)
-		return rd_fail(e, RD_EINPUT, "%s: " TENSOR " is of type %s; F32, F16 and BF16 are read", f->path, v->type);
-	if (v->shape.nd != 3 || !v->elems || v->shape.d[0] > INT32_MAX || v->shape.d[1] > MAX_TOKENS)
-		return rd_fail(e, RD_EINPUT, "%s: " TENSOR " has shape %s; [rows, tokens, dim] expected, of at most %d tokens", f->path,
-		               rd_shape_str(&v->shape, shape, sizeof shape), MAX_TOKENS);
-	f->view = v;
-	f->rows = (struct rd_contexts){v->shape.d[0], v->shape.d[1], v->shape.d[2], v->dtype, v->data};
+	*v = rd_safetensors_find(f->st, name);
+	if (!*v)
+		return needed ? rd_fail(e, RD_EINPUT, "%s: there is no tensor `%s` in it", f->path, name) : RD_OK;
+	if ((*v)->dtype != RD_F32 && (*v)->dtype != RD_F16 && (*v)->dtype != RD_BF16)
+		return rd_fail(e, RD_EINPUT, "%s: %s is of type %s; F32, F16 and BF16 are read", f->path, name, (*v)->type);
+	if ((*v)->shape.nd != nd || !(*v)->elems)
+		return rd_fail(e, RD_EINPUT, "%s: %s has shape %s; %s expected", f->path, name,
+		               rd_shape_str(&(*v)->shape, shape, sizeof shape), form);
+	return RD_OK;
+}
+
+static int check(struct rd_contexts_file *f, struct rd_err *e)
+{
+	const struct rd_st_view *v, *more;
+	int rc = find(f, "contexts", true, 3, "[rows, tokens, dim]", &v, e);
+
+	if (!rc)
+		rc = find(f, "vectors", false, 2, "[rows, dim]", &more, e);
+	if (rc)
+		return rc;
+	if (rd_safetensors_count(f->st) != (more ? 2 : 1))
+		return rd_fail(e, RD_EINPUT, "%s: another tensor than `contexts` and `vectors` in it", f->path);
+	if (v->shape.d[0] > INT32_MAX || v->shape.d[1] > MAX_TOKENS)
+		return rd_fail(e, RD_EINPUT, "%s: contexts: more than %d rows or %d tokens", f->path, INT32_MAX, MAX_TOKENS);
+	if (more && more->shape.d[0] != v->shape.d[0])
+		return rd_fail(e, RD_EINPUT, "%s: %lld vectors beside %lld contexts", f->path, (long long)more->shape.d[0],
+		               (long long)v->shape.d[0]);
+	f->rows = (struct rd_contexts){.rows = v->shape.d[0], .tokens = v->shape.d[1], .dim = v->shape.d[2], .type = v->dtype,
+	                               .data = v->data};
+	if (more) {
+		f->rows.vector_dim = more->shape.d[1];
+		f->rows.vector_type = more->dtype;
+		f->rows.vectors = more->data;
+	}
 	return RD_OK;
 }
 
@@ -56,7 +78,7 @@ int rd_contexts_open(struct rd_contexts_file **out, const char *dir, struct rd_e
 	}
 	rc = rd_safetensors_open(&f->st, f->path, e);
 	if (!rc)
-		rc = check_view(f, e);
+		rc = check(f, e);
 	if (rc)
 		rd_contexts_close(f);
 	else
@@ -89,9 +111,16 @@ const json_t *rd_contexts_metadata(const struct rd_contexts_file *f)
 
 void rd_contexts_hash(const struct rd_contexts_file *f, char out[17])
 {
-	const int64_t form[] = {f->rows.rows, f->rows.tokens, f->rows.dim, (int64_t)f->rows.type};
+	uint64_t h = 0;
 
-	snprintf(out, 17, "%016" PRIx64, (uint64_t)XXH3_64bits_withSeed(f->view->data, f->view->bytes, XXH3_64bits(form, sizeof form)));
+	for (size_t i = 0; i < rd_safetensors_count(f->st); i++) {
+		const struct rd_st_view *v = rd_safetensors_at(f->st, i);
+
+		h = XXH3_64bits_withSeed(v->type, strlen(v->type), h);
+		h = XXH3_64bits_withSeed(v->shape.d, (size_t)v->shape.nd * sizeof *v->shape.d, h);
+		h = XXH3_64bits_withSeed(v->data, v->bytes, h);
+	}
+	snprintf(out, 17, "%016" PRIx64, h);
 }
 
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e)
@@ -104,7 +133,7 @@ int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_
 	if (!meta || (null_class >= 0 && json_object_set_new(meta, "null_class", json_string(number))))
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", path);
 	else
-		rc = rd_safetensors_save(path, f->view, 1, meta, e);
+		rc = rd_safetensors_save(path, rd_safetensors_at(f->st, 0), rd_safetensors_count(f->st), meta, e);
 	json_decref(meta);
 	return rc;
 }

@@ -1,5 +1,6 @@
-/* contexts.safetensors of a model folder: what the labels of a network that is conditioned on sequences stand for. One tensor,
- * `contexts` [rows, tokens, dim], F32, F16 or BF16; in its metadata, null_class: the row that stands for no condition. */
+/* contexts.safetensors of a model folder: what the labels of a network that is conditioned on sequences stand for. A tensor
+ * `contexts` [rows, tokens, dim] and, where the network takes a vector beside each, `vectors` [rows, vector_dim]; F32, F16 or BF16. In
+ * the metadata, null_class: the row that stands for no condition. */
 #ifndef RD_LIB_MODEL_CONTEXTS_H
 #define RD_LIB_MODEL_CONTEXTS_H
 
@@ -18,7 +19,7 @@ const char *rd_contexts_path(const struct rd_contexts_file *f);
 /* The rows, mapped from the file: they live as long as f. Numbers are not looked at. */
 const struct rd_contexts *rd_contexts_rows(const struct rd_contexts_file *f);
 const json_t *rd_contexts_metadata(const struct rd_contexts_file *f);
-/* 16 hex digits of shape, type and all numbers. */
+/* 16 hex digits of shapes, types and all numbers. */
 void rd_contexts_hash(const struct rd_contexts_file *f, char out[17]);
 
 /* The same rows and metadata as another file, with this null class; -1: none. */

@@ -151,16 +151,18 @@ static void blocks(struct rd_page *p, const struct rd_net *net, const json_t *co
 void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g,
                          int64_t null_class)
 {
-	char shape[160];
+	char shape[160], vectors[48] = "";
 
 	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g),
 	    g->n_params);
 	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
+	if (net->vector_dim)
+		snprintf(vectors, sizeof vectors, ", and vectors of %lld", (long long)net->vector_dim);
 	if (net->contexts.rows)
-		SAY(p, "contexts", "%lld rows of %lld tokens of %lld numbers, for the labels", (long long)net->contexts.rows,
-		    (long long)net->contexts.tokens, (long long)net->contexts.dim);
+		SAY(p, "contexts", "%lld rows of %lld tokens of %lld numbers%s, for the labels", (long long)net->contexts.rows,
+		    (long long)net->contexts.tokens, (long long)net->contexts.dim, vectors);
 	else if (net->cond == RD_COND_CONTEXT)
-		SAY(p, "contexts", "none yet: the network takes tokens of %lld numbers", (long long)net->cond_dim);
+		SAY(p, "contexts", "none yet: the network takes tokens of %lld numbers%s", (long long)net->cond_dim, vectors);
 	if (net->classes && null_class >= 0)
 		SAY(p, "classes", "%lld, of which %lld stands for none", (long long)net->classes, (long long)null_class);
 	else if (net->classes)

@@ -63,6 +63,9 @@ int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const c
 	if (c->dim != net->cond_dim)
 		return rd_fail(e, RD_EINPUT, "%s: contexts of %lld numbers a token, the network takes %lld (cross_attention_dim)", file,
 		               (long long)c->dim, (long long)net->cond_dim);
+	if (c->vector_dim != net->vector_dim)
+		return rd_fail(e, RD_EINPUT, "%s: vectors of %lld numbers, the network takes %lld (0: none; "
+		               "projection_class_embeddings_input_dim)", file, (long long)c->vector_dim, (long long)net->vector_dim);
 	net->contexts = *c;
 	net->classes = c->rows;
 	return RD_OK;

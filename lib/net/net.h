@@ -88,6 +88,7 @@ struct rd_net {
 	enum rd_cond cond;
 	int64_t classes;          /* labels are below it; 0: the network takes none */
 	int64_t cond_dim;         /* of RD_COND_VECTOR and RD_COND_CONTEXT */
+	int64_t vector_dim;       /* of RD_COND_CONTEXT: numbers of the vector beside each sequence; 0: there is none */
 	struct rd_contexts contexts; /* of RD_COND_CONTEXT; no rows: none were given */
 	double time_scale;        /* the network is fed this times the schedule's net_time */
 };

@@ -42,7 +42,9 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
 		c = g->label = rd_graph_input(g, net->cond_dim, 1, 1);
 		break;
 	default:
-		return h;
+		if (g->vector == RD_NONE)
+			return h;
+		c = rd_net_embedding(g, g->vector, "add_embedding", u->time_embedding_dim, RD_ACT_SILU);
 	}
 	return rd_graph_add(g, h, c);
 }
@@ -51,11 +53,12 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
  * many there are. */
 static rd_ref context(const struct rd_net *net, struct rd_graph *g)
 {
-	struct rd_contexts none = {.tokens = 1, .dim = net->cond_dim};
+	struct rd_contexts none = {.tokens = 1, .dim = net->cond_dim, .vector_dim = net->vector_dim};
 
 	if (net->cond != RD_COND_CONTEXT)
 		return RD_NONE;
-	return g->label = rd_graph_context_input(g, net->contexts.rows ? &net->contexts : &none);
+	rd_graph_context_input(g, net->contexts.rows ? &net->contexts : &none);
+	return g->label;
 }
 
 static void describe(const struct rd_net *net, struct rd_graph *g)
@@ -67,8 +70,8 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	rd_ref h;
 
 	h = g->x = rd_graph_input(g, u->in_channels, u->height, u->width);
-	w.temb = rd_graph_act(g, embed(net, g), u->act);
 	w.context = context(net, g);
+	w.temb = rd_graph_act(g, embed(net, g), u->act);
 	if (u->center_input_sample)
 		h = rd_graph_affine(g, h, 2, -1);
 	w.picture = h;

@@ -1,5 +1,5 @@
-/* The config of a UNet2DConditionModel, key by key: the network of Stable Diffusion 1 and 2 and its like, conditioned on nothing but
- * a context. */
+/* The config of a UNet2DConditionModel, key by key: the networks of Stable Diffusion 1, 2 and XL and their like, conditioned on a
+ * context and, where addition_embed_type is text_time, on a vector beside it. */
 #include <string.h>
 
 #include "formats/json.h"
@@ -38,8 +38,7 @@ static int check_fixed(const struct rd_unet2d_keys *x)
 {
 	static const char *const off[] = { /* null or false */
 		"only_cross_attention", "reverse_transformer_layers_per_block", "encoder_hid_dim", "encoder_hid_dim_type",
-		"num_attention_heads", "dual_cross_attention", "class_embed_type", "addition_embed_type", "num_class_embeds",
-		"time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "class_embeddings_concat", NULL};
+		"num_attention_heads", "dual_cross_attention", "class_embed_type", "num_class_embeds", "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "class_embeddings_concat", NULL};
 	static const char *const times[] = {"positional", NULL}, *const attentions[] = {"default", NULL};
 	int64_t n;
 	int i, rc;
@@ -64,8 +63,6 @@ static int check_unread(const struct rd_unet2d_keys *x)
 {
 	static const char *const norms[] = {"", "layer_norm", "group_norm", NULL};
 	static const char *const switches[] = {"mid_block_only_cross_attention", "resnet_skip_time_act", "upcast_attention"};
-	static const char *const sizes[] = {"addition_time_embed_dim", "projection_class_embeddings_input_dim",
-	                                    "addition_embed_type_num_heads"};
 	double scale;
 	int64_t n;
 	bool on;
@@ -73,8 +70,8 @@ static int check_unread(const struct rd_unet2d_keys *x)
 
 	for (size_t k = 0; k < sizeof switches / sizeof *switches && !rc; k++)
 		rc = rd_unet2d_bool(x, switches[k], false, &on);
-	for (size_t k = 0; k < sizeof sizes / sizeof *sizes && !rc; k++)
-		rc = rd_json_int(x->config, x->file, sizes[k], 1, 1, 65536, &n, x->e);
+	if (!rc)
+		rc = rd_json_int(x->config, x->file, "addition_embed_type_num_heads", 64, 1, 65536, &n, x->e);
 	return rc ? rc : rd_json_num(x->config, x->file, "resnet_out_scale_factor", 1, &scale, x->e);
 }
 
@@ -122,6 +119,28 @@ static int parse_context(const struct rd_unet2d_keys *x, struct rd_net *net)
 	return rc;
 }
 
+/* text_time: the vector is an embedding of the whole text, and sinusoids of sizes: diffusers' addition_time_embed_dim of each. */
+static int parse_vector(const struct rd_unet2d_keys *x, struct rd_net *net)
+{
+	static const char *const types[] = {"", "text_time", NULL};
+	int64_t dim, sinusoids;
+	int type, rc = rd_json_choice(x->config, x->file, "addition_embed_type", "", types, &type, x->e);
+
+	if (!rc)
+		rc = rd_json_int(x->config, x->file, "projection_class_embeddings_input_dim", 0, 1, 65536, &dim, x->e);
+	if (!rc)
+		rc = rd_json_int(x->config, x->file, "addition_time_embed_dim", 0, 1, 65536, &sinusoids, x->e);
+	if (rc || !type)
+		return rc;
+	if (!dim || !sinusoids)
+		return rd_fail(x->e, RD_EINPUT, "%s: %s: addition_embed_type text_time needs it", x->file,
+		               dim ? "addition_time_embed_dim" : "projection_class_embeddings_input_dim");
+	if (net->cond != RD_COND_CONTEXT)
+		return rd_fail(x->e, RD_EINPUT, "%s: addition_embed_type: text_time, and no block attends to a context", x->file);
+	net->vector_dim = dim;
+	return RD_OK;
+}
+
 int rd_unet2d_condition_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e)
 {
 	static const char *const mid[] = {"UNetMidBlock2DCrossAttn", NULL};
@@ -146,5 +165,7 @@ int rd_unet2d_condition_parse(struct rd_net *net, const json_t *config, const ch
 	u->mid_block = u->mid_cross = !json_is_null(json_object_get(config, "mid_block_type"));
 	u->time_act = u->out_act = u->act;
 	rc = parse_context(&x, net);
+	if (!rc)
+		rc = parse_vector(&x, net);
 	return rc ? rc : rd_unet2d_finish(&x, net);
 }

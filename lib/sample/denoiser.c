@@ -245,8 +245,8 @@ static int forward(struct rd_denoiser *d, const void *x, const void *label, stru
 	rc = rd_lincomb_each(&d->lin, d->a, x, NULL, NULL, rd_exec_value(d->x, d->g->x), e);
 	if (!rc)
 		rc = rd_exec_put_times(d->x, d->time, e);
-	if (!rc && d->g->label != RD_NONE)
-		rc = d->be->copy(d->dev, rd_exec_value(d->x, d->g->label), label, rd_exec_condition_bytes(d->x), e);
+	if (!rc)
+		rc = rd_exec_put_condition(d->x, label, e);
 	return rc ? rc : rd_exec_forward(d->x, e);
 }
 
