@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Makes tests/golden/unet-*: small UNet2DModels of diffusers that have every kind of block, time embedding and condition
-between them, and UNet2DConditionModels in the manner of Stable Diffusion 1 and 2, with outputs and gradients in float32.
+between them, and UNet2DConditionModels in the manner of Stable Diffusion 1, 2 and XL, with outputs and gradients in float32.
 Run by hand in tests/golden; README.md says with which versions.
 
 The weights are f16 numbers: half the bytes, and exact in f32."""
@@ -11,12 +11,16 @@ import os
 import diffusers
 import numpy as np
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 from safetensors.torch import save_file
 
 BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "set_alpha_to_one": False,
          "steps_offset": 1, "clip_sample": False, "skip_prk_steps": True, "trained_betas": None}
 PNDM = dict(BETAS, _class_name="PNDMScheduler")
 DDIM_V = dict(BETAS, _class_name="DDIMScheduler", prediction_type="v_prediction")
+EULER = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+         "timestep_spacing": "leading", "steps_offset": 1, "interpolation_type": "linear", "use_karras_sigmas": False}
+SCHEDULERS = {"unet-cross": PNDM, "unet-cross-linear": DDIM_V, "unet-cross-vectors": EULER}
 ROWS, TOKENS, NULL_ROW = 3, 5, 2  # of contexts.safetensors
 
 SKIPS = {"in_channels": 3, "out_channels": 3, "sample_size": [8, 4], "norm_num_groups": None}
@@ -47,6 +51,13 @@ MODELS = {
                               down_block_types=["CrossAttnDownBlock2D"] * 2, up_block_types=["CrossAttnUpBlock2D"] * 2,
                               norm_num_groups=4, cross_attention_dim=12, attention_head_dim=[2, 3], use_linear_projection=True,
                               transformer_layers_per_block=2, upcast_attention=True, dropout=0.1),
+    # a vector of 6 + 6 * 4 numbers beside each context; as deep as its resolution is low
+    "unet-cross-vectors": dict(in_channels=4, out_channels=4, sample_size=8, block_out_channels=[8, 16], layers_per_block=1,
+                               down_block_types=["DownBlock2D", "CrossAttnDownBlock2D"],
+                               up_block_types=["CrossAttnUpBlock2D", "UpBlock2D"], norm_num_groups=4, cross_attention_dim=12,
+                               attention_head_dim=[1, 2], transformer_layers_per_block=[1, 2], use_linear_projection=True,
+                               addition_embed_type="text_time", addition_time_embed_dim=4,
+                               projection_class_embeddings_input_dim=30),
 }
 
 # Sampling, for cases.json: steps, guidance, what is not as in the model's scheduler
@@ -54,6 +65,7 @@ RUNS = {
     "unet-cross": {"ddim_leading": (6, 1, {"_class_name": "DDIMScheduler"}), "dpmpp2m": (6, 1, {"_class_name": "DPMSolverMultistepScheduler"}),
                    "ddim_cfg3": (6, 3, {"_class_name": "DDIMScheduler"})},
     "unet-cross-linear": {"ddim_v": (6, 1, {})},
+    "unet-cross-vectors": {"euler_leading": (6, 1, {}), "euler_cfg3": (6, 3, {})},
 }
 
 
@@ -86,17 +98,35 @@ def model_of(config):
 def condition(label, contexts):
     """The arguments of the network that labels stand for."""
     label = None if label is None else torch.from_numpy(label)
-    return {"class_labels": label} if contexts is None else {"encoder_hidden_states": torch.from_numpy(contexts)[label]}
+    if contexts is None:
+        return {"class_labels": label}
+    added = {k: contexts[k][label] for k in ("text_embeds", "time_ids") if k in contexts}
+    return {"encoder_hidden_states": contexts["contexts"][label], "added_cond_kwargs": added}
 
 
-def scheduler_of(config):
+def draw_contexts(config):
+    """What labels stand for, by the names that diffusers has for it; and `vectors`, as the file has them."""
+    if not is_cross(config):
+        return None
+    c = {"contexts": torch.from_numpy(np.random.randn(ROWS, TOKENS, config["cross_attention_dim"]).astype(np.float32))}
+    if "addition_embed_type" in config:
+        dim = config["addition_time_embed_dim"]
+        c["text_embeds"] = torch.from_numpy(
+            np.random.randn(ROWS, config["projection_class_embeddings_input_dim"] - 6 * dim).astype(np.float32))
+        c["time_ids"] = torch.from_numpy(np.random.randint(0, 64, (ROWS, 6)))
+        sizes = get_timestep_embedding(c["time_ids"].flatten(), dim, flip_sin_to_cos=True, downscale_freq_shift=0)
+        c["vectors"] = torch.cat([c["text_embeds"], sizes.reshape(ROWS, -1)], -1)
+    return c
+
+
+def scheduler_of(name, config):
     """One whose times the network can be fed: fourier's are above 0, learned ones have a row each."""
     if config.get("time_embedding_type") == "fourier":
         return {"_class_name": "RectdiffScheduler", "form": "vp"}
     if config.get("time_embedding_type") == "learned":
         return {"_class_name": "DDPMScheduler", "num_train_timesteps": config.get("num_train_timesteps")}
-    if is_cross(config):
-        return DDIM_V if config.get("use_linear_projection") else PNDM
+    if name in SCHEDULERS:
+        return SCHEDULERS[name]
     return {"_class_name": "DDPMScheduler"}
 
 
@@ -107,17 +137,19 @@ def write_json(file, value, indent=None):
         f.write("\n")
 
 
-def write_model(folder, config, model, contexts):
+def write_model(name, config, model, contexts):
+    folder = name + "/model"
     write_json(folder + "/unet/config.json", dict(config, _class_name=type(model).__name__), 2)
-    write_json(folder + "/scheduler/scheduler_config.json", scheduler_of(config), 2)
+    write_json(folder + "/scheduler/scheduler_config.json", scheduler_of(name, config), 2)
     save_file({k: v.half() for k, v in model.state_dict().items()}, folder + "/unet/diffusion_pytorch_model.safetensors")
     if contexts is not None:
-        save_file({"contexts": torch.from_numpy(contexts)}, folder + "/contexts.safetensors", {"null_class": str(NULL_ROW)})
+        save_file({k: contexts[k] for k in ("contexts", "vectors") if k in contexts}, folder + "/contexts.safetensors", {"null_class": str(NULL_ROW)})
 
 
 @torch.no_grad()
 def sample(model, scheduler, x, label, contexts, guidance):
     null = np.full_like(label, NULL_ROW)
+    x = x * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
         y = model(scheduler.scale_model_input(x, t), t, **condition(label, contexts)).sample
         if guidance != 1:
@@ -130,7 +162,7 @@ def sample(model, scheduler, x, label, contexts, guidance):
 def write_runs(folder, config, model, x, label, contexts):
     cases = {}
     for name, (steps, guidance, keys) in RUNS[folder].items():
-        keys = dict(scheduler_of(config), **keys)
+        keys = dict(scheduler_of(folder, config), **keys)
         write_json(f"{folder}/{name}/scheduler_config.json", keys, 2)
         scheduler = getattr(diffusers, keys["_class_name"]).from_config(keys)
         scheduler.set_timesteps(steps)
@@ -148,8 +180,8 @@ def main():
         np.random.seed(number)
         model = model_of(config)
         x, t, label = inputs(config)
-        contexts = np.random.randn(ROWS, TOKENS, config["cross_attention_dim"]).astype(np.float32) if is_cross(config) else None
-        write_model(name + "/model", config, model, contexts)
+        contexts = draw_contexts(config)
+        write_model(name, config, model, contexts)
         tx = torch.from_numpy(x).requires_grad_()
         y = model(tx, torch.from_numpy(t), **condition(label, contexts)).sample
         (y.square().mean() / 2).backward()

@@ -1,6 +1,7 @@
 """UNet2DConditionModel configs drawn over all of their keys, and the contexts that their cross-attention looks at."""
 
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 
 DOWN = ["CrossAttnDownBlock2D"] * 2 + ["DownBlock2D"]
 ACTS = ["silu", "swish", "mish", "gelu", "relu", "SiLU"]
@@ -64,7 +65,7 @@ REFUSED = {
     "class_embed_type": (is_set("class_embed_type"), "a label stands for a context and nothing else"),
     "num_class_embeds": (is_set("num_class_embeds"), "a label stands for a context and nothing else"),
     "encoder_hid_dim": (is_set("encoder_hid_dim"), EXTRA),
-    "addition_embed_type": (is_set("addition_embed_type"), EXTRA),
+    "addition_embed_type": (lambda c: c["addition_embed_type"] != "text_time" or not attends(c), EXTRA),
     "time_cond_proj_dim": (is_set("time_cond_proj_dim"), "it wants a guidance scale"),
     "only_cross_attention": (is_set("only_cross_attention"), EXTRA),
     "reverse_transformer_layers_per_block": (is_set("reverse_transformer_layers_per_block"), EXTRA),
@@ -108,6 +109,10 @@ def draw_attention(r, c, n):
               "cross_attention_dim": [dim] * n if r.random() < 0.3 else dim,
               "transformer_layers_per_block": one_or_each(r, n, lambda: r.choice([1, 1, 1, 2, 0])),
               "use_linear_projection": r.random() < 0.5, "upcast_attention": r.random() < 0.3})
+    if r.random() < 0.3:
+        sinusoids = r.choice([4, 6, 7])
+        c.update({"addition_embed_type": "text_time", "addition_time_embed_dim": sinusoids,
+                  "projection_class_embeddings_input_dim": 6 * sinusoids + r.choice([1, 3, 10])})
 
 
 def draw(r):
@@ -211,9 +216,18 @@ def spoil(r, c, n):
 
 
 def draw_contexts(r, c):
-    """[rows, tokens, dim] of some type, now and then of another dim than the config's."""
+    """Contexts [rows, tokens, dim] of some type, now and then of another dim than the config's; with text_time, what diffusers is
+    given beside them, and the vectors that this comes to."""
     dims = c.get("encoder_hid_dim") or c.get("cross_attention_dim", 1280)
     dim = next((d for d in (dims if isinstance(dims, list) else [dims]) if d), 4) + (r.random() < 0.02)
     shape = [r.randint(1, 4), r.choice([1, 2, 5, 9, 33]), dim]
     g = torch.Generator().manual_seed(r.randrange(2 ** 32))
-    return torch.randn(shape, generator=g).to(r.choice([torch.float32, torch.float16, torch.bfloat16]))
+    out = {"contexts": torch.randn(shape, generator=g).to(r.choice([torch.float32, torch.float16, torch.bfloat16]))}
+    sinusoids, both = c.get("addition_time_embed_dim"), c.get("projection_class_embeddings_input_dim")
+    if c.get("addition_embed_type") == "text_time" and sinusoids and both and both > 6 * sinusoids:
+        out["text_embeds"] = torch.randn(shape[0], both - 6 * sinusoids, generator=g)
+        out["time_ids"] = torch.randint(0, 1024, (shape[0], 6), generator=g)
+        sizes = get_timestep_embedding(out["time_ids"].flatten(), sinusoids, flip_sin_to_cos=c.get("flip_sin_to_cos", True),
+                                       downscale_freq_shift=c.get("freq_shift", 0))
+        out["vectors"] = torch.cat([out["text_embeds"], sizes.reshape(shape[0], -1)], -1)
+    return out

@@ -181,7 +181,7 @@ def draw_inputs(name, c, r):
     if name == "UNet2DModel":
         return {"x": x, "t": draw_times(c, r, n), "label": draw_labels(c, r, n), "contexts": None}
     contexts = cross.draw_contexts(r, c)
-    return {"x": x, "t": draw_times(c, r, n), "label": rows(len(contexts), r, n), "contexts": contexts}
+    return {"x": x, "t": draw_times(c, r, n), "label": rows(len(contexts["contexts"]), r, n), "contexts": contexts}
 
 
 # --- the two sides ----------------------------------------------------------------------------------------------------
@@ -189,7 +189,11 @@ def draw_inputs(name, c, r):
 def evaluate(model, inputs, x):
     x = x.clone().requires_grad_()
     label = None if inputs["label"] is None else torch.from_numpy(inputs["label"])
-    more = {} if inputs["contexts"] is None else {"encoder_hidden_states": inputs["contexts"][label].to(x.dtype)}
+    more = {}
+    if inputs["contexts"] is not None:
+        given = {k: v[label].to(x.dtype) for k, v in inputs["contexts"].items()}
+        more = {"encoder_hidden_states": given["contexts"],
+                "added_cond_kwargs": {k: given[k] for k in ("text_embeds", "time_ids") if k in given}}
     model.zero_grad()
     y = model(x, torch.from_numpy(inputs["t"]), class_labels=label, **more).sample
     (y.square().mean() / 2).backward()
@@ -262,7 +266,7 @@ def save(folder, name, config, contexts, model, r, dtype):
         with open(path, "w", encoding="utf-8") as f:
             json.dump(value, f)
     if contexts is not None:
-        save_file({"contexts": contexts}, os.path.join(folder, "contexts.safetensors"))
+        save_file({k: contexts[k] for k in ("contexts", "vectors") if k in contexts}, os.path.join(folder, "contexts.safetensors"))
     if model is None:
         return
     state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items()}
