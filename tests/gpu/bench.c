@@ -61,6 +61,21 @@ static const char unet[] =
 	" \"freq_shift\": 1},"
 	" \"scheduler\": {\"_class_name\": \"DDIMScheduler\", \"timestep_spacing\": \"trailing\"}}";
 
+/* Stable Diffusion 1's, or a small one of its kind. */
+static const char latent[] =
+	"{\"unet\": {\"_class_name\": \"UNet2DConditionModel\", \"sample_size\": %d, \"block_out_channels\": [%s],"
+	" \"cross_attention_dim\": 768},"
+	" \"scheduler\": {\"_class_name\": \"DDIMScheduler\", \"timestep_spacing\": \"trailing\"}}";
+
+static struct rd_contexts contexts(void)
+{
+	enum { ROWS = 2, TOKENS = 77, DIM = 768 };
+	static float numbers[ROWS * TOKENS * DIM];
+
+	rd_rng_normal(1, RD_RNG_DATA, 0, numbers, sizeof numbers / sizeof *numbers);
+	return (struct rd_contexts){.rows = ROWS, .tokens = TOKENS, .dim = DIM, .type = RD_F32, .data = numbers};
+}
+
 /* Operations of one forward pass over the graph's batch, and the bytes that its values take when each is written once and
  * read once. */
 static void count(const struct rd_graph *g, size_t elem, double *flops, double *bytes)
@@ -74,7 +89,7 @@ static void count(const struct rd_graph *g, size_t elem, double *flops, double *
 		if (n->op == RD_OP_CONV)
 			*flops += 2.0 * (double)rd_dims_elems(d) * (double)(n->u.conv.in.c * n->u.conv.kernel * n->u.conv.kernel);
 		else if (n->op == RD_OP_ATTENTION)
-			*flops += 4.0 * (double)rd_dims_elems(d) * (double)(d.h * d.w);
+			*flops += 4.0 * (double)rd_dims_elems(d) * (double)n->u.attention.keys;
 	}
 }
 
@@ -196,8 +211,9 @@ static void batches(const struct target *t, const char *name, struct rd_model *m
 		network(t, name, m, t->quick ? 1 : 8);
 }
 
-static void made(const struct target *t, const char *name, int size, const char *channels, int64_t batch)
+static void made(const struct target *t, const char *name, const char *config, int size, const char *channels, int64_t batch)
 {
+	const struct rd_contexts c = contexts();
 	char text[2048], path[] = "/tmp/rd_bench.XXXXXX";
 	struct rd_model m;
 	int fd = mkstemp(path);
@@ -205,11 +221,13 @@ static void made(const struct target *t, const char *name, int size, const char 
 	if (fd < 0)
 		exit(1);
 	close(fd);
-	snprintf(text, sizeof text, unet, size, channels);
+	snprintf(text, sizeof text, config, size, channels);
 	OK(rd_out_file(path, text, strlen(text), &e));
 	OK(rd_model_from_config(&m, path, &e));
 	unlink(path);
 	OK(rd_model_init_weights(&m, 1, &e));
+	if (m.net.cond == RD_COND_CONTEXT)
+		OK(rd_net_set_contexts(&m.net, &c, "contexts", &e));
 	batches(t, name, &m, batch);
 	rd_model_free(&m);
 }
@@ -238,13 +256,16 @@ static void bench(struct target *t)
 	t->bytes = bench_copy_rate(t);
 	printf("%s: product %.1f TFLOP/s, copy %.0f GB/s\n", t->be->describe(t->dev), 1e-12 * t->flops, 1e-9 * t->bytes);
 	if (t->quick) {
-		made(t, "quick", 8, "32, 32, 32, 32", 2);
+		made(t, "quick", unet, 8, "32, 32, 32, 32", 2);
+		made(t, "quick text", latent, 8, "32, 32, 32, 32", 2);
 	} else {
-		made(t, "cifar", 32, "128, 256, 256, 256", 128);
+		made(t, "cifar", unet, 32, "128, 256, 256, 256", 128);
 		OK(rd_model_load(&m, "models/fashion-ddpm", &e));
 		batches(t, "fashion", &m, 512);
 		rd_model_free(&m);
-		made(t, "64x64", 64, "128, 256, 384, 512", 64);
+		made(t, "64x64", unet, 64, "128, 256, 384, 512", 64);
+		if (t->precision == RD_PRECISION_BF16)
+			made(t, "latent", latent, 64, "320, 640, 1280, 1280", 16);
 	}
 	engines(t);
 }

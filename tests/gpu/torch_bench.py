@@ -1,5 +1,5 @@
 """torch_bench.py FILE [OWN]: the networks of bench.c in PyTorch: diffusers' UNet2DModel where it is there, else an equal
-module; bf16 under autocast, channels_last, torch.compile as it is and with CUDA graphs (reduce-overhead), AdamW fused,
+module, and UNet2DConditionModel only where it is there; bf16 under autocast, channels_last, torch.compile as it is and with CUDA graphs (reduce-overhead), AdamW fused,
 clipping and a moving average. Rows of JSON go into FILE; OWN is bench.c's, for how many times as fast that is."""
 import json
 import sys
@@ -10,7 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 try:
-    from diffusers import UNet2DModel
+    from diffusers import UNet2DConditionModel, UNet2DModel
 except ImportError:
     UNet2DModel = None
 
@@ -92,6 +92,8 @@ class Plain(nn.Module):
 def unet(size, cin, ch):
     if cin == 1:  # the demo's teacher, without its classes
         return Plain(cin, ch, 8, (2,), 1)
+    if cin == 4:
+        return Text(UNet2DConditionModel(sample_size=size, block_out_channels=ch, cross_attention_dim=768))
     if UNet2DModel is None:
         return Plain(cin, ch, 32, (1,))
     n = len(ch)
@@ -100,6 +102,16 @@ def unet(size, cin, ch):
                     down_block_types=tuple("AttnDownBlock2D" if i == 1 else "DownBlock2D" for i in range(n)),
                     up_block_types=tuple("AttnUpBlock2D" if n - 1 - i == 1 else "UpBlock2D" for i in range(n)))
     return Wrap(m)
+
+
+class Text(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.m = m
+        self.register_buffer("context", torch.randn(1, 77, 768))
+
+    def forward(self, x, t):
+        return self.m(x, t, encoder_hidden_states=self.context.expand(len(x), -1, -1)).sample
 
 
 class Wrap(nn.Module):
@@ -160,7 +172,7 @@ def bench(name, size, cin, ch, batch, mode):
                 z = 0.9 * z + 0.1 * run(z, t)
         return z
 
-    kind = type(net.m if isinstance(net, Wrap) else net).__name__
+    kind = type(net.m if isinstance(net, (Text, Wrap)) else net).__name__
     for work, f in (("training", train), ("10 steps", sample)):
         t0 = time.perf_counter()
         s = timed(f, 2.0)
@@ -181,9 +193,10 @@ try:
 except (IndexError, OSError, ValueError):
     own = []
 CIFAR, FASHION = ("cifar", 32, 3, (128, 256, 256, 256)), ("fashion", 28, 1, (32, 64, 64))
-LARGE = ("64x64", 64, 3, (128, 256, 384, 512))
+LARGE, LATENT = ("64x64", 64, 3, (128, 256, 384, 512)), ("latent", 64, 4, (320, 640, 1280, 1280))
 CASES = ((CIFAR, 128, "default"), (CIFAR, 8, "default"), (CIFAR, 8, "reduce-overhead"), (CIFAR, 128, "reduce-overhead"),
          (FASHION, 512, "default"), (FASHION, 8, "reduce-overhead"), (LARGE, 64, "default"), (LARGE, 8, "reduce-overhead"),
+         (LATENT, 16, "default"), (LATENT, 8, "reduce-overhead"),
          (FASHION, 512, "reduce-overhead"), (FASHION, 8, "default"), (LARGE, 64, "reduce-overhead"), (LARGE, 8, "default"),
          (CIFAR, 128, "eager"), (CIFAR, 8, "eager"), (LARGE, 64, "eager"), (FASHION, 512, "eager"))
 for net_of, batch_of, mode_of in CASES:  # what tells most comes first: compiling takes minutes, and the time is bounded
