@@ -1,5 +1,6 @@
 #include "lib/model/contexts.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,11 +73,14 @@ int rd_contexts_open(struct rd_contexts_file **out, const char *dir, struct rd_e
 	if (rc)
 		return rc;
 	f = p;
-	if (snprintf(f->path, sizeof f->path, "%s/" RD_CONTEXTS_FILE, dir) >= (int)sizeof f->path || stat(f->path, &st)) {
+	if (snprintf(f->path, sizeof f->path, "%s/" RD_CONTEXTS_FILE, dir) >= (int)sizeof f->path)
+		rc = rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
+	if (!rc && stat(f->path, &st) && errno == ENOENT) {
 		free(f);
 		return RD_OK;
 	}
-	rc = rd_safetensors_open(&f->st, f->path, e);
+	if (!rc)
+		rc = rd_safetensors_open(&f->st, f->path, e);
 	if (!rc)
 		rc = check(f, e);
 	if (rc)

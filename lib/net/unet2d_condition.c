@@ -38,7 +38,8 @@ static int check_fixed(const struct rd_unet2d_keys *x)
 {
 	static const char *const off[] = { /* null or false */
 		"only_cross_attention", "reverse_transformer_layers_per_block", "encoder_hid_dim", "encoder_hid_dim_type",
-		"num_attention_heads", "dual_cross_attention", "class_embed_type", "num_class_embeds", "time_embedding_act_fn", "timestep_post_act", "time_cond_proj_dim", "class_embeddings_concat", NULL};
+		"num_attention_heads", "dual_cross_attention", "class_embed_type", "num_class_embeds", "time_embedding_act_fn",
+		"timestep_post_act", "time_cond_proj_dim", "class_embeddings_concat", NULL};
 	static const char *const times[] = {"positional", NULL}, *const attentions[] = {"default", NULL};
 	int64_t n;
 	int i, rc;
