@@ -221,6 +221,8 @@ assert h["meta"]["contexts"] != read("b")[0][0]["meta"]["contexts"]'
 	assert_absent r/model_index.json
 	run grep -c 'UNet2DConditionModel.from_pretrained' r/README.md
 	assert_output 1
+	grep -q 'num_inference_steps=1, guidance_scale=1)' r/README.md
+	grep -q 'num_inference_steps=50)' m/README.md
 }
 
 @test "a batch of rows is one by one, and threads and training that recomputes change no bit" {

@@ -158,10 +158,11 @@ static void load_in_python(FILE *f, const struct rd_model *m, const char *class)
 	const char *net = m->net.kind->class_name;
 
 	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
-	           "import torch\nfrom diffusers import %s, %s%s%s\n\nfolder = \".\"\n"
+	           "%sfrom diffusers import %s, %s%s%s\n\nfolder = \".\"\n"
 	           "unet = %s.from_pretrained(folder, subfolder=\"unet\")\n"
 	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n",
-	        class, net, is_part(m) ? ", " : "", is_part(m) ? pipeline(m) : "", net, class, keys);
+	        is_part(m) ? "" : "import torch\n", class, is_part(m) ? pipeline(m) : net, is_part(m) ? ", " : "", is_part(m) ? net : "",
+	        net, class, keys);
 }
 
 static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
@@ -175,17 +176,17 @@ static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
 }
 
-/* The network takes its place in the pipeline; guidance that is in the weights is not given once more. */
-static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, bool guided)
+/* The network takes its place in the pipeline. What learnt from a model's samples has their guidance, or none, and gets no other. */
+static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, bool as_it_is)
 {
 	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", unet=unet, scheduler=scheduler)\n"
 	           "image = pipeline(\"a text\", num_inference_steps=%d%s).images[0]\n```\n\n"
 	           "ORIGINAL is the pipeline that this network came from, which has the text encoder and the autoencoder.\n\n",
-	        pipeline(m), steps, guided ? ", guidance_scale=1" : "");
+	        pipeline(m), steps, as_it_is ? ", guidance_scale=1" : "");
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
-static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, bool guided)
+static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, bool as_it_is)
 {
 	const char *class = diffusers_scheduler(m);
 
@@ -193,7 +194,7 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 	if (class)
 		load_in_python(f, m, class);
 	if (class && is_part(m))
-		pipeline_in_python(f, m, steps, guided);
+		pipeline_in_python(f, m, steps, as_it_is);
 	else if (class)
 		sample_in_python(f, m, steps);
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
@@ -257,7 +258,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	if (guidance)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
 		        guidance);
-	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, guidance);
+	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, guidance || one_step || phases);
 	fprintf(f, "## How it was made\n\n");
 	if (command)
 		fprintf(f, "```\n%s\n```\n\n", command);

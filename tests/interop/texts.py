@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Text to image as a user goes about it: small pipelines in the manner of Stable Diffusion 1, 2 and XL, with random weights; the
+snippets of rdmodel(5), of README.md and of the card, as they stand there; rectify.mk; and what odesample and the pipelines make
+of the same noise and texts.
+
+Run by hand, with the packages of requirements.txt; README.md has the command. Exits with 1 where anything differs."""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline,
+                       StableDiffusionXLPipeline, UNet2DConditionModel)
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+TOLERANCE = 1e-5  # of the largest value
+IMAGES, STEPS, GUIDANCE, SEED = 6, (1, 2, 10), 7.5, 5
+TEXTS = ["a lighthouse at dusk", "two cats, asleep", "a cat", "Rain on a red roof; oil on canvas, 1910"]
+OTHERS = ["a dog", "a lighthouse at dawn", "nobody"]
+RECTIFY = dict(N=24, TRAIN_STEPS=6, BATCH=4, LR=1e-4, EMA=0.5, TEACHER_STEPS=5, K="1 2", EVAL=8, GUIDANCE=3, JOBS=1)
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,
+         "trained_betas": None, "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1}
+# Keys and values of the files that these models come with; some are of no use to the class that is named there.
+SCHEDULERS = {
+    "1": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", **BETAS},
+    "2": {"_class_name": "DDIMScheduler", "_diffusers_version": "0.8.0", "prediction_type": "v_prediction", **BETAS},
+    "XL": {"_class_name": "EulerDiscreteScheduler", "_diffusers_version": "0.19.0.dev0", "interpolation_type": "linear",
+           "prediction_type": "epsilon", "sample_max_value": 1.0, "timestep_spacing": "leading", "use_karras_sigmas": False,
+           **BETAS},
+}
+UNETS = {
+    "1": dict(attention_head_dim=4, cross_attention_dim=24),
+    "2": dict(attention_head_dim=[2, 4], cross_attention_dim=24, use_linear_projection=True, upcast_attention=True),
+    "XL": dict(attention_head_dim=[2, 4], cross_attention_dim=24 + 32, use_linear_projection=True,
+               transformer_layers_per_block=[1, 2], addition_embed_type="text_time", addition_time_embed_dim=8,
+               projection_class_embeddings_input_dim=6 * 8 + 20),
+}
+# The pipeline's scheduler: its own, or one that a user puts in its place. odesample follows it without options where it is the
+# model's own or what stands in for that; else by --scheduler.
+TWINS = {
+    "1": {"DPM-Solver++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}), "DDIM": (DDIMScheduler, {})},
+    "2": {"own": None},
+    "XL": {"own": None, "DDIM": (DDIMScheduler, {})},
+}
+
+# --- small pipelines --------------------------------------------------------------------------------------------------
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+
+
+def write_json(path, o):
+    write(path, json.dumps(o, indent=2) + "\n")
+
+
+def tokenizer(folder, pad):
+    """Letters and two merges, in the files that the models come with; the special tokens are the last, as there."""
+    letters = "!" + "".join(chr(c) for c in range(34, 127))
+    tokens = list(letters) + [c + "</w>" for c in letters] + ["ca", "cat</w>", "<|startoftext|>", "<|endoftext|>"]
+    os.makedirs(folder)
+    write_json(folder + "/vocab.json", {t: i for i, t in enumerate(tokens)})
+    write(folder + "/merges.txt", "#version: 0.2\nc a\nca t</w>\n")
+    write_json(folder + "/tokenizer_config.json",
+               {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "pad_token": pad, "bos_token": "<|startoftext|>",
+                "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"})
+    return CLIPTokenizer.from_pretrained(folder), len(tokens)
+
+
+def encoder(kind, vocabulary, width):
+    config = CLIPTextConfig(vocab_size=vocabulary, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=3,
+                            num_attention_heads=4, projection_dim=20, bos_token_id=0, eos_token_id=2, pad_token_id=1)
+    return kind(config).eval()
+
+
+def build(kind, folder):
+    """A pipeline in the folder MODEL of this one. Contexts and vectors count for more than at the usual start of training, or all
+    texts would have much the same samples."""
+    torch.manual_seed(SEED)
+    words, n = tokenizer(folder + "/words", "<|endoftext|>")
+    unet = UNet2DConditionModel(sample_size=8, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
+                                down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+                                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **UNETS[kind])
+    with torch.no_grad():
+        for name, p in unet.named_parameters():
+            p *= 4 if "attn2.to_v" in name or "attn2.to_out.0.weight" in name or "add_embedding" in name else 1
+    vae = AutoencoderKL(block_out_channels=(8, 8, 8, 8), latent_channels=4, norm_num_groups=4,
+                        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
+    scheduler = getattr(diffusers, SCHEDULERS[kind]["_class_name"]).from_config(SCHEDULERS[kind])
+    parts = dict(vae=vae, unet=unet, scheduler=scheduler, tokenizer=words, text_encoder=encoder(CLIPTextModel, n, 24))
+    if kind == "XL":
+        p = StableDiffusionXLPipeline(**parts, tokenizer_2=tokenizer(folder + "/words2", "!")[0],
+                                      text_encoder_2=encoder(CLIPTextModelWithProjection, n, 32))
+    else:
+        p = StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    p.save_pretrained(folder + "/MODEL")
+    write_json(folder + "/MODEL/scheduler/scheduler_config.json", SCHEDULERS[kind])
+
+
+# --- what the documents say -------------------------------------------------------------------------------------------
+
+
+def man_block(*words):
+    """The one literal block with these words in the section of rdmodel(5) on contexts."""
+    with open("man/rdmodel.5", encoding="utf-8") as f:
+        part = re.search(r"^\.Ss Contexts$(.*?)^\.Ss ", f.read(), re.S | re.M)[1]
+    [block] = [b for b in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", part, re.S | re.M) if all(w in b for w in words)]
+    assert "\\" not in block, "roff to be read"
+    return block
+
+
+def contexts_code(kind):
+    return man_block("StableDiffusionXLPipeline" if kind == "XL" else "StableDiffusionPipeline")
+
+
+def below(path, section):
+    """The text below a heading."""
+    with open(path, encoding="utf-8") as f:
+        return re.search(rf"^#+ {section}$(.*?)(?=^#+ |\Z)", f.read(), re.S | re.M)[1]
+
+
+def python_of(text):
+    [code] = re.findall(r"```python\n(.*?)```", text, re.S)
+    return code
+
+
+def commands_of(block):
+    return "\n".join(line.removeprefix("$ ") for line in block.splitlines())
+
+
+def run_python(code, folder, **names):
+    """In that folder, with no names but its own and these."""
+    with contextlib.chdir(folder):
+        exec(code, names)  # pylint: disable=exec-used
+    for pipeline in {"p", "pipeline"} & names.keys():
+        names[pipeline].set_progress_bar_config(disable=True)
+    return names
+
+
+# --- the tools and the pipelines from the same noise ------------------------------------------------------------------
+
+
+class Tools:
+    """The suite's executables, run in one folder."""
+
+    def __init__(self, bin_dir, folder):
+        self.bin, self.folder = os.path.abspath(bin_dir), folder
+        self.env = dict(os.environ, PATH=self.bin + ":" + os.environ["PATH"])
+
+    def sh(self, command, there="."):
+        """What it says."""
+        p = subprocess.run(["bash", "-euo", "pipefail", "-c", command], env=self.env, cwd=os.path.join(self.folder, there),
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if p.returncode:
+            sys.exit(f"{command}\n{p.stdout}")
+        return p.stdout
+
+    def array(self, source, field):
+        self.sh(f"tensorcat -q --to npy -n {field} {source} -f -o array.npy")
+        return np.load(self.folder + "/array.npy")
+
+    def noise(self, model, texts):
+        """The file `noise`: its latents, and the text of each."""
+        self.sh(f"noisegen -q -n {IMAGES} -s {SEED} -l cycle:{len(texts)} -m {model} -o noise")
+        return torch.from_numpy(self.array("noise", "noise")), [texts[k] for k in self.array("noise", "label")]
+
+    def sample(self, model, *options):
+        """From the noise in that file."""
+        self.sh(f"odesample -q -j 1 -m {model} {' '.join(options)} noise -o samples")
+        return self.array("samples", "sample")
+
+
+def latents(p, noise, texts, steps, guidance):
+    return p(texts, num_inference_steps=steps, guidance_scale=guidance, latents=noise.clone(), output_type="latent").images
+
+
+def distance(a, reference):
+    """Of the largest value of the reference."""
+    a, reference = np.asarray(a, np.float64), np.asarray(reference, np.float64)
+    assert a.shape == reference.shape, (a.shape, reference.shape)
+    return float(np.abs(a - reference).max() / np.abs(reference).max())
+
+
+def tell_apart(what, rows):
+    """That a text left out, or another in its place, would be seen."""
+    least = min(distance(rows[i], rows[j]) for i in range(len(rows)) for j in range(i))
+    assert least > 100 * TOLERANCE, f"{what} of two texts are {least} apart"
+
+
+# --- what a user does -------------------------------------------------------------------------------------------------
+
+
+def write_prompts(folder, texts):
+    write(folder + "/prompts", "".join(t + "\n" for t in texts))
+
+
+def fed(p, texts):
+    """What the pipeline feeds its network: contexts and, for XL, vectors, of no text for each text and then of the texts."""
+    seen = {}
+    hooks = [p.unet.register_forward_pre_hook(lambda m, args, named: seen.update(contexts=named["encoder_hidden_states"]),
+                                              with_kwargs=True)]
+    if p.unet.config.addition_embed_type:
+        hooks.append(p.unet.add_embedding.register_forward_pre_hook(lambda m, args: seen.update(vectors=args[0])))
+    p(texts, num_inference_steps=1, guidance_scale=2, output_type="latent")
+    for h in hooks:
+        h.remove()
+    return seen
+
+
+def check_contexts(kind, folder, tools):
+    """1. The snippet of rdmodel(5), and its contexts beside what the pipeline itself makes of the texts."""
+    write_prompts(folder, TEXTS)
+    n, p = len(TEXTS), run_python(contexts_code(kind), folder)["p"]
+    tensors, seen = load_file(folder + "/MODEL/contexts.safetensors"), fed(p, TEXTS)
+    with safe_open(folder + "/MODEL/contexts.safetensors", "pt") as f:
+        assert f.metadata() == {"null_class": str(n)}, f.metadata()
+    assert seen.keys() == tensors.keys(), (seen.keys(), tensors.keys())
+    said = tools.sh("tensorcat MODEL")
+    assert re.search(rf"contexts +{n + 1} rows of 77 tokens", said) and f"{n} stands for none" in said, said
+    for key in seen:
+        tell_apart(key, tensors[key])
+    return p, {key: distance(tensors[key], torch.cat([of[n:], of[:1]])) for key, of in seen.items()}
+
+
+def check_sampling(kind, p, folder, tools):
+    """2. The model as it came, with and without guidance."""
+    noise, texts = tools.noise("MODEL", TEXTS)
+    own, result = p.scheduler, {}
+    write_json(folder + "/ddim.json", {**SCHEDULERS[kind], "_class_name": "DDIMScheduler"})
+    for name, twin in TWINS[kind].items():
+        p.scheduler = twin[0].from_config(own.config, **twin[1]) if twin else own
+        options = ["--scheduler", "ddim.json"] if name == "DDIM" else []
+        for steps in STEPS:
+            for guidance in (1, GUIDANCE):
+                ours = tools.sample("MODEL", "--steps", str(steps), "--guidance", str(guidance), *options)
+                theirs = latents(p, noise, texts, steps, guidance)
+                result[f"{name}, {steps} steps, guidance {guidance}"] = distance(ours, theirs)
+    p.scheduler = own
+    alike = torch.from_numpy(tools.array("noise", "noise")[:1]).repeat(len(TEXTS), 1, 1, 1)
+    tell_apart("samples", latents(p, alike, TEXTS, 2, 1))
+    return result
+
+
+def check_rectified(kind, folder, tools):
+    """3. rectify.mk; then the snippets of the card and of README.md give an image, and the latents of their pipelines are ours."""
+    variables = " ".join(f"{k}='{v}'" for k, v in RECTIFY.items())
+    tools.sh(f"make -s -f {os.getcwd()}/pipelines/rectify.mk BIN={tools.bin} MODEL=MODEL OUT=out {variables}")
+    card = below(folder + "/out/rectified/README.md", "Use")
+    readme = python_of(below("README.md", "Text to image")).replace("RECTIFIED", "out/rectified").replace("DIR", "MODEL")
+    if kind == "XL":
+        readme = readme.replace("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+    tools.sh(re.findall(r"```\n(odesample.*?)```", card, re.S)[0], "out/rectified")
+    noise, texts = tools.noise("out/rectified", TEXTS)
+    original = load_file(folder + "/MODEL/unet/diffusion_pytorch_model.safetensors")
+    result = {}
+    codes = {"card": (python_of(card).replace("ORIGINAL", "../../MODEL"), "/out/rectified"), "README": (readme, "")}
+    for name, (code, there) in codes.items():
+        names = run_python(code, folder + there)
+        p, side = names["pipeline"], names["unet"].config.sample_size * 8
+        assert names["image"].size == (side, side) and np.ptp(np.asarray(names["image"])) > 0, names["image"]
+        assert not torch.equal(p.unet.conv_out.weight, original["conv_out.weight"]), "the network is the original's"
+        for steps in STEPS:
+            ours = tools.sample("out/rectified", "--steps", str(steps), *([] if steps == 1 else ["--solver", "ddim"]))
+            result[f"{name}, {steps} steps"] = distance(ours, latents(p, noise, texts, steps, 1))
+    return p, result
+
+
+def check_others(kind, p, folder, tools):
+    """4. Other texts for the rectified model, by rdmodel(5), and pictures of the latents."""
+    tools.sh(commands_of(man_block("ln -s")).replace("RECTIFIED", "out/rectified"))
+    write_prompts(folder, OTHERS)
+    names = run_python(contexts_code(kind).replace("MODEL/contexts", "OTHER/contexts"), folder)
+    noise, texts = tools.noise("OTHER", OTHERS)
+    ours, theirs = tools.sample("OTHER", "--steps", "2", "--solver", "ddim"), latents(p, noise, texts, 2, 1)
+    result = {"2 steps": distance(ours, theirs)}
+    tools.sh(commands_of(man_block("tensorcat")))
+    run_python(man_block("numpy.load"), folder, torch=torch, p=names["p"])
+    images = p(texts, num_inference_steps=2, guidance_scale=1, latents=noise.clone()).images
+    ours, theirs = [np.asarray(Image.open(f"{folder}/{i}.png"), int) for i in range(IMAGES)], np.stack(images).astype(int)
+    result["pictures, levels of 255"] = int(np.abs(ours - theirs).max())
+    return result
+
+
+def check(kind, bin_dir):
+    with tempfile.TemporaryDirectory() as folder:
+        tools = Tools(bin_dir, folder)
+        build(kind, folder)
+        p, contexts = check_contexts(kind, folder, tools)
+        result = {"contexts": contexts, "samples": check_sampling(kind, p, folder, tools)}
+        p, result["rectified"] = check_rectified(kind, folder, tools)
+        result["other texts"] = check_others(kind, p, folder, tools)
+    return result
+
+
+def versions(bin_dir):
+    own = subprocess.run([bin_dir + "/odesample", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    return {"rectdiff": own, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
+            "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--bin", default="build/bin", help="folder of the tools")
+    p.add_argument("--only", choices=SCHEDULERS, help="this kind of Stable Diffusion only")
+    p.add_argument("--result", help="write the figures here, as JSON")
+    o = p.parse_args()
+    torch.set_num_threads(1)
+    for library in (diffusers, transformers):
+        library.utils.logging.disable_progress_bar()
+    result = {"versions": versions(o.bin), "tolerance": TOLERANCE, "images": IMAGES, "seed": SEED,
+              **{"Stable Diffusion " + kind: check(kind, o.bin) for kind in ([o.only] if o.only else SCHEDULERS)}}
+    print(json.dumps(result, indent=2))
+    if o.result:
+        write_json(o.result, result)
+    found = [d for name, r in result.items() if name.startswith("Stable") for part in r.values() for d in part.items()]
+    return any(not d <= (1 if "levels" in name else TOLERANCE) for name, d in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
