@@ -211,7 +211,7 @@ lint: ready
 # RUNS executions of each target, or of those that FUZZ names, under libFuzzer, ASan and UBSan: tests/fuzz/README.md.
 # Objects of their own, of which the linker takes what the readers need: no threads, no oneDNN.
 RUNS ?= 1000000
-FUZZ_TARGETS := safetensors config scheduler model index frame npy idx idxgz png pairs
+FUZZ_TARGETS := safetensors config scheduler model index contexts frame npy idx idxgz png pairs
 FUZZ ?= $(FUZZ_TARGETS)
 FUZZ_CC ?= clang
 FUZZ_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) -O1 -g -fno-omit-frame-pointer -fopenmp-simd -I. \

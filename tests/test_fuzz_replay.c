@@ -27,7 +27,7 @@ enum { MUTANTS = 400, CUTS = 64, ROUNDS = 6, SPARE = 64 << 20 };
 
 static const struct fuzz_target *const targets[] = {&fuzz_safetensors, &fuzz_config, &fuzz_scheduler, &fuzz_model, &fuzz_frame,
                                                     &fuzz_npy, &fuzz_idx, &fuzz_idxgz, &fuzz_pairs,
-                                                    &fuzz_index, &fuzz_png};
+                                                    &fuzz_index, &fuzz_png, &fuzz_contexts};
 static char now[256]; /* the input at work, for the handler of signals */
 static uint32_t state = 1;
 

@@ -23,7 +23,7 @@ struct fuzz_target {
 };
 
 extern const struct fuzz_target fuzz_safetensors, fuzz_config, fuzz_scheduler, fuzz_model, fuzz_frame, fuzz_npy, fuzz_idx,
-	fuzz_idxgz, fuzz_pairs, fuzz_index, fuzz_png;
+	fuzz_idxgz, fuzz_pairs, fuzz_index, fuzz_png, fuzz_contexts;
 
 /* Once, before anything else: the files in memory. */
 void fuzz_init(void);
