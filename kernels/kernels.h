@@ -188,13 +188,14 @@ struct rd_backend {
 	                     const float *stats, const void *dy, void *dx, int acc_dx, float *dgamma, float *dbeta, void *ws,
 	                     struct rd_err *e);
 
-	/* o = softmax(scale q k^T) v per image and head. probs [n, heads, tokens, keys] f32, written by fwd, read by bwd; in
-	 * fwd it may be NULL where no backward follows. ws: attention_ws_bytes, of forward alone or of both. */
+	/* o = softmax(s) v, s = scale q k^T, per image and head. stats [n, heads, tokens, 2] f32: of each row of s its largest
+	 * element m and 1/sum exp(s - m), written by fwd, from which bwd makes the probabilities again; in fwd it may be NULL
+	 * where no backward follows. ws: attention_ws_bytes, of forward alone or of both. */
 	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward);
 	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-	                     void *o, float *probs, void *ws, struct rd_err *e);
+	                     void *o, float *stats, void *ws, struct rd_err *e);
 	int (*attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-	                     const float *probs, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
+	                     const float *stats, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
 	                     int acc_dv, void *ws, struct rd_err *e);
 
 	/* elementwise and shape */

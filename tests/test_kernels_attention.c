@@ -6,7 +6,7 @@
 enum { GUARD = 64 };
 
 struct ref {
-	double *o, *p, *dq, *dk, *dv;
+	double *o, *stats, *dq, *dk, *dv;
 };
 
 static struct rd_attention_desc desc;
@@ -23,9 +23,9 @@ static struct rd_dims key_dims(void)
 	return (struct rd_dims){ desc.d.n, desc.d.c, 1, desc.keys };
 }
 
-static int64_t n_probs(void)
+static int64_t n_stats(void)
 {
-	return desc.d.n * desc.heads * tokens() * desc.keys;
+	return desc.d.n * desc.heads * tokens() * 2;
 }
 
 /* Channel l of head h at token t of image n, in NCHW with `rows` tokens to an image. */
@@ -44,7 +44,7 @@ static int64_t at_k(int64_t n, int64_t h, int64_t j, int64_t l)
 	return at(desc.keys, n, h, j, l);
 }
 
-static void softmax(double *s, int64_t n)
+static void softmax(double *s, int64_t n, double *stats)
 {
 	double m = s[0], sum = 0.0;
 
@@ -54,17 +54,21 @@ static void softmax(double *s, int64_t n)
 		sum += s[j] = exp(s[j] - m);
 	for (int64_t j = 0; j < n; j++)
 		s[j] /= sum;
+	stats[0] = m;
+	stats[1] = 1.0 / sum;
 }
 
-static void query(const struct ref *r, int64_t n, int64_t h, int64_t i, double *dp)
+static void query(const struct ref *r, int64_t n, int64_t h, int64_t i, double *p, double *dp)
 {
 	int64_t keys = desc.keys, d = desc.d.c / desc.heads;
-	double *p = r->p + ((n * desc.heads + h) * tokens() + i) * keys, dot = 0.0;
+	double dot = 0.0;
 
-	for (int64_t j = 0; j < keys; j++)
+	for (int64_t j = 0; j < keys; j++) {
+		p[j] = 0.0;
 		for (int64_t l = 0; l < d; l++)
 			p[j] += (double)desc.scale * (double)q[at_q(n, h, i, l)] * (double)k_[at_k(n, h, j, l)];
-	softmax(p, keys);
+	}
+	softmax(p, keys, r->stats + 2 * ((n * desc.heads + h) * tokens() + i));
 	for (int64_t j = 0; j < keys; j++) {
 		dp[j] = 0.0;
 		for (int64_t l = 0; l < d; l++) {
@@ -88,17 +92,17 @@ static struct ref reference(struct kt *k)
 	int64_t n = rd_dims_elems(desc.d), nk = rd_dims_elems(key_dims());
 	struct ref r = {
 		.o = kt_zeros(k, n),
-		.p = kt_zeros(k, n_probs()),
+		.stats = kt_zeros(k, n_stats()),
 		.dq = kt_zeros(k, n),
 		.dk = kt_zeros(k, nk),
 		.dv = kt_zeros(k, nk),
 	};
-	double *dp = kt_zeros(k, desc.keys);
+	double *p = kt_zeros(k, desc.keys), *dp = kt_zeros(k, desc.keys);
 
 	for (int64_t i = 0; i < desc.d.n; i++)
 		for (int64_t h = 0; h < desc.heads; h++)
 			for (int64_t t = 0; t < tokens(); t++)
-				query(&r, i, h, t, dp);
+				query(&r, i, h, t, p, dp);
 	return r;
 }
 
@@ -120,7 +124,7 @@ static void check_guard(struct kt *k, const char *what, const void *p, size_t by
 }
 
 /* mask and acc: bits of dq, dk, dv. */
-static void backward(struct kt *k, const struct ref *r, const void *const in[4], const float *probs, void *ws, int mask,
+static void backward(struct kt *k, const struct ref *r, const void *const in[4], const float *stats, void *ws, int mask,
                      int acc)
 {
 	static const char *const names[] = { "attention dq", "attention dk", "attention dv" };
@@ -133,7 +137,7 @@ static void backward(struct kt *k, const struct ref *r, const void *const in[4],
 		start[i] = kt_random(k, rd_dims_elems(d[i]), 9);
 		g[i] = mask >> i & 1 ? kt_out(k, d[i], acc >> i & 1, start[i]) : NULL;
 	}
-	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], probs, in[3], g[0], acc & 1, g[1],
+	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], stats, in[3], g[0], acc & 1, g[1],
 	                              acc >> 1 & 1, g[2], acc >> 2 & 1, ws, &k->e), &k->e);
 	for (int i = 0; i < 3; i++) {
 		int64_t n = rd_dims_elems(d[i]);
@@ -171,28 +175,50 @@ static void set_inputs(struct kt *k, struct rd_dims d, int64_t keys, int64_t hea
 	in[3] = kt_act(k, d, dout);
 }
 
+/* The largest scores and the inverse sums apart: these are never above 1. */
+static void check_stats(struct kt *k, const float *stats, const double *want)
+{
+	static const char *const names[] = { "attention largest scores", "attention inverse sums" };
+	int64_t rows = n_stats() / 2;
+	const float *got = kt_get(k, n_stats(), stats);
+	float *half = kt_host(k, (size_t)rows, sizeof *half);
+	double *want_half = kt_zeros(k, rows);
+
+	for (int i = 0; i < 2; i++) {
+		for (int64_t r = 0; r < rows; r++) {
+			half[r] = got[2 * r + i];
+			want_half[r] = want[2 * r + i];
+		}
+		kt_near(k, names[i], half, want_half, rows, TOL);
+	}
+}
+
 static void attention(struct kt *k, struct rd_dims d, int64_t keys, int64_t heads, float spread, int seed)
 {
-	size_t ws_bytes, probs_bytes;
+	size_t fwd_bytes, ws_bytes, stats_bytes;
 	const void *in[4];
 	struct ref r;
-	float *probs;
-	void *o = kt_out(k, d, 0, NULL), *o2 = kt_out(k, d, 0, NULL), *ws;
+	float *stats;
+	void *o = kt_out(k, d, 0, NULL), *o2 = kt_out(k, d, 0, NULL), *fwd_ws, *ws;
 
 	set_inputs(k, d, keys, heads, spread, in);
 	r = reference(k);
-	probs_bytes = (size_t)n_probs() * sizeof *probs;
-	probs = guarded(k, probs_bytes);
+	stats_bytes = (size_t)n_stats() * sizeof *stats;
+	stats = guarded(k, stats_bytes);
+	fwd_bytes = k->be->attention_ws_bytes(k->dev, &desc, 0);
 	ws_bytes = k->be->attention_ws_bytes(k->dev, &desc, 1);
-	ws = guarded(k, ws_bytes);
-	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o, probs, ws, &k->e), &k->e);
-	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o2, NULL, ws, &k->e), &k->e);
+	CHECK(fwd_bytes <= ws_bytes);
+	fwd_ws = guarded(k, fwd_bytes);
+	ws = guarded(k, ws_bytes); /* apart, so that backward finds nothing of forward's */
+	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o, stats, fwd_ws, &k->e), &k->e);
+	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], o2, NULL, fwd_ws, &k->e), &k->e);
 	kt_near(k, "attention o", kt_get_act(k, d, o), r.o, rd_dims_elems(d), TOL);
-	kt_near(k, "attention o without probs", kt_get_act(k, d, o2), r.o, rd_dims_elems(d), TOL);
-	kt_near(k, "attention probs", kt_get(k, n_probs(), probs), r.p, n_probs(), TOL);
-	backward(k, &r, in, probs, ws, 7, seed & 7);
-	backward(k, &r, in, probs, ws, seed % 7 + 1, seed >> 3 & 7);
-	check_guard(k, "probs", probs, probs_bytes);
+	kt_near(k, "attention o without statistics", kt_get_act(k, d, o2), r.o, rd_dims_elems(d), TOL);
+	check_stats(k, stats, r.stats);
+	backward(k, &r, in, stats, ws, 7, seed & 7);
+	backward(k, &r, in, stats, ws, seed % 7 + 1, seed >> 3 & 7);
+	check_guard(k, "statistics", stats, stats_bytes);
+	check_guard(k, "work space of forward", fwd_ws, fwd_bytes);
 	check_guard(k, "work space", ws, ws_bytes);
 	kt_free(k);
 }
@@ -251,7 +277,7 @@ static float *results(struct kt *k, enum rd_precision p, int threads, struct rd_
 	set_inputs(k, d, keys, heads, 1.0f, in);
 	*n = 0;
 	for (int i = 0; i < 5; i++) {
-		elems[i] = i == 0 ? n_probs() : rd_dims_elems(i < 3 ? d : key_dims());
+		elems[i] = i == 0 ? n_stats() : rd_dims_elems(i < 3 ? d : key_dims());
 		out[i] = kt_poison(k, (size_t)elems[i] * sizeof *out[i]);
 		*n += elems[i];
 	}

@@ -51,7 +51,7 @@ static struct range grad(const struct shadow *s, rd_ref v)
 	return range_of(s, s->x->grad[v], be->act_bytes(s->g->value[v].d), s->g->n_values + v);
 }
 
-/* Statistics of a groupnorm, probabilities of an attention that backward will want: sizes as kernels.h gives them. */
+/* Statistics of a normalisation, and of an attention that backward will want: sizes as kernels.h gives them. */
 static bool aux(const struct shadow *s, int i, struct range *r)
 {
 	const struct rd_node_op *n = &s->g->node[i];
@@ -64,7 +64,7 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
 		const struct rd_attention_desc *a = &n->u.attention;
 
-		bytes = (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float);
+		bytes = (size_t)(a->d.n * a->heads * a->d.h * a->d.w * 2) * sizeof(float);
 	}
 	if (bytes)
 		*r = range_of(s, s->x->aux[i], bytes, 2 * s->g->n_values + i);

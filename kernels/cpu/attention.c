@@ -2,19 +2,11 @@
  * large image keeps them all busy too. */
 #include "kernels/cpu/attention.h"
 
-/* Rows of scores that forward has at a time; backward has them all. */
-static int64_t forward_rows(const struct rd_attention_desc *p)
-{
-	int64_t tokens = p->d.h * p->d.w;
-
-	return tokens < RD_ATT_ROWS ? tokens : RD_ATT_ROWS;
-}
-
 size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
-	const struct rd_att a = rd_att(dev, p, backward ? p->d.h * p->d.w : forward_rows(p), NULL);
+	const struct rd_att a = rd_att(dev, p, backward, NULL);
 
-	return (size_t)dev->threads * (size_t)a.slot_floats * sizeof(float);
+	return rd_att_ws_bytes(&a);
 }
 
 enum { LANES = 32 };
@@ -56,8 +48,8 @@ static float row_sum(const float *x, int64_t n)
 	return sum;
 }
 
-/* Probabilities from a row of scores. */
-static void softmax(float *x, int64_t n)
+/* Probabilities from a row of scores, and its statistics where they are wanted. */
+static void softmax(float *x, int64_t n, float *stats)
 {
 	float top = row_max(x, n), inv;
 
@@ -68,54 +60,17 @@ static void softmax(float *x, int64_t n)
 	RD_SIMD
 	for (int64_t j = 0; j < n; j++)
 		x[j] *= inv;
-}
-
-/* The rows r of a unit: their probabilities to s and their o. kt [d, keys] and vp [keys, d] are the packed k and v. */
-static void block(const struct rd_att *a, struct rd_range r, const float *q, const float *kt, const float *vp,
-                  float *s, float *o)
-{
-	const struct rd_gemm scores = {
-		.m = r.hi - r.lo,
-		.n = a->keys,
-		.k = a->d,
-		.a = q + r.lo * a->c,
-		.ars = a->c,
-		.acs = 1,
-		.b = kt,
-		.ldb = RD_VW,
-		.panel = a->d * RD_VW,
-		.alpha = a->scale,
-		.wide = a->wide,
-		.c = s,
-		.ldc = a->keys,
-	};
-	const struct rd_gemm out = {
-		.m = r.hi - r.lo,
-		.n = a->d,
-		.k = a->keys,
-		.a = s,
-		.ars = a->keys,
-		.acs = 1,
-		.b = vp,
-		.ldb = RD_VW,
-		.panel = a->keys * RD_VW,
-		.alpha = 1.0f,
-		.wide = a->wide,
-		.c = o + r.lo * a->c,
-		.ldc = a->c,
-	};
-
-	RD_SYM(gemm)(&scores);
-	for (int64_t i = 0; i < r.hi - r.lo; i++)
-		softmax(s + i * a->keys, a->keys);
-	RD_SYM(gemm)(&out);
+	if (stats) {
+		stats[0] = top;
+		stats[1] = inv;
+	}
 }
 
 int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
-                          const void *v, void *o, float *probs, void *ws, struct rd_err *e)
+                          const void *v, void *o, float *stats, void *ws, struct rd_err *e)
 {
 	int64_t tokens = p->d.h * p->d.w, blocks = rd_att_blocks(tokens);
-	const struct rd_att a = rd_att(dev, p, forward_rows(p), ws);
+	const struct rd_att a = rd_att(dev, p, 0, ws);
 	const float *fq = q, *fk = k, *fv = v;
 	float *fo = o;
 
@@ -124,19 +79,21 @@ int RD_SYM(attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 	{
 		struct rd_range mine = rd_share(a.units * blocks, 1);
 		int64_t unit = -1, me = omp_get_thread_num();
-		float *kt = rd_att_packed(&a, me), *vp = kt + rd_gemm_packed(a.d, a.keys);
+		float *kt = rd_att_packed(&a, me), *vp = kt + rd_gemm_packed(a.d, a.keys), *s = rd_att_scores(&a, me);
 
 		for (int64_t i = mine.lo; i < mine.hi; i++) {
 			int64_t u = i / blocks, at = rd_att_at(&a, u, tokens), at_k = rd_att_at(&a, u, a.keys);
 			struct rd_range r = rd_att_range(i % blocks, i % blocks + 1, tokens);
-			float *s = probs ? probs + (u * tokens + r.lo) * a.keys : rd_att_scores(&a, me);
 
 			if (u != unit) {
 				RD_SYM(gemm_pack)(kt, fk + at_k, 1, a.c, a.d, a.keys);
 				RD_SYM(gemm_pack)(vp, fv + at_k, a.c, 1, a.keys, a.d);
 				unit = u;
 			}
-			block(&a, r, fq + at, kt, vp, s, fo + at);
+			rd_att_by_dims(&a, r, a.scale, fq + at, kt, s);
+			for (int64_t t = r.lo; t < r.hi; t++)
+				softmax(s + (t - r.lo) * a.keys, a.keys, stats ? stats + 2 * (u * tokens + t) : NULL);
+			rd_att_by_keys(&a, r, 1.0f, s, vp, fo + at, 0);
 		}
 	}
 	return RD_OK;

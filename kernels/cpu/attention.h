@@ -16,11 +16,18 @@ struct rd_att {
 	float scale;
 	int wide;
 	float *ws;
-	int64_t packed_floats, slot_floats;
+	int64_t threads, slots;              /* work space: packed operands of each thread, then scores of each slot */
+	int64_t packed_floats, score_floats; /* whole cache lines */
 };
 
-/* With a work space of score_rows rows of scores for each thread. */
-static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, int64_t score_rows, void *ws)
+static inline int64_t rd_att_lines(int64_t floats)
+{
+	return (floats + 15) & ~(int64_t)15;
+}
+
+/* Forward packs k and v and has a block of rows of scores. Backward packs k twice and v, then q and do, and has P and dS
+ * whole; where threads divide a unit they share these. */
+static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, int backward, void *ws)
 {
 	struct rd_att a = {
 		.tokens = p->d.h * p->d.w,
@@ -32,27 +39,32 @@ static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention
 		.scale = p->scale,
 		.wide = dev->wide,
 		.ws = ws,
+		.threads = dev->threads,
 	};
-	int64_t by_query = 2 * rd_gemm_packed(a.tokens, a.d);
+	int64_t by_dims = rd_gemm_packed(a.d, a.keys), by_keys = rd_gemm_packed(a.keys, a.d);
+	int64_t by_key = backward ? 2 * by_dims + by_keys : by_dims + by_keys;
+	int64_t by_query = backward ? 2 * rd_gemm_packed(a.tokens, a.d) : 0;
+	int64_t rows = backward ? 2 * a.tokens : a.tokens < RD_ATT_ROWS ? a.tokens : RD_ATT_ROWS;
 
-	/* k and v, one of them transposed; or, for the columns of backward, q and do */
-	a.packed_floats = rd_gemm_packed(a.d, a.keys) + rd_gemm_packed(a.keys, a.d);
-	if (a.packed_floats < by_query)
-		a.packed_floats = by_query;
-	a.slot_floats = a.packed_floats + score_rows * a.keys;
-	a.slot_floats = (a.slot_floats + 15) & ~(int64_t)15; /* whole cache lines */
+	a.slots = backward && a.units < a.threads ? a.units : a.threads;
+	a.packed_floats = rd_att_lines(by_key > by_query ? by_key : by_query);
+	a.score_floats = rd_att_lines(rows * a.keys);
 	return a;
 }
 
-/* Work space of thread (or unit) i: packed operands, then scores [score_rows, keys]. */
-static inline float *rd_att_packed(const struct rd_att *a, int64_t i)
+static inline size_t rd_att_ws_bytes(const struct rd_att *a)
 {
-	return a->ws + i * a->slot_floats;
+	return (size_t)(a->threads * a->packed_floats + a->slots * a->score_floats) * sizeof(float);
 }
 
-static inline float *rd_att_scores(const struct rd_att *a, int64_t i)
+static inline float *rd_att_packed(const struct rd_att *a, int64_t thread)
 {
-	return rd_att_packed(a, i) + a->packed_floats;
+	return a->ws + thread * a->packed_floats;
+}
+
+static inline float *rd_att_scores(const struct rd_att *a, int64_t slot)
+{
+	return a->ws + a->threads * a->packed_floats + slot * a->score_floats;
 }
 
 /* Where unit u begins: in q and o with `rows` the tokens, in k and v with the keys. */
@@ -74,6 +86,54 @@ static inline struct rd_range rd_att_range(int64_t lo, int64_t hi, int64_t rows)
 	if (r.hi > rows)
 		r.hi = rows;
 	return r;
+}
+
+/* s = alpha x y^T for the rows r of a unit: x of its queries (q, do), yt [d, keys] its packed k or v, s [rows of r, keys].
+ * Backward makes scores again by it, to the bit. */
+static inline void rd_att_by_dims(const struct rd_att *a, struct rd_range r, float alpha, const float *x, const float *yt,
+                                  float *s)
+{
+	const struct rd_gemm g = {
+		.m = r.hi - r.lo,
+		.n = a->keys,
+		.k = a->d,
+		.a = x + r.lo * a->c,
+		.ars = a->c,
+		.acs = 1,
+		.b = yt,
+		.ldb = RD_VW,
+		.panel = a->d * RD_VW,
+		.alpha = alpha,
+		.wide = a->wide,
+		.c = s,
+		.ldc = a->keys,
+	};
+
+	RD_SYM(gemm)(&g);
+}
+
+/* o = alpha s y for the rows r, or += with acc: s [rows of r, keys], yp [keys, d] the packed k or v, o of the queries. */
+static inline void rd_att_by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *s, const float *yp,
+                                  float *o, int acc)
+{
+	const struct rd_gemm g = {
+		.m = r.hi - r.lo,
+		.n = a->d,
+		.k = a->keys,
+		.a = s,
+		.ars = a->keys,
+		.acs = 1,
+		.b = yp,
+		.ldb = RD_VW,
+		.panel = a->keys * RD_VW,
+		.alpha = alpha,
+		.acc = acc,
+		.wide = a->wide,
+		.c = o + r.lo * a->c,
+		.ldc = a->c,
+	};
+
+	RD_SYM(gemm)(&g);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* Backward of attention:
  *
- * by rows (queries)    dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k
+ * by rows (queries)    P as forward had it, from the row's statistics
+ *                      dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k
  * by columns (keys)    dv = P^T do,  dk = scale dS^T q
  *
  * A thread takes a unit through both where there are units for all of them; else the rows and then the columns of
@@ -9,12 +10,22 @@
 
 struct job {
 	struct rd_att a;
-	const float *q, *k, *v, *probs, *dout;
+	const float *q, *k, *v, *stats, *dout;
 	float *dq, *dk, *dv;
 	int acc_dq, acc_dk, acc_dv;
 };
 
 enum { LANES = 16 };
+
+/* Scores become p. */
+static void softmax_again(float *s, int64_t n, const float *stats)
+{
+	float top = stats[0], inv = stats[1];
+
+	RD_SIMD
+	for (int64_t j = 0; j < n; j++)
+		s[j] = rd_expf(s[j] - top) * inv;
+}
 
 /* dp becomes ds. */
 static void softmax_bwd(const float *p, float *dp, int64_t n)
@@ -36,69 +47,46 @@ static void softmax_bwd(const float *p, float *dp, int64_t n)
 		dp[j] = p[j] * (dp[j] - dot);
 }
 
-/* The rows r of unit u: their ds, and their dq where it is wanted. vt [d, keys] and kp [keys, d] are packed. */
-static void row_block(const struct job *j, int64_t u, struct rd_range r, float *ds, const float *vt, const float *kp)
+/* The rows r of unit u: their p, their ds where anything is made of it, and their dq where it is wanted. kt, vt [d, keys]
+ * and kp [keys, d] are packed. */
+static void row_block(const struct job *j, int64_t u, struct rd_range r, float *scores, const float *kt, const float *vt,
+                      const float *kp)
 {
 	const struct rd_att *a = &j->a;
-	int64_t at = rd_att_at(a, u, a->tokens) + r.lo * a->c;
-	const struct rd_gemm dp = {
-		.m = r.hi - r.lo,
-		.n = a->keys,
-		.k = a->d,
-		.a = j->dout + at,
-		.ars = a->c,
-		.acs = 1,
-		.b = vt,
-		.ldb = RD_VW,
-		.panel = a->d * RD_VW,
-		.alpha = 1.0f,
-		.wide = a->wide,
-		.c = ds + r.lo * a->keys,
-		.ldc = a->keys,
-	};
-	const struct rd_gemm dq = {
-		.m = r.hi - r.lo,
-		.n = a->d,
-		.k = a->keys,
-		.a = ds + r.lo * a->keys,
-		.ars = a->keys,
-		.acs = 1,
-		.b = kp,
-		.ldb = RD_VW,
-		.panel = a->keys * RD_VW,
-		.alpha = a->scale,
-		.acc = j->acc_dq,
-		.wide = a->wide,
-		.c = j->dq ? j->dq + at : NULL,
-		.ldc = a->c,
-	};
+	int64_t at = rd_att_at(a, u, a->tokens), n = r.hi - r.lo;
+	float *p = scores + r.lo * a->keys, *ds = p + a->tokens * a->keys;
 
-	RD_SYM(gemm)(&dp);
-	for (int64_t i = r.lo; i < r.hi; i++)
-		softmax_bwd(j->probs + (u * a->tokens + i) * a->keys, ds + i * a->keys, a->keys);
-	if (j->dq)
-		RD_SYM(gemm)(&dq);
-}
-
-static void rows(const struct job *j, int64_t u, struct rd_range r, float *ds, float *packed)
-{
-	const struct rd_att *a = &j->a;
-	int64_t at = rd_att_at(a, u, a->keys);
-	float *vt = packed, *kp = vt + rd_gemm_packed(a->d, a->keys);
-
+	rd_att_by_dims(a, r, a->scale, j->q + at, kt, p);
+	for (int64_t i = 0; i < n; i++)
+		softmax_again(p + i * a->keys, a->keys, j->stats + 2 * (u * a->tokens + r.lo + i));
 	if (!j->dq && !j->dk)
 		return;
-	RD_SYM(gemm_pack)(vt, j->v + at, 1, a->c, a->d, a->keys);
+	rd_att_by_dims(a, r, 1.0f, j->dout + at, vt, ds);
+	for (int64_t i = 0; i < n; i++)
+		softmax_bwd(p + i * a->keys, ds + i * a->keys, a->keys);
+	if (j->dq)
+		rd_att_by_keys(a, r, a->scale, ds, kp, j->dq + at, j->acc_dq);
+}
+
+static void rows(const struct job *j, int64_t u, struct rd_range r, float *scores, float *packed)
+{
+	const struct rd_att *a = &j->a;
+	int64_t at = rd_att_at(a, u, a->keys), by_dims = rd_gemm_packed(a->d, a->keys);
+	float *kt = packed, *vt = kt + by_dims, *kp = vt + by_dims;
+
+	RD_SYM(gemm_pack)(kt, j->k + at, 1, a->c, a->d, a->keys);
+	if (j->dq || j->dk)
+		RD_SYM(gemm_pack)(vt, j->v + at, 1, a->c, a->d, a->keys);
 	if (j->dq)
 		RD_SYM(gemm_pack)(kp, j->k + at, a->c, 1, a->keys, a->d);
 	for (int64_t lo = r.lo, hi; lo < r.hi; lo = hi) {
 		hi = lo + RD_ATT_ROWS < r.hi ? lo + RD_ATT_ROWS : r.hi;
-		row_block(j, u, (struct rd_range){ lo, hi }, ds, vt, kp);
+		row_block(j, u, (struct rd_range){ lo, hi }, scores, kt, vt, kp);
 	}
 }
 
 /* out [keys, d] = alpha m^T x for the keys in r; m is [tokens, keys], xp the packed x [tokens, d]. */
-static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *m, const float *xp,
+static void to_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *m, const float *xp,
                     float *out, int acc)
 {
 	const struct rd_gemm g = {
@@ -121,7 +109,7 @@ static void by_keys(const struct rd_att *a, struct rd_range r, float alpha, cons
 	RD_SYM(gemm)(&g);
 }
 
-static void columns(const struct job *j, int64_t u, struct rd_range r, float *ds, float *packed)
+static void columns(const struct job *j, int64_t u, struct rd_range r, float *scores, float *packed)
 {
 	const struct rd_att *a = &j->a;
 	int64_t at = rd_att_at(a, u, a->tokens), at_k = rd_att_at(a, u, a->keys);
@@ -129,18 +117,18 @@ static void columns(const struct job *j, int64_t u, struct rd_range r, float *ds
 
 	if (j->dv) {
 		RD_SYM(gemm_pack)(gp, j->dout + at, a->c, 1, a->tokens, a->d);
-		by_keys(a, r, 1.0f, j->probs + u * a->tokens * a->keys, gp, j->dv + at_k, j->acc_dv);
+		to_keys(a, r, 1.0f, scores, gp, j->dv + at_k, j->acc_dv);
 	}
 	if (j->dk) {
 		RD_SYM(gemm_pack)(qp, j->q + at, a->c, 1, a->tokens, a->d);
-		by_keys(a, r, a->scale, ds, qp, j->dk + at_k, j->acc_dk);
+		to_keys(a, r, a->scale, scores + a->tokens * a->keys, qp, j->dk + at_k, j->acc_dk);
 	}
 }
 
-/* Of unit u its rows r, of queries or of keys. */
-typedef void phase_fn(const struct job *j, int64_t u, struct rd_range r, float *ds, float *packed);
+/* Of unit u its rows r, of queries or of keys. scores: P, then dS. */
+typedef void phase_fn(const struct job *j, int64_t u, struct rd_range r, float *scores, float *packed);
 
-/* This thread's part of all the units' blocks of n rows; the scores of unit u are in work space u. */
+/* This thread's part of all the units' blocks of n rows; the scores of unit u are in slot u. */
 static void divided(const struct job *j, phase_fn *f, int64_t n)
 {
 	int64_t blocks = rd_att_blocks(n);
@@ -156,15 +144,15 @@ static void divided(const struct job *j, phase_fn *f, int64_t n)
 }
 
 int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
-                          const void *v, const float *probs, const void *dout, void *dq, int acc_dq, void *dk,
+                          const void *v, const float *stats, const void *dout, void *dq, int acc_dq, void *dk,
                           int acc_dk, void *dv, int acc_dv, void *ws, struct rd_err *e)
 {
 	const struct job j = {
-		.a = rd_att(dev, p, p->d.h * p->d.w, ws),
+		.a = rd_att(dev, p, 1, ws),
 		.q = q,
 		.k = k,
 		.v = v,
-		.probs = probs,
+		.stats = stats,
 		.dout = dout,
 		.dq = dq,
 		.dk = dk,
@@ -179,11 +167,12 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 #pragma omp parallel num_threads(dev->threads) if (j.a.units * j.a.tokens * j.a.keys >= RD_PARALLEL_MIN)
 	if (j.a.units >= omp_get_num_threads()) {
 		struct rd_range mine = rd_share(j.a.units, 1);
-		float *ds = rd_att_scores(&j.a, omp_get_thread_num()), *packed = rd_att_packed(&j.a, omp_get_thread_num());
+		int64_t me = omp_get_thread_num();
+		float *scores = rd_att_scores(&j.a, me), *packed = rd_att_packed(&j.a, me);
 
 		for (int64_t u = mine.lo; u < mine.hi; u++) {
-			rows(&j, u, queries, ds, packed);
-			columns(&j, u, keys, ds, packed);
+			rows(&j, u, queries, scores, packed);
+			columns(&j, u, keys, scores, packed);
 		}
 	} else {
 		divided(&j, rows, j.a.tokens);

@@ -5,7 +5,7 @@
 
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
-	return rd_att_ws(rd_att_part(rd_att_of(p), 0), !rd_is_bf16(dev) ? 0 : backward ? 2 : 1);
+	return rd_att_ws_bytes(dev, rd_att_part(rd_att_of(p), 0), backward ? 2 : 1);
 }
 
 /* Elements from unit to unit within a batch, and from batch to batch. */
@@ -78,12 +78,12 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	return rc;
 }
 
-/* Probabilities from rows of scores: to y, which may be x, or NULL, and in bf16 to y16 where that is there. The sum is of
- * exponentials below the largest score so far. A row of one strip is read once. */
-static __global__ void softmax_kernel(int64_t rows, int64_t n, const float *x, float *y, rd_bf16 *y16)
+/* Probabilities from rows of scores: in their place, or in bf16 to y16 where that is there; and the rows' statistics where
+ * they are wanted. The sum is of exponentials below the largest score so far. A row of one strip is read once. */
+static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16 *y16, float *stats)
 {
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		const float *row = x + r * n;
+		float *row = x + r * n;
 		float v[RD_ATT_LANE], top = -INFINITY, sum = 0.0f;
 
 		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
@@ -107,32 +107,35 @@ static __global__ void softmax_kernel(int64_t rows, int64_t n, const float *x, f
 			for (int k = 0; k < RD_ATT_LANE; k++) {
 				int64_t j = at + 32 * k + threadIdx.x;
 
-				if (j < n && y)
-					y[r * n + j] = v[k] * sum;
 				if (j < n && y16)
 					rd_from_float(&y16[r * n + j], v[k] * sum);
+				else if (j < n)
+					row[j] = v[k] * sum;
 			}
+		}
+		if (stats && threadIdx.x == 0) {
+			stats[2 * r] = top;
+			stats[2 * r + 1] = sum;
 		}
 	}
 }
 
 /* Of a part of the images. */
-static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *probs,
+static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *stats,
                    void *ws, struct rd_err *e)
 {
 	const rd_tiles t = rd_att_rows(a);
-	float *s = probs ? probs : (float *)ws;
-	rd_bf16 *s16 = rd_att_narrow(dev, ws, a, 0);
+	float *s = rd_att_wide(ws, a, 0);
+	rd_bf16 *s16 = rd_att_narrow(dev, ws, a, 1, 0);
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s,
-		               probs || !s16 ? s : NULL, s16);
+		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s, s16, stats);
 	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
 }
 
 int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-                          void *o, float *probs, void *ws, struct rd_err *e)
+                          void *o, float *stats, void *ws, struct rd_err *e)
 {
 	const rd_att all = rd_att_of(p);
 	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
@@ -142,7 +145,7 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 		const rd_att part = rd_att_part(all, i);
 
 		rc = forward(dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
-		             rd_att_at(dev, o, i * queries), probs ? probs + i * all.heads * all.tokens * all.keys : NULL, ws, e);
+		             rd_att_at(dev, o, i * queries), stats ? stats + 2 * i * all.heads * all.tokens : NULL, ws, e);
 		i += part.images;
 	}
 	return rc;

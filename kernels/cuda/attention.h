@@ -6,9 +6,9 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/types.h"
 
-/* Elements of scores that are worked on at a time, if an image has no more: 512 MiB in f32. */
+/* Elements of scores that are worked on at a time, if an image has no more: 256 MiB in f32, of which backward has two. */
 #ifndef RD_ATT_MOST
-#define RD_ATT_MOST ((int64_t)1 << 27)
+#define RD_ATT_MOST ((int64_t)1 << 26)
 #endif
 
 struct rd_att {
@@ -36,19 +36,26 @@ static inline rd_att rd_att_part(const rd_att &a, int64_t first)
 	return part;
 }
 
-/* Work space: scores of a part in f32, then, where activations are bf16, arrays of them in bf16. Where the i-th of these begins, and
- * so how large it is with i of them. */
-static inline size_t rd_att_ws(const rd_att &part, int i)
+/* Work space of a part: n arrays of the size of its scores, in f32, then, where activations are bf16, as many in bf16. */
+static inline size_t rd_att_ws_bytes(struct rd_dev *dev, const rd_att &part, int n)
 {
-	size_t n = (size_t)rd_att_scores(part);
+	size_t elems = (size_t)rd_att_scores(part);
 
-	return rd_align(n * sizeof(float)) + (size_t)i * rd_align(n * sizeof(rd_bf16));
+	return (size_t)n * (rd_align(elems * sizeof(float)) + (rd_is_bf16(dev) ? rd_align(elems * sizeof(rd_bf16)) : 0));
 }
 
-/* That array; NULL where activations are f32. */
-static inline rd_bf16 *rd_att_narrow(struct rd_dev *dev, void *ws, const rd_att &part, int i)
+/* The i-th array in f32. */
+static inline float *rd_att_wide(void *ws, const rd_att &part, int i)
 {
-	return rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)ws + rd_att_ws(part, i)) : NULL;
+	return (float *)(void *)((char *)ws + (size_t)i * rd_align((size_t)rd_att_scores(part) * sizeof(float)));
+}
+
+/* The i-th of n arrays in bf16; NULL where activations are f32. */
+static inline rd_bf16 *rd_att_narrow(struct rd_dev *dev, void *ws, const rd_att &part, int n, int i)
+{
+	size_t step = rd_align((size_t)rd_att_scores(part) * sizeof(rd_bf16));
+
+	return rd_is_bf16(dev) ? (rd_bf16 *)(void *)((char *)rd_att_wide(ws, part, n) + (size_t)i * step) : NULL;
 }
 
 /* Element n of an activation; NULL of NULL. */

@@ -2,7 +2,7 @@
  *   conv           x, residual (added; may be absent)     params weight, bias (may be absent)
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
  *   layernorm      x                                      params weight, bias; aux: statistics
- *   attention      q, k, v                                aux: probabilities
+ *   attention      q, k, v                                aux: statistics
  *   act, gate, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
  *   add, concat    a, b
  *   divide         x, divisors (raw)
@@ -194,7 +194,7 @@ static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 {
 	const struct rd_attention_desc *a = &n->u.attention;
 
-	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * a->d.h * a->d.w * a->keys) * sizeof(float) : 0;
+	return rd_exec_goes_back(x) ? (size_t)(a->d.n * a->heads * a->d.h * a->d.w * 2) * sizeof(float) : 0;
 }
 
 static size_t attention_ws(const struct rd_exec *x, int i)
