@@ -30,20 +30,6 @@ static size_t slurp(char *buf, size_t cap)
 	return n;
 }
 
-static int write_file(const struct rd_st_view *t, size_t n, const json_t *metadata, struct rd_err *e)
-{
-	struct rd_out *o;
-	int rc = rd_out_open(&o, path, 0, e);
-
-	if (rc)
-		return rc;
-	rc = rd_safetensors_write(o, t, n, metadata, e);
-	if (!rc)
-		return rd_out_finish(o, e);
-	rd_out_abort(o);
-	return rc;
-}
-
 static const float w[6] = {1, 2, 3, 4, 5, 6}, scalar = 7;
 static const struct rd_st_view tensors[] = {
 	{.name = "zed", .dtype = RD_F32, .shape = {2, {2, 3}}, .data = w, .bytes = 24},
@@ -63,11 +49,11 @@ static void test_round_trip(void)
 	struct rd_err e;
 	size_t n;
 
-	CHECK_OK(write_file(tensors, N, meta, &e), &e);
+	CHECK_OK(rd_safetensors_save(path, tensors, N, meta, &e), &e);
 	n = slurp(first, sizeof first);
 	CHECK(n > 8 && !memcmp(first + 8, "{\"__metadata__\":{\"format\":\"pt\"", 30));
 	CHECK((unsigned char)first[0] % 8 == 0);
-	CHECK_OK(write_file(tensors, N, meta, &e), &e);
+	CHECK_OK(rd_safetensors_save(path, tensors, N, meta, &e), &e);
 	CHECK(slurp(again, sizeof again) == n && !memcmp(first, again, n));
 	CHECK_OK(rd_safetensors_open(&s, path, &e), &e);
 	CHECK(rd_safetensors_count(s) == N);
@@ -118,7 +104,7 @@ static void test_truncated(void)
 	struct rd_err e;
 	size_t n;
 
-	CHECK_OK(write_file(tensors, N, NULL, &e), &e);
+	CHECK_OK(rd_safetensors_save(path, tensors, N, NULL, &e), &e);
 	n = slurp(buf, sizeof buf - 1);
 	for (size_t k = 0; k <= n + 1; k++) {
 		CHECK_OK(rd_out_file(path, buf, k, &e), &e);
@@ -230,12 +216,12 @@ static void test_write_refused(void)
 	json_t *meta = json_pack("{s:i}", "n", 1);
 	struct rd_err e;
 
-	CHECK(write_file(t, 2, NULL, &e) == RD_EFAIL); /* one name twice */
+	CHECK(rd_safetensors_save(path, t, 2, NULL, &e) == RD_EFAIL); /* one name twice */
 	t[1] = (struct rd_st_view){.name = "short", .dtype = RD_F32, .shape = {1, {3}}, .data = w, .bytes = 8};
-	CHECK(write_file(t, 2, NULL, &e) == RD_ESHAPE);
+	CHECK(rd_safetensors_save(path, t, 2, NULL, &e) == RD_ESHAPE);
 	t[1] = (struct rd_st_view){.name = "__metadata__", .dtype = RD_F32, .shape = {1, {2}}, .data = w, .bytes = 8};
-	CHECK(write_file(t, 2, NULL, &e) == RD_EFAIL);
-	CHECK(write_file(t, 1, meta, &e) == RD_EFAIL);
+	CHECK(rd_safetensors_save(path, t, 2, NULL, &e) == RD_EFAIL);
+	CHECK(rd_safetensors_save(path, t, 1, meta, &e) == RD_EFAIL);
 	json_decref(meta);
 }
 
