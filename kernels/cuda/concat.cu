@@ -16,16 +16,10 @@ template <class T, int V> static __global__ void strips_kernel(int64_t rows, str
 
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step())
 		for (int64_t j = threadIdx.x * V; j < s.cols; j += blockDim.x * V) {
-			T *p = (T *)s.to + r * s.to_c + s.to_at + j;
-			float v[V], old[V];
+			float v[V];
 
 			rd_load<T, V>(v, (const T *)s.from + r * s.from_c + s.from_at + j);
-			if (s.acc) {
-				rd_load<T, V>(old, p);
-				for (int k = 0; k < V; k++)
-					v[k] += old[k];
-			}
-			rd_store<T, V>(p, v);
+			rd_put<T, V>((T *)s.to + r * s.to_c + s.to_at + j, v, s.acc);
 		}
 }
 

@@ -16,19 +16,6 @@ template <class T, int V> static __global__ void fwd_kernel(int64_t rows, int64_
 		}
 }
 
-/* p = v, or p += v */
-template <class T, int V> static __device__ __forceinline__ void put(T *p, float *v, int acc)
-{
-	float old[V];
-
-	if (acc) {
-		rd_load<T, V>(old, p);
-		for (int i = 0; i < V; i++)
-			v[i] += old[i];
-	}
-	rd_store<T, V>(p, v);
-}
-
 template <class T, int V>
 static __global__ void bwd_kernel(int64_t rows, int64_t c, enum rd_act act, const T *x, const T *dy, T *dx, int acc)
 {
@@ -45,8 +32,8 @@ static __global__ void bwd_kernel(int64_t rows, int64_t c, enum rd_act act, cons
 				a[i] *= g[i] * rd_act_slope(act, b[i]);
 				b[i] = g[i] * rd_act_value(act, b[i]);
 			}
-			put<T, V>(dx + at, b, acc);
-			put<T, V>(dx + at + c, a, acc);
+			rd_put<T, V>(dx + at, b, acc);
+			rd_put<T, V>(dx + at + c, a, acc);
 		}
 }
 

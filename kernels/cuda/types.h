@@ -120,6 +120,19 @@ template <class T, int V> static __device__ __forceinline__ void rd_store(T *p, 
 	}
 }
 
+/* p = v, or p += v, after which v is the sum. */
+template <class T, int V> static __device__ __forceinline__ void rd_put(T *p, float *v, int acc)
+{
+	float old[V];
+
+	if (acc) {
+		rd_load<T, V>(old, p);
+		for (int i = 0; i < V; i++)
+			v[i] += old[i];
+	}
+	rd_store<T, V>(p, v);
+}
+
 /* Elements in 16 bytes. */
 template <class T> constexpr int rd_width()
 {
