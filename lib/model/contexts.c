@@ -17,6 +17,7 @@ struct rd_contexts_file {
 	char path[4096];
 	struct rd_safetensors *st;
 	struct rd_contexts rows;
+	char hash[17]; /* "": not asked for yet */
 };
 
 /* A tensor of nd dimensions, sizes told by `form`; *v is NULL where it is not there and need not be. */
@@ -28,7 +29,7 @@ static int find(const struct rd_contexts_file *f, const char *name, bool needed,
 	*v = rd_safetensors_find(f->st, name);
 	if (!*v)
 		return needed ? rd_fail(e, RD_EINPUT, "%s: there is no tensor `%s` in it", f->path, name) : RD_OK;
-	if ((*v)->dtype != RD_F32 && (*v)->dtype != RD_F16 && (*v)->dtype != RD_BF16)
+	if (!rd_st_is_float(*v))
 		return rd_fail(e, RD_EINPUT, "%s: %s is of type %s; F32, F16 and BF16 are read", f->path, name, (*v)->type);
 	if ((*v)->shape.nd != nd || !(*v)->elems)
 		return rd_fail(e, RD_EINPUT, "%s: %s has shape %s; %s expected", f->path, name,
@@ -113,18 +114,20 @@ const json_t *rd_contexts_metadata(const struct rd_contexts_file *f)
 	return rd_safetensors_metadata(f->st);
 }
 
-void rd_contexts_hash(const struct rd_contexts_file *f, char out[17])
+const char *rd_contexts_hash(struct rd_contexts_file *f)
 {
 	uint64_t h = 0;
 
-	for (size_t i = 0; i < rd_safetensors_count(f->st); i++) {
+	for (size_t i = 0; i < rd_safetensors_count(f->st) && !f->hash[0]; i++) {
 		const struct rd_st_view *v = rd_safetensors_at(f->st, i);
 
 		h = XXH3_64bits_withSeed(v->type, strlen(v->type), h);
 		h = XXH3_64bits_withSeed(v->shape.d, (size_t)v->shape.nd * sizeof *v->shape.d, h);
 		h = XXH3_64bits_withSeed(v->data, v->bytes, h);
 	}
-	snprintf(out, 17, "%016" PRIx64, h);
+	if (!f->hash[0])
+		snprintf(f->hash, sizeof f->hash, "%016" PRIx64, h);
+	return f->hash;
 }
 
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e)

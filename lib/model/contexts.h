@@ -19,8 +19,8 @@ const char *rd_contexts_path(const struct rd_contexts_file *f);
 /* The rows, mapped from the file: they live as long as f. Numbers are not looked at. */
 const struct rd_contexts *rd_contexts_rows(const struct rd_contexts_file *f);
 const json_t *rd_contexts_metadata(const struct rd_contexts_file *f);
-/* 16 hex digits of shapes, types and all numbers. */
-void rd_contexts_hash(const struct rd_contexts_file *f, char out[17]);
+/* 16 hex digits of shapes, types and all numbers, which are read for it the first time that it is asked for; f's. */
+const char *rd_contexts_hash(struct rd_contexts_file *f);
 
 /* The same rows and metadata as another file, with this null class; -1: none. */
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e) RD_MUST;

@@ -114,7 +114,7 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 		rc = rd_model_parse_net(net, (struct rd_config){config, file}, e);
 	if (!rc)
 		rc = load_contexts(net, dir, &contexts, e);
-	net->contexts.data = NULL;
+	net->contexts.data = net->contexts.vectors = NULL;
 	rd_contexts_close(contexts);
 	json_decref(config);
 	free(index);
@@ -182,8 +182,6 @@ static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 		rc = parse_configs(m, net_file, sched_file, e);
 	if (!rc)
 		rc = load_contexts(&m->net, dir, &m->contexts, e);
-	if (!rc && m->contexts)
-		rd_contexts_hash(m->contexts, m->contexts_hash);
 	return rc ? rc : null_context(m->contexts, dir, &m->null_class, e);
 }
 
@@ -417,15 +415,17 @@ void rd_model_describe(const struct rd_model *m, json_t *meta)
 	if (m->net.classes)
 		json_object_set_new(meta, "classes", json_integer(m->net.classes));
 	if (m->contexts)
-		json_object_set_new(meta, "contexts", json_string(m->contexts_hash));
+		json_object_set_new(meta, "contexts", json_string(rd_contexts_hash(m->contexts)));
 }
 
 int rd_model_check_labels(const struct rd_model *m, const json_t *meta, const char *name, struct rd_err *e)
 {
-	const char *of = json_string_value(json_object_get(meta, "contexts"));
+	const char *of = json_string_value(json_object_get(meta, "contexts")), *own;
 
-	if (!of || !m->net.classes || !strcmp(of, m->contexts_hash))
+	if (!of || !m->net.classes)
 		return RD_OK;
-	return rd_fail(e, RD_EINPUT, "%s: its labels stand for the contexts %.16s, those of %s for %s", name, of, m->dir,
-	               m->contexts ? m->contexts_hash : "classes");
+	own = m->contexts ? rd_contexts_hash(m->contexts) : "classes";
+	if (!strcmp(of, own))
+		return RD_OK;
+	return rd_fail(e, RD_EINPUT, "%s: its labels stand for the contexts %.16s, those of %s for %s", name, of, m->dir, own);
 }

@@ -20,7 +20,6 @@ struct rd_model {
 	struct rd_graph *params;  /* of batch 1: the table of parameters */
 	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
 	struct rd_contexts_file *contexts; /* what net.contexts are read from; NULL: none */
-	char contexts_hash[17];   /* "": no contexts */
 	char *folder;             /* of the weights: dir, or dir/unet; NULL for a folder without */
 	char variant[64];         /* of the weights, such as fp16, where there were no plain ones; else "" */
 	json_t *meta;             /* safetensors metadata, an object of strings */
@@ -45,7 +44,7 @@ int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e) RD_MUST;
 
 /* The network that DIR's config describes; its weights and its scheduler are not looked at, and of its contexts only how many there
- * are (net->contexts.data is NULL). */
+ * are and of which sizes (their data are NULL). */
 int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
 /* The null class that the metadata of DIR's weights record, or of its contexts where the network has them; -1 for none. net is
  * DIR's. The tensors are not looked at. */

@@ -111,7 +111,7 @@ static int describe_model(json_t *to, const struct rd_model *m)
 	json_object_set_new(to, "form", json_string(m->scheduler.schedule.form->name));
 	json_object_set_new(to, "prediction", json_string(rd_pred_names[m->scheduler.pred.type]));
 	if (m->contexts)
-		json_object_set_new(to, "contexts", json_string(m->contexts_hash));
+		json_object_set_new(to, "contexts", json_string(rd_contexts_hash(m->contexts)));
 	return 0;
 }
 
