@@ -24,6 +24,12 @@ struct rd_st_view {
 	const char *type; /* as safetensors spells it */
 };
 
+/* Of a type that weights have: F32, F16 or BF16. */
+static inline bool rd_st_is_float(const struct rd_st_view *v)
+{
+	return v->dtype == RD_F32 || v->dtype == RD_F16 || v->dtype == RD_BF16;
+}
+
 size_t rd_safetensors_count(const struct rd_safetensors *s);
 const struct rd_st_view *rd_safetensors_at(const struct rd_safetensors *s, size_t i);          /* file order */
 const struct rd_st_view *rd_safetensors_find(const struct rd_safetensors *s, const char *name); /* NULL: not there */

@@ -133,13 +133,17 @@ static int put_label_words(struct rd_exec *x, const int32_t *label, void *to, st
 	return put_words(x, to, e);
 }
 
+/* vectors: where those of contexts go; NULL where there are none. */
+static int put_condition(struct rd_exec *x, const int32_t *label, void *to, void *vectors, struct rd_err *e)
+{
+	return x->rows ? put_rows(x, label, to, vectors, e) : put_label_words(x, label, to, e);
+}
+
 int rd_exec_condition(struct rd_exec *x, const int32_t *label, void *to, struct rd_err *e)
 {
 	if (x->g->label == RD_NONE)
 		return RD_OK;
-	if (!x->rows)
-		return put_label_words(x, label, to, e);
-	return put_rows(x, label, to, x->g->vector == RD_NONE ? NULL : (char *)to + vectors_at(x), e);
+	return put_condition(x, label, to, x->g->vector == RD_NONE ? NULL : (char *)to + vectors_at(x), e);
 }
 
 int rd_exec_put_condition(struct rd_exec *x, const void *from, struct rd_err *e)
@@ -159,9 +163,7 @@ int rd_exec_put_labels(struct rd_exec *x, const int32_t *label, struct rd_err *e
 {
 	if (x->g->label == RD_NONE)
 		return RD_OK;
-	if (!x->rows)
-		return put_label_words(x, label, x->val[x->g->label], e);
-	return put_rows(x, label, x->val[x->g->label], x->g->vector == RD_NONE ? NULL : x->val[x->g->vector], e);
+	return put_condition(x, label, x->val[x->g->label], x->g->vector == RD_NONE ? NULL : x->val[x->g->vector], e);
 }
 
 int rd_exec_put_vectors(struct rd_exec *x, const float *v, struct rd_err *e)

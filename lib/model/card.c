@@ -120,9 +120,8 @@ static bool is_own_scheduler(const struct rd_model *m)
 static void header(FILE *f, const struct rd_model *m, bool paired)
 {
 	static const char *const kept[] = {"license", "license_name", "license_link"};
-	char value[VALUE_MAX], *readme = source_readme(m);
-
 	const char *task = is_image(m) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
+	char value[VALUE_MAX], *readme = source_readme(m);
 
 	fprintf(f, "---\nlibrary_name: %s\n", task && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
 	if (task)
@@ -152,17 +151,15 @@ static const char *diffusers_scheduler(const struct rd_model *m)
 static void load_in_python(FILE *f, const struct rd_model *m, const char *class)
 {
 	const bool ddim = !strcmp(class, "DDIMScheduler"), ends = json_is_false(json_object_get(m->scheduler_config, "set_alpha_to_one"));
-	const char *keys = !ddim  ? ""
-	                   : ends ? ", timestep_spacing=\"trailing\", clip_sample=False, set_alpha_to_one=True"
-	                          : ", timestep_spacing=\"trailing\", clip_sample=False";
-	const char *net = m->net.kind->class_name;
+	const char *keys = ddim ? ", timestep_spacing=\"trailing\", clip_sample=False" : "";
+	const char *last = ddim && ends ? ", set_alpha_to_one=True" : "", *net = m->net.kind->class_name;
 
 	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
 	           "%sfrom diffusers import %s, %s%s%s\n\nfolder = \".\"\n"
 	           "unet = %s.from_pretrained(folder, subfolder=\"unet\")\n"
-	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s)\n",
+	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s%s)\n",
 	        is_part(m) ? "" : "import torch\n", class, is_part(m) ? pipeline(m) : net, is_part(m) ? ", " : "", is_part(m) ? net : "",
-	        net, class, keys);
+	        net, class, keys, last);
 }
 
 static void sample_in_python(FILE *f, const struct rd_model *m, int steps)

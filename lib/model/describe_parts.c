@@ -104,10 +104,11 @@ static void say_attention(const struct rd_unet2d *u, bool context, const char *b
 	int b = !strncmp(block, "mid_block.", 10) ? u->n_blocks - 1 : atoi(dot + 1), r = strncmp(block, "up_", 3) ? b : u->n_blocks - 1 - b;
 	int64_t heads = context ? u->heads[r] : u->attention_head_dim ? width / u->attention_head_dim : 1;
 
-	snprintf(out, cap, ", attention in %lld head%s", (long long)heads, heads == 1 ? "" : "s");
 	if (context)
 		snprintf(out, cap, ", transformers of %lld layer%s in %lld head%s", (long long)u->transformer_layers[r],
 		         u->transformer_layers[r] == 1 ? "" : "s", (long long)heads, heads == 1 ? "" : "s");
+	else
+		snprintf(out, cap, ", attention in %lld head%s", (long long)heads, heads == 1 ? "" : "s");
 }
 
 static void unet_block(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g, const char *block)

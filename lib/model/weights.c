@@ -337,7 +337,7 @@ static int read_param(const struct rd_weights *w, const struct rd_param *p, floa
 	if (!rd_shape_eq(&v->shape, &p->shape))
 		return rd_fail(e, RD_EINPUT, "%s: tensor %s has shape %s, the config asks for %s", path, v->name,
 		               rd_shape_str(&v->shape, have, sizeof have), rd_shape_str(&p->shape, want, sizeof want));
-	if (v->dtype != RD_F32 && v->dtype != RD_F16 && v->dtype != RD_BF16)
+	if (!rd_st_is_float(v))
 		return rd_fail(e, RD_EINPUT, "%s: tensor %s has type %s; F32, F16 and BF16 are read", path, v->name, v->type);
 	if (!flat)
 		return RD_OK;

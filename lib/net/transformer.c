@@ -57,9 +57,6 @@ rd_ref rd_net_transformer(struct rd_graph *g, rd_ref x, rd_ref context, const ch
 	if (!inner)
 		return rd_graph_refuse(g, "attention_head_dim: %lld heads are more than the %lld channels of %s", (long long)o->heads,
 		                       (long long)c, name);
-	if (c % o->groups)
-		return rd_graph_refuse(g, "block_out_channels: %lld channels do not divide into the %lld groups of %s", (long long)c,
-		                       (long long)o->groups, name);
 	h = rd_graph_groupnorm(g, x, key(buf, name, "norm"),
 	                       (struct rd_norm_opts){o->groups, GROUP_EPS, RD_ACT_NONE, RD_NONE, RD_NONE});
 	h = project(g, h, key(buf, name, "proj_in"), inner, o->linear, RD_NONE);

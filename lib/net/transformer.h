@@ -6,7 +6,7 @@
 #include "lib/graph/graph.h"
 
 struct rd_transformer {
-	int64_t heads, layers, groups;
+	int64_t heads, layers, groups; /* groups divide the channels */
 	bool linear; /* the projections in and out are linear layers; else convolutions, which differ by their weights' shape */
 };
 

@@ -37,8 +37,6 @@ static int parse_ints(const struct rd_unet2d_keys *x)
 		rc = rd_json_int(x->config, x->file, "num_train_timesteps", 0, 0, 1 << 20, &u->num_train_timesteps, x->e);
 	if (json_is_null(json_object_get(x->config, "attention_head_dim")))
 		u->attention_head_dim = 0;
-	if (json_is_null(json_object_get(x->config, "norm_num_groups")))
-		u->norm_num_groups = 0;
 	return rc;
 }
 
