@@ -224,7 +224,8 @@ int main(void)
 {
 	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
 	                                    "tests/golden/unet-identity", "tests/golden/unet-cross",
-	                                    "tests/golden/unet-cross-linear", "tests/golden/unet-cross-vectors"};
+	                                    "tests/golden/unet-cross-linear", "tests/golden/unet-cross-vectors",
+	                                    "tests/golden/dit", "tests/golden/dit-pixels"};
 	struct rd_model m;
 	struct stat st;
 

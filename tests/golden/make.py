@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/unet-*: small UNet2DModels of diffusers that have every kind of block, time embedding and condition
-between them, and UNet2DConditionModels in the manner of Stable Diffusion 1, 2 and XL, with outputs and gradients in float32.
-Run by hand in tests/golden; README.md says with which versions.
+"""Makes tests/golden/unet-* and dit*: small UNet2DModels of diffusers that have every kind of block, time embedding and
+condition between them, UNet2DConditionModels in the manner of Stable Diffusion 1, 2 and XL, and DiTTransformer2DModels, with
+outputs and gradients in float32. Run by hand in tests/golden, for all or for those that are named; README.md says with which
+versions.
 
 The weights are f16 numbers: half the bytes, and exact in f32."""
 
 import json
 import os
+import sys
 
 import diffusers
 import numpy as np
@@ -20,7 +22,9 @@ PNDM = dict(BETAS, _class_name="PNDMScheduler")
 DDIM_V = dict(BETAS, _class_name="DDIMScheduler", prediction_type="v_prediction")
 EULER = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
          "timestep_spacing": "leading", "steps_offset": 1, "interpolation_type": "linear", "use_karras_sigmas": False}
-SCHEDULERS = {"unet-cross": PNDM, "unet-cross-linear": DDIM_V, "unet-cross-vectors": EULER}
+DDIM = {"_class_name": "DDIMScheduler", "beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "clip_sample": False,
+        "num_train_timesteps": 1000, "prediction_type": "epsilon", "set_alpha_to_one": True, "steps_offset": 0, "trained_betas": None}
+SCHEDULERS = {"unet-cross": PNDM, "unet-cross-linear": DDIM_V, "unet-cross-vectors": EULER, "dit": DDIM}
 ROWS, TOKENS, NULL_ROW = 3, 5, 2  # of contexts.safetensors
 
 SKIPS = {"in_channels": 3, "out_channels": 3, "sample_size": [8, 4], "norm_num_groups": None}
@@ -58,7 +62,17 @@ MODELS = {
                                attention_head_dim=[1, 2], transformer_layers_per_block=[1, 2], use_linear_projection=True,
                                addition_embed_type="text_time", addition_time_embed_dim=4,
                                projection_class_embeddings_input_dim=30),
+    # the second half of the output is a variance
+    "dit": dict(in_channels=4, out_channels=8, sample_size=8, patch_size=2, num_attention_heads=2, attention_head_dim=8, num_layers=2,
+                num_embeds_ada_norm=10, attention_bias=True, activation_fn="gelu-approximate", norm_type="ada_norm_zero",
+                norm_elementwise_affine=False, norm_num_groups=32, dropout=0.0, upcast_attention=False),
+    "dit-pixels": dict(in_channels=3, out_channels=3, sample_size=16, patch_size=4, num_attention_heads=4, attention_head_dim=9,
+                       num_layers=3, num_embeds_ada_norm=4, attention_bias=False, norm_eps=0.01, dropout=0.1),
 }
+
+# What facebook/DiT-XL-2-256 has: the class's former name, and keys of that
+FORMER = {"dit": {"_class_name": "Transformer2DModel", "cross_attention_dim": None, "num_vector_embeds": None,
+                  "only_cross_attention": False, "use_linear_projection": False}}
 
 # Sampling, for cases.json: steps, guidance, what is not as in the model's scheduler
 RUNS = {
@@ -66,6 +80,7 @@ RUNS = {
                    "ddim_cfg3": (6, 3, {"_class_name": "DDIMScheduler"})},
     "unet-cross-linear": {"ddim_v": (6, 1, {})},
     "unet-cross-vectors": {"euler_leading": (6, 1, {}), "euler_cfg3": (6, 3, {})},
+    "dit": {"ddim_leading": (6, 1, {}), "ddim_cfg3": (6, 3, {}), "dpmpp2m": (6, 1, {"_class_name": "DPMSolverMultistepScheduler"})},
 }
 
 
@@ -73,26 +88,46 @@ def is_cross(config):
     return "cross_attention_dim" in config
 
 
+def is_dit(config):
+    return "num_embeds_ada_norm" in config
+
+
+def class_of(config):
+    name = "DiTTransformer2DModel" if is_dit(config) else "UNet2DConditionModel" if is_cross(config) else "UNet2DModel"
+    return getattr(diffusers, name)
+
+
 def inputs(config):
     shape = [2, config["in_channels"]] + list(np.broadcast_to(config["sample_size"], 2))
     learned = config.get("time_embedding_type") == "learned"
     t = np.array([3, 19]) if learned else np.array([0.5, 40], np.float32)
-    kind = "cross" if is_cross(config) else config.get("class_embed_type")
+    kind = "row" if is_cross(config) or is_dit(config) else config.get("class_embed_type")
     label = {None: None, "timestep": np.array([7, 2]), "identity": np.random.randn(2, config.get("time_embedding_dim", 0)),
-             "cross": np.array([1, 0])}[kind]
+             "row": np.array([1, 0])}[kind]
     return np.random.randn(*shape).astype(np.float32), t, label.astype(np.float32) if kind == "identity" else label
 
 
 def model_of(config):
-    model = getattr(diffusers, "UNet2DConditionModel" if is_cross(config) else "UNet2DModel")(**config).eval()
+    model = class_of(config)(**config).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name != "time_proj.weight":
                 p += 0.05 * torch.randn_like(p)
-            if is_cross(config) and (".to_q." in name or ".to_k." in name):
+            if (is_cross(config) or is_dit(config)) and (".to_q." in name or ".to_k." in name):
                 p *= 2  # or all tokens would count alike
+            if is_dit(config) and ".ff.net.0." in name:
+                p *= 4  # to where the forms of gelu differ
             p.copy_(p.half().float())
     return model
+
+
+@torch.no_grad()
+def even_out(model, x):
+    """Gives the first image a first patch whose channels are nearly alike, so that a normalisation's eps counts. There must be as
+    many channels as numbers in a patch."""
+    e, p = model.pos_embed, model.config.patch_size
+    goal = 0.1 * torch.randn(model.inner_dim) - e.pos_embed[0, 0] - e.proj.bias
+    x[0, :, :p, :p] = torch.linalg.solve(e.proj.weight.flatten(1), goal).view(-1, p, p).numpy()
 
 
 def condition(label, contexts):
@@ -139,21 +174,28 @@ def write_json(file, value, indent=None):
 
 def write_model(name, config, model, contexts):
     folder = name + "/model"
-    write_json(folder + "/unet/config.json", dict(config, _class_name=type(model).__name__), 2)
+    network = folder + ("/transformer" if is_dit(config) else "/unet")
+    write_json(network + "/config.json", {**config, "_class_name": type(model).__name__, **FORMER.get(name, {})}, 2)
     write_json(folder + "/scheduler/scheduler_config.json", scheduler_of(name, config), 2)
-    save_file({k: v.half() for k, v in model.state_dict().items()}, folder + "/unet/diffusion_pytorch_model.safetensors")
+    save_file({k: v.half() for k, v in model.state_dict().items()}, network + "/diffusion_pytorch_model.safetensors")
     if contexts is not None:
         save_file({k: contexts[k] for k in ("contexts", "vectors") if k in contexts}, folder + "/contexts.safetensors", {"null_class": str(NULL_ROW)})
 
 
+def predict(model, x, t, label, contexts):
+    """The output without its variances, if it has any."""
+    return model(x, t, **condition(label, contexts)).sample[:, :x.shape[1]]
+
+
 @torch.no_grad()
 def sample(model, scheduler, x, label, contexts, guidance):
-    null = np.full_like(label, NULL_ROW)
+    null = np.full_like(label, model.config.num_embeds_ada_norm if is_dit(model.config) else NULL_ROW)
     x = x * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        y = model(scheduler.scale_model_input(x, t), t, **condition(label, contexts)).sample
+        times = t.expand(len(x))
+        y = predict(model, scheduler.scale_model_input(x, t), times, label, contexts)
         if guidance != 1:
-            y0 = model(scheduler.scale_model_input(x, t), t, **condition(null, contexts)).sample
+            y0 = predict(model, scheduler.scale_model_input(x, t), times, null, contexts)
             y = y0 + guidance * (y - y0)
         x = scheduler.step(y, t, x).prev_sample
     return x.numpy()
@@ -176,14 +218,18 @@ def write_runs(folder, config, model, x, label, contexts):
 
 def main():
     for number, (name, config) in enumerate(MODELS.items()):
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         torch.manual_seed(number)
         np.random.seed(number)
         model = model_of(config)
         x, t, label = inputs(config)
+        if name == "dit":
+            even_out(model, x)
         contexts = draw_contexts(config)
         write_model(name, config, model, contexts)
         tx = torch.from_numpy(x).requires_grad_()
-        y = model(tx, torch.from_numpy(t), **condition(label, contexts)).sample
+        y = predict(model, tx, torch.from_numpy(t), label, contexts)
         (y.square().mean() / 2).backward()
         sums = {k: [float(f"{v:.9g}") for v in (p.grad.norm(), p.grad.sum())] if p.grad is not None else [0, 0] for k, p in model.named_parameters()}
         write_json(name + "/grad_norm_sum.json", sums)
