@@ -175,7 +175,7 @@ static int both_configs(struct rd_page *p, const char *path)
 	if (rc)
 		return rc;
 	rd_page_line(p, 0, "", "%s: model without weights", path);
-	rd_describe_network(p, &m.net, m.config, m.params, -1);
+	rd_describe_network(p, &m.net, m.config, m.params, m.null_class);
 	rd_describe_scheduler(p, &m.scheduler, m.scheduler_config);
 	rd_model_free(&m);
 	return p->rc;
@@ -205,7 +205,7 @@ static int net_config(struct rd_page *p, struct rd_config c)
 	if (rc)
 		return rc;
 	rd_page_line(p, 0, "", "%s: network", c.file);
-	rd_describe_network(p, &net, c.json, g, -1);
+	rd_describe_network(p, &net, c.json, g, net.last_is_null ? net.classes - 1 : -1);
 	rd_graph_free(g);
 	return p->rc;
 }
