@@ -162,18 +162,6 @@ static int alloc(struct sinks *k, const struct opts *o, const struct rd_noise_in
 	return k->sample && (k->picture || !o->png) ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for a batch");
 }
 
-/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
-static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
-{
-	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
-
-	if (points)
-		a.shape.d[a.shape.nd++] = points;
-	for (int i = 0; i < in->sample.nd; i++)
-		a.shape.d[a.shape.nd++] = in->sample.d[i];
-	return a;
-}
-
 static int write_batch(struct sinks *k, const struct rd_noise_in *in, const struct rd_noise_batch *b, int64_t steps,
                        struct rd_err *e)
 {
@@ -182,15 +170,15 @@ static int write_batch(struct sinks *k, const struct rd_noise_in *in, const stru
 
 	p.ref[0] = b->ref;
 	p.ref_seed[0] = b->ref_seed;
-	p.f[f++] = view(in, b->n, 0, b->noise);
+	p.f[f++] = rd_noise_view(in, b->n, 0, b->noise);
 	if (b->label)
 		p.f[f++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
 	if (k->rec.x) {
-		p.f[f++] = view(in, b->n, steps + 1, k->rec.x);
-		p.f[f++] = view(in, b->n, steps, k->rec.x0);
-		p.f[f] = view(in, b->n, steps, k->rec.eps);
+		p.f[f++] = rd_noise_view(in, b->n, steps + 1, k->rec.x);
+		p.f[f++] = rd_noise_view(in, b->n, steps, k->rec.x0);
+		p.f[f] = rd_noise_view(in, b->n, steps, k->rec.eps);
 	} else {
-		p.f[f] = view(in, b->n, 0, k->sample);
+		p.f[f] = rd_noise_view(in, b->n, 0, k->sample);
 	}
 	return rd_sink_write(k->frames, &p, e);
 }

@@ -55,6 +55,8 @@ struct rd_noise_batch {
 /* 1: a batch in *b; 0: the end. */
 int rd_noise_next(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e) RD_MUST;
 bool rd_noise_has_labels(const struct rd_noise_in *in);
+/* [n, (points,) sample...] at data, which it borrows; points 0: no such dimension. */
+struct rd_array rd_noise_view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data);
 void rd_noise_close(struct rd_noise_in *in);
 
 #endif
