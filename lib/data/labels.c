@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kernels/rng.h"
 #include "lib/base/size.h"
+#include "lib/base/tree.h"
 #include "lib/data/batch.h"
 
 enum kind { NONE, UNIFORM, CYCLE, NUMBER, FROM_FILE };
@@ -79,7 +79,7 @@ static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
 			               (long long)(l->classes ? l->classes : INT32_MAX) - 1);
 		return RD_OK;
 	}
-	if (strcmp(spec, "-") && access(spec, F_OK))
+	if (strcmp(spec, "-") && !rd_exists("%s", spec))
 		return rd_fail(e, RD_EUSAGE, "labels %s: none, uniform:K, cycle:K, a class, or a file expected, and no file has this name",
 		               spec);
 	l->kind = FROM_FILE;

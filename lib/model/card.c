@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/in.h"
+#include "lib/base/tree.h"
 
 #define README_MAX ((size_t)1 << 20)
 #define VALUE_MAX 200
@@ -63,7 +64,7 @@ static bool is_hub_id(const char *s)
 	size_t owner = s ? strspn(s, chars) : 0;
 
 	return owner && s[owner] == '/' && s[owner + 1] && !s[owner + 1 + strspn(s + owner + 1, chars)] &&
-	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[owner + 1]) && strlen(s) < VALUE_MAX && access(s, F_OK);
+	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[owner + 1]) && strlen(s) < VALUE_MAX && !rd_exists("%s", s);
 }
 
 /* The hub's name of the source: what its README calls its base, or what its configs were loaded from. */
