@@ -131,7 +131,7 @@ static int choose_labels(struct job *j, const struct opts *o, const struct rd_ne
 	if (!o->labels)
 		rd_noise_default_labels(j->by_default, net, null_class);
 	j->with_label = strcmp(j->label_spec, "none") != 0;
-	if (!j->with_label || (o->dist && !strcmp(j->label_spec, "component")))
+	if (o->dist && !strcmp(j->label_spec, "component"))
 		return RD_OK;
 	return rd_labels_open(&j->labels, j->label_spec, o->seed, net->classes, e);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "lib/base/tree.h"
 #include "lib/data/batch.h"
 
-enum kind { NONE, UNIFORM, CYCLE, NUMBER, FROM_FILE };
+enum kind { UNIFORM, CYCLE, NUMBER, FROM_FILE };
 
 struct rd_labels {
 	enum kind kind;
@@ -66,8 +67,6 @@ static int parse_count(struct rd_labels *l, const char *spec, struct rd_err *e)
 
 static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
 {
-	if (!strcmp(spec, "none"))
-		return RD_OK;
 	if (!strncmp(spec, "uniform:", 8) || !strncmp(spec, "cycle:", 6)) {
 		l->kind = *spec == 'u' ? UNIFORM : CYCLE;
 		return parse_count(l, spec, e);
@@ -89,9 +88,12 @@ static int parse(struct rd_labels *l, const char *spec, struct rd_err *e)
 int rd_labels_open(struct rd_labels **out, const char *spec, uint64_t seed, int64_t classes, struct rd_err *e)
 {
 	struct rd_labels *l;
-	int rc = rd_alloc0((void **)&l, 1, sizeof *l, "labels", e);
+	int rc;
 
 	*out = NULL;
+	if (!strcmp(spec, "none"))
+		return RD_OK;
+	rc = rd_alloc0((void **)&l, 1, sizeof *l, "labels", e);
 	if (rc)
 		return rc;
 	l->seed = seed;
@@ -111,11 +113,6 @@ void rd_labels_close(struct rd_labels *l)
 	if (l->file)
 		rd_source_close(l->file);
 	free(l);
-}
-
-bool rd_labels_none(const struct rd_labels *l)
-{
-	return l->kind == NONE;
 }
 
 /* The next batch of the file, whose label array must be one-dimensional. */

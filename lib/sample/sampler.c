@@ -48,7 +48,6 @@ struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool ho
 		.grid = s->grid,
 		.denoise = {.guidance = 1, .null_class = -1, .clip = honour_clip && s->clip, .clip_eps = s->clip_eps,
 		            .clip_range = s->clip_range},
-		.batch = 64,
 	};
 }
 

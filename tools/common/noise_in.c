@@ -49,13 +49,11 @@ int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int
 	rc = rd_shape_elems(sample, &in->dim, e);
 	if (rc)
 		return rc;
-	if (labels && strcmp(labels, "none")) {
-		if (!classes)
-			return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
-		rc = rd_labels_open(&in->labels, labels, seed, classes, e);
-		if (rc)
-			return rc;
-	}
+	if (!classes && strcmp(labels, "none"))
+		return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
+	rc = rd_labels_open(&in->labels, labels, seed, classes, e);
+	if (rc)
+		return rc;
 	rc = rd_alloc(&x, (size_t)batch * in->dim, sizeof *in->x, "noise", e);
 	if (rc)
 		return rc;

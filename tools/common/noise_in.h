@@ -35,7 +35,7 @@ void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count);
  * is the last one; "none" where it has no classes. null_class -1: none is known. */
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class);
 
-/* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
+/* Samples first .. first+count-1 of seed. labels: -l's text; classes: the model's. */
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
                       uint64_t count, const char *labels, int64_t classes, struct rd_err *e) RD_MUST;
 /* The field `noise` of a stream of role noise, or (data) the field `sample` of whatever has one; samples as those of m. Its labels are
