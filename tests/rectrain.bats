@@ -388,12 +388,12 @@ assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --label-drop 0.3 "$data"
 	assert_output --partial "null class"
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 "$data"
-	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	assert_output --partial "null class 9: the model has classes 0 to 8"
 	noisegen -n 30 --dist 8gaussians -o unlabelled
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 unlabelled
-	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	assert_output --partial "null class 9: the model has classes 0 to 8"
 	run -2 rectrain "${fresh[@]}" "${short[@]}" -o c --null-class 0 "$data"
-	assert_output --partial "--null-class 0: the model has no classes"
+	assert_output --partial "net.json has no classes"
 	assert_absent c
 }
 

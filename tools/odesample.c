@@ -113,7 +113,7 @@ static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct
 
 	if (o->in)
 		return rd_noise_stream(in, o->in, false, &s->model, s->batch, e);
-	rd_noise_default_labels(labels, net, s->model.null_class < 0 ? o->s.null_class : s->model.null_class);
+	rd_noise_default_labels(labels, net, s->model.null_class);
 	return rd_noise_generate(in, &net->sample, s->batch, o->seed, o->first, o->count, o->labels ? o->labels : labels,
 	                         net->classes, e);
 }

@@ -298,19 +298,12 @@ static int null_class_of_pairs(struct opts *o, struct rd_model *m, const struct 
 /* The options' own null class is checked before data are, so that no label is blamed for it. */
 static int set_null_class(struct opts *o, struct rd_model *m, struct rd_err *e)
 {
-	const int64_t classes = m->net.classes;
-
 	if (o->t.null_class < 0) {
 		o->t.null_class = m->null_class;
 		return RD_OK;
 	}
-	if (!classes)
-		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has no classes", (long long)o->t.null_class);
-	if (o->t.null_class >= classes)
-		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has classes 0 to %lld", (long long)o->t.null_class,
-		               (long long)classes - 1);
 	m->null_class = o->t.null_class;
-	return RD_OK;
+	return rd_model_check_null_class(m, m->null_class, e);
 }
 
 static bool same_folder(const char *path, const struct stat *st)

@@ -226,6 +226,15 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	return rc;
 }
 
+int rd_model_check_null_class(const struct rd_model *m, int64_t k, struct rd_err *e)
+{
+	if (k >= 0 && !m->net.classes)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: %s has no classes", (long long)k, m->dir);
+	if (k >= m->net.classes && k >= 0)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)k, (long long)m->net.classes - 1);
+	return RD_OK;
+}
+
 static int alloc_weights(struct rd_model *m, struct rd_err *e)
 {
 	void *p;
