@@ -17,8 +17,8 @@ static const char usage[] =
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
 	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
-	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file; default: uniform over\n"
-	"                       the model's classes but the null class\n"
+	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), either with :without:N (but class N), a\n"
+	"                       class, or a file; default: uniform over the model's classes without the null class\n"
 	RD_SAMPLING_USAGE
 	"      --clip[=R]       clamp x0 to +-R at every step; default: as the scheduler's clip_sample says\n"
 	"      --no-clip        do not clamp, whatever the config says\n"

@@ -3,6 +3,7 @@
  *   none        no labels
  *   uniform:K   each of K classes equally likely, a function of (seed, index)
  *   cycle:K     sample i has class i mod K
+ *   uniform:K:without:N, cycle:K:without:N   the same of the K - 1 classes that are not N, in their order
  *   NUMBER      that class for every sample
  *   FILE        an array (.npy, idx) with one integer per sample: sample i has the i-th, counted from 0 */
 #ifndef RD_LIB_DATA_LABELS_H

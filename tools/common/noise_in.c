@@ -31,12 +31,14 @@ void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count)
 
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class)
 {
-	const int64_t drawn = net->classes - (null_class == net->classes - 1);
+	const long long classes = net->classes, drawn = classes - (null_class >= 0);
 
-	if (drawn > 0 && (net->cond == RD_COND_CLASS || net->cond == RD_COND_CONTEXT))
-		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", (long long)drawn);
-	else
+	if (drawn < 1 || (net->cond != RD_COND_CLASS && net->cond != RD_COND_CONTEXT))
 		strcpy(text, "none");
+	else if (null_class < 0 || null_class == drawn) /* the last one: the others are the first */
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", drawn);
+	else
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld:without:%lld", classes, (long long)null_class);
 }
 
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,

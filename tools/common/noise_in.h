@@ -7,7 +7,7 @@
 #include "lib/data/labels.h"
 #include "lib/model/model.h"
 
-#define RD_NOISE_LABELS 40
+#define RD_NOISE_LABELS 64
 
 struct rd_noise_in {
 	/* a stream */
@@ -31,8 +31,8 @@ struct rd_noise_in {
  * another. A usage error where text is no such thing. */
 void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count);
 
-/* The labels of noise that is made for a model, where -l says nothing: uniform over its classes, without the null class where that
- * is the last one; "none" where it has no classes. null_class -1: none is known. */
+/* The labels of noise that is made for a model, where -l says nothing: uniform over its classes without the null class; "none" where it
+ * has no classes. null_class -1: none is known. */
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class);
 
 /* Samples first .. first+count-1 of seed. labels: -l's text; classes: the model's. */
