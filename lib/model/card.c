@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/in.h"
+#include "formats/png.h"
 #include "lib/base/tree.h"
 
 #define README_MAX ((size_t)1 << 20)
@@ -99,6 +100,15 @@ static char *source_readme(const struct rd_model *m)
 static bool is_image(const struct rd_model *m)
 {
 	return m->net.kind == &rd_net_unet2d;
+}
+
+/* As the card's odesample says it: 64 samples, by default 8 in a row and twice as large. */
+static bool makes_picture(const struct rd_model *m)
+{
+	const int64_t *d = m->net.sample.d;
+	struct rd_err e;
+
+	return is_image(m) && !rd_png_grid_check(64, d[0], d[1], d[2], 8, 2, &e);
 }
 
 /* Of a pipeline, which has an autoencoder beside it, and what makes contexts of texts where the network wants them. */
@@ -207,7 +217,7 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 		sample_in_python(f, m, steps);
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
-	        is_image(m) ? " --png grid.png" : " >samples");
+	        makes_picture(m) ? " --png grid.png" : " >samples");
 	fprintf(f, "`%s/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
 	           "the raw ones are variant `raw`.\n\n", m->net.kind->part);
 }
