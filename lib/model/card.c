@@ -256,6 +256,20 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "unknown";
 }
 
+/* How far it is the model that it came from. */
+static void origin(FILE *f, const struct rd_model *m, bool paired)
+{
+	const struct rd_scheduler *s = &m->scheduler;
+
+	fprintf(f, "Trained by rectdiff %s%s", RD_VERSION, paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303)" : "");
+	if (m->converted)
+		fprintf(f, "; the network is that of the model it came from, whose form was %s, with %s-prediction", s->network->schedule.form->name,
+		        rd_pred_names[s->network->pred.type]);
+	else if (paired)
+		fprintf(f, "; network, schedule and prediction type are those of the model it came from");
+	fprintf(f, ". Form %s, %s-prediction.\n\n", s->schedule.form->name, rd_pred_names[s->pred.type]);
+}
+
 char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *guidance, const char *command)
 {
 	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
@@ -268,11 +282,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 		return NULL;
 	header(f, m, one_step || phases);
 	fprintf(f, "# %s\n\n", one_step || phases ? "A rectified diffusion model" : "A diffusion model");
-	fprintf(f, "Trained by rectdiff %s%s. Form %s, %s-prediction.\n\n", RD_VERSION,
-	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and "
-	                 "prediction type are those of the model it came from"
-	               : "",
-	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
+	origin(f, m, paired);
 	if (guidance)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
 		        guidance);

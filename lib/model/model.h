@@ -25,6 +25,7 @@ struct rd_model {
 	json_t *meta;             /* safetensors metadata, an object of strings */
 	char hash[17];            /* of the weights, 16 hex digits */
 	int64_t null_class;       /* class that stands for "no class"; -1: none recorded */
+	bool converted;           /* since it was loaded: see rd_model_convert */
 };
 
 /* Loads DIR (unet/ or transformer/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors, and parts that do
