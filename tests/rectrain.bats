@@ -105,6 +105,16 @@ assert after < before / 2, (before, after)'
 	[ -z "$(ls -A)" ]
 }
 
+@test "names in the plan have nothing in them that a terminal acts on" {
+	local evil=$'m\e[31m\nrectrain: x'
+	cp -r "$m" "$evil"
+	run -0 rectrain -m "$evil" -o $'a\r' --log $'l\b' --scratch . --steps 10 --dry-run "$pairs"
+	assert_line --regexp '^rectrain: m\?\[31m\?rectrain: x, [0-9]+ parameters, '
+	assert_line --regexp '^rectrain: writes a\? \(.* a\?\.ckpt .*; log l\?$'
+	refute_line --regexp '^rectrain: x'
+	refute_output --regexp $'[\e\r\b]'
+}
+
 @test "the same command again is told that there is nothing to do" {
 	local before
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
