@@ -184,17 +184,3 @@ int rd_idx_read(struct rd_in *in, struct rd_array *a, struct rd_err *e)
 		rd_array_free(a);
 	return rc;
 }
-
-int rd_idx_load(const char *path, struct rd_array *a, struct rd_err *e)
-{
-	struct rd_in *in;
-	int rc;
-
-	memset(a, 0, sizeof *a);
-	rc = rd_in_open(&in, path, e);
-	if (rc)
-		return rc;
-	rc = rd_idx_read(in, a, e);
-	rd_in_close(in);
-	return rc;
-}

@@ -8,10 +8,7 @@
 #include "formats/in.h"
 #include "lib/base/tensor.h"
 
-/* The whole file; dtype RD_U8. RD_EINPUT where size and header disagree. */
-int rd_idx_load(const char *path, struct rd_array *a, struct rd_err *e) RD_MUST;
-
-/* The same from in, which must end there. */
+/* All of in, which must end there; dtype RD_U8. RD_EINPUT where size and header disagree. */
 int rd_idx_read(struct rd_in *in, struct rd_array *a, struct rd_err *e) RD_MUST;
 
 /* True where the first n bytes look like idx of unsigned bytes, or gzip. */

@@ -49,15 +49,45 @@ static uint8_t to_byte(float v)
 
 struct grid {
 	uint8_t *pixels;
-	size_t width; /* of a row, in pixels */
+	int64_t across, width, height; /* images in a row; pixels */
 	int64_t c, h, w, scale;
 };
+
+/* Lays n images out. */
+static int layout(struct grid *g, int64_t n, int64_t columns, struct rd_err *e)
+{
+	int64_t rows;
+
+	if (g->c != 1 && g->c != 3)
+		return rd_fail(e, RD_EUSAGE, "images of %lld channels: 1 or 3 make a picture", (long long)g->c);
+	if (n < 1 || columns < 1 || g->scale < 1)
+		return rd_fail(e, RD_EUSAGE, "%lld images, %lld in a row, enlarged %lld-fold", (long long)n, (long long)columns,
+		               (long long)g->scale);
+	if (g->h < 1 || g->w < 1 || g->h > SIDE_MAX / g->scale || g->w > SIDE_MAX / g->scale || n > SIDE_MAX)
+		return rd_fail(e, RD_EUSAGE, "%lld images of %lld x %lld pixels do not fit a picture", (long long)n,
+		               (long long)g->w, (long long)g->h);
+	g->across = columns < n ? columns : n;
+	rows = (n + g->across - 1) / g->across;
+	g->width = g->across * (g->w * g->scale + GAP) - GAP;
+	g->height = rows * (g->h * g->scale + GAP) - GAP;
+	if (g->width > SIDE_MAX || g->height > SIDE_MAX || g->width * g->height > INT32_MAX / g->c)
+		return rd_fail(e, RD_EUSAGE, "a picture of %lld x %lld pixels is too large", (long long)g->width,
+		               (long long)g->height);
+	return RD_OK;
+}
+
+int rd_png_grid_check(int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int scale, struct rd_err *e)
+{
+	struct grid g = {.c = c, .h = h, .w = w, .scale = scale};
+
+	return layout(&g, n, columns, e);
+}
 
 /* One image x[c, h, w] with its corner at (left, top). */
 static void draw(const struct grid *g, const float *x, int64_t left, int64_t top)
 {
 	for (int64_t y = 0; y < g->h * g->scale; y++) {
-		uint8_t *p = g->pixels + ((size_t)(top + y) * g->width + (size_t)left) * (size_t)g->c;
+		uint8_t *p = g->pixels + (size_t)(((top + y) * g->width + left) * g->c);
 
 		for (int64_t i = 0; i < g->w * g->scale; i++)
 			for (int64_t k = 0; k < g->c; k++)
@@ -69,32 +99,19 @@ int rd_png_grid(struct rd_out *o, const float *x, int64_t n, int64_t c, int64_t 
                 struct rd_err *e)
 {
 	struct grid g = {.c = c, .h = h, .w = w, .scale = scale};
-	int64_t across, rows, width, height;
 	void *p;
 	int rc;
 
-	if (n < 1 || (c != 1 && c != 3) || columns < 1 || scale < 1)
-		return rd_fail(e, RD_EUSAGE, "png: %lld images of %lld channels, %lld in a row, enlarged %d-fold", (long long)n,
-		               (long long)c, (long long)columns, scale);
-	if (h < 1 || w < 1 || h > SIDE_MAX / scale || w > SIDE_MAX / scale || n > SIDE_MAX)
-		return rd_fail(e, RD_EUSAGE, "png: %lld images of %lld x %lld pixels do not fit a picture", (long long)n,
-		               (long long)w, (long long)h);
-	across = columns < n ? columns : n;
-	rows = (n + across - 1) / across;
-	width = across * (w * scale + GAP) - GAP;
-	height = rows * (h * scale + GAP) - GAP;
-	if (width > SIDE_MAX || height > SIDE_MAX || width * height > INT32_MAX / c)
-		return rd_fail(e, RD_EUSAGE, "png: a picture of %lld x %lld pixels is too large", (long long)width,
-		               (long long)height);
-	rc = rd_alloc(&p, (size_t)(width * height), (size_t)c, "png", e);
+	if (layout(&g, n, columns, e))
+		return rd_context(e, "png");
+	rc = rd_alloc(&p, (size_t)(g.width * g.height), (size_t)c, "png", e);
 	if (rc)
 		return rc;
-	memset(p, WHITE, (size_t)(width * height * c));
+	memset(p, WHITE, (size_t)(g.width * g.height * c));
 	g.pixels = p;
-	g.width = (size_t)width;
 	for (int64_t i = 0; i < n; i++)
-		draw(&g, x + i * c * h * w, i % across * (w * scale + GAP), i / across * (h * scale + GAP));
-	rc = rd_png_write(o, g.pixels, (uint32_t)width, (uint32_t)height, (int)c, e);
+		draw(&g, x + i * c * h * w, i % g.across * (w * scale + GAP), i / g.across * (h * scale + GAP));
+	rc = rd_png_write(o, g.pixels, (uint32_t)g.width, (uint32_t)g.height, (int)c, e);
 	free(p);
 	return rc;
 }

@@ -15,6 +15,10 @@ int rd_png_write(struct rd_out *o, const uint8_t *pixels, uint32_t width, uint32
  * 2^26 pixels. */
 int rd_png_read(const char *path, struct rd_array *a, struct rd_err *e) RD_MUST;
 
+/* Whether rd_png_grid can draw n such images: RD_EUSAGE where there are none, or not of 1 or 3 channels, or they make too large a
+ * picture. */
+int rd_png_grid_check(int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int scale, struct rd_err *e) RD_MUST;
+
 /* n images x[n, c, h, w] f32 in [-1, 1] (clamped) as one grid, `columns` wide, `scale`-fold nearest enlargement, a
  * 2-pixel white gap; c is 1 or 3. */
 int rd_png_grid(struct rd_out *o, const float *x, int64_t n, int64_t c, int64_t h, int64_t w, int64_t columns, int scale,

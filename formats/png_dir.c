@@ -33,7 +33,7 @@ static int by_bytes(const void *a, const void *b)
 static int add(struct names *l, const char *dir, const char *name, struct rd_err *e)
 {
 	void *p = l->v;
-	int rc = rd_one_more(&p, &l->room, l->n, sizeof *l->v, dir, e);
+	int rc = rd_reserve(&p, &l->room, l->n + 1, sizeof *l->v, dir, e);
 
 	l->v = p;
 	if (rc)
@@ -142,7 +142,7 @@ static int add_picture(struct rd_png_dir *d, const char *dir, const char *name, 
 	if (!rc && kind != S_IFREG)
 		rc = rd_fail(e, RD_EINPUT, "%s: not a file, as a picture is", f.path);
 	if (!rc)
-		rc = rd_one_more(&p, &d->room, d->n, sizeof f, dir, e);
+		rc = rd_reserve(&p, &d->room, d->n + 1, sizeof f, dir, e);
 	d->file = p;
 	if (rc)
 		free(f.path);

@@ -1,4 +1,4 @@
-/* safetensors, read from a mapped file and written as f32. */
+/* safetensors, read from a mapped file, and written. */
 #ifndef RD_FORMATS_SAFETENSORS_H
 #define RD_FORMATS_SAFETENSORS_H
 

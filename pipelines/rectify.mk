@@ -49,7 +49,7 @@ FEATURES ?=
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
 EVALUATED := K DATA FEATURES ROUNDS
 $(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER CLIP GUIDANCE NULL_CLASS PAIRS TRAIN_STEPS BATCH LR EMA TRAIN EVAL))
-$(if $(if $(NULL_CLASS),$(LABELS),yes),,$(error NULL_CLASS=$(NULL_CLASS) without LABELS=: noisegen would draw that class too))
+$(if $(if $(NULL_CLASS),$(LABELS),yes),,$(error NULL_CLASS=$(NULL_CLASS) without LABELS=: noisegen would draw that class too (uniform:K:without:$(NULL_CLASS) leaves it out)))
 # Only what is compared needs it: not an archive by itself.
 ifeq ($(filter-out all,$(MAKECMDGOALS)),)
 $(if $(word 2,$(DATA)),$(error DATA=$(DATA): a name without spaces is needed))

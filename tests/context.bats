@@ -75,6 +75,23 @@ d = json.loads(m["rectdiff.data"]); assert d["contexts"] == run["contexts"] and 
 	frames samples 'assert f["sample"].shape == (6, 4, 4, 6) and list(f["label"]) == [0, 1, 2, 0, 1, 2]'
 }
 
+@test "labels by default leave the null row out, wherever it is" {
+	local null
+	model m
+	noisegen -n 200 -s 5 -m m -o last
+	for null in 0 1; do
+		python "write('m/contexts.safetensors', {'contexts': rows}, {'null_class': '$null'})"
+		noisegen -n 200 -s 5 -m m -o noise
+		frames last "g, label = read('noise'), f['label'] + (f['label'] >= $null)
+assert g[0][0]['meta']['labels'] == 'uniform:4:without:$null' and set(label) == {0, 1, 2, 3} - {$null}
+assert (g[1]['label'] == label).all() and h['meta']['labels'] == 'uniform:3'"
+	done
+	odesample -q -m m -n 200 -s 5 --steps 1 -o samples
+	frames samples "assert (f['label'] == read('noise')[1]['label']).all()"
+	odesample -q -m m -n 200 -s 5 --steps 1 --null-class 2 -o told
+	frames told "assert set(f['label']) == {0, 1, 3}"
+}
+
 @test "a label is its row: rows in another order under other labels, and of another type" {
 	model m
 	odesample -q -m m -n 3 -l cycle:3 --steps 2 -o a

@@ -475,6 +475,31 @@ for f in ("m/unet/config.json", "m/model_index.json"):
 	assert_line '| solver | `"ddim"` |'
 }
 
+@test "the card has a picture made only where samples make one" {
+	trained
+	grep -q -e '--steps 1 .*--png grid.png' r/README.md
+	python 'edit("m/unet/config.json", in_channels=4, out_channels=4)
+np.save("latents.npy", np.zeros((8, 4, 8, 8), "f4"))'
+	rm -r m/unet/*.safetensors
+	rectrain -q --init m -o four --coupling independent --steps 1 -b 4 latents.npy
+	run cat four/README.md
+	assert_line --regexp '^odesample -m \. -n 64 .*--steps 50 .*>samples$'
+	refute_output --partial "--png"
+}
+
+@test "the card names the schedule that the network was made for, and says that it stayed only where it did" {
+	local same="network, schedule and prediction type are those of the model it came from"
+	trained
+	grep -q "(arXiv 2410.07303); $same. Form ddpm, epsilon-prediction.\$" r/README.md
+	rectrain -q -m m -o as --convert-to fm,flow --steps 1 -b 4 pairs
+	run cat as/README.md
+	refute_output --partial "$same"
+	assert_output --partial "(arXiv 2410.07303); the network is that of the model it came from, whose form was ddpm, with epsilon-prediction. Form fm, flow-prediction."
+	noisegen -q -n 8 -m m | denoise -q -m as --steps 2 -o more
+	rectrain -q -m as -o on --steps 1 -b 4 more
+	grep -q "; $same. Form fm, flow-prediction.\$" on/README.md
+}
+
 @test "the card names a licence and a base only where the source does" {
 	card() { printf %b "$1" >m/README.md; rm -rf r; rectrain -q -m m -o r --steps 2 -b 4 pairs; }
 	trained

@@ -160,6 +160,30 @@ frames()
 	assert_output --partial "labels 0,1,2,3: none, uniform:K, cycle:K, a class, or a file expected"
 }
 
+@test "a class that is left out: the others as without it, renumbered around it" {
+	local args
+	noisegen -n 400 -s 3 -i 7 --shape 2 -l uniform:4 -o four
+	noisegen -n 400 -s 3 -i 7 --shape 2 -l uniform:5:without:2 -o around
+	noisegen -n 400 -s 3 -i 7 --shape 2 -l uniform:5:without:4 -o last
+	for x in four around last; do frames $x "f['label'].tofile('$x.raw')"; done
+	cmp four.raw last.raw
+	frames around 'four = np.fromfile("four.raw", "i4")
+assert (f["label"] == four + (four >= 2)).all() and set(f["label"]) == {0, 1, 3, 4}'
+	noisegen -n 7 -i 1 --shape 2 -l cycle:4:without:0 -o turns
+	run frames turns 'print(f["label"].tolist(), h["meta"]["labels"])'
+	assert_output "[2, 3, 1, 2, 3, 1, 2] cycle:4:without:0"
+	for args in uniform:5:without:5 uniform:5:without:-1 uniform:5:without: uniform:5:without:x cycle:1:without:0 \
+		uniform:0:without:0 uniform:5:but:2 uniform::without:2; do
+		run noisegen -n 1 --shape 2 -l "$args" -o out
+		assert_failure 2
+		assert_output --partial "labels $args: "
+	done
+	run noisegen -n 1 -m "$no_null" -l "uniform:$((classes + 1)):without:0" -o out
+	assert_failure 2
+	assert_output --partial "the model has $classes classes"
+	[ ! -e out ]
+}
+
 @test "labels from a file go by the global index" {
 	"$PYTHON" -c 'import numpy as np; np.save("l.npy", np.arange(100) % 10); np.save("bad.npy", np.array([3, -1]))
 np.save("square.npy", np.zeros((4, 4), int))'

@@ -48,6 +48,11 @@ for k in '${*:3}'.split():
 	same own piped noise label sample
 	odesample -m "$fashion" -n 40 -s 2 --steps 1 -l 3 -o threes
 	frames threes 'assert set(f["label"]) == {3} and (f["sample"] != read("own")[1]["sample"]).any()'
+	# --null-class goes before what the model records: 10 is then a class like others, 3 is none, and guidance is away from that
+	odesample -q -m "$fashion" -n 200 --steps 1 --null-class 3 --guidance 2 -o told
+	frames told 'assert set(f["label"]) == set(range(11)) - {3} and h["meta"]["null_class"] == 3'
+	run -2 odesample -m "$fashion" -n 2 --null-class 11 -o out
+	assert_output "odesample: null class 11: the model has classes 0 to 10"
 	run -2 odesample -m "$fashion" -n 2 -l 11
 	assert_output --partial "label 11"
 	run -2 odesample -m "$m" -n 2 -l 1
@@ -169,6 +174,27 @@ picture()
 	assert_absent a.png
 	run -1 odesample -m "$cifar" -n 1 --steps 1 --png nowhere/a.png -q
 	assert_output --partial nowhere
+}
+
+@test "what will be no picture is told before there are samples" {
+	local latents=$golden/unet-cross/model
+	noisegen -n 6 -m "$cifar" -b 2 | head -c -30 >broken # status 3 when it is read to its end
+	run -1 odesample -q -m "$cifar" --steps 1 --png nowhere/a.png -o out broken
+	assert_output --partial nowhere
+	noisegen -n 6 -m "$latents" -b 2 -l 0 | head -c -30 >broken
+	run -2 odesample -q -m "$latents" --steps 1 --png a.png -o out broken
+	assert_output "odesample: --png: images of 4 channels: 1 or 3 make a picture"
+	run -2 timeout 20 odesample -q -m "$fashion" -n 1000000000 --steps 1 --png a.png --columns 1 --scale 64
+	assert_output --partial "1792 x 1837054 pixels is too large"
+	run -2 timeout 20 odesample -q -m "$fashion" -n 1000000000 --steps 1 --png a.png --columns 1024 --scale 64 -o out
+	assert_output --partial "1837054 x 1792 pixels is too large"
+	assert_absent a.png out
+}
+
+@test "a picture that cannot be written takes no samples with it" {
+	run -1 odesample -q -m "$cifar" -n 3 --steps 1 --png /dev/full -o out
+	assert_output --partial "/dev/full"
+	frames out 'assert f["sample"].shape == (3, 3, 8, 8)'
 }
 
 @test "a picture of a stream that breaks off is not made" {

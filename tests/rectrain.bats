@@ -105,6 +105,16 @@ assert after < before / 2, (before, after)'
 	[ -z "$(ls -A)" ]
 }
 
+@test "names in the plan have nothing in them that a terminal acts on" {
+	local evil=$'m\e[31m\nrectrain: x'
+	cp -r "$m" "$evil"
+	run -0 rectrain -m "$evil" -o $'a\r' --log $'l\b' --scratch . --steps 10 --dry-run "$pairs"
+	assert_line --regexp '^rectrain: m\?\[31m\?rectrain: x, [0-9]+ parameters, '
+	assert_line --regexp '^rectrain: writes a\? \(.* a\?\.ckpt .*; log l\?$'
+	refute_line --regexp '^rectrain: x'
+	refute_output --regexp $'[\e\r\b]'
+}
+
 @test "the same command again is told that there is nothing to do" {
 	local before
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
@@ -388,12 +398,12 @@ assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --label-drop 0.3 "$data"
 	assert_output --partial "null class"
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 "$data"
-	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	assert_output --partial "null class 9: the model has classes 0 to 8"
 	noisegen -n 30 --dist 8gaussians -o unlabelled
 	run -2 rectrain --init net.json "${short[@]}" --coupling independent -o c --null-class 9 unlabelled
-	assert_output --partial "--null-class 9: the model has classes 0 to 8"
+	assert_output --partial "null class 9: the model has classes 0 to 8"
 	run -2 rectrain "${fresh[@]}" "${short[@]}" -o c --null-class 0 "$data"
-	assert_output --partial "--null-class 0: the model has no classes"
+	assert_output --partial "net.json has no classes"
 	assert_absent c
 }
 

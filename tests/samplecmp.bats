@@ -46,6 +46,14 @@ col() { awk -v n="$1" '{ print $n }'; }
 	assert_line --regexp '^paired [0-9.]+ '
 }
 
+@test "an output that cannot be written is told before anything is read" {
+	run -1 samplecmp -o nowhere/table a missing
+	assert_output --partial nowhere
+	run -1 samplecmp -o table a missing
+	assert_output --partial missing
+	assert_absent table
+}
+
 @test "a line per metric: name, value, error" {
 	run samplecmp a same
 	assert_success

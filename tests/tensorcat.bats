@@ -180,6 +180,8 @@ assert h["meta"]["grid"] == g and h["role"] == "trajectory"'
 @test "npy: a field of a stream, of an archive, of arrays" {
 	noisegen -n 300 -s 2 --shape 3,4 -l uniform:5 -b 7 -o a
 	tensorcat --to npy -n noise a -o n.npy
+	tensorcat --to npy --field noise a | cmp - n.npy
+	tensorcat --to npy --name noise a | cmp - n.npy
 	tensorcat --to npy -n label a -o l.npy
 	frames a 'close(f["noise"], np.load("n.npy"), 0); close(f["label"], np.load("l.npy"), 0)'
 	tensorcat --to frame noise=n.npy sample=n.npy label=l.npy | pairpack -o p.tar

@@ -209,7 +209,6 @@ static void sampled(const struct rd_model *m, const struct rd_backend *b, struct
 	o.solver = rd_solver_named(solver);
 	o.solver.rtol = o.solver.atol = 1e-6;
 	o.grid.steps = 5;
-	o.batch = IMAGES;
 	o.denoise.guidance = guidance;
 	o.denoise.null_class = 3;
 	o.halving = guidance > 1 && !rd_solver_chooses_steps(&o.solver);

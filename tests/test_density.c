@@ -29,9 +29,10 @@ static void moments(void)
 	CHECK_NEAR(r2, 2, 5 * sqrt((r4 - 4) / N) + 1e-6);
 }
 
-static void components(const struct rd_density *d)
+/* k of them. */
+static void components(int k)
 {
-	int k = rd_density_components(d), n_of[16] = { 0 }, bad = 0;
+	int n_of[16] = { 0 }, bad = 0;
 
 	for (int i = 0; i < N; i++)
 		if (part[i] < 0 || part[i] >= k)
@@ -92,6 +93,8 @@ int main(void)
 		0x1310c487f3990392, 0xcc0c2c59c2e94c5f, 0xb53fab8bcac66728, 0x70718a138dbc5ce0, 0xc1b53ec9ed271973,
 	};
 
+	static const int parts[] = { 8, 8, 2, 2, 4 };
+
 	for (int k = 0; rd_density_names[k]; k++) {
 		const struct rd_density *d = rd_density_find(rd_density_names[k]);
 		unsigned long long h;
@@ -101,7 +104,7 @@ int main(void)
 			continue;
 		rd_density_sample(d, 4, 0, N, xy, part);
 		moments();
-		components(d);
+		components(parts[k]);
 		ranges(d);
 		CHECK_NEAR(misplaced(rd_density_names[k]), 0, 1e-3);
 		h = XXH3_64bits(xy, 20000 * sizeof *xy);

@@ -4,9 +4,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "formats/idx.h"
 #include "formats/out.h"
 #include "tests/check.h"
+#include "tests/idx.h"
 
 static char path[64];
 
@@ -20,7 +20,7 @@ static int load(const void *data, size_t n, struct rd_array *a, struct rd_err *e
 	FILE *f = fopen(path, "wb");
 
 	CHECK(f && fwrite(data, 1, n, f) == n && !fclose(f));
-	return rd_idx_load(path, a, e);
+	return idx_load(path, a, e);
 }
 
 static bool is_right(const struct rd_array *a)
@@ -90,7 +90,7 @@ static void test_refused(void)
 		buf[bad[i].at] = (char)bad[i].value;
 		CHECK(load(buf, PLAIN, &a, &e) == RD_EINPUT && !a.data && strstr(e.msg, path));
 	}
-	CHECK(rd_idx_load("/nowhere/x", &a, &e) == RD_EIO);
+	CHECK(idx_load("/nowhere/x", &a, &e) == RD_EIO);
 }
 
 int main(void)

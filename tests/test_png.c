@@ -116,6 +116,10 @@ static void test_refused(void)
 	CHECK(rd_png_grid(o, x, 1, 1, INT64_MAX, 1, 1, 1, &e) == RD_EUSAGE);
 	CHECK(rd_png_grid(o, x, INT64_MAX, 1, 1, 1, 1, 1, &e) == RD_EUSAGE);
 	CHECK(rd_png_grid(o, x, 1, 1, 1000, 1000, 1, 1000, &e) == RD_EUSAGE);
+	CHECK(rd_png_grid_check(1, 1, 1000, 1000, 1, 1000, &e) == RD_EUSAGE);
+	CHECK(rd_png_grid_check(64, 4, 8, 8, 8, 2, &e) == RD_EUSAGE && strstr(e.msg, "4 channels"));
+	CHECK(rd_png_grid_check(64, 3, 2048, 2048, 8, 2, &e) == RD_EUSAGE);
+	CHECK_OK(rd_png_grid_check(64, 3, 1024, 1024, 8, 2, &e), &e);
 	rd_out_abort(o);
 	CHECK_OK(rd_out_open(&o, "/dev/full", 0, &e), &e);
 	CHECK_OK(rd_png_write(o, pixel, 1, 1, 3, &e), &e); /* it is in the buffer */

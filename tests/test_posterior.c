@@ -16,6 +16,14 @@ static struct rd_posterior *make(const char *spec)
 	return p;
 }
 
+/* x0[n] of x[n], all at the same alpha and sigma; n up to 4. */
+static void mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
+{
+	const double a[] = {alpha, alpha, alpha, alpha}, s[] = {sigma, sigma, sigma, sigma};
+
+	rd_posterior_mean_each(p, a, s, n, x, x0);
+}
+
 /* One gaussian: the textbook's regression. */
 static void gauss(void)
 {
@@ -24,12 +32,12 @@ static void gauss(void)
 	double a = 0.6, s = 0.8;
 
 	CHECK(rd_posterior_dim(p) == 3);
-	rd_posterior_mean(p, a, s, 1, x, x0);
+	mean(p, a, s, 1, x, x0);
 	for (int j = 0; j < 3; j++)
 		CHECK_NEAR(x0[j], -0.7 + a * 0.16 / (a * a * 0.16 + s * s) * ((double)x[j] + a * 0.7), 1e-6);
-	rd_posterior_mean(p, 0, 1, 1, x, x0);
+	mean(p, 0, 1, 1, x, x0);
 	CHECK_NEAR(x0[1], -0.7, 1e-6);
-	rd_posterior_mean(p, 0.5, 0, 1, x, x0);
+	mean(p, 0.5, 0, 1, x, x0);
 	CHECK_NEAR(x0[2], 4, 1e-6);
 	rd_posterior_free(p);
 }
@@ -51,7 +59,7 @@ static void mixture(void)
 			num += w * u;
 			den += w;
 		}
-		rd_posterior_mean(p, a, s, 1, &x, &x0);
+		mean(p, a, s, 1, &x, &x0);
 		CHECK_NEAR(x0, num / den, 1e-6);
 	}
 	rd_posterior_free(p);
@@ -80,7 +88,7 @@ static void densities(void)
 				den += w;
 				sq += w * w;
 			}
-			rd_posterior_mean(p, a, s, 1, x, x0);
+			mean(p, a, s, 1, x, x0);
 			for (int j = 0; j < 2; j++) /* five standard errors, a coordinate's deviation being below 1.5 */
 				CHECK_NEAR(x0[j], num[j] / den, 5 * fmin(1.5, 2 * s / a) * sqrt(sq) / den);
 		}
@@ -118,7 +126,7 @@ static void much_noise(void)
 		float x[2] = {ldexpf(want[i].z[0], want[i].k), ldexpf(want[i].z[1], want[i].k)}, x0[2];
 		double trace;
 
-		rd_posterior_mean(p, alpha, sigma, 1, x, x0);
+		mean(p, alpha, sigma, 1, x, x0);
 		for (int j = 0; j < 2; j++)
 			CHECK_NEAR(x0[j], want[i].mean[j], 1e-14 + 6e-8 * fabs(want[i].mean[j]));
 		rd_posterior_jacobian_each(p, &alpha, &sigma, 1, x, NULL, &trace);
@@ -149,7 +157,7 @@ static void jacobians(void)
 					x[2 * j + 1] = at[1];
 					x[2 * j + c] += (float)(h * (j < 2 ? j - 2 : j - 1));
 				}
-				rd_posterior_mean(p, a, s, 4, x, x0);
+				mean(p, a, s, 4, x, x0);
 				for (int r = 0; r < 2; r++)
 					jac[r][c] = (8 * ((double)x0[4 + r] - (double)x0[2 + r]) - ((double)x0[6 + r] - (double)x0[r])) / (12 * h);
 			}
@@ -193,7 +201,7 @@ static void far_away(void)
 	float x[2] = {1000, -1000}, x0[2];
 
 	for (double s = 1e-3; s < 2000; s *= 3) {
-		rd_posterior_mean(p, 1, s, 1, x, x0);
+		mean(p, 1, s, 1, x, x0);
 		CHECK(fabs((double)x0[0]) <= 1.7320509 && fabs((double)x0[1]) <= 1.7320509);
 	}
 	rd_posterior_free(p);

@@ -1,6 +1,7 @@
-/* Room for items that come one by one. */
+/* Room for items that come one by one, or many at once. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/size.h"
 #include "tests/check.h"
@@ -16,7 +17,7 @@ static void one_by_one(void)
 	for (size_t n = 0; n < 100000; n++) {
 		const size_t before = room;
 
-		if (rd_one_more(&p, &room, n, sizeof(uint32_t), "test", &e) || room <= n) {
+		if (rd_reserve(&p, &room, n + 1, sizeof(uint32_t), "test", &e) || room <= n) {
 			short_of++;
 			break;
 		}
@@ -28,6 +29,29 @@ static void one_by_one(void)
 		wrong += ((uint32_t *)p)[n] != n;
 	CHECK(!wrong);
 	CHECK(moves < 20);
+	free(p);
+}
+
+/* Many at once get all their room, few at once twice what there was; what fits already moves nothing. */
+static void many_at_once(void)
+{
+	size_t room = 0;
+	void *p = NULL, *before;
+
+	CHECK_OK(rd_reserve(&p, &room, 1000, sizeof(uint32_t), "test", &e), &e);
+	CHECK(room == 1000);
+	memset(p, 1, room * sizeof(uint32_t));
+	CHECK_OK(rd_reserve(&p, &room, 1001, sizeof(uint32_t), "test", &e), &e);
+	CHECK(room == 2000);
+	before = p;
+	CHECK_OK(rd_reserve(&p, &room, 2000, sizeof(uint32_t), "test", &e), &e);
+	CHECK(room == 2000 && p == before);
+	free(p);
+	room = 0;
+	p = NULL;
+	CHECK_OK(rd_reserve(&p, &room, 3, 0, "items without a size", &e), &e);
+	CHECK_OK(rd_reserve(&p, &room, 300, 0, "items without a size", &e), &e);
+	CHECK(p && room == 300);
 	free(p);
 }
 
@@ -43,7 +67,7 @@ static void overflow(void)
 		void *p = &there;
 		size_t room = c[i].room;
 
-		CHECK(rd_one_more(&p, &room, room, c[i].size, "things", &e) == RD_ENOMEM);
+		CHECK(rd_reserve(&p, &room, room + 1, c[i].size, "things", &e) == RD_ENOMEM);
 		CHECK(p == &there && room == c[i].room);
 		CHECK(e.msg[0] == 't');
 	}
@@ -52,6 +76,7 @@ static void overflow(void)
 int main(void)
 {
 	one_by_one();
+	many_at_once();
 	overflow();
 	return check_report("size");
 }

@@ -121,18 +121,6 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	return rc || !wants_logp(a) ? rc : rd_stream_add(out, "logp", e);
 }
 
-/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
-static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
-{
-	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
-
-	if (points)
-		a.shape.d[a.shape.nd++] = points;
-	for (int i = 0; i < in->sample.nd; i++)
-		a.shape.d[a.shape.nd++] = in->sample.d[i];
-	return a;
-}
-
 /* The arrays of a batch borrow: nothing here is freed through it. */
 static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct rd_noise_batch *b, const struct results *r,
                  const struct rd_sampling_args *a)
@@ -142,12 +130,12 @@ static void fill(struct rd_batch *p, const struct rd_noise_in *in, const struct 
 	*p = (struct rd_batch){.first = b->first, .n = b->n};
 	p->ref[k] = b->ref && !a->reverse;
 	p->ref_seed[k] = b->ref_seed;
-	p->f[k++] = view(in, b->n, 0, a->reverse ? r->computed : b->noise);
+	p->f[k++] = rd_noise_view(in, b->n, 0, a->reverse ? r->computed : b->noise);
 	if (rd_noise_has_labels(in))
 		p->f[k++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
-	p->f[k++] = view(in, b->n, 0, a->reverse ? b->noise : r->computed);
+	p->f[k++] = rd_noise_view(in, b->n, 0, a->reverse ? b->noise : r->computed);
 	if (a->knots)
-		p->f[k++] = view(in, b->n, a->knots - 1, r->rec.knots);
+		p->f[k++] = rd_noise_view(in, b->n, a->knots - 1, r->rec.knots);
 	if (a->error)
 		p->f[k++] = (struct rd_array){RD_F32, {1, {b->n}}, r->rec.error};
 	if (wants_logp(a))

@@ -24,9 +24,9 @@ static const char usage[] =
 	"  -i, --first FIRST    index of the first sample, default 0\n"
 	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
 	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file (.npy, idx)\n"
-	"                       with one integer per sample from index 0;\n"
-	"                       with --dist: component, the part of the mixture; default: none, but with -m of a model with\n"
-	"                       classes uniform over those, without the null class\n"
+	"                       with one integer per sample from index 0; uniform:K:without:N, cycle:K:without:N: of the\n"
+	"                       classes below K but N; with --dist: component, the part of the mixture; default: none, but\n"
+	"                       with -m of a model with classes uniform over those, without the null class\n"
 	"      --ref            write references: the seed in place of the numbers\n"
 	"  -b, --batch N        samples per frame, default about 1 MiB\n"
 	"  -o, --output FILE    default standard output\n"
@@ -131,7 +131,7 @@ static int choose_labels(struct job *j, const struct opts *o, const struct rd_ne
 	if (!o->labels)
 		rd_noise_default_labels(j->by_default, net, null_class);
 	j->with_label = strcmp(j->label_spec, "none") != 0;
-	if (!j->with_label || (o->dist && !strcmp(j->label_spec, "component")))
+	if (o->dist && !strcmp(j->label_spec, "component"))
 		return RD_OK;
 	return rd_labels_open(&j->labels, j->label_spec, o->seed, net->classes, e);
 }

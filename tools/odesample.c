@@ -5,6 +5,7 @@
 
 #include "formats/json.h"
 #include "formats/png.h"
+#include "lib/base/size.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -17,8 +18,8 @@ static const char usage[] =
 	"  -s, --seed S         default 0\n"
 	"  -i, --first FIRST    index of the first sample, default 0\n"
 	"  -S, --shard I/N      only the I-th of N parts of the range, I from 1\n"
-	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), a class, or a file; default: uniform over\n"
-	"                       the model's classes but the null class\n"
+	"  -l, --labels LABELS  none, uniform:K, cycle:K (sample i has class i mod K), either with :without:N (but class N), a\n"
+	"                       class, or a file; default: uniform over the model's classes without the null class\n"
 	RD_SAMPLING_USAGE
 	"      --clip[=R]       clamp x0 to +-R at every step; default: as the scheduler's clip_sample says\n"
 	"      --no-clip        do not clamp, whatever the config says\n"
@@ -100,8 +101,9 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 struct sinks {
 	struct rd_sink *frames; /* NULL: none */
 	struct rd_stream head;
-	float *picture;         /* the first samples, for --png; NULL: none */
-	int64_t pictured;
+	struct rd_out *png;     /* NULL: no picture */
+	float *picture;         /* its samples, the first */
+	size_t pictured, room;
 	struct rd_record rec;   /* of one batch, for --trajectory */
 	float *sample;          /* of one batch */
 };
@@ -113,7 +115,7 @@ static int open_noise(struct rd_noise_in *in, const struct opts *o, const struct
 
 	if (o->in)
 		return rd_noise_stream(in, o->in, false, &s->model, s->batch, e);
-	rd_noise_default_labels(labels, net, s->model.null_class < 0 ? o->s.null_class : s->model.null_class);
+	rd_noise_default_labels(labels, net, s->model.null_class);
 	return rd_noise_generate(in, &net->sample, s->batch, o->seed, o->first, o->count, o->labels ? o->labels : labels,
 	                         net->classes, e);
 }
@@ -144,34 +146,54 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
 	return rc || o->trajectory ? rc : rd_stream_add(out, "sample", e);
 }
 
+static int reserve_picture(struct sinks *k, size_t n, size_t dim, struct rd_err *e)
+{
+	void *p = k->picture;
+	int rc = rd_reserve(&p, &k->room, n, dim * sizeof *k->picture, "the picture's samples", e);
+
+	k->picture = p;
+	return rc;
+}
+
+static int64_t columns(const struct opts *o, size_t n)
+{
+	return o->columns ? o->columns : (int64_t)ceil(sqrt((double)n));
+}
+
+/* What can be said of the picture before there are samples; of a stream how many there will be is not known. */
+static int prepare_picture(struct sinks *k, const struct opts *o, const struct rd_noise_in *in, struct rd_err *e)
+{
+	const int64_t *d = in->sample.d;
+	size_t n = in->src || !o->count ? 1 : o->count < PNG_MAX ? (size_t)o->count : PNG_MAX;
+
+	if (in->sample.nd != 3)
+		return rd_fail(e, RD_EUSAGE, "--png: the model's samples are no images");
+	if (rd_png_grid_check((int64_t)n, d[0], d[1], d[2], columns(o, n), o->scale, e))
+		return rd_context(e, "--png");
+	return reserve_picture(k, n, in->dim, e);
+}
+
 static int alloc(struct sinks *k, const struct opts *o, const struct rd_noise_in *in, const struct rd_sampling *s,
                  struct rd_err *e)
 {
 	size_t row = in->dim * sizeof(float), b = (size_t)in->batch, steps = (size_t)rd_sampler_grid(s->sampler)->steps;
 
-	if (o->png && in->sample.nd != 3)
-		return rd_fail(e, RD_EUSAGE, "--png: the model's samples are no images");
 	k->sample = calloc(b, row);
-	if (o->png)
-		k->picture = calloc(PNG_MAX, row);
 	if (o->trajectory) {
 		k->rec = (struct rd_record){.x = calloc(b * (steps + 1), row), .x0 = calloc(b * steps, row), .eps = calloc(b * steps, row)};
 		if (!k->rec.x || !k->rec.x0 || !k->rec.eps)
 			return rd_fail(e, RD_ENOMEM, "no memory for trajectories of %lld samples at once", (long long)in->batch);
 	}
-	return k->sample && (k->picture || !o->png) ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for a batch");
+	if (!k->sample)
+		return rd_fail(e, RD_ENOMEM, "no memory for a batch");
+	return o->png ? prepare_picture(k, o, in, e) : RD_OK;
 }
 
-/* [n, (points,) sample...]; points 0: no such dimension. Borrows data. */
-static struct rd_array view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
+static int open_sinks(struct sinks *k, const struct opts *o, struct rd_err *e)
 {
-	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
+	int rc = !o->png || o->c.out ? rd_sink_open(&k->frames, o->c.out, rd_common_out_flags(&o->c), &k->head, e) : RD_OK;
 
-	if (points)
-		a.shape.d[a.shape.nd++] = points;
-	for (int i = 0; i < in->sample.nd; i++)
-		a.shape.d[a.shape.nd++] = in->sample.d[i];
-	return a;
+	return rc || !o->png ? rc : rd_out_open(&k->png, o->png, RD_OUT_BINARY, e);
 }
 
 static int write_batch(struct sinks *k, const struct rd_noise_in *in, const struct rd_noise_batch *b, int64_t steps,
@@ -182,17 +204,30 @@ static int write_batch(struct sinks *k, const struct rd_noise_in *in, const stru
 
 	p.ref[0] = b->ref;
 	p.ref_seed[0] = b->ref_seed;
-	p.f[f++] = view(in, b->n, 0, b->noise);
+	p.f[f++] = rd_noise_view(in, b->n, 0, b->noise);
 	if (b->label)
 		p.f[f++] = (struct rd_array){RD_I32, {1, {b->n}}, (void *)(uintptr_t)b->label};
 	if (k->rec.x) {
-		p.f[f++] = view(in, b->n, steps + 1, k->rec.x);
-		p.f[f++] = view(in, b->n, steps, k->rec.x0);
-		p.f[f] = view(in, b->n, steps, k->rec.eps);
+		p.f[f++] = rd_noise_view(in, b->n, steps + 1, k->rec.x);
+		p.f[f++] = rd_noise_view(in, b->n, steps, k->rec.x0);
+		p.f[f] = rd_noise_view(in, b->n, steps, k->rec.eps);
 	} else {
-		p.f[f] = view(in, b->n, 0, k->sample);
+		p.f[f] = rd_noise_view(in, b->n, 0, k->sample);
 	}
 	return rd_sink_write(k->frames, &p, e);
+}
+
+/* The first of a batch of n, as many as the picture takes. */
+static int keep_for_picture(struct sinks *k, int64_t n, size_t dim, struct rd_err *e)
+{
+	size_t more = PNG_MAX - k->pictured < (size_t)n ? PNG_MAX - k->pictured : (size_t)n;
+	int rc = k->png ? reserve_picture(k, k->pictured + more, dim, e) : RD_OK;
+
+	if (rc || !k->png)
+		return rc;
+	memcpy(k->picture + k->pictured * dim, k->sample, more * dim * sizeof *k->sample);
+	k->pictured += more;
+	return RD_OK;
 }
 
 static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *in, struct rd_err *e)
@@ -202,45 +237,32 @@ static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *
 	int rc;
 
 	while ((rc = rd_noise_next(in, &b, e)) > 0) {
-		int64_t draw = k->picture ? PNG_MAX - k->pictured : 0;
-
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, k->sample, k->rec.x ? &k->rec : NULL, e);
 		if (!rc)
 			rd_sampling_check(s, k->sample, b.first, b.n, in->dim);
 		if (!rc && k->frames)
 			rc = write_batch(k, in, &b, steps, e);
+		if (!rc)
+			rc = keep_for_picture(k, b.n, in->dim, e);
 		if (rc)
 			return rc;
-		if (draw > b.n)
-			draw = b.n;
-		if (draw > 0)
-			memcpy(k->picture + (size_t)k->pictured * in->dim, k->sample, (size_t)draw * in->dim * sizeof *k->sample);
-		k->pictured += draw;
 		rd_progress_add((uint64_t)b.n);
 	}
 	return rc;
 }
 
-static int write_png(const struct sinks *k, const struct opts *o, const struct rd_noise_in *in, struct rd_err *e)
+/* Once the frames are away: what goes wrong with the picture leaves them as they are. */
+static int write_png(struct sinks *k, const struct opts *o, const struct rd_noise_in *in, struct rd_err *e)
 {
 	const int64_t *d = in->sample.d;
-	int64_t columns = o->columns ? o->columns : (int64_t)ceil(sqrt((double)k->pictured));
-	struct rd_out *out;
-	int rc = rd_out_open(&out, o->png, RD_OUT_BINARY, e);
+	int rc = k->pictured ? rd_png_grid(k->png, k->picture, (int64_t)k->pictured, d[0], d[1], d[2], columns(o, k->pictured),
+	                                   o->scale, e)
+	                     : rd_fail(e, RD_EFAIL, "--png: there are no samples to draw");
 
-	if (rc)
-		return rc;
-	rc = rd_png_grid(out, k->picture, k->pictured, d[0], d[1], d[2], columns, o->scale, e);
 	if (!rc)
-		return rd_out_finish(out, e);
-	rd_out_abort(out);
+		return rd_out_finish(k->png, e);
+	rd_out_abort(k->png);
 	return rc;
-}
-
-/* To be asked once the frames are away: without a sample they are still what was asked for, and no picture is. */
-static int check_pictured(const struct sinks *k, const struct opts *o, struct rd_err *e)
-{
-	return o->png && !k->pictured ? rd_fail(e, RD_EFAIL, "--png: there are no samples to draw") : RD_OK;
 }
 
 int main(int argc, char **argv)
@@ -256,13 +278,12 @@ int main(int argc, char **argv)
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, true, &e) || open_noise(&in, &o, &s, &e) || describe(&k.head, &in, &o, &s, &e) ||
-	    alloc(&k, &o, &in, &s, &e))
-		rd_die(&e);
-	if ((!o.png || o.c.out) && rd_sink_open(&k.frames, o.c.out, rd_common_out_flags(&o.c), &k.head, &e))
+	    alloc(&k, &o, &in, &s, &e) || open_sinks(&k, &o, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(k.head.meta, "count")));
-	if (work_all(&k, &s, &in, &e) || (k.pictured && write_png(&k, &o, &in, &e))) {
+	if (work_all(&k, &s, &in, &e)) {
 		rd_sink_abort(k.frames);
+		rd_out_abort(k.png);
 		rd_die(&e);
 	}
 	rd_progress_end();
@@ -270,7 +291,7 @@ int main(int argc, char **argv)
 	rd_sampling_end(&s, end);
 	if (k.frames && rd_sink_finish(k.frames, end, &e))
 		rd_die(&e);
-	if (check_pictured(&k, &o, &e))
+	if (k.png && write_png(&k, &o, &in, &e))
 		rd_die(&e);
 	json_decref(end);
 	rd_stream_free(&k.head);

@@ -160,14 +160,15 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	o->r.replace = o->c.force;
 }
 
-static void say_time(double s)
+static const char *duration(double s, char buf[32])
 {
 	if (s < 100)
-		fprintf(stderr, "%.0f s", s);
+		snprintf(buf, 32, "%.0f s", s);
 	else if (s < 5400)
-		fprintf(stderr, "%.0f min", s / 60);
+		snprintf(buf, 32, "%.0f min", s / 60);
 	else
-		fprintf(stderr, "%.1f h", s / 3600);
+		snprintf(buf, 32, "%.1f h", s / 3600);
+	return buf;
 }
 
 static const char *what_it_is(const struct rd_train_opts *t)
@@ -179,31 +180,31 @@ static const char *what_it_is(const struct rd_train_opts *t)
 /* What is learnt, where that is more than the paths of the pairs or the data. */
 static void say_objective(const struct rd_train_opts *t)
 {
-	if (t->phases && t->coupling == RD_COUPLING_PAIRS)
-		fprintf(stderr, "rectrain: a first-order path for each of %d phases, between the knots of the pairs", t->phases);
-	else if (t->phases)
-		fprintf(stderr, "rectrain: a first-order path for each of %d phases, to where the model started from gets in %d steps",
-		        t->phases, t->phase_steps);
-	else if (t->consistency)
-		fprintf(stderr, "rectrain: consistency along the ODE of the model started from, in %d steps", t->consistency);
-	else if (t->times.kind == RD_TIMES_LAST)
-		fprintf(stderr, "rectrain: one step from the noisiest time, no other");
-	else
-		return;
+	char guided[48] = "";
+
 	if (t->guidance != 1)
-		fprintf(stderr, ", with guidance %g", t->guidance);
-	fprintf(stderr, "\n");
+		snprintf(guided, sizeof guided, ", with guidance %g", t->guidance);
+	if (t->phases && t->coupling == RD_COUPLING_PAIRS)
+		rd_say("a first-order path for each of %d phases, between the knots of the pairs%s", t->phases, guided);
+	else if (t->phases)
+		rd_say("a first-order path for each of %d phases, to where the model started from gets in %d steps%s", t->phases,
+		       t->phase_steps, guided);
+	else if (t->consistency)
+		rd_say("consistency along the ODE of the model started from, in %d steps%s", t->consistency, guided);
+	else if (t->times.kind == RD_TIMES_LAST)
+		rd_say("one step from the noisiest time, no other%s", guided);
 }
 
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
+	char takes[32];
+
 	if (o->c.quiet && !o->dry)
 		return;
-	fprintf(stderr, "rectrain: %s%s%s, %lld parameters, %s, %s-prediction; %lld %s\n", m->dir,
-	        m->variant[0] ? ", variant " : "", m->variant, (long long)rd_graph_param_count(m->params),
-	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
-	        (long long)d->n, what_it_is(&o->t));
+	rd_say("%s%s%s, %lld parameters, %s, %s-prediction; %lld %s", m->dir, m->variant[0] ? ", variant " : "", m->variant,
+	       (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
+	       (long long)d->n, what_it_is(&o->t));
 	if (d->made_by)
 		rd_training_say_pairs(d, d->n + o->t.held_out, o->model ? m : NULL);
 	if (o->t.warmup > o->t.steps)
@@ -211,21 +212,19 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 		        (long long)o->t.steps);
 	say_objective(&o->t);
 	if (o->t.held_out)
-		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,
-		        (long long)o->r.held_out_every);
+		rd_say("%lld more are held out; their loss is measured every %lld steps", (long long)o->t.held_out,
+		       (long long)o->r.held_out_every);
 	if (p->already) {
-		fprintf(stderr, "rectrain: %s is there already, of this very run: nothing to do\n", o->r.out);
+		rd_say("%s is there already, of this very run: nothing to do", o->r.out);
 		return;
 	}
-	fprintf(stderr, "rectrain: steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, ",
-	        (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
-	        (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds);
-	say_time(p->step_seconds * (double)(o->t.steps - p->from_step));
-	fprintf(stderr, "; %.0f MB of memory for network and optimiser, %.0f MB for the data%s%s\n", (double)p->device_bytes / 1e6,
-	        (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
-	fprintf(stderr, "rectrain: writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s\n", o->r.out,
-	        (double)p->model_bytes / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every,
-	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+	rd_say("steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, %s; %.0f MB of memory for network and optimiser, "
+	       "%.0f MB for the data%s%s", (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
+	       (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds,
+	       duration(p->step_seconds * (double)(o->t.steps - p->from_step), takes), (double)p->device_bytes / 1e6,
+	       (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
+	rd_say("writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s", o->r.out, (double)p->model_bytes / 1e6, o->r.out,
+	       (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every, o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
 }
 
 #define RECENT 100
@@ -298,19 +297,12 @@ static int null_class_of_pairs(struct opts *o, struct rd_model *m, const struct 
 /* The options' own null class is checked before data are, so that no label is blamed for it. */
 static int set_null_class(struct opts *o, struct rd_model *m, struct rd_err *e)
 {
-	const int64_t classes = m->net.classes;
-
 	if (o->t.null_class < 0) {
 		o->t.null_class = m->null_class;
 		return RD_OK;
 	}
-	if (!classes)
-		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has no classes", (long long)o->t.null_class);
-	if (o->t.null_class >= classes)
-		return rd_fail(e, RD_EUSAGE, "--null-class %lld: the model has classes 0 to %lld", (long long)o->t.null_class,
-		               (long long)classes - 1);
 	m->null_class = o->t.null_class;
-	return RD_OK;
+	return rd_model_check_null_class(m, m->null_class, e);
 }
 
 static bool same_folder(const char *path, const struct stat *st)

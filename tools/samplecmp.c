@@ -308,9 +308,9 @@ int main(int argc, char **argv)
 
 	rd_tool_init("samplecmp", usage, &o.c);
 	parse_opts(&o, argc, argv);
-	if (compare(&o, &r, &e) || rd_out_open(&out, o.c.out, 0, &e))
+	if (rd_out_open(&out, o.c.out, 0, &e))
 		rd_die(&e);
-	if (write_all(out, &o, &r, &e)) {
+	if (compare(&o, &r, &e) || write_all(out, &o, &r, &e)) {
 		rd_out_abort(out);
 		rd_die(&e);
 	}

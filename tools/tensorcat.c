@@ -20,7 +20,7 @@ static const char usage[] =
 	"      --to npy     one field as one array; of a safetensors file one tensor\n"
 	"      --to csv     a line per sample, a column per number\n"
 	"      --to png     a grid of images\n"
-	"  -n, --name FIELD the field (tensor); default all, for npy and png `sample`, or the only one\n"
+	"  -n, --field FIELD   the field (tensor), also called --name; default all, for npy and png `sample`, or the only one\n"
 	"  -r, --role ROLE  role of the frames: noise, pairs, samples, trajectory, data; default as it was\n"
 	"      --grid FILE  with -r trajectory, of arrays: t, alpha and sigma of the nodes, an .npy [K+1, 3], noise first\n"
 	"  -c, --count N    the first N samples; default all, for png 64\n"
@@ -51,7 +51,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	                                    [RD_EXPORT_PNG] = "png", [TO_TEXT] = "text", NULL};
 	static const char *const roles[] = {"noise", "pairs", "samples", "trajectory", "data", NULL};
 	static const struct option longs[] = {
-		RD_COMMON_LONG, {"to", required_argument, 0, OPT_TO}, {"name", required_argument, 0, 'n'},
+		RD_COMMON_LONG, {"to", required_argument, 0, OPT_TO}, {"field", required_argument, 0, 'n'},
+		{"name", required_argument, 0, 'n'},
 		{"role", required_argument, 0, 'r'}, {"count", required_argument, 0, 'c'},
 		{"columns", required_argument, 0, OPT_COLUMNS}, {"scale", required_argument, 0, OPT_SCALE},
 		{"tensors", no_argument, 0, OPT_TENSORS}, {"grid", required_argument, 0, OPT_GRID}, {0, 0, 0, 0},

@@ -67,19 +67,19 @@ int rd_grow(void **p, size_t *room, size_t n, const char *what, struct rd_err *e
 	return RD_OK;
 }
 
-int rd_one_more(void **p, size_t *room, size_t n, size_t size, const char *what, struct rd_err *e)
+int rd_reserve(void **p, size_t *room, size_t n, size_t size, const char *what, struct rd_err *e)
 {
 	size_t want = ITEMS_FIRST, bytes;
 	void *q;
 
-	if (n < *room)
+	if (n <= *room)
 		return RD_OK;
-	if ((*room && !rd_mul(*room, 2, &want)) || !rd_mul(want, size, &bytes))
-		return rd_fail(e, RD_ENOMEM, "%s: more than %zu items of %zu bytes overflow a size", what, n, size);
-	q = realloc(*p, bytes);
+	if ((*room && !rd_mul(*room, 2, &want)) || !rd_mul(want < n ? n : want, size, &bytes))
+		return rd_fail(e, RD_ENOMEM, "%s: %zu items of %zu bytes overflow a size", what, n, size);
+	q = realloc(*p, bytes ? bytes : 1);
 	if (!q)
 		return rd_fail(e, RD_ENOMEM, "%s: no memory for %zu bytes", what, bytes);
 	*p = q;
-	*room = want;
+	*room = want < n ? n : want;
 	return RD_OK;
 }

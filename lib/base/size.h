@@ -22,8 +22,9 @@ int rd_alloc0(void **out, size_t n, size_t size, const char *what, struct rd_err
  * 0) become more, n in the end, with their contents kept. free() releases *p, also after an error. */
 int rd_grow(void **p, size_t *room, size_t n, const char *what, struct rd_err *e) RD_MUST;
 
-/* Room for one item more than the n of `size` bytes at *p, which has room for *room of them (at first NULL and 0): twice as many where
- * it is full, so that adding n of them one by one moves fewer than 2n. RD_ENOMEM leaves *p as it was. free() releases it. */
-int rd_one_more(void **p, size_t *room, size_t n, size_t size, const char *what, struct rd_err *e) RD_MUST;
+/* Room for n items of `size` bytes at *p, which has room for *room of them (at first NULL and 0): where they do not fit, for twice as
+ * many at least, so that adding n of them one by one moves fewer than 2n. RD_ENOMEM leaves both as they were. free() releases *p.
+ * Arrays of one length may share a *room: each gets a copy of it, and they all come to the same. */
+int rd_reserve(void **p, size_t *room, size_t n, size_t size, const char *what, struct rd_err *e) RD_MUST;
 
 #endif

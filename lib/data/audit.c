@@ -151,14 +151,12 @@ static void check_knots(struct rd_audit *a, const json_t *meta, const struct rd_
 
 static int add_errors(struct rd_audit *a, const struct rd_array *f, const struct rd_batch *b, struct rd_err *e)
 {
-	size_t need = (a->n_error + (size_t)b->n) * sizeof *a->error;
 	void *p = a->error;
-	int rc = RD_OK;
+	int rc;
 
 	if (f->shape.nd != 1)
 		return rd_fail(e, RD_EINPUT, "error is not one number for each pair");
-	while (need > a->error_room && !rc)
-		rc = rd_grow(&p, &a->error_room, need > 2 * a->error_room ? need : 2 * a->error_room, "errors", e);
+	rc = rd_reserve(&p, &a->error_room, a->n_error + (size_t)b->n, sizeof *a->error, "errors", e);
 	a->error = p;
 	for (size_t i = 0; i < (size_t)b->n && !rc; i++)
 		if (isfinite(((const float *)f->data)[i]))

@@ -59,17 +59,11 @@ static int gather(struct export *x, const struct rd_batch *b, struct rd_err *e)
 	const struct rd_array *a = &b->f[0];
 	size_t need, more = rd_array_bytes(a);
 	int64_t n = x->all.shape.nd ? x->all.shape.d[0] : 0;
-	void *bigger;
 
 	if (!rd_add(x->bytes, more, &need))
 		return rd_fail(e, RD_ENOMEM, "an array that overflows a size");
-	if (need > x->room) {
-		x->room = need > 2 * x->room ? need : 2 * x->room;
-		bigger = realloc(x->all.data, x->room);
-		if (!bigger)
-			return rd_fail(e, RD_ENOMEM, "no memory for an array of %zu bytes", x->room);
-		x->all.data = bigger;
-	}
+	if (rd_reserve(&x->all.data, &x->room, need, 1, "an array", e))
+		return e->code;
 	memcpy((char *)x->all.data + x->bytes, a->data, more);
 	x->bytes = need;
 	x->all.dtype = a->dtype;

@@ -9,39 +9,25 @@
 #include "formats/json.h"
 #include "lib/base/size.h"
 
-static int grow(void **array, int64_t n, size_t d, size_t size, struct rd_err *e)
-{
-	size_t bytes;
-	void *more;
-
-	if (!rd_mul((size_t)n, d, &bytes) || !rd_mul(bytes, size, &bytes))
-		return rd_fail(e, RD_ENOMEM, "%" PRId64 " samples of %zu numbers overflow a size", n, d);
-	more = realloc(*array, bytes);
-	if (!more)
-		return rd_fail(e, RD_ENOMEM, "no memory for %" PRId64 " samples of %zu numbers", n, d);
-	*array = more;
-	return RD_OK;
-}
-
-static int reserve(struct rd_points *p, int64_t *room, int64_t n, bool labels, struct rd_err *e)
+/* Room for n samples, of which there is for *room now. */
+static int reserve(struct rd_points *p, size_t *room, size_t n, bool labels, struct rd_err *e)
 {
 	void *x = p->x, *label = p->label;
-	int rc;
+	size_t room_x = *room, room_label = *room, bytes;
+	int rc = rd_mul(p->d, sizeof *p->x, &bytes) ? RD_OK : rd_fail(e, RD_ENOMEM, "a sample of %zu numbers overflows a size", p->d);
 
-	if (n <= *room)
-		return RD_OK;
-	n = n < *room * 2 ? *room * 2 : n;
-	rc = grow(&x, n, p->d, sizeof *p->x, e);
+	if (!rc)
+		rc = rd_reserve(&x, &room_x, n, bytes, "samples", e);
 	p->x = x;
 	if (!rc && labels)
-		rc = grow(&label, n, 1, sizeof *p->label, e);
+		rc = rd_reserve(&label, &room_label, n, sizeof *p->label, "labels", e);
 	p->label = label;
 	if (!rc)
-		*room = n;
+		*room = room_x;
 	return rc;
 }
 
-static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, int k, int label, struct rd_err *e)
+static int append(struct rd_points *p, size_t *room, const struct rd_batch *b, int k, int label, struct rd_err *e)
 {
 	const struct rd_array *a = &b->f[k];
 	const size_t elems = (size_t)b->n * rd_shape_sample_elems(&a->shape);
@@ -57,7 +43,7 @@ static int append(struct rd_points *p, int64_t *room, const struct rd_batch *b, 
 	for (size_t i = 0; i < elems; i++)
 		if (!isfinite(x[i]))
 			return rd_fail(e, RD_EINPUT, "sample %" PRIu64 " is not finite", b->first + i / p->d);
-	if (reserve(p, room, p->n + b->n, label >= 0, e))
+	if (reserve(p, room, (size_t)(p->n + b->n), label >= 0, e))
 		return e->code;
 	memcpy(p->x + (size_t)p->n * p->d, x, elems * sizeof *x);
 	if (label >= 0)
@@ -72,7 +58,7 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 {
 	const int k = rd_stream_field(rd_source_stream(s), field), label = rd_stream_field(rd_source_stream(s), "label");
 	const struct rd_batch *b;
-	int64_t room = 0;
+	size_t room = 0;
 	int rc;
 
 	if (k < 0)

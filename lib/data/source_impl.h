@@ -1,4 +1,4 @@
-/* Private to lib/data/source.c and lib/input_*.c: one input of a source, in whatever form it came. */
+/* Private to lib/data/source.c, input.c and input_*.c: one input of a source, in whatever form it came. */
 #ifndef RD_LIB_DATA_SOURCE_IMPL_H
 #define RD_LIB_DATA_SOURCE_IMPL_H
 

@@ -112,11 +112,6 @@ const struct rd_density *rd_density_find(const char *name)
 	return NULL;
 }
 
-int rd_density_components(const struct rd_density *d)
-{
-	return d->n_components;
-}
-
 /* Block 0 of a sample's words gives its normals, block 1 the rest. */
 static struct draw draw(uint64_t seed, uint64_t index, const float z[2])
 {

@@ -19,7 +19,6 @@ extern const char *const rd_density_names[]; /* NULL-terminated */
 
 /* NULL for an unknown name. */
 const struct rd_density *rd_density_find(const char *name);
-int rd_density_components(const struct rd_density *d);
 
 /* A density as a mixture of n equal isotropic gaussians of standard deviation *std, with centres xy[n][2]: exactly for
  * 8gaussians (n a multiple of 8), closely for what lies along curves (n in the thousands). For checkerboard *std is 0 and

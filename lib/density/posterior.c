@@ -326,9 +326,7 @@ static void evaluate(const struct rd_posterior *p, double alpha, double sigma, c
 		mixture(p, alpha, sigma, x, w);
 }
 
-/* alpha[stride i] and sigma[stride i] for point i. */
-static void means(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t stride, size_t n, const float *x,
-                  float *x0)
+void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0)
 {
 	size_t dim = (size_t)p->dim;
 
@@ -336,18 +334,8 @@ static void means(const struct rd_posterior *p, const double *alpha, const doubl
 	for (size_t i = 0; i < n; i++) {
 		struct wanted w = {.x0 = x0 + i * dim};
 
-		evaluate(p, alpha[stride * i], sigma[stride * i], x + i * dim, &w);
+		evaluate(p, alpha[i], sigma[i], x + i * dim, &w);
 	}
-}
-
-void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0)
-{
-	means(p, &alpha, &sigma, 0, n, x, x0);
-}
-
-void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0)
-{
-	means(p, alpha, sigma, 1, n, x, x0);
 }
 
 void rd_posterior_jacobian_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x,

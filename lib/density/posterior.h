@@ -18,9 +18,7 @@ int rd_posterior_new(struct rd_posterior **out, const char *spec, struct rd_err 
 void rd_posterior_free(struct rd_posterior *p);
 int64_t rd_posterior_dim(const struct rd_posterior *p);
 
-/* x0[n][dim] from x[n][dim]; sigma >= 0, alpha >= 0, not both 0. x0 may be x. */
-void rd_posterior_mean(const struct rd_posterior *p, double alpha, double sigma, size_t n, const float *x, float *x0);
-/* The same with an alpha and a sigma of its own for each of the n. */
+/* x0[n][dim] from x[n][dim], each with its own alpha and sigma, >= 0 and not both 0. x0 may be x. */
 void rd_posterior_mean_each(const struct rd_posterior *p, const double *alpha, const double *sigma, size_t n, const float *x, float *x0);
 
 /* out[i] = v^T (dx0/dx) v at image i for its direction v[i][dim], whose numbers are 1 or -1; or, where v is NULL, the trace of

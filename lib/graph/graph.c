@@ -63,22 +63,18 @@ rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...)
 /* Room for one more element; false with the graph's error set. */
 bool rd_graph_grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
 {
-	void *p;
-	int want = *cap ? 2 * *cap : 64;
+	size_t room = (size_t)*cap;
+	struct rd_err e;
 
-	if (n < *cap)
-		return true;
 	if (n >= MAX_NODES) {
 		rd_graph_refuse(g, "a network of more than %d operations", MAX_NODES);
 		return false;
 	}
-	p = realloc(*array, (size_t)want * size);
-	if (!p) {
-		rd_graph_refuse(g, "no memory for the graph");
+	if (rd_reserve(array, &room, (size_t)n + 1, size, "a network's graph", &e)) {
+		rd_graph_refuse(g, "%s", e.msg);
 		return false;
 	}
-	*array = p;
-	*cap = want;
+	*cap = (int)room;
 	return true;
 }
 

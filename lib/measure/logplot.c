@@ -17,23 +17,23 @@ enum { LINE_MAX_BYTES = 65536, POINTS = 400, HELD_POINTS = 40 };
 
 enum { COLUMNS = 5 };
 
-static int grow(struct rd_trainlog_read *l, struct rd_err *e)
+/* Room for one more line. */
+static int reserve(struct rd_trainlog_read *l, struct rd_err *e)
 {
-	const size_t more = l->capacity ? 2 * l->capacity : 1024;
 	double **const column[] = { &l->step, &l->loss, &l->norm, &l->held_step, &l->held };
-	size_t bytes;
+	size_t room = 0;
+	int rc = RD_OK;
 
-	if (!rd_mul(more, sizeof(double), &bytes))
-		return rd_fail(e, RD_ENOMEM, "no memory for %zu lines", more);
-	for (int i = 0; i < COLUMNS; i++) {
-		double *p = realloc(*column[i], bytes);
+	for (int i = 0; i < COLUMNS && !rc; i++) {
+		void *p = *column[i];
 
-		if (!p)
-			return rd_fail(e, RD_ENOMEM, "no memory for %zu lines", more);
+		room = l->room;
+		rc = rd_reserve(&p, &room, l->n + 1, sizeof(double), "a log's lines", e);
 		*column[i] = p;
 	}
-	l->capacity = more;
-	return RD_OK;
+	if (!rc)
+		l->room = room;
+	return rc;
 }
 
 static int take_number(const json_t *o, const char *key, double *out, struct rd_err *e)
@@ -63,7 +63,7 @@ static int take_line(struct rd_trainlog_read *l, const char *text, size_t n, str
 {
 	json_error_t why;
 	json_t *o = json_loadb(text, n, 0, &why);
-	int rc = l->n == l->capacity ? grow(l, e) : RD_OK;
+	int rc = reserve(l, e);
 
 	if (!rc && !json_is_object(o))
 		rc = rd_fail(e, RD_EINPUT, "no JSON object%s%s", o ? "" : ": ", o ? "" : why.text);

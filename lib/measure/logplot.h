@@ -6,7 +6,7 @@
 
 struct rd_trainlog_read {
 	char *name;
-	size_t n, capacity;
+	size_t n, room;
 	double *step, *loss, *norm; /* [n] */
 	double *held_step, *held;   /* [n_held]: the lines that tell a loss of held-out samples */
 	size_t n_held;

@@ -40,7 +40,7 @@ int rd_trajplot_input(struct rd_trajplot *p, const char *name, const struct rd_t
                       const struct rd_chords *chords, struct rd_err *e)
 {
 	void *in = p->in;
-	int rc = rd_one_more(&in, &p->room, p->n, sizeof *p->in, "inputs of a picture", e);
+	int rc = rd_reserve(&in, &p->room, p->n + 1, sizeof *p->in, "inputs of a picture", e);
 
 	p->in = in;
 	if (rc)

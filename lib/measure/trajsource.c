@@ -158,11 +158,6 @@ const struct rd_traj_grid *rd_trajsource_grid(const struct rd_trajsource *s)
 	return &s->grid;
 }
 
-size_t rd_trajsource_dim(const struct rd_trajsource *s)
-{
-	return s->dim;
-}
-
 /* Field f has n samples of `nodes` states each, of the size that the first batch had. */
 static int check_field(struct rd_trajsource *s, int f, int nodes, struct rd_err *e)
 {

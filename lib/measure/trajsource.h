@@ -28,7 +28,6 @@ bool rd_trajsource_is_exact(const char *spec);
 const char *rd_trajsource_name(const struct rd_trajsource *s); /* NAME, else the input's */
 const json_t *rd_trajsource_meta(const struct rd_trajsource *s);
 const struct rd_traj_grid *rd_trajsource_grid(const struct rd_trajsource *s);
-size_t rd_trajsource_dim(const struct rd_trajsource *s); /* 0 before the first trajectory */
 
 /* 1: the next trajectory in *t, valid until the next call; 0: the input ended whole; < 0: error. */
 int rd_trajsource_next(struct rd_trajsource *s, struct rd_traj *t, struct rd_err *e) RD_MUST;

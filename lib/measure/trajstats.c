@@ -10,36 +10,34 @@
 const double rd_traj_quantiles[RD_TRAJ_QUANTILES] = { 0.05, 0.25, 0.5, 0.75, 0.95 };
 const char *const rd_traj_quantile_names[RD_TRAJ_QUANTILES] = { "p05", "p25", "p50", "p75", "p95" };
 
-static int grow(double **v, size_t samples, size_t each, struct rd_err *e)
+/* Room for one more sample. */
+static int reserve(struct rd_traj_stats *s, struct rd_err *e)
 {
-	size_t n, bytes;
-	double *p = rd_mul(samples, each, &n) && rd_mul(n, sizeof *p, &bytes) ? realloc(*v, bytes) : NULL;
+	void *v = s->v, *node = s->node;
+	size_t room_v = s->room, room_node = s->room;
+	int rc = rd_reserve(&v, &room_v, s->n + 1, RD_TRAJ_N * sizeof *s->v, "numbers of samples", e);
 
-	if (!p)
-		return rd_fail(e, RD_ENOMEM, "no memory for the numbers of %zu samples", samples);
-	*v = p;
-	return RD_OK;
+	s->v = v;
+	if (!rc && s->nodes)
+		rc = rd_reserve(&node, &room_node, s->n + 1, (size_t)s->nodes * sizeof *s->node, "numbers of nodes", e);
+	s->node = node;
+	if (!rc)
+		s->room = room_v;
+	return rc;
 }
 
 int rd_traj_stats_add(struct rd_traj_stats *s, uint64_t index, const double v[RD_TRAJ_N], const double *node,
                       struct rd_err *e)
 {
-	const size_t nodes = (size_t)s->nodes, more = s->capacity ? 2 * s->capacity : 256;
-	int rc = RD_OK;
+	const size_t nodes = (size_t)s->nodes;
 
 	/* the numbers of the nodes need no look of their own: their mean is one of v */
 	for (int q = 0; q < rd_traj_numbers(s->chords); q++)
 		if (!isfinite(v[q]))
 			return rd_fail(e, RD_EDOMAIN, "sample %llu: %s is not finite", (unsigned long long)index,
 			               rd_traj_names[q]);
-	if (s->n == s->capacity) {
-		rc = grow(&s->v, more, RD_TRAJ_N, e);
-		if (!rc && nodes)
-			rc = grow(&s->node, more, nodes, e);
-		if (rc)
-			return rc;
-		s->capacity = more;
-	}
+	if (reserve(s, e))
+		return e->code;
 	memcpy(s->v + RD_TRAJ_N * s->n, v, RD_TRAJ_N * sizeof *v);
 	if (nodes)
 		memcpy(s->node + nodes * s->n, node, nodes * sizeof *node);

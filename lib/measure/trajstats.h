@@ -16,7 +16,7 @@ struct rd_traj_summary {
 struct rd_traj_stats {
 	int nodes;
 	bool chords; /* the numbers include the chord */
-	size_t n, capacity;
+	size_t n, room;
 	double *v;    /* [n][RD_TRAJ_N] */
 	double *node; /* [n][nodes] */
 };

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "formats/in.h"
+#include "formats/png.h"
+#include "lib/base/tree.h"
 
 #define README_MAX ((size_t)1 << 20)
 #define VALUE_MAX 200
@@ -63,7 +65,7 @@ static bool is_hub_id(const char *s)
 	size_t owner = s ? strspn(s, chars) : 0;
 
 	return owner && s[owner] == '/' && s[owner + 1] && !s[owner + 1 + strspn(s + owner + 1, chars)] &&
-	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[owner + 1]) && strlen(s) < VALUE_MAX && access(s, F_OK);
+	       isalnum((unsigned char)s[0]) && isalnum((unsigned char)s[owner + 1]) && strlen(s) < VALUE_MAX && !rd_exists("%s", s);
 }
 
 /* The hub's name of the source: what its README calls its base, or what its configs were loaded from. */
@@ -98,6 +100,15 @@ static char *source_readme(const struct rd_model *m)
 static bool is_image(const struct rd_model *m)
 {
 	return m->net.kind == &rd_net_unet2d;
+}
+
+/* As the card's odesample says it: 64 samples, by default 8 in a row and twice as large. */
+static bool makes_picture(const struct rd_model *m)
+{
+	const int64_t *d = m->net.sample.d;
+	struct rd_err e;
+
+	return is_image(m) && !rd_png_grid_check(64, d[0], d[1], d[2], 8, 2, &e);
 }
 
 /* Of a pipeline, which has an autoencoder beside it, and what makes contexts of texts where the network wants them. */
@@ -206,7 +217,7 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 		sample_in_python(f, m, steps);
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
-	        is_image(m) ? " --png grid.png" : " >samples");
+	        makes_picture(m) ? " --png grid.png" : " >samples");
 	fprintf(f, "`%s/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
 	           "the raw ones are variant `raw`.\n\n", m->net.kind->part);
 }
@@ -245,6 +256,20 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "unknown";
 }
 
+/* How far it is the model that it came from. */
+static void origin(FILE *f, const struct rd_model *m, bool paired)
+{
+	const struct rd_scheduler *s = &m->scheduler;
+
+	fprintf(f, "Trained by rectdiff %s%s", RD_VERSION, paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303)" : "");
+	if (m->converted)
+		fprintf(f, "; the network is that of the model it came from, whose form was %s, with %s-prediction", s->network->schedule.form->name,
+		        rd_pred_names[s->network->pred.type]);
+	else if (paired)
+		fprintf(f, "; network, schedule and prediction type are those of the model it came from");
+	fprintf(f, ". Form %s, %s-prediction.\n\n", s->schedule.form->name, rd_pred_names[s->pred.type]);
+}
+
 char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *guidance, const char *command)
 {
 	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
@@ -257,11 +282,7 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 		return NULL;
 	header(f, m, one_step || phases);
 	fprintf(f, "# %s\n\n", one_step || phases ? "A rectified diffusion model" : "A diffusion model");
-	fprintf(f, "Trained by rectdiff %s%s. Form %s, %s-prediction.\n\n", RD_VERSION,
-	        paired ? " on (noise, sample) pairs of the model's own ODE (arXiv 2410.07303); network, schedule and "
-	                 "prediction type are those of the model it came from"
-	               : "",
-	        m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type]);
+	origin(f, m, paired);
 	if (guidance)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
 		        guidance);

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "formats/in.h"
 #include "formats/json.h"
 #include "formats/png_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/moments.h"
+#include "lib/base/tree.h"
 #include "lib/model/describe_impl.h"
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
@@ -261,23 +261,14 @@ static int safetensors_in(struct rd_page *p, const char *dir, const char *only, 
 	return rc;
 }
 
-static bool is_there(const char *dir, const char *name)
-{
-	char path[PATH_MAX + NAME_MAX];
-	struct stat st;
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	return !stat(path, &st);
-}
-
 static int folder(struct rd_page *p, const char *dir, const struct rd_describe_opts *x)
 {
 	static const char *const parts[] = {"unet", "transformer"};
 	char part[PATH_MAX];
 	int n = 0, rc;
 
-	if (is_there(dir, "model_index.json") || is_there(dir, "scheduler_config.json") ||
-	    is_there(dir, "scheduler/scheduler_config.json"))
+	if (rd_exists("%s/model_index.json", dir) || rd_exists("%s/scheduler_config.json", dir) ||
+	    rd_exists("%s/scheduler/scheduler_config.json", dir))
 		return model(p, dir, x);
 	rc = safetensors_in(p, dir, x->tensor, &n);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts && !rc; i++) {
@@ -296,13 +287,10 @@ enum kind { SAMPLES, SAFETENSORS, JSON, FOLDER };
 static bool is_pictures(const char *dir)
 {
 	static const char *const of_model[] = {"model_index.json", "config.json", "unet", "transformer"};
-	char path[PATH_MAX];
 
-	for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++) {
-		snprintf(path, sizeof path, "%s/%s", dir, of_model[i]);
-		if (!access(path, F_OK))
+	for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++)
+		if (rd_exists("%s/%s", dir, of_model[i]))
 			return false;
-	}
 	return rd_png_dir_is(dir);
 }
 

@@ -10,25 +10,19 @@
 #include "formats/in.h"
 #include "formats/json.h"
 #include "lib/base/size.h"
+#include "lib/base/tree.h"
 #include "lib/model/weights.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
-
-static bool exists(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st);
-}
 
 /* DIR/sub/name where that is there, else DIR/name. */
 static int locate(char *buf, size_t cap, const char *dir, const char *sub, const char *name, struct rd_err *e)
 {
 	if (snprintf(buf, cap, "%s/%s/%s", dir, sub, name) >= (int)cap)
 		return rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-	if (!exists(buf))
+	if (!rd_exists("%s", buf))
 		snprintf(buf, cap, "%s/%s", dir, name);
-	return exists(buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
+	return rd_exists("%s", buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
 }
 
 /* The network's config: in the folder that one of the networks here has in a pipeline, or in DIR itself. */
@@ -39,7 +33,7 @@ static int locate_net(char *buf, size_t cap, const char *dir, struct rd_err *e)
 	for (const struct rd_net_kind *const *k = rd_net_kinds; *k; k++) {
 		if (snprintf(buf, cap, "%s/%s/config.json", dir, (*k)->part) >= (int)cap)
 			return rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-		if (!exists(buf))
+		if (!rd_exists("%s", buf))
 			continue;
 		if (part && strcmp(part, (*k)->part))
 			return rd_fail(e, RD_EINPUT, "%s: two networks in it: %s and %s", dir, part, (*k)->part);
@@ -87,7 +81,7 @@ static int load_index(const char *dir, char **text, struct rd_err *e)
 	int rc = RD_OK;
 
 	*text = NULL;
-	if (snprintf(file, sizeof file, "%s/model_index.json", dir) >= (int)sizeof file || !exists(file))
+	if (snprintf(file, sizeof file, "%s/model_index.json", dir) >= (int)sizeof file || !rd_exists("%s", file))
 		return RD_OK;
 	rc = load_text(file, text, &index, e);
 	if (!rc)
@@ -230,6 +224,15 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	rc = read_null_class(rd_weights_metadata(w), file, rd_weights_file(w), net->classes, null_class, e);
 	rd_weights_close(w);
 	return rc;
+}
+
+int rd_model_check_null_class(const struct rd_model *m, int64_t k, struct rd_err *e)
+{
+	if (k >= 0 && !m->net.classes)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: %s has no classes", (long long)k, m->dir);
+	if (k >= m->net.classes && k >= 0)
+		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)k, (long long)m->net.classes - 1);
+	return RD_OK;
 }
 
 static int alloc_weights(struct rd_model *m, struct rd_err *e)

@@ -25,6 +25,7 @@ struct rd_model {
 	json_t *meta;             /* safetensors metadata, an object of strings */
 	char hash[17];            /* of the weights, 16 hex digits */
 	int64_t null_class;       /* class that stands for "no class"; -1: none recorded */
+	bool converted;           /* since it was loaded: see rd_model_convert */
 };
 
 /* Loads DIR (unet/ or transformer/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors, and parts that do
@@ -49,6 +50,8 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
 /* The null class that the metadata of DIR's weights record, or of its contexts where the network has them; -1 for none. net is
  * DIR's. The tensors are not looked at. */
 int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e) RD_MUST;
+/* RD_EUSAGE where k is no class of m's that could be its null class; k < 0, none, may be. */
+int rd_model_check_null_class(const struct rd_model *m, int64_t k, struct rd_err *e) RD_MUST;
 
 /* A new model from a JSON file {"unet" or "transformer": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
  * rd_model_init_weights. */

@@ -116,6 +116,7 @@ int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_e
 	*own = *now;
 	memset(now, 0, sizeof *now);
 	now->network = own;
+	m->converted = true;
 	rc = rd_schedule_init(&now->schedule, form, e);
 	if (rc)
 		return rc;

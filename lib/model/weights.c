@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "formats/json.h"
 #include "lib/base/size.h"
+#include "lib/base/tree.h"
 
 #define STEM "diffusion_pytorch_model"
 #define PLAIN STEM ".safetensors"
@@ -31,14 +31,6 @@ struct rd_weights {
 };
 
 /* --- which file --------------------------------------------------------------------------------------------------- */
-
-static bool is_there(const char *folder, const char *name)
-{
-	char path[4096 + NAME_MAX + 2];
-	struct stat st;
-
-	return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && !stat(path, &st);
-}
 
 /* True where name is prefix V suffix, V not empty and no shard's number; V goes to variant. */
 static bool is_variant(const char *name, const char *prefix, const char *suffix, char *variant)
@@ -86,9 +78,9 @@ static int find_file(struct rd_weights *w, const char *folder, struct rd_err *e)
 	bool pickle = false;
 	int n, rc = RD_OK;
 
-	w->indexed = is_there(folder, INDEX);
+	w->indexed = rd_exists("%s/%s", folder, INDEX);
 	strcpy(w->file, w->indexed ? INDEX : PLAIN);
-	if (is_there(folder, w->file))
+	if (rd_exists("%s/%s", folder, w->file))
 		return RD_OK;
 	w->file[0] = '\0';
 	n = scandir(folder, &list, NULL, alphasort);

@@ -42,11 +42,9 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 		return rd_context(e, "%s", d->m->dir);
 	if (d->o.null_class < 0)
 		d->o.null_class = d->m->null_class;
-	if (d->o.null_class >= 0 && !d->m->net.classes)
-		return rd_fail(e, RD_EUSAGE, "null class %lld: %s has no classes", (long long)d->o.null_class, d->m->dir);
-	if (d->o.null_class >= d->m->net.classes)
-		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)d->o.null_class,
-		               (long long)d->m->net.classes - 1);
+	rc = rd_model_check_null_class(d->m, d->o.null_class, e);
+	if (rc)
+		return rc;
 	if (d->o.clip && d->o.trace.kind != RD_TRACE_NONE)
 		return rd_fail(e, RD_EUSAGE, "a likelihood with x0 clamped: the map from data to noise is then not invertible");
 	if (d->o.guidance == 1)

@@ -48,7 +48,6 @@ struct rd_sampler_opts rd_sampler_defaults(const struct rd_scheduler *s, bool ho
 		.grid = s->grid,
 		.denoise = {.guidance = 1, .null_class = -1, .clip = honour_clip && s->clip, .clip_eps = s->clip_eps,
 		            .clip_range = s->clip_range},
-		.batch = 64,
 	};
 }
 
@@ -94,6 +93,8 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	s->be = be;
 	s->dev = dev;
 	s->o = *o;
+	if (o->denoise.null_class < 0)
+		s->o.denoise.null_class = m->null_class;
 	if (rd_solver_chooses_steps(&o->solver)) {
 		s->o.grid = (struct rd_grid_opts){.steps = 1, .spacing = RD_SPACING_TRAILING};
 		if (o->halving)
@@ -414,7 +415,6 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	const struct rd_grid *g = &s->walk.grid;
 	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
 	bool chooses = rd_solver_chooses_steps(&s->o.solver); /* what it takes is known in the end */
-	int64_t null_class = s->o.denoise.null_class >= 0 ? s->o.denoise.null_class : s->m->null_class;
 
 	json_object_set_new(meta, "solver", json_string(rd_solver_name(&s->o.solver)));
 	replace(meta, "solver_type", type ? json_string(type) : NULL);
@@ -425,7 +425,7 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	replace(meta, "atol", chooses ? json_real(s->o.solver.atol) : NULL);
 	replace(meta, "max_steps", chooses ? json_integer(s->o.solver.max_steps) : NULL);
 	json_object_set_new(meta, "guidance", json_real(s->o.denoise.guidance));
-	replace(meta, "null_class", s->o.denoise.guidance == 1 ? NULL : json_integer((json_int_t)null_class));
+	replace(meta, "null_class", s->o.denoise.guidance == 1 ? NULL : json_integer((json_int_t)s->o.denoise.null_class));
 	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,

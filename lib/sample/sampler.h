@@ -10,7 +10,6 @@ struct rd_sampler_opts {
 	struct rd_solver solver;
 	struct rd_grid_opts grid; /* of no account where the solver chooses its steps: the whole schedule is its range */
 	struct rd_denoiser_opts denoise;
-	int64_t batch;       /* images computed at once */
 	bool reverse;        /* from data to noise: the nodes the other way, ending where the noise is */
 	int knots;           /* phases whose knots rd_record.knots is to take; 0: none */
 	bool halving;        /* solved twice, the second time in twice as many steps, which gives the samples: see rd_record.error */
@@ -48,8 +47,8 @@ struct rd_record {
 	uint64_t first;
 };
 
-/* (With reverse, read data for noise and noise for sample.) n <= opts.batch images: noise [n, dim], label [n] or NULL, sample
- * [n, dim]; all host, NCHW. rec may be NULL, and is where the solver chooses its steps: images have no states in common (RD_EUSAGE). */
+/* (With reverse, read data for noise and noise for sample.) n images, all at once: noise [n, dim], label [n] or NULL, sample
+ * [n, dim]; all host, NCHW. Memory is made for the most so far. rec may be NULL, and is where the solver chooses its steps: images have no states in common (RD_EUSAGE). */
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 

@@ -14,7 +14,7 @@ struct rd_outlock {
 int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e) RD_MUST;
 void rd_outlock_drop(struct rd_outlock *l);
 
-/* Temporary names of an output file (formats/out.c), and of a model folder (lib/model/model_save.c). */
+/* Temporary names of an output file (formats/out.c), and of a model folder (formats/out_dir.c). */
 void rd_remove_unfinished_file(const char *target);
 void rd_remove_unfinished_folder(const char *target);
 

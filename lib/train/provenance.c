@@ -54,7 +54,7 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 {
 	void *items = p->input;
 	struct input in;
-	int rc = rd_one_more(&items, &p->inputs_room, p->n_inputs, sizeof in, "what the data were made by", e);
+	int rc = rd_reserve(&items, &p->inputs_room, p->n_inputs + 1, sizeof in, "what the data were made by", e);
 
 	p->input = items;
 	if (rc)
@@ -67,7 +67,7 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
 {
 	void *items = p->pair;
-	int rc = rd_one_more(&items, &p->pairs_room, p->n_pairs, sizeof *p->pair, "what the data were made by", e);
+	int rc = rd_reserve(&items, &p->pairs_room, p->n_pairs + 1, sizeof *p->pair, "what the data were made by", e);
 
 	p->pair = items;
 	if (rc)

@@ -183,7 +183,6 @@ static void network(const struct bench *b, const char *name, const struct rd_mod
 	rd_graph_free(g);
 	so.solver = (struct rd_solver){.family = RD_DDIM};
 	so.grid = (struct rd_grid_opts){.steps = 1};
-	so.batch = batch;
 	BENCH_OK(rd_sampler_new(&j.s, m, b->be, b->dev, &so, &e), &e);
 	bench_times(sample, &j, b->runs, t);
 	report(name, "sampling in one step", batch, bench_median(t, b->runs), flops, p.forward);

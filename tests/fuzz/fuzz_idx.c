@@ -3,8 +3,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "formats/idx.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/idx.h"
 
 enum { MAX = 1024, GZIP_MAX = 2 * MAX };
 
@@ -55,7 +55,7 @@ static void check_again(const struct rd_array *a)
 	for (int k = 0; k < 2; k++) {
 		size_t m = k ? deflate_all(plain, n + bytes, gz, cap, 1) : n + bytes;
 
-		ENSURE_OK(rd_idx_load(fuzz_file(1, k ? gz : plain, m), &b, &e), &e);
+		ENSURE_OK(idx_load(fuzz_file(1, k ? gz : plain, m), &b, &e), &e);
 		ENSURE(b.dtype == RD_U8 && rd_shape_eq(&a->shape, &b.shape) && !memcmp(a->data, b.data, bytes));
 		rd_array_free(&b);
 	}
@@ -69,7 +69,7 @@ static void run(const uint8_t *data, size_t n)
 	struct rd_err e = {0};
 	struct rd_array a;
 
-	if (!fuzz_accepted(rd_idx_load(fuzz_file(0, data, n), &a, &e), &e)) {
+	if (!fuzz_accepted(idx_load(fuzz_file(0, data, n), &a, &e), &e)) {
 		ENSURE(!a.data);
 		return;
 	}

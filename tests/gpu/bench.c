@@ -169,7 +169,6 @@ static void bench_sampling(const struct target *t, struct rd_model *m, struct re
 	int runs = 0;
 
 	o.grid.steps = 10;
-	o.batch = r.batch;
 	rd_rng_normal_batch(1, RD_RNG_NOISE, 0, noise, (size_t)r.batch, dim);
 	from = bench_now();
 	OK(rd_sampler_new(&s, m, t->be, t->dev, &o, &e));

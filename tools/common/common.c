@@ -48,6 +48,15 @@ void rd_die(const struct rd_err *e)
 	exit(rd_exit_status(e));
 }
 
+void rd_say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+}
+
 void rd_warn(const char *fmt, ...)
 {
 	va_list ap;

@@ -8,15 +8,6 @@
 #include "lib/base/size.h"
 #include "tools/common/common.h"
 
-static size_t elems(const struct rd_shape *s)
-{
-	size_t n = 1;
-
-	for (int i = 0; i < s->nd; i++)
-		n *= (size_t)s->d[i];
-	return n;
-}
-
 void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count)
 {
 	const char *slash = strchr(text, '/');
@@ -40,12 +31,14 @@ void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count)
 
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class)
 {
-	const int64_t drawn = net->classes - (null_class == net->classes - 1);
+	const long long classes = net->classes, drawn = classes - (null_class >= 0);
 
-	if (drawn > 0 && (net->cond == RD_COND_CLASS || net->cond == RD_COND_CONTEXT))
-		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", (long long)drawn);
-	else
+	if (drawn < 1 || (net->cond != RD_COND_CLASS && net->cond != RD_COND_CONTEXT))
 		strcpy(text, "none");
+	else if (null_class < 0 || null_class == drawn) /* the last one: the others are the first */
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld", drawn);
+	else
+		snprintf(text, RD_NOISE_LABELS, "uniform:%lld:without:%lld", classes, (long long)null_class);
 }
 
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
@@ -54,15 +47,15 @@ int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int
 	void *x, *y;
 	int rc;
 
-	*in = (struct rd_noise_in){.label = -1, .seed = seed, .next = first, .end = first + count, .sample = *sample,
-	                           .dim = elems(sample), .batch = batch};
-	if (labels && strcmp(labels, "none")) {
-		if (!classes)
-			return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
-		rc = rd_labels_open(&in->labels, labels, seed, classes, e);
-		if (rc)
-			return rc;
-	}
+	*in = (struct rd_noise_in){.label = -1, .seed = seed, .next = first, .end = first + count, .sample = *sample, .batch = batch};
+	rc = rd_shape_elems(sample, &in->dim, e);
+	if (rc)
+		return rc;
+	if (!classes && strcmp(labels, "none"))
+		return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
+	rc = rd_labels_open(&in->labels, labels, seed, classes, e);
+	if (rc)
+		return rc;
 	rc = rd_alloc(&x, (size_t)batch * in->dim, sizeof *in->x, "noise", e);
 	if (rc)
 		return rc;
@@ -79,9 +72,10 @@ int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const s
 	const struct rd_stream *s;
 	int rc;
 
-	*in = (struct rd_noise_in){.label = -1, .classes = m->net.classes, .sample = m->net.sample,
-	                           .dim = elems(&m->net.sample), .batch = batch};
-	rc = rd_source_open(&in->src, &path, 1, data ? NULL : "noise", e);
+	*in = (struct rd_noise_in){.label = -1, .classes = m->net.classes, .sample = m->net.sample, .batch = batch};
+	rc = rd_shape_elems(&in->sample, &in->dim, e);
+	if (!rc)
+		rc = rd_source_open(&in->src, &path, 1, data ? NULL : "noise", e);
 	if (rc)
 		return rc;
 	s = rd_source_stream(in->src);
@@ -167,6 +161,17 @@ int rd_noise_next(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_er
 bool rd_noise_has_labels(const struct rd_noise_in *in)
 {
 	return in->label >= 0 || in->labels;
+}
+
+struct rd_array rd_noise_view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data)
+{
+	struct rd_array a = {RD_F32, {1, {n}}, (void *)(uintptr_t)data};
+
+	if (points)
+		a.shape.d[a.shape.nd++] = points;
+	for (int i = 0; i < in->sample.nd; i++)
+		a.shape.d[a.shape.nd++] = in->sample.d[i];
+	return a;
 }
 
 void rd_noise_close(struct rd_noise_in *in)

@@ -7,7 +7,7 @@
 #include "lib/data/labels.h"
 #include "lib/model/model.h"
 
-#define RD_NOISE_LABELS 40
+#define RD_NOISE_LABELS 64
 
 struct rd_noise_in {
 	/* a stream */
@@ -31,11 +31,11 @@ struct rd_noise_in {
  * another. A usage error where text is no such thing. */
 void rd_noise_shard(const char *text, uint64_t *first, uint64_t *count);
 
-/* The labels of noise that is made for a model, where -l says nothing: uniform over its classes, without the null class where that
- * is the last one; "none" where it has no classes. null_class -1: none is known. */
+/* The labels of noise that is made for a model, where -l says nothing: uniform over its classes without the null class; "none" where it
+ * has no classes. null_class -1: none is known. */
 void rd_noise_default_labels(char text[RD_NOISE_LABELS], const struct rd_net *net, int64_t null_class);
 
-/* Samples first .. first+count-1 of seed. labels: -l's text or NULL; classes: the model's. */
+/* Samples first .. first+count-1 of seed. labels: -l's text; classes: the model's. */
 int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int64_t batch, uint64_t seed, uint64_t first,
                       uint64_t count, const char *labels, int64_t classes, struct rd_err *e) RD_MUST;
 /* The field `noise` of a stream of role noise, or (data) the field `sample` of whatever has one; samples as those of m. Its labels are
@@ -55,6 +55,8 @@ struct rd_noise_batch {
 /* 1: a batch in *b; 0: the end. */
 int rd_noise_next(struct rd_noise_in *in, struct rd_noise_batch *b, struct rd_err *e) RD_MUST;
 bool rd_noise_has_labels(const struct rd_noise_in *in);
+/* [n, (points,) sample...] at data, which it borrows; points 0: no such dimension. */
+struct rd_array rd_noise_view(const struct rd_noise_in *in, int64_t n, int64_t points, const float *data);
 void rd_noise_close(struct rd_noise_in *in);
 
 #endif

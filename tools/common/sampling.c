@@ -90,7 +90,6 @@ static struct rd_sampler_opts sampler_opts(const struct rd_sampling_args *a, con
 	o.knots = a->knots;
 	o.halving = a->error;
 	o.denoise.guidance = a->guidance;
-	o.denoise.null_class = a->null_class;
 	o.denoise.trace = a->trace;
 	if (a->clip >= 0)
 		o.denoise.clip = a->clip;
@@ -203,6 +202,10 @@ static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, s
 
 	if (!rc && s->model.variant[0])
 		rd_info("%s: the weights are those of variant %s, the only one there", a->model, s->model.variant);
+	if (!rc && a->null_class >= 0) {
+		s->model.null_class = a->null_class;
+		rc = rd_model_check_null_class(&s->model, a->null_class, e);
+	}
 	if (!rc && a->scheduler)
 		rc = rd_model_set_scheduler(&s->model, a->scheduler, e);
 	return rc || !a->as ? rc : rd_model_convert(&s->model, a->as, -1, e);

@@ -11,7 +11,7 @@ struct rd_sampling_args {
 	int steps;            /* 0: 25, or as many as a solver that chooses its steps may take */
 	double rtol, atol;    /* -1: the solver's own */
 	double guidance;
-	int64_t null_class;
+	int64_t null_class;   /* -1: what the model records */
 	int clip;             /* 1 on, 0 off, -1: the tool's default */
 	double clip_range;    /* 0: as the config says */
 	bool reverse;         /* from data to noise (denoise) */
@@ -50,7 +50,7 @@ bool rd_sampling_opt(struct rd_sampling_args *a, int opt); /* true where it was 
 bool rd_sampling_chooses_steps(const struct rd_sampling_args *a); /* the solver named does */
 
 struct rd_sampling {
-	struct rd_model model;
+	struct rd_model model; /* its null class is --null-class, where that was given */
 	const struct rd_backend *be;
 	struct rd_dev *dev;
 	struct rd_sampler *sampler;
