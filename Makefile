@@ -131,9 +131,9 @@ NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-# RD_ATT_MOST: so few that attention takes its images in parts.
+# RD_ATT_MOST: so few that attention takes its images in parts. RD_MOST_Y: that kernels go on to further images in steps.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN -DRD_ATT_MOST=2000 \
-	-Itests/cuda -I.
+	-DRD_MOST_Y=3 -Itests/cuda -I.
 nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
 
 $B/plugin/%.o: %.cu | ready

@@ -204,6 +204,34 @@ static inline void kt_near(struct kt *k, const char *what, const float *got, con
 	CHECK(at < 0 || worst <= tol * k->factor);
 }
 
+/* An activation of x, and its derivative. */
+static inline double kt_activation(int a, double x, double *slope)
+{
+	double s = 1.0 / (1.0 + exp(-x)), t = tanh(log1p(exp(x))), u = sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
+
+	switch (a) {
+	case RD_ACT_SILU:
+		*slope = s * (1.0 + x * (1.0 - s));
+		return x * s;
+	case RD_ACT_RELU:
+		*slope = x > 0.0;
+		return x > 0.0 ? x : 0.0;
+	case RD_ACT_GELU:
+		*slope = 0.5 * erfc(-x * M_SQRT1_2) + x * exp(-0.5 * x * x) / sqrt(2.0 * M_PI);
+		return 0.5 * x * erfc(-x * M_SQRT1_2);
+	case RD_ACT_MISH:
+		*slope = t + x * (1.0 - t * t) * s;
+		return x * t;
+	case RD_ACT_GELU_TANH:
+		t = tanh(u);
+		*slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * x * x);
+		return 0.5 * x * (1.0 + t);
+	default:
+		*slope = 1.0;
+		return x;
+	}
+}
+
 /* want[i] += start[i] where the gradient was to be added. */
 static inline void kt_acc(double *want, const float *start, int64_t n, int acc)
 {

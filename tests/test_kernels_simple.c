@@ -8,33 +8,6 @@ static const struct rd_dims shapes[] = {
 	{ 3, 96, 7, 7 }, { 5, 1, 28, 28 }, { 4, 32, 32, 32 },
 };
 
-static double act(int a, double x, double *slope)
-{
-	double s = 1.0 / (1.0 + exp(-x)), t = tanh(log1p(exp(x))), u = sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
-
-	switch (a) {
-	case RD_ACT_SILU:
-		*slope = s * (1.0 + x * (1.0 - s));
-		return x * s;
-	case RD_ACT_RELU:
-		*slope = x > 0.0;
-		return x > 0.0 ? x : 0.0;
-	case RD_ACT_GELU:
-		*slope = 0.5 * erfc(-x * M_SQRT1_2) + x * exp(-0.5 * x * x) / sqrt(2.0 * M_PI);
-		return 0.5 * x * erfc(-x * M_SQRT1_2);
-	case RD_ACT_MISH:
-		*slope = t + x * (1.0 - t * t) * s;
-		return x * t;
-	case RD_ACT_GELU_TANH:
-		t = tanh(u);
-		*slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * x * x);
-		return 0.5 * x * (1.0 + t);
-	default:
-		*slope = 1.0;
-		return x;
-	}
-}
-
 static void acts(struct kt *k, struct rd_dims d)
 {
 	int64_t n = rd_dims_elems(d);
@@ -49,7 +22,7 @@ static void acts(struct kt *k, struct rd_dims d)
 		void *out = kt_out(k, d, 0, NULL), *self = kt_act(k, d, x);
 
 		for (int64_t i = 0; i < n; i++) {
-			y[i] = act(a, (double)x[i], &slope);
+			y[i] = kt_activation(a, (double)x[i], &slope);
 			dx[i] = slope * (double)g[i];
 		}
 		CHECK_OK(k->be->act_fwd(k->dev, d, (enum rd_act)a, ax, out, &k->e), &k->e);
@@ -84,7 +57,7 @@ static void gates(struct kt *k, struct rd_dims d)
 
 		for (int64_t i = 0; i < n; i++) {
 			int64_t at = i / ic * 2 * ic + i % ic;
-			double b = act(act_kind, (double)x[at + ic], &slope);
+			double b = kt_activation(act_kind, (double)x[at + ic], &slope);
 
 			y[i] = (double)x[at] * b;
 			want[at] = (double)g[i] * b;
@@ -117,7 +90,7 @@ static void act_edges(struct kt *k)
 		CHECK_OK(k->be->act_fwd(k->dev, d, (enum rd_act)a, kt_act(k, d, x), y, &k->e), &k->e);
 		got = kt_get_act(k, d, y);
 		for (int i = 1; i < 10; i++) {
-			double slope, want = act(a, (double)x[i], &slope);
+			double slope, want = kt_activation(a, (double)x[i], &slope);
 
 			CHECK_NEAR(got[i], want, k->factor * (1e-6 * fabs(want) + 1e-6 * (a == RD_ACT_NONE ? 0 : 1)));
 		}

@@ -3,7 +3,7 @@
 #include "kernels/cuda/colsum.h"
 #include "kernels/cuda/reduce.h"
 
-enum { ROWS = 2, DOWN = 4 }; /* rows that a thread reads at once; in backward, that it has of an image */
+enum { ROWS = 2, DOWN = 4 }; /* rows that a thread reads at once, and that it has of an image */
 
 struct gain_job {
 	int64_t n, rows, c; /* rows: of an image */
@@ -13,74 +13,111 @@ struct gain_job {
 	float *part; /* [n][chunks][c] */
 };
 
-template <class T, int V> static __global__ void fwd_kernel(gain_job j)
-{
-	for (int64_t image = blockIdx.y; image < j.n; image += gridDim.y)
-		for (int64_t at = threadIdx.x * V; at < j.c; at += blockDim.x * V) {
-			const T *x = (const T *)j.x + image * j.rows * j.c + at;
-			T *y = (T *)j.out + image * j.rows * j.c + at;
-			int64_t step = rd_row_step();
-			float g[V], v[ROWS][V], old[ROWS][V];
+/* The block's channels from `first` on, this thread's V from `at` on, and of those of an image's rows that are below hi its lo,
+ * lo + step, ...; a thread past the last channel has none. */
+struct place {
+	int64_t first, at, lo, hi, step;
+};
 
-			rd_load<T, V>(g, (const T *)j.gain + image * j.c + at);
-			for (int64_t r = rd_row_first(); r < j.rows; r += ROWS * step) {
-				rd_load_rows<T, V, ROWS>(v, x, j.c, r, step, j.rows);
-				if (j.acc)
-					rd_load_rows<T, V, ROWS>(old, y, j.c, r, step, j.rows);
-				RD_UNROLL
-				for (int u = 0; u < ROWS && r + u * step < j.rows; u++) {
-					for (int i = 0; i < V; i++)
-						v[u][i] = g[i] * v[u][i] + (j.acc ? old[u][i] : 0.0f);
-					rd_store<T, V>(y + (r + u * step) * j.c, v[u]);
-				}
-			}
-		}
+static __device__ __forceinline__ place place_of(const gain_job &j, int V)
+{
+	int64_t first = (int64_t)blockIdx.y * blockDim.x * V, at = first + threadIdx.x * V;
+	int64_t lo = (int64_t)blockIdx.x * DOWN * blockDim.y, hi = lo + DOWN * blockDim.y;
+
+	return { first, at, lo + threadIdx.y, at >= j.c ? 0 : hi < j.rows ? hi : j.rows, blockDim.y };
 }
 
-/* The block's V blockDim.x channels from `first` on and DOWN blockDim.y rows of an image: dx, and the sums to part. */
-template <class T, int V> static __device__ __forceinline__ void bwd_block(const gain_job &j, int64_t image, float *shared)
+template <class T, int V> static __device__ __forceinline__ void fwd_rows(const gain_job &j, const place &p, int64_t image)
 {
-	int64_t first = (int64_t)blockIdx.y * blockDim.x * V, at = first + threadIdx.x * V, step = blockDim.y;
-	int64_t lo = blockIdx.x * DOWN * step, hi = at >= j.c ? 0 : lo + DOWN * step < j.rows ? lo + DOWN * step : j.rows;
-	int64_t base = image * j.rows * j.c + at;
+	int64_t base = image * j.rows * j.c + p.at;
+	const T *x = (const T *)j.x + base;
+	T *y = (T *)j.out + base;
+	float g[V], v[ROWS][V], old[ROWS][V];
+
+	if (p.lo < p.hi)
+		rd_load<T, V>(g, (const T *)j.gain + image * j.c + p.at);
+	for (int64_t r = p.lo; r < p.hi; r += ROWS * p.step) {
+		rd_load_rows<T, V, ROWS>(v, x, j.c, r, p.step, p.hi);
+		if (j.acc)
+			rd_load_rows<T, V, ROWS>(old, y, j.c, r, p.step, p.hi);
+		RD_UNROLL
+		for (int u = 0; u < ROWS && r + u * p.step < p.hi; u++) {
+			for (int i = 0; i < V; i++)
+				v[u][i] = g[i] * v[u][i] + (j.acc ? old[u][i] : 0.0f);
+			rd_store<T, V>(y + (r + u * p.step) * j.c, v[u]);
+		}
+	}
+}
+
+template <class T, int V> static __global__ void fwd_kernel(gain_job j)
+{
+	const place p = place_of(j, V);
+
+	for (int64_t image = blockIdx.z; image < j.n; image += gridDim.z)
+		fwd_rows<T, V>(j, p, image);
+}
+
+/* dx, and this thread's sums of dy x. */
+template <class T, int V>
+static __device__ __forceinline__ void bwd_rows(const gain_job &j, const place &p, int64_t image, float *sum)
+{
+	int64_t base = image * j.rows * j.c + p.at;
 	const T *from = (const T *)j.x + base, *dfrom = (const T *)j.dy + base;
 	bool add = j.out && j.acc;
 	T *dx = j.out ? (T *)j.out + base : NULL;
-	float g[V] = {}, x[ROWS][V], dy[ROWS][V], old[ROWS][V], sum[V];
+	float g[V], x[ROWS][V], dy[ROWS][V], old[ROWS][V];
 
 	for (int i = 0; i < V; i++)
 		sum[i] = 0.0f;
-	if (at < j.c)
-		rd_load<T, V>(g, (const T *)j.gain + image * j.c + at);
-	for (int64_t r = lo + threadIdx.y; r < hi; r += ROWS * step) {
-		rd_load_rows<T, V, ROWS>(x, from, j.c, r, step, hi);
-		rd_load_rows<T, V, ROWS>(dy, dfrom, j.c, r, step, hi);
+	if (p.lo < p.hi)
+		rd_load<T, V>(g, (const T *)j.gain + image * j.c + p.at);
+	for (int64_t r = p.lo; r < p.hi; r += ROWS * p.step) {
+		rd_load_rows<T, V, ROWS>(x, from, j.c, r, p.step, p.hi);
+		rd_load_rows<T, V, ROWS>(dy, dfrom, j.c, r, p.step, p.hi);
 		if (add)
-			rd_load_rows<T, V, ROWS>(old, dx, j.c, r, step, hi);
+			rd_load_rows<T, V, ROWS>(old, dx, j.c, r, p.step, p.hi);
 		RD_UNROLL
-		for (int u = 0; u < ROWS && r + u * step < hi; u++) {
+		for (int u = 0; u < ROWS && r + u * p.step < p.hi; u++) {
 			for (int i = 0; i < V; i++) {
 				sum[i] += dy[u][i] * x[u][i];
 				dy[u][i] = g[i] * dy[u][i] + (add ? old[u][i] : 0.0f);
 			}
 			if (j.out)
-				rd_store<T, V>(dx + (r + u * step) * j.c, dy[u]);
+				rd_store<T, V>(dx + (r + u * p.step) * j.c, dy[u]);
 		}
 	}
-	rd_rows_sum<V, 1>(sum, shared, j.part + (image * gridDim.x + blockIdx.x) * j.c + first, j.c, j.c - first);
 }
 
 template <class T, int V> static __global__ void bwd_kernel(gain_job j)
 {
 	RD_SHARED(float, shared);
+	const place p = place_of(j, V);
+	float sum[V];
 
-	for (int64_t image = blockIdx.z; image < j.n; image += gridDim.z)
-		bwd_block<T, V>(j, image, shared);
+	for (int64_t image = blockIdx.z; image < j.n; image += gridDim.z) {
+		bwd_rows<T, V>(j, p, image, sum);
+		rd_rows_sum<V, 1>(sum, shared, j.part + (image * gridDim.x + blockIdx.x) * j.c + p.first, j.c, j.c - p.first);
+	}
+}
+
+/* Of rows of an image, x threads side by side. */
+static int64_t chunks_of(int64_t rows, unsigned x)
+{
+	int64_t chunk = DOWN * (RD_THREADS / x);
+
+	return (rows + chunk - 1) / chunk;
+}
+
+static rd_tiles tiles_of(const gain_job &j, int V)
+{
+	unsigned x = rd_side_by_side(j.c / V), columns = (unsigned)((j.c / V + x - 1) / x);
+
+	return { dim3((unsigned)chunks_of(j.rows, x), columns, rd_blocks_y(j.n)), dim3(x, RD_THREADS / x) };
 }
 
 template <class T, int V> static int fwd_v(struct rd_dev *dev, const gain_job &j, struct rd_err *e)
 {
-	rd_tiles t = rd_tile_images(j.n, j.rows, j.c / V, DOWN);
+	rd_tiles t = tiles_of(j, V);
 
 	return RD_LAUNCH(dev, e, (fwd_kernel<T, V>), t.grid, t.block, 0, j);
 }
@@ -90,21 +127,12 @@ template <class T> static int forward(struct rd_dev *dev, const gain_job &j, str
 	return RD_BY_WIDTH(T, j.c, fwd_v, dev, j, e);
 }
 
-static int64_t chunks_of(int64_t rows, unsigned x)
-{
-	int64_t chunk = DOWN * (RD_THREADS / x);
-
-	return (rows + chunk - 1) / chunk;
-}
-
 template <class T, int V> static int bwd_v(struct rd_dev *dev, const gain_job &j, void *dgain, int acc, struct rd_err *e)
 {
-	unsigned x = rd_side_by_side(j.c / V);
-	int64_t chunks = chunks_of(j.rows, x), columns = (j.c / V + x - 1) / x;
-	int rc = RD_LAUNCH(dev, e, (bwd_kernel<T, V>), dim3((unsigned)chunks, (unsigned)columns, rd_blocks_y(j.n)),
-	                   dim3(x, RD_THREADS / x), rd_rows_bytes(x, V, 1), j);
+	rd_tiles t = tiles_of(j, V);
+	int rc = RD_LAUNCH(dev, e, (bwd_kernel<T, V>), t.grid, t.block, rd_rows_bytes(t.block.x, V, 1), j);
 
-	return rc ? rc : rd_cuda_image_totals(dev, j.n, chunks, j.c, j.part, dgain, acc, e);
+	return rc ? rc : rd_cuda_image_totals(dev, j.n, t.grid.x, j.c, j.part, dgain, acc, e);
 }
 
 template <class T> static int backward(struct rd_dev *dev, const gain_job &j, void *dgain, int acc, struct rd_err *e)

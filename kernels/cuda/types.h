@@ -161,6 +161,10 @@ static inline unsigned rd_side_by_side(int64_t n)
 }
 
 /* Blocks in the first dimension, and in the others: kernels go on from there in steps. */
+#ifndef RD_MOST_Y
+#define RD_MOST_Y 65535
+#endif
+
 static inline unsigned rd_blocks(int64_t n)
 {
 	return n < 1 << 14 ? (unsigned)n : 1u << 14;
@@ -168,7 +172,7 @@ static inline unsigned rd_blocks(int64_t n)
 
 static inline unsigned rd_blocks_y(int64_t n)
 {
-	return n < 65535 ? (unsigned)n : 65535u;
+	return n < RD_MOST_Y ? (unsigned)n : RD_MOST_Y;
 }
 
 static inline rd_tiles rd_tile(int64_t rows, int64_t cols)
