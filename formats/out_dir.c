@@ -56,7 +56,8 @@ static bool is_empty(const char *dir)
 /* One of these files is in every folder that this suite or diffusers writes. */
 static bool is_model(const char *dir)
 {
-	static const char *const files[] = {"model_index.json", "unet/config.json", "diffusion_pytorch_model.safetensors"};
+	static const char *const files[] = {"model_index.json", "unet/config.json", "transformer/config.json",
+	                                    "diffusion_pytorch_model.safetensors"};
 	char path[4096 + NAME];
 
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {

@@ -44,7 +44,8 @@ struct rd_conv2d_params {
 	void *packed;       /* conv2d_packed_bytes; NULL where these are 0 */
 };
 
-enum rd_act { RD_ACT_NONE, RD_ACT_SILU, RD_ACT_RELU, RD_ACT_GELU /* exact, by erf */, RD_ACT_MISH, RD_N_ACTS };
+enum rd_act { RD_ACT_NONE, RD_ACT_SILU, RD_ACT_RELU, RD_ACT_GELU /* exact, by erf */, RD_ACT_MISH,
+              RD_ACT_GELU_TANH /* x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 */, RD_N_ACTS };
 
 struct rd_groupnorm_desc {
 	struct rd_dims d;
@@ -188,6 +189,16 @@ struct rd_backend {
 	                     const float *stats, const void *dy, void *dx, int acc_dx, float *dgamma, float *dbeta, void *ws,
 	                     struct rd_err *e);
 
+	/* Adaptive layer normalisation (arXiv 2212.09748): y = (1 + scale) xn + shift, xn = (x - mean) / sqrt(var + eps) over the
+	 * channels of each pixel; shift_scale (n,2c,1,1): shift in the first c, scale in the last (groupnorm's stand the other way
+	 * round: each as its networks have them). stats, ws as for layernorm. dx may alias dy when acc_dx is 0. */
+	size_t (*adanorm_ws_bytes)(struct rd_dev *dev, const struct rd_layernorm_desc *p);
+	int (*adanorm_fwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const void *shift_scale, void *y,
+	                   float *stats, struct rd_err *e);
+	int (*adanorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const void *shift_scale,
+	                   const float *stats, const void *dy, void *dx, int acc_dx, void *dshift_scale, int acc_dss, void *ws,
+	                   struct rd_err *e);
+
 	/* o = softmax(s) v, s = scale q k^T, per image and head. stats [n, heads, tokens, 2] f32: of each row of s its largest
 	 * element m and 1/sum exp(s - m), written by fwd, from which bwd makes the probabilities again; in fwd it may be NULL
 	 * where no backward follows. ws: attention_ws_bytes, of forward alone or of both. */
@@ -206,6 +217,11 @@ struct rd_backend {
 	int (*gate_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act act, const void *x, void *y, struct rd_err *e);
 	int (*gate_bwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act act, const void *x, const void *dy, void *dx, int acc_dx,
 	                struct rd_err *e);
+	/* y (+)= gain x, gain (n,c,1,1) at every pixel; dgain (+)= sum over pixels of dy x. ws: gain_ws_bytes. */
+	int (*gain_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, const void *gain, void *y, int acc, struct rd_err *e);
+	size_t (*gain_ws_bytes)(struct rd_dev *dev, struct rd_dims d);
+	int (*gain_bwd)(struct rd_dev *dev, struct rd_dims d, const void *x, const void *gain, const void *dy, void *dx, int acc_dx,
+	                void *dgain, int acc_dgain, void *ws, struct rd_err *e);
 	int (*add)(struct rd_dev *dev, struct rd_dims d, const void *a, const void *b, void *y, struct rd_err *e); /* y may be a or b */
 	int (*affine)(struct rd_dev *dev, struct rd_dims d, float s, float shift, const void *x, void *y, int acc,
 	              struct rd_err *e); /* y (+)= s x + shift; y may be x when acc is 0 */
@@ -218,6 +234,15 @@ struct rd_backend {
 	int (*concat_fwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *xa, const void *xb, void *y, struct rd_err *e);
 	int (*concat_bwd)(struct rd_dev *dev, struct rd_dims a, int64_t bc, const void *dy, void *da, int acc_a, void *db,
 	                  int acc_b, struct rd_err *e);
+	/* y = channels first .. first + c - 1 of x (n,xc,h,w); d is y's shape. dx is written (acc 0: with 0 in all other channels) or
+	 * added to. */
+	int (*slice_fwd)(struct rd_dev *dev, struct rd_dims d, int64_t xc, int64_t first, const void *x, void *y, struct rd_err *e);
+	int (*slice_bwd)(struct rd_dev *dev, struct rd_dims d, int64_t xc, int64_t first, const void *dy, void *dx, int acc,
+	                 struct rd_err *e);
+	/* Pixels from their patches' channels: y (n,c,p h,p w) of x (n,p p c,h,w), y[k, p i + a, p j + b] = x[(a p + b) c + k, i, j];
+	 * d is x's shape. bwd is the inverse. */
+	int (*unpatch_fwd)(struct rd_dev *dev, struct rd_dims d, int patch, const void *x, void *y, struct rd_err *e);
+	int (*unpatch_bwd)(struct rd_dev *dev, struct rd_dims d, int patch, const void *dy, void *dx, int acc, struct rd_err *e);
 	int (*upsample2_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, void *y, struct rd_err *e); /* nearest; y (n,c,2h,2w) */
 	int (*upsample2_bwd)(struct rd_dev *dev, struct rd_dims d, const void *dy, void *dx, int acc, struct rd_err *e);
 	int (*avgpool2_fwd)(struct rd_dev *dev, struct rd_dims d, const void *x, void *y, struct rd_err *e); /* y (n,c,h/2,w/2), floor */
@@ -230,7 +255,8 @@ struct rd_backend {
 	int (*fir2_up)(struct rd_dev *dev, struct rd_dims d, float gain, const void *x, void *y, int acc, struct rd_err *e);
 
 	/* embeddings: y (n,dim,1,1); of embed any (n,c,h,w) with c h w = dim, a row of the table then is [h, w, c]. t [n] f32;
-	 * label [n] i32, every one in [0, rows) (the caller has checked). */
+	 * label [n] i32, every one in [0, rows) (the caller has checked), or in forward NULL: row 0 for
+	 * every image. */
 	int (*timestep)(struct rd_dev *dev, const struct rd_timestep_desc *p, const float *t, void *y, struct rd_err *e);
 	/* y (n, 2 dim, 1, 1): sin in the first dim, cos in the last, of 2 pi w_j ln t_i (or of 2 pi w_j t_i with log 0). */
 	int (*fourier)(struct rd_dev *dev, int64_t n, int64_t dim, int log, const float *w, const float *t, void *y,

@@ -19,8 +19,8 @@ JOBS ?= 0
 D = -d $(DEVICE) $(if $(filter-out 0,$(JOBS)),-j $(JOBS))
 J = $(if $(filter-out 0,$(JOBS)),-j $(JOBS))
 
-# $(call weights,DIR): the file that says that a model folder is complete.
-weights = $1/unet/diffusion_pytorch_model.safetensors
+# $(call model,DIR): a file that every model folder has. A folder is there as a whole or not at all.
+model = $1/scheduler/scheduler_config.json
 
 # Tables, for reading; as they are where there is no column(1).
 show = for t in $1; do if command -v column >/dev/null; then column -t -s $$'\t' "$$t"; else cat "$$t"; fi; done

@@ -95,23 +95,23 @@ comma := ,
 phases: $P/trajectories.svg $P/one-chord.svg $P/training.svg $P/table.tsv
 	@$(call show,$P/table.tsv)
 
-$(call weights,$P/base): | $(OUT)/settings
+$(call model,$P/base): | $(OUT)/settings
 	$(MAKE) --no-print-directory -f $(HERE)/toy2d.mk OUT=$P FORM=ddpm DIST=$(PHASED_DIST) N=$(N) TRAIN_STEPS=$(TRAIN_STEPS) \
 		SEED=$(SEED) DEVICE=$(DEVICE) JOBS=$(JOBS) BIN=$(BIN) $@
 
-$P/pairs.tar: $(call weights,$P/base)
+$P/pairs.tar: $(call model,$P/base)
 	noisegen -n $(N) -s $(SEED) -m $P/base $J | denoise -m $P/base --steps 200 --knots 4 -b 1024 $D | pairpack -o $@
 
-$(call weights,$P/rectified) $(call weights,$P/phased): $(call weights,$P/%): $P/pairs.tar
+$(call model,$P/rectified) $(call model,$P/phased): $(call model,$P/%): $P/pairs.tar
 	rectrain -m $P/base -o $P/$* -f $(phases_$*) --log $P/$*.jsonl --batch 256 --steps $(TRAIN_STEPS) --lr 2e-3 --ema 0.995 \
 		--hold-out 500 --held-out-every 200 --seed $(SEED) $D $<
 
 # The table's chord_1 and chord_4 are the distances from one chord and from four, whatever is drawn.
 define phased
-$P/$1.traj: $(call weights,$(folder_$1))
+$P/$1.traj: $(call model,$(folder_$1))
 	odesample -m $(folder_$1) $(unseen) --solver ddim --steps 48 --trajectory $D -o $$@
 
-$P/$1-%.rdf: $(call weights,$(folder_$1))
+$P/$1-%.rdf: $(call model,$(folder_$1))
 	odesample -m $(folder_$1) $(unseen) --solver ddim --steps $$* $D -o $$@
 
 $P/$1-%.chord: $P/$1.traj
@@ -137,5 +137,5 @@ $P/trajectories.svg: $(PHASED:%=$P/%.traj)
 $P/one-chord.svg: $(PHASED:%=$P/%.traj)
 	trajdump --svg $@ --max-plot 24 --chords 1 --coords x,alpha --range 2 $(foreach m,$(PHASED),$m=$P/$m.traj)
 
-$P/training.svg: $(call weights,$P/rectified) $(call weights,$P/phased)
+$P/training.svg: $(call model,$P/rectified) $(call model,$P/phased)
 	trajdump --log --svg $@ rectified=$P/rectified.jsonl phased=$P/phased.jsonl

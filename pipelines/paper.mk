@@ -69,7 +69,7 @@ train_phased = -m $(MODEL) --phases $(PHASES) $(full)
 train_distilled = -m $(MODEL) --time-sampling last $(full)
 
 define training
-$(call weights,$(OUT)/$1.$2): $(OUT)/pairs.tar $(if $(filter cd,$1),$(call weights,$(OUT)/rd.$2))
+$(call model,$(OUT)/$1.$2): $(OUT)/pairs.tar $(if $(filter cd,$1),$(call model,$(OUT)/rd.$2))
 	rectrain $$(call train_$1,$2) -o $(OUT)/$1.$2 --seed $2 --log $(OUT)/$1.$2.jsonl $(OUT)/pairs.tar
 endef
 $(foreach m,$(METHODS),$(foreach s,$(SEEDS),$(eval $(call training,$m,$s))))
@@ -84,14 +84,14 @@ define samples
 $(OUT)/teacher-$1.rdf: $(OUT)/noise.rdf
 	$$(call sample,$1) -m $(MODEL) -o $$@ $$<
 $(foreach m,$(METHODS),$(foreach s,$(SEEDS),
-$(OUT)/$m.$s-$1.rdf: $(OUT)/noise.rdf $(call weights,$(OUT)/$m.$s)
+$(OUT)/$m.$s-$1.rdf: $(OUT)/noise.rdf $(call model,$(OUT)/$m.$s)
 	$$(call sample,$1) -m $(OUT)/$m.$s -o $$@ $$<
 ))
 endef
 $(foreach k,$K,$(eval $(call samples,$k)))
 
 define staged
-$(OUT)/$1.$2.$3-1.rdf: $(OUT)/noise.rdf $(call weights,$(OUT)/$1.$2)
+$(OUT)/$1.$2.$3-1.rdf: $(OUT)/noise.rdf $(call model,$(OUT)/$1.$2)
 	$$(call sample,1) -m $(OUT)/$1.$2.$3 -o $$@ $$<
 endef
 $(foreach m,rf rd,$(foreach s,$(SEEDS),$(foreach i,$(STAGES),$(eval $(call staged,$m,$s,$i)))))

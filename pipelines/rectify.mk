@@ -82,11 +82,11 @@ dir_$(call name,$1) := $(OUT)/$(call name,$1)
 pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
 from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
 
-$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call weights,$$(dir_$$(from_$1)))) | $(OUT)/settings
+$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings
 	noisegen -n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS) -m $(MODEL) $(LABELS:%=-l %) $J | \
 	denoise -m $$(dir_$$(from_$1)) $(many) $$(call guided,$$(from_$1)) $(PAIRS) $D | pairpack -o $$@
 
-$$(call weights,$$(dir_$(call name,$1))): $$(pairs_$1)
+$$(call model,$$(dir_$(call name,$1))): $$(pairs_$1)
 	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(TRAIN_STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
 		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(NULL_CLASS:%=--null-class %) $(TRAIN) $D $$(pairs_$1)
 endef
@@ -103,7 +103,7 @@ $(OUT)/noise.rdf: | $(OUT)/settings
 even := $(if $(filter early,$(about)),--spacing trailing)
 # $(call sampling,MODEL NAME,STEPS)
 sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(CLIP) $(even)) $(call guided,$1) $D
-needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call weights,$(dir_$1)))
+needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call model,$(dir_$1)))
 
 define samples
 $(OUT)/$1-$2.rdf: $(call needs,$1)

@@ -44,19 +44,19 @@ $(OUT)/config.json: | $(OUT)/settings
 		'  "time_embedding_dim": 64, "time_scale": $(TIME_SCALE)},' \
 		' "scheduler": {"_class_name": "RectdiffScheduler", "form": "$(FORM)", "prediction_type": "$(PREDICTION)"}}' > $@
 
-$(call weights,$(OUT)/base): $(OUT)/config.json $(OUT)/data.rdf
+$(call model,$(OUT)/base): $(OUT)/config.json $(OUT)/data.rdf
 	rectrain --init $(OUT)/config.json -o $(OUT)/base -f --coupling independent --log $(OUT)/base.jsonl $(train) $(OUT)/data.rdf
 
 # 2. Pairs along the model's own ODE.
-$(OUT)/pairs.tar: $(call weights,$(OUT)/base)
+$(OUT)/pairs.tar: $(call model,$(OUT)/base)
 	noisegen -n $(N) -s $(SEED) -m $(OUT)/base $J | denoise -m $(OUT)/base --steps 50 -b 1024 $D | pairpack -o $@
 
 # 3. Retraining on them (Algorithm 4); form, prediction type and network as they were.
-$(call weights,$(OUT)/rectified): $(OUT)/pairs.tar
+$(call model,$(OUT)/rectified): $(OUT)/pairs.tar
 	rectrain -m $(OUT)/base -o $(OUT)/rectified -f --log $(OUT)/rectified.jsonl $(train) $<
 
 # 4. Trajectories before and after, as they are and, near the data, over alpha (straight for every form, once first-order).
-$(OUT)/%.traj: $(call weights,$(OUT)/%)
+$(OUT)/%.traj: $(call model,$(OUT)/%)
 	odesample -m $(OUT)/$* -n 1000 -s $$(( $(SEED) + 1000003 )) --solver ddim --steps 50 --trajectory -b 1000 $D -o $@
 
 $(OUT)/%-x.svg: $(OUT)/%.traj
@@ -66,7 +66,7 @@ $(OUT)/%-alpha.svg: $(OUT)/%.traj
 	trajdump --svg $@ --coords alpha --range 2 --max-plot 60 $<
 
 # One step from the same noise.
-$(OUT)/%-1.svg: $(call weights,$(OUT)/%)
+$(OUT)/%-1.svg: $(call model,$(OUT)/%)
 	odesample -m $(OUT)/$* -n 1000 -s $$(( $(SEED) + 1000003 )) --solver ddim --steps 1 --trajectory -b 1000 $D | \
 	trajdump --svg $@ --coords x --max-plot 1000
 

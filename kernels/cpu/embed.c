@@ -60,7 +60,7 @@ int RD_SYM(embed_fwd)(struct rd_dev *dev, int64_t n, int64_t dim, const float *t
 	(void)dev;
 	(void)e;
 	for (int64_t i = 0; i < n; i++)
-		RD_SYM(put)(out + i * dim, table + label[i] * dim, dim, 0);
+		RD_SYM(put)(out + i * dim, table + (label ? label[i] : 0) * dim, dim, 0);
 	return RD_OK;
 }
 

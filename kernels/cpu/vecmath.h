@@ -123,6 +123,12 @@ RD_INLINE struct rd_mish rd_mish(float x)
 	return m;
 }
 
+/* GELU's fit by tanh: x (1 + tanh u) / 2 = x / (1 + e^-2u) with 2u = sqrt(8 / pi) (x + 0.044715 x^3). */
+RD_INLINE float rd_gelu_tanh_e(float x)
+{
+	return rd_expf_limited(-1.59576912f * (x + 0.044715f * x * x * x));
+}
+
 /* An activation and its derivative; `a` is a constant where these are used, so that the switch goes away. */
 RD_INLINE float rd_act_value(enum rd_act a, float x)
 {
@@ -138,6 +144,8 @@ RD_INLINE float rd_act_value(enum rd_act a, float x)
 	case RD_ACT_MISH:
 		m = rd_mish(x);
 		return x * (m.num / m.den);
+	case RD_ACT_GELU_TANH:
+		return x / (1.0f + rd_gelu_tanh_e(x));
 	case RD_ACT_NONE:
 	case RD_N_ACTS:
 		break;
@@ -163,6 +171,10 @@ RD_INLINE float rd_act_slope(enum rd_act a, float x)
 		m = rd_mish(x);
 		s = 1.0f / m.den;
 		return m.num * s + x * (4.0f * m.e * rd_by_sign(x, 1.0f, m.e) * (1.0f + m.e)) * (s * s);
+	case RD_ACT_GELU_TANH:
+		e = rd_gelu_tanh_e(x);
+		s = 1.0f / (1.0f + e);
+		return s + x * (e * s) * s * (1.59576912f + 0.214064449f * x * x);
 	case RD_ACT_NONE:
 	case RD_N_ACTS:
 		break;
@@ -178,6 +190,7 @@ RD_INLINE float rd_act_slope(enum rd_act a, float x)
 		case RD_ACT_RELU: f(RD_ACT_RELU, __VA_ARGS__); break; \
 		case RD_ACT_GELU: f(RD_ACT_GELU, __VA_ARGS__); break; \
 		case RD_ACT_MISH: f(RD_ACT_MISH, __VA_ARGS__); break; \
+		case RD_ACT_GELU_TANH: f(RD_ACT_GELU_TANH, __VA_ARGS__); break; \
 		case RD_ACT_NONE: \
 		case RD_N_ACTS: f(RD_ACT_NONE, __VA_ARGS__); break; \
 		} \

@@ -1,4 +1,4 @@
-#include "lib/graph/graph.h"
+#include "lib/graph/graph_impl.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -8,9 +8,8 @@
 
 #include "lib/base/size.h"
 
-/* No network here comes near these; they bound what a hostile config can ask for. */
+/* No network here comes near it; it bounds what a hostile config can ask for. */
 #define MAX_NODES 20000
-#define MAX_FLAT ((size_t)1 << 33)
 
 int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e)
 {
@@ -48,15 +47,6 @@ struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v)
 	return v >= 0 && v < g->n_values ? g->value[v].d : (struct rd_dims){0, 0, 0, 0};
 }
 
-int64_t rd_graph_param_count(const struct rd_graph *g)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < g->n_params; i++)
-		n += g->param[i].n_elems;
-	return (int64_t)n;
-}
-
 rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...)
 {
 	va_list ap;
@@ -71,7 +61,7 @@ rd_ref rd_graph_refuse(struct rd_graph *g, const char *fmt, ...)
 }
 
 /* Room for one more element; false with the graph's error set. */
-static bool grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
+bool rd_graph_grow(struct rd_graph *g, void **array, int n, int *cap, size_t size)
 {
 	void *p;
 	int want = *cap ? 2 * *cap : 64;
@@ -102,7 +92,7 @@ static rd_ref add_value(struct rd_graph *g, struct rd_dims d)
 	if (d.n < 1 || d.c < 1 || d.h < 1 || d.w < 1 || d.c > 1 << 20 || d.h > 1 << 16 || d.w > 1 << 16 || d.n > 1 << 20)
 		return rd_graph_refuse(g, "a value of shape [%lld, %lld, %lld, %lld]: sizes are from 1 to 2^20, 2^20, 2^16 and 2^16", (long long)d.n, (long long)d.c, (long long)d.h,
 		                       (long long)d.w);
-	ok = grow(g, &p, g->n_values, &g->cap_values, sizeof *g->value);
+	ok = rd_graph_grow(g, &p, g->n_values, &g->cap_values, sizeof *g->value);
 	g->value = p;
 	if (!ok)
 		return RD_NONE;
@@ -118,7 +108,7 @@ static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims 
 
 	if (g->err.code)
 		return RD_NONE;
-	ok = grow(g, &p, g->n_nodes, &g->cap_nodes, sizeof *g->node);
+	ok = rd_graph_grow(g, &p, g->n_nodes, &g->cap_nodes, sizeof *g->node);
 	g->node = p;
 	if (!ok)
 		return RD_NONE;
@@ -127,64 +117,6 @@ static rd_ref add_node(struct rd_graph *g, struct rd_node_op op, struct rd_dims 
 		return RD_NONE;
 	g->node[g->n_nodes++] = op;
 	return op.out;
-}
-
-static size_t padded(size_t n)
-{
-	return (n + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
-}
-
-/* A place in the flat array; frozen parameters make room for one that is trained. */
-static void place(struct rd_graph *g, struct rd_param *q)
-{
-	size_t size = padded(q->n_elems);
-
-	q->offset = q->frozen ? g->n_flat : g->n_trained;
-	for (int i = 0; i < g->n_params && !q->frozen; i++)
-		if (g->param[i].frozen)
-			g->param[i].offset += size;
-	g->n_flat += size;
-	if (!q->frozen)
-		g->n_trained += size;
-}
-
-static rd_pref add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
-                         double fan_in)
-{
-	struct rd_param *q;
-	void *p = g->param;
-	bool ok;
-
-	if (g->err.code)
-		return RD_NONE;
-	ok = grow(g, &p, g->n_params, &g->cap_params, sizeof *g->param);
-	g->param = p;
-	if (!ok)
-		return RD_NONE;
-	q = &g->param[g->n_params];
-	if (snprintf(q->name, sizeof q->name, "%s.%s", name, leaf) >= (int)sizeof q->name)
-		return rd_graph_refuse(g, "parameter name %.40s... is too long", name);
-	q->shape = shape;
-	q->init = init;
-	q->fan_in = fan_in;
-	q->frozen = init == RD_INIT_FREQUENCY;
-	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
-		return RD_NONE;
-	if (q->n_elems > MAX_FLAT || g->n_flat > MAX_FLAT - q->n_elems)
-		return rd_graph_refuse(g, "%s: more parameters than a model may have", q->name);
-	place(g, q);
-	return g->n_params++;
-}
-
-static rd_pref find_param(const struct rd_graph *g, const char *name, const char *leaf)
-{
-	char full[RD_PARAM_NAME];
-
-	snprintf(full, sizeof full, "%s.%s", name, leaf);
-	for (int i = 0; i < g->n_params; i++)
-		if (!strcmp(g->param[i].name, full))
-			return i;
-	return RD_NONE;
 }
 
 static struct rd_node_op op_of(enum rd_op op, rd_ref a, rd_ref b, rd_ref c)
@@ -239,11 +171,11 @@ static void conv_params(struct rd_graph *g, int64_t in_c, const char *name, int6
 	struct rd_shape weight = rd_shape_make(4, (int64_t[]){out_c, in_c, kernel, kernel});
 	double fan_in = (double)in_c * kernel * kernel;
 
-	param[0] = find_param(g, name, "weight");
-	param[1] = find_param(g, name, "bias");
+	param[0] = rd_graph_find_param(g, name, "weight");
+	param[1] = rd_graph_find_param(g, name, "bias");
 	if (param[0] == RD_NONE && param[1] == RD_NONE) {
-		param[0] = add_param(g, name, "weight", weight, RD_INIT_FAN_IN, fan_in);
-		param[1] = add_param(g, name, "bias", rd_shape_make(1, &out_c), RD_INIT_FAN_IN, fan_in);
+		param[0] = rd_graph_add_param(g, name, "weight", weight, RD_INIT_FAN_IN, fan_in);
+		param[1] = rd_graph_add_param(g, name, "bias", rd_shape_make(1, &out_c), RD_INIT_FAN_IN, fan_in);
 	} else if (param[0] == RD_NONE || param[1] == RD_NONE || !rd_shape_eq(&g->param[param[0]].shape, &weight)) {
 		rd_graph_refuse(g, "%s: parameters of that name are there, and are others", name);
 	}
@@ -275,7 +207,7 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	return add_node(g, op, y);
 }
 
-static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, bool bias, rd_ref residual)
+static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, bool bias, enum rd_init init, rd_ref residual)
 {
 	struct rd_dims d = rd_graph_dims(g, x), y = {d.n, out_c, d.h, d.w};
 	struct rd_node_op op = op_of(RD_OP_CONV, x, residual, RD_NONE);
@@ -285,27 +217,32 @@ static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	op.u.conv = (struct rd_conv2d_desc){d, out_c, .kernel = 1, .stride = 1};
 	if (out_c < 1 || (residual != RD_NONE && !same_dims(y, rd_graph_dims(g, residual))))
 		return rd_graph_refuse(g, "%s: the residual has another shape", name);
-	op.param[0] = add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), RD_INIT_FAN_IN, (double)d.c);
+	op.param[0] = rd_graph_add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), init, (double)d.c);
 	if (bias)
-		op.param[1] = add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), RD_INIT_FAN_IN, (double)d.c);
+		op.param[1] = rd_graph_add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), init, (double)d.c);
 	return add_node(g, op, y);
 }
 
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)
 {
-	return linear(g, x, name, out_c, true, residual);
+	return linear(g, x, name, out_c, true, RD_INIT_FAN_IN, residual);
 }
 
 rd_ref rd_graph_matrix(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c)
 {
-	return linear(g, x, name, out_c, false, RD_NONE);
+	return linear(g, x, name, out_c, false, RD_INIT_FAN_IN, RD_NONE);
+}
+
+rd_ref rd_graph_linear_zero(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c)
+{
+	return linear(g, x, name, out_c, true, RD_INIT_ZERO, RD_NONE);
 }
 
 /* Gains and offsets of a normalisation. */
 static void norm_params(struct rd_graph *g, const char *name, int64_t c, rd_pref param[2])
 {
-	param[0] = add_param(g, name, "weight", rd_shape_make(1, &c), RD_INIT_ONE, 1);
-	param[1] = add_param(g, name, "bias", rd_shape_make(1, &c), RD_INIT_ZERO, 1);
+	param[0] = rd_graph_add_param(g, name, "weight", rd_shape_make(1, &c), RD_INIT_ONE, 1);
+	param[1] = rd_graph_add_param(g, name, "bias", rd_shape_make(1, &c), RD_INIT_ZERO, 1);
 }
 
 rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o)
@@ -332,6 +269,17 @@ rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float 
 
 	op.u.layernorm = (struct rd_layernorm_desc){d, eps};
 	norm_params(g, name, d.c, op.param);
+	return add_node(g, op, d);
+}
+
+rd_ref rd_graph_adanorm(struct rd_graph *g, rd_ref x, rd_ref shift_scale, float eps)
+{
+	struct rd_dims d = rd_graph_dims(g, x), ss = {d.n, 2 * d.c, 1, 1};
+	struct rd_node_op op = op_of(RD_OP_ADANORM, x, shift_scale, RD_NONE);
+
+	if (!g->err.code && !same_dims(ss, rd_graph_dims(g, shift_scale)))
+		return rd_graph_refuse(g, "adaptive normalisation: shift and scale have another shape");
+	op.u.layernorm = (struct rd_layernorm_desc){d, eps};
 	return add_node(g, op, d);
 }
 
@@ -370,6 +318,15 @@ rd_ref rd_graph_gate(struct rd_graph *g, rd_ref x, enum rd_act act)
 	op.u.act = act;
 	d.c /= 2;
 	return add_node(g, op, d);
+}
+
+rd_ref rd_graph_gain(struct rd_graph *g, rd_ref x, rd_ref gain, rd_ref residual)
+{
+	struct rd_dims d = rd_graph_dims(g, x), one = {d.n, d.c, 1, 1};
+
+	if (!g->err.code && (!same_dims(one, rd_graph_dims(g, gain)) || !same_dims(d, rd_graph_dims(g, residual))))
+		return rd_graph_refuse(g, "a gain or a residual of another shape");
+	return add_node(g, op_of(RD_OP_GAIN, x, residual, gain), d);
 }
 
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b)
@@ -423,6 +380,31 @@ rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b)
 	return add_node(g, op_of(RD_OP_CONCAT, a, b, RD_NONE), da);
 }
 
+rd_ref rd_graph_slice(struct rd_graph *g, rd_ref x, int64_t first, int64_t c)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+	struct rd_node_op op = op_of(RD_OP_SLICE, x, RD_NONE, RD_NONE);
+
+	if (g->err.code || (!first && c == d.c))
+		return g->err.code ? RD_NONE : x;
+	if (first < 0 || c < 1 || first > d.c - c)
+		return rd_graph_refuse(g, "%lld channels from %lld on of %lld", (long long)c, (long long)first, (long long)d.c);
+	op.u.first = first;
+	d.c = c;
+	return add_node(g, op, d);
+}
+
+rd_ref rd_graph_unpatch(struct rd_graph *g, rd_ref x, int patch)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+	struct rd_node_op op = op_of(RD_OP_UNPATCH, x, RD_NONE, RD_NONE);
+
+	if (!g->err.code && (patch < 1 || d.c % ((int64_t)patch * patch)))
+		return rd_graph_refuse(g, "%lld channels are no patches of %d by %d pixels", (long long)d.c, patch, patch);
+	op.u.patch = patch;
+	return add_node(g, op, (struct rd_dims){d.n, d.c / (patch * patch), d.h * patch, d.w * patch});
+}
+
 rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x)
 {
 	struct rd_dims d = rd_graph_dims(g, x);
@@ -474,9 +456,9 @@ rd_ref rd_graph_fourier(struct rd_graph *g, rd_ref t, const char *name, int64_t 
 {
 	struct rd_node_op op = op_of(RD_OP_FOURIER, t, RD_NONE, RD_NONE);
 
-	op.param[0] = find_param(g, name, "weight");
+	op.param[0] = rd_graph_find_param(g, name, "weight");
 	if (op.param[0] == RD_NONE)
-		op.param[0] = add_param(g, name, "weight", rd_shape_make(1, &dim), RD_INIT_FREQUENCY, 1);
+		op.param[0] = rd_graph_add_param(g, name, "weight", rd_shape_make(1, &dim), RD_INIT_FREQUENCY, 1);
 	return add_node(g, op, (struct rd_dims){g->batch, 2 * dim, 1, 1});
 }
 
@@ -488,37 +470,18 @@ rd_ref rd_graph_embed(struct rd_graph *g, rd_ref index, const char *name, int64_
 	if (g->err.code)
 		return RD_NONE;
 	table = rd_shape_make(2, (int64_t[]){g->value[index].rows, dim});
-	op.param[0] = find_param(g, name, "weight");
+	op.param[0] = rd_graph_find_param(g, name, "weight");
 	if (op.param[0] == RD_NONE)
-		op.param[0] = add_param(g, name, "weight", table, RD_INIT_NORMAL, 1);
+		op.param[0] = rd_graph_add_param(g, name, "weight", table, RD_INIT_NORMAL, 1);
 	return add_node(g, op, (struct rd_dims){g->batch, dim, 1, 1});
 }
 
-void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
+rd_ref rd_graph_position(struct rd_graph *g, const char *name, int64_t c, int64_t h, int64_t w)
 {
-	memset(flat, 0, g->n_flat * sizeof *flat);
-	for (int i = 0; i < g->n_params; i++) {
-		const struct rd_param *p = &g->param[i];
-		float *w = flat + p->offset, bound = (float)(1 / sqrt(p->fan_in));
-		uint32_t *words = (uint32_t *)(void *)w;
+	struct rd_node_op op = op_of(RD_OP_POSITION, RD_NONE, RD_NONE, RD_NONE);
 
-		switch (p->init) {
-		case RD_INIT_FAN_IN: /* 24 bits of each word as a point of (-1, 1) */
-			rd_rng_words(seed, RD_RNG_INIT, (uint64_t)i, words, p->n_elems);
-			for (size_t k = 0; k < p->n_elems; k++)
-				w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
-			break;
-		case RD_INIT_NORMAL:
-		case RD_INIT_FREQUENCY:
-			rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems);
-			for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
-				w[k] *= 16;
-			break;
-		case RD_INIT_ONE:
-			for (size_t k = 0; k < p->n_elems; k++)
-				w[k] = 1;
-			break;
-		default: break;
-		}
-	}
+	if (!g->err.code && c % 4)
+		return rd_graph_refuse(g, "%s: %lld channels: a multiple of 4 expected", name, (long long)c);
+	op.param[0] = rd_graph_add_param(g, name, "table", rd_shape_make(3, (int64_t[]){h, w, c}), RD_INIT_POSITION, 1);
+	return add_node(g, op, (struct rd_dims){g->batch, c, h, w});
 }

@@ -19,21 +19,22 @@ typedef int rd_ref;   /* a value of the graph */
 typedef int rd_pref;  /* a parameter of the graph */
 
 enum rd_init { RD_INIT_FAN_IN /* uniform in +-1/sqrt(fan_in) */, RD_INIT_ZERO, RD_INIT_ONE, RD_INIT_NORMAL,
-               RD_INIT_FREQUENCY /* normal, 16 wide */ };
+               RD_INIT_FREQUENCY /* normal, 16 wide */, RD_INIT_POSITION /* sinusoids of row and column: [h, w, c] */ };
 
 struct rd_param {
 	char name[RD_PARAM_NAME];
 	struct rd_shape shape;
 	size_t offset, n_elems; /* in the flat array of all parameters */
 	bool frozen;            /* stored, but no gradient and no optimiser touches it */
+	bool computed;          /* frozen, and not in files: a function of its shape */
 	enum rd_init init;
 	double fan_in;
 };
 
 enum rd_op {
-	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_LAYERNORM, RD_OP_ATTENTION,
-	RD_OP_ACT, RD_OP_GATE, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE, RD_OP_CONCAT, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2,
-	RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
+	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_POSITION, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_LAYERNORM,
+	RD_OP_ADANORM, RD_OP_ATTENTION, RD_OP_ACT, RD_OP_GATE, RD_OP_GAIN, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE,
+	RD_OP_CONCAT, RD_OP_SLICE, RD_OP_UNPATCH, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2, RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
 };
 
 struct rd_node_op {
@@ -44,11 +45,13 @@ struct rd_node_op {
 	union {
 		struct rd_conv2d_desc conv;
 		struct rd_groupnorm_desc groupnorm;
-		struct rd_layernorm_desc layernorm;
+		struct rd_layernorm_desc layernorm; /* of adanorm as well */
 		struct rd_attention_desc attention;
 		struct rd_timestep_desc timestep;
 		struct rd_dropout_desc dropout; /* the seed is the executor's */
 		enum rd_act act; /* of a gate as well */
+		int64_t first;   /* of a slice */
+		int patch;       /* of unpatch */
 		struct {
 			float scale, shift;
 		} affine;
@@ -93,7 +96,9 @@ int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e) RD_MUST
 void rd_graph_free(struct rd_graph *g);
 int rd_graph_check(const struct rd_graph *g, struct rd_err *e) RD_MUST;
 struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v);
-int64_t rd_graph_param_count(const struct rd_graph *g); /* elements without padding */
+/* Of what is in files: elements without padding, and tensors. */
+int64_t rd_graph_param_count(const struct rd_graph *g);
+int rd_graph_tensor_count(const struct rd_graph *g);
 
 /* Inputs: x (batch, c, h, w); raw ones for times and labels (lib/graph/exec.h puts them there). */
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
@@ -116,8 +121,9 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 void rd_graph_conv_declare(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel);
 /* A convolution with a kernel of 1 whose weight is [out_c, c]. */
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual);
-/* The same without a bias. */
+/* The same without a bias; and with one, both 0 where the network is new. */
 rd_ref rd_graph_matrix(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c);
+rd_ref rd_graph_linear_zero(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c);
 
 struct rd_norm_opts {
 	int64_t groups;
@@ -127,12 +133,14 @@ struct rd_norm_opts {
 };
 rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct rd_norm_opts o);
 
-/* Over the channels of each pixel. */
+/* Over the channels of each pixel; adaptive: with each image's own shift_scale (batch, 2 c, 1, 1), see adanorm_fwd. */
 rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float eps);
+rd_ref rd_graph_adanorm(struct rd_graph *g, rd_ref x, rd_ref shift_scale, float eps);
 
 /* k and v may have other heights and widths than q. */
 rd_ref rd_graph_attention(struct rd_graph *g, rd_ref q, rd_ref k, rd_ref v, int64_t heads);
 rd_ref rd_graph_gate(struct rd_graph *g, rd_ref x, enum rd_act act); /* a act(b), a and b the halves of x's channels */
+rd_ref rd_graph_gain(struct rd_graph *g, rd_ref x, rd_ref gain, rd_ref residual); /* residual + gain x, gain (batch, c, 1, 1) */
 rd_ref rd_graph_act(struct rd_graph *g, rd_ref x, enum rd_act act);
 rd_ref rd_graph_add(struct rd_graph *g, rd_ref a, rd_ref b);
 rd_ref rd_graph_scale(struct rd_graph *g, rd_ref x, float s); /* s = 1 gives x itself */
@@ -140,6 +148,8 @@ rd_ref rd_graph_affine(struct rd_graph *g, rd_ref x, float s, float shift);
 rd_ref rd_graph_divide(struct rd_graph *g, rd_ref x, rd_ref t); /* image i over number i */
 rd_ref rd_graph_dropout(struct rd_graph *g, rd_ref x, float p); /* in training only; p = 0 gives x itself */
 rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b);
+rd_ref rd_graph_slice(struct rd_graph *g, rd_ref x, int64_t first, int64_t c); /* these channels of x; all of them: x itself */
+rd_ref rd_graph_unpatch(struct rd_graph *g, rd_ref x, int patch); /* see unpatch_fwd */
 rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x);
 rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x);
 rd_ref rd_graph_fir_down2(struct rd_graph *g, rd_ref x); /* even sizes only */
@@ -150,6 +160,11 @@ rd_ref rd_graph_timestep(struct rd_graph *g, rd_ref t, int64_t dim, bool flip_si
 rd_ref rd_graph_fourier(struct rd_graph *g, rd_ref t, const char *name, int64_t dim);
 rd_ref rd_graph_embed(struct rd_graph *g, rd_ref index, const char *name, int64_t dim); /* of the index's rows */
 
+/* (batch, c, h, w), the same for all images: RD_INIT_POSITION's table; c is a multiple of 4. */
+rd_ref rd_graph_position(struct rd_graph *g, const char *name, int64_t c, int64_t h, int64_t w);
+
+/* The parameters of the flat array that are computed. */
+void rd_graph_compute_params(const struct rd_graph *g, float *flat);
 /* The flat array of new weights: a function of seed and the parameters' order alone. */
 void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat);
 

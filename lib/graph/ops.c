@@ -2,13 +2,16 @@
  *   conv           x, residual (added; may be absent)     params weight, bias (may be absent)
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
  *   layernorm      x                                      params weight, bias; aux: statistics
+ *   adanorm        x, shift_scale                         aux: statistics
  *   attention      q, k, v                                aux: statistics
- *   act, gate, dropout, affine, upsample2, avgpool2, fir_down2, fir_up2   x
+ *   act, gate, dropout, affine, slice, unpatch, upsample2, avgpool2, fir_down2, fir_up2   x
+ *   gain           x, residual (added), gain
  *   add, concat    a, b
  *   divide         x, divisors (raw)
  *   timestep       times (raw)
  *   fourier        times (raw)                            param frequencies
- *   embed          indices (raw)                          param table */
+ *   embed          indices (raw)                          param table
+ *   position       none                                   param table */
 #include "lib/graph/exec_impl.h"
 
 #define NODE const struct rd_node_op *n = &x->g->node[i]
@@ -109,6 +112,14 @@ static int embed_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	return x->be->embed_bwd(x->dev, d.n, d.c, val(x, n->in[0]), dout(x, i), dpar(x, n->param[0]), e);
 }
 
+static int position_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	struct rd_dims d = dims(x, n->out);
+
+	return x->be->embed_fwd(x->dev, d.n, d.c * d.h * d.w, par(x, n->param[0]), NULL, val(x, n->out), e);
+}
+
 static size_t conv_ws(const struct rd_exec *x, int i)
 {
 	return x->be->conv2d_ws_bytes(x->conv[i]);
@@ -190,6 +201,26 @@ static int layernorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	                            din(x, i, 0), acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
 }
 
+static size_t adanorm_ws(const struct rd_exec *x, int i)
+{
+	return rd_exec_goes_back(x) ? x->be->adanorm_ws_bytes(x->dev, &x->g->node[i].u.layernorm) : 0;
+}
+
+static int adanorm_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->adanorm_fwd(x->dev, &n->u.layernorm, val(x, n->in[0]), val(x, n->in[1]), val(x, n->out), x->aux[i], e);
+}
+
+static int adanorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->adanorm_bwd(x->dev, &n->u.layernorm, val(x, n->in[0]), val(x, n->in[1]), x->aux[i], dout(x, i), din(x, i, 0),
+	                          acc(x, i, 0), din(x, i, 1), acc(x, i, 1), x->ws, e);
+}
+
 static size_t attention_aux(const struct rd_exec *x, const struct rd_node_op *n)
 {
 	const struct rd_attention_desc *a = &n->u.attention;
@@ -245,6 +276,28 @@ static int gate_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	NODE;
 
 	return x->be->gate_bwd(x->dev, dims(x, n->out), n->u.act, val(x, n->in[0]), dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static size_t gain_ws(const struct rd_exec *x, int i)
+{
+	return rd_exec_goes_back(x) ? x->be->gain_ws_bytes(x->dev, dims(x, x->g->node[i].out)) : 0;
+}
+
+static int gain_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = begin_residual(x, i, e);
+
+	return rc ? rc : x->be->gain_fwd(x->dev, dims(x, n->out), val(x, n->in[0]), val(x, n->in[2]), val(x, n->out), 1, e);
+}
+
+static int gain_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+	int rc = x->be->gain_bwd(x->dev, dims(x, n->out), val(x, n->in[0]), val(x, n->in[2]), dout(x, i), din(x, i, 0),
+	                         acc(x, i, 0), din(x, i, 2), acc(x, i, 2), x->ws, e);
+
+	return rc ? rc : pass_grad(x, i, 1, e);
 }
 
 static int add_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -332,6 +385,34 @@ static int concat_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	                         din(x, i, 1), acc(x, i, 1), e);
 }
 
+static int slice_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->slice_fwd(x->dev, dims(x, n->out), dims(x, n->in[0]).c, n->u.first, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int slice_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->slice_bwd(x->dev, dims(x, n->out), dims(x, n->in[0]).c, n->u.first, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
+static int unpatch_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->unpatch_fwd(x->dev, dims(x, n->in[0]), n->u.patch, val(x, n->in[0]), val(x, n->out), e);
+}
+
+static int unpatch_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->unpatch_bwd(x->dev, dims(x, n->in[0]), n->u.patch, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+}
+
 static int upsample2_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
@@ -393,22 +474,29 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	[RD_OP_TIMESTEP] = {.name = "timestep", .shares = -1, .passes = -1, .fwd = timestep_fwd},
 	[RD_OP_FOURIER] = {.name = "fourier", .shares = -1, .passes = -1, .fwd = fourier_fwd},
 	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
+	[RD_OP_POSITION] = {.name = "position", .shares = -1, .passes = -1, .fwd = position_fwd},
 	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .shares = 1, .passes = 1, .ws_bytes = conv_ws, .fwd = conv_fwd,
 	                .bwd = conv_bwd},
 	[RD_OP_GROUPNORM] = {.name = "groupnorm", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
 	[RD_OP_LAYERNORM] = {.name = "layernorm", .keeps = {true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
 	                     .ws_bytes = layernorm_ws, .fwd = layernorm_fwd, .bwd = layernorm_bwd},
+	[RD_OP_ADANORM] = {.name = "adanorm", .keeps = {true, true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
+	                   .ws_bytes = adanorm_ws, .fwd = adanorm_fwd, .bwd = adanorm_bwd},
 	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = attention_aux, .ws_bytes = attention_ws, .fwd = attention_fwd, .bwd = attention_bwd},
 	[RD_OP_ACT] = {.name = "act", .keeps = {true}, .shares = 0, .passes = -1, .fwd = act_fwd, .bwd = act_bwd},
 	[RD_OP_GATE] = {.name = "gate", .keeps = {true}, .shares = -1, .passes = -1, .fwd = gate_fwd, .bwd = gate_bwd},
+	[RD_OP_GAIN] = {.name = "gain", .keeps = {true, false, true}, .shares = 1, .passes = 1, .ws_bytes = gain_ws,
+	                .fwd = gain_fwd, .bwd = gain_bwd},
 	[RD_OP_ADD] = {.name = "add", .shares = 0, .passes = 0, .fwd = add_fwd, .bwd = add_bwd},
 	[RD_OP_DROPOUT] = {.name = "dropout", .shares = 0, .passes = -1, .fwd = dropout_fwd, .bwd = dropout_bwd},
 	[RD_OP_AFFINE] = {.name = "affine", .shares = 0, .passes = -1, .fwd = affine_fwd, .bwd = affine_bwd},
 	[RD_OP_DIVIDE] = {.name = "divide", .keeps = {false, true}, .shares = 0, .passes = -1, .fwd = divide_fwd,
 	                  .bwd = divide_bwd},
 	[RD_OP_CONCAT] = {.name = "concat", .shares = -1, .passes = -1, .fwd = concat_fwd, .bwd = concat_bwd},
+	[RD_OP_SLICE] = {.name = "slice", .shares = -1, .passes = -1, .fwd = slice_fwd, .bwd = slice_bwd},
+	[RD_OP_UNPATCH] = {.name = "unpatch", .shares = -1, .passes = -1, .fwd = unpatch_fwd, .bwd = unpatch_bwd},
 	[RD_OP_UPSAMPLE2] = {.name = "upsample2", .shares = -1, .passes = -1, .fwd = upsample2_fwd, .bwd = upsample2_bwd},
 	[RD_OP_AVGPOOL2] = {.name = "avgpool2", .shares = -1, .passes = -1, .fwd = avgpool2_fwd, .bwd = avgpool2_bwd},
 	[RD_OP_FIR_DOWN2] = {.name = "fir_down2", .shares = -1, .passes = -1, .fwd = fir_down2_fwd, .bwd = fir_down2_bwd},

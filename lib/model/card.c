@@ -100,15 +100,26 @@ static bool is_image(const struct rd_model *m)
 	return m->net.kind == &rd_net_unet2d;
 }
 
-/* Of a pipeline, which has a text encoder and an autoencoder beside it. */
+/* Of a pipeline, which has an autoencoder beside it, and what makes contexts of texts where the network wants them. */
 static bool is_part(const struct rd_model *m)
 {
-	return m->net.kind == &rd_net_unet2d_condition;
+	return m->net.kind && m->net.kind->latent;
+}
+
+static bool is_dit(const struct rd_model *m)
+{
+	return m->net.kind == &rd_net_dit || m->net.kind == &rd_net_dit_legacy;
 }
 
 static const char *pipeline(const struct rd_model *m)
 {
-	return m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
+	return is_dit(m) ? "DiTPipeline" : m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
+}
+
+/* The class that loads the network now. */
+static const char *net_class(const struct rd_model *m)
+{
+	return is_dit(m) ? rd_net_dit.class_name : m->net.kind->class_name;
 }
 
 static bool is_own_scheduler(const struct rd_model *m)
@@ -120,7 +131,7 @@ static bool is_own_scheduler(const struct rd_model *m)
 static void header(FILE *f, const struct rd_model *m, bool paired)
 {
 	static const char *const kept[] = {"license", "license_name", "license_link"};
-	const char *task = is_image(m) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
+	const char *task = is_image(m) || is_dit(m) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
 	char value[VALUE_MAX], *readme = source_readme(m);
 
 	fprintf(f, "---\nlibrary_name: %s\n", task && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
@@ -152,34 +163,38 @@ static void load_in_python(FILE *f, const struct rd_model *m, const char *class)
 {
 	const bool ddim = !strcmp(class, "DDIMScheduler"), ends = json_is_false(json_object_get(m->scheduler_config, "set_alpha_to_one"));
 	const char *keys = ddim ? ", timestep_spacing=\"trailing\", clip_sample=False" : "";
-	const char *last = ddim && ends ? ", set_alpha_to_one=True" : "", *net = m->net.kind->class_name;
+	const char *last = ddim && ends ? ", set_alpha_to_one=True" : "", *net = net_class(m), *part = m->net.kind->part;
 
 	fprintf(f, "With diffusers, where `folder` is this one or the name of its repository:\n\n```python\n"
 	           "%sfrom diffusers import %s, %s%s%s\n\nfolder = \".\"\n"
-	           "unet = %s.from_pretrained(folder, subfolder=\"unet\")\n"
+	           "%s = %s.from_pretrained(folder, subfolder=\"%s\")\n"
 	           "scheduler = %s.from_pretrained(folder, subfolder=\"scheduler\"%s%s)\n",
 	        is_part(m) ? "" : "import torch\n", class, is_part(m) ? pipeline(m) : net, is_part(m) ? ", " : "", is_part(m) ? net : "",
-	        net, class, keys, last);
+	        part, net, part, class, keys, last);
 }
 
 static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 {
 	const int64_t *d = m->net.sample.d;
+	char variance[32];
 
+	snprintf(variance, sizeof variance, "[:, :%lld]", (long long)d[0]);
 	fprintf(f, "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
 	           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
-	           "        x = scheduler.step(unet(x, t%s).sample, t, x).prev_sample\n```\n\n",
+	           "        x = scheduler.step(unet(x, t%s).sample%s, t, x).prev_sample\n```\n\n",
 	        steps, (long long)d[0], (long long)d[1], (long long)d[2],
-	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "");
+	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "", m->net.variance ? variance : "");
 }
 
 /* The network takes its place in the pipeline. What learnt from a model's samples has their guidance, or none, and gets no other. */
 static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, bool as_it_is)
 {
-	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", unet=unet, scheduler=scheduler)\n"
-	           "image = pipeline(\"a text\", num_inference_steps=%d%s).images[0]\n```\n\n"
-	           "ORIGINAL is the pipeline that this network came from, which has the text encoder and the autoencoder.\n\n",
-	        pipeline(m), steps, as_it_is ? ", guidance_scale=1" : "");
+	const char *part = m->net.kind->part, *subject = is_dit(m) ? "[0]" : "\"a text\"";
+
+	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", %s=%s, scheduler=scheduler)\n"
+	           "image = pipeline(%s, num_inference_steps=%d%s).images[0]\n```\n\n"
+	           "ORIGINAL is the pipeline that this network came from, which has the %sautoencoder.\n\n",
+	        pipeline(m), part, part, subject, steps, as_it_is ? ", guidance_scale=1" : "", is_dit(m) ? "" : "text encoder and the ");
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
@@ -197,8 +212,8 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
 	        is_image(m) ? " --png grid.png" : " >samples");
-	fprintf(f, "`unet/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
-	           "the raw ones are variant `raw`.\n\n");
+	fprintf(f, "`%s/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
+	           "the raw ones are variant `raw`.\n\n", m->net.kind->part);
 }
 
 /* Text of others in a table's cell: a bar would end it, and a backquote what stands between backquotes. */

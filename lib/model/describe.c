@@ -221,7 +221,7 @@ static int json_file(struct rd_page *p, const char *path)
 		return rc;
 	class = text_of(config, "_class_name", "");
 	n = strlen(class);
-	if (json_object_get(config, "unet") && json_object_get(config, "scheduler"))
+	if (rd_fit_network(config) && json_object_get(config, "scheduler"))
 		rc = *class ? rd_fail(p->e, RD_EUSAGE, "%s: a pipeline's index: name its folder", path) : both_configs(p, path);
 	else if (n > 9 && !strcmp(class + n - 9, "Scheduler"))
 		rc = scheduler_config(p, (struct rd_config){config, path});
@@ -272,17 +272,19 @@ static bool is_there(const char *dir, const char *name)
 
 static int folder(struct rd_page *p, const char *dir, const struct rd_describe_opts *x)
 {
-	char unet[PATH_MAX];
+	static const char *const parts[] = {"unet", "transformer"};
+	char part[PATH_MAX];
 	int n = 0, rc;
 
-	if (snprintf(unet, sizeof unet, "%s/unet", dir) >= (int)sizeof unet)
-		return rd_fail(p->e, RD_EUSAGE, "%s: the path is too long", dir);
 	if (is_there(dir, "model_index.json") || is_there(dir, "scheduler_config.json") ||
 	    is_there(dir, "scheduler/scheduler_config.json"))
 		return model(p, dir, x);
 	rc = safetensors_in(p, dir, x->tensor, &n);
-	if (!rc)
-		rc = safetensors_in(p, unet, x->tensor, &n);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts && !rc; i++) {
+		if (snprintf(part, sizeof part, "%s/%s", dir, parts[i]) >= (int)sizeof part)
+			return rd_fail(p->e, RD_EUSAGE, "%s: the path is too long", dir);
+		rc = safetensors_in(p, part, x->tensor, &n);
+	}
 	if (!rc && !n)
 		rc = rd_fail(p->e, RD_EINPUT, "%s: neither a model nor a folder of .png files", dir);
 	return rc;
@@ -293,7 +295,7 @@ enum kind { SAMPLES, SAFETENSORS, JSON, FOLDER };
 /* A folder of samples. Models often have pictures beside them. */
 static bool is_pictures(const char *dir)
 {
-	static const char *const of_model[] = {"model_index.json", "config.json", "unet"};
+	static const char *const of_model[] = {"model_index.json", "config.json", "unet", "transformer"};
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++) {

@@ -155,7 +155,7 @@ void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json
 	char shape[160], vectors[48] = "";
 
 	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g),
-	    g->n_params);
+	    rd_graph_tensor_count(g));
 	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
 	if (net->vector_dim)
 		snprintf(vectors, sizeof vectors, ", and vectors of %lld", (long long)net->vector_dim);

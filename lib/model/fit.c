@@ -10,10 +10,36 @@ static bool is_one_of(const char *s, const char *const *list)
 	return *list;
 }
 
+json_t *rd_fit_network(const json_t *parts)
+{
+	json_t *found = NULL;
+
+	for (const struct rd_net_kind *const *k = rd_net_kinds; *k && !found; k++)
+		found = json_object_get(parts, (*k)->part);
+	return found;
+}
+
+static bool is_network(const char *part)
+{
+	const struct rd_net_kind *const *k = rd_net_kinds;
+
+	while (*k && strcmp((*k)->part, part))
+		k++;
+	return *k;
+}
+
+static const struct rd_net_kind *kind_named(const char *class)
+{
+	const struct rd_net_kind *const *k = rd_net_kinds;
+
+	while (class && *k && strcmp((*k)->class_name, class))
+		k++;
+	return class ? *k : NULL;
+}
+
 /* One part: "name": ["library", "class"], [null, null] where an optional one is left out. */
 static int check_part(struct rd_config index, const char *key, const json_t *part, bool latent, struct rd_err *e)
 {
-	static const char *const networks[] = {"UNet2DModel", "UNet2DConditionModel", "MLPModel", NULL};
 	const json_t *class = json_array_get(part, 1);
 	const char *name = json_string_value(class), *pipeline = json_string_value(json_object_get(index.json, "_class_name"));
 
@@ -23,20 +49,19 @@ static int check_part(struct rd_config index, const char *key, const json_t *par
 		return RD_OK; /* its config says the same, and more */
 	if (latent)
 		return RD_OK;
-	if (strcmp(key, "unet"))
+	if (!is_network(key))
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: a %.60s has a %.60s beside its network and scheduler: only models of the "
 		               "samples themselves are read", index.file, key, pipeline ? pipeline : "pipeline that", name);
-	if (!is_one_of(name, networks))
-		return rd_fail(e, RD_EINPUT, "%s: unet: the network of a %.60s is a %.60s: only UNet2DModel, UNet2DConditionModel and MLPModel "
-		               "are known", index.file, pipeline ? pipeline : "pipeline", name);
+	if (!kind_named(name))
+		return rd_fail(e, RD_EINPUT, "%s: %s: the network of a %.60s is a %.60s: only " RD_NET_CLASSES " are known", index.file, key,
+		               pipeline ? pipeline : "pipeline", name);
 	return RD_OK;
 }
 
 int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 {
 	const json_t *class = json_object_get(index.json, "_class_name");
-	const char *network = json_string_value(json_array_get(json_object_get(index.json, "unet"), 1));
-	const bool latent = network && !strcmp(network, "UNet2DConditionModel");
+	const struct rd_net_kind *network = kind_named(json_string_value(json_array_get(rd_fit_network(index.json), 1)));
 	const char *key;
 	json_t *v;
 	int rc = RD_OK;
@@ -45,11 +70,11 @@ int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 	if (class && !json_is_string(class))
 		return rd_fail(e, RD_EINPUT, "%s: _class_name: a string expected", index.file);
 	json_object_foreach((json_t *)(uintptr_t)index.json, key, v) {
-		bool part = !strcmp(key, "unet") || !strcmp(key, "scheduler");
+		bool part = is_network(key) || !strcmp(key, "scheduler");
 
 		if (key[0] == '_' || !(part || json_is_array(v)) || rc) /* what else is there are a pipeline's switches */
 			continue;
-		rc = check_part(index, key, v, latent, e);
+		rc = check_part(index, key, v, network && network->latent, e);
 		*whole = *whole && (part || json_is_null(json_array_get(v, 1)));
 	}
 	return rc;
@@ -70,7 +95,7 @@ struct key {
 
 static const struct key net_keys[] = {
 	{"_class_name", STR, 0, 0}, {"sample_size", INT | LIST | NUL, 0, 0}, {"in_channels", INT, 0, 0},
-	{"out_channels", INT, 0, 0}, {"center_input_sample", BOOL | NUL, 0, 0}, {"time_embedding_type", STR, 0, 0},
+	{"out_channels", INT | NUL, 0, 0}, {"center_input_sample", BOOL | NUL, 0, 0}, {"time_embedding_type", STR, 0, 0},
 	{"time_embedding_dim", INT | NUL, 0, 0}, {"freq_shift", NUM, -100, 100}, {"flip_sin_to_cos", BOOL | NUL, 0, 0},
 	{"down_block_types", LIST, 0, 0}, {"mid_block_type", STR | NUL, 0, 0}, {"up_block_types", LIST, 0, 0},
 	{"block_out_channels", LIST, 0, 0}, {"layers_per_block", INT, 0, 0}, {"mid_block_scale_factor", NUM, -1e6, 1e6},
@@ -79,8 +104,10 @@ static const struct key net_keys[] = {
 	{"norm_num_groups", INT | NUL, 0, 0}, {"attn_norm_num_groups", INT | NUL, 0, 0}, {"norm_eps", NUM, TINY, 1},
 	{"resnet_time_scale_shift", STR, 0, 0}, {"add_attention", BOOL | NUL, 0, 0}, {"class_embed_type", STR | NUL, 0, 0},
 	{"num_class_embeds", INT | NUL, 0, 0}, {"num_train_timesteps", INT | NUL, 1, 1e6}, {"sample_shape", LIST, 0, 0},
-	{"cross_attention_dim", INT | LIST, 0, 0}, {"transformer_layers_per_block", INT | LIST, 0, 0},
+	{"cross_attention_dim", INT | LIST | NUL, 0, 0}, {"transformer_layers_per_block", INT | LIST, 0, 0},
 	{"use_linear_projection", BOOL | NUL, 0, 0}, {"upcast_attention", BOOL | NUL, 0, 0},
+	{"patch_size", INT, 0, 0}, {"activation_fn", STR, 0, 0}, {"attention_bias", BOOL | NUL, 0, 0},
+	{"num_embeds_ada_norm", INT, 0, 0}, {"norm_type", STR, 0, 0}, {"norm_elementwise_affine", BOOL | NUL, 0, 0},
 	{"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
 
 static const struct key scheduler_keys[] = {
@@ -202,8 +229,10 @@ int rd_fit_scheduler(struct rd_config net, struct rd_config sched, const struct 
 {
 	static const char *const learned[] = {"learned", "learned_range", NULL};
 	const char *variance = json_string_value(json_object_get(sched.json, "variance_type"));
+	double in = json_number_value(json_object_get(net.json, "in_channels"));
+	double out = json_number_value(json_object_get(net.json, "out_channels"));
 
-	if (variance && is_one_of(variance, learned))
+	if (variance && is_one_of(variance, learned) && !(in > 0 && out == 2 * in))
 		return rd_fail(e, RD_EINPUT, "%s: variance_type: %s asks for twice the channels that the network puts out (%s: "
 		               "out_channels)", sched.file, variance, net.file);
 	return check_times(net, sched, &s->schedule, s->network ? &s->network->schedule : &s->schedule, e);

@@ -13,8 +13,11 @@ struct rd_config {
 	const char *file;
 };
 
+/* Of an object with a member for each part of a pipeline, that of the network, by the names that networks have there; NULL: none. */
+json_t *rd_fit_network(const json_t *parts);
+
 /* model_index.json: a network and a scheduler. What samples would have to pass through beside them, such as a VAE, is refused unless
- * the network is a UNet2DConditionModel, whose samples are latents; *whole says whether there is nothing beside them. */
+ * the network's samples are latents; *whole says whether there is nothing beside them. */
 int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e) RD_MUST;
 
 /* Every key that diffusers gives a config.json or a scheduler_config.json holds what it should, be it used here or not: a

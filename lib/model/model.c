@@ -31,6 +31,23 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 	return exists(buf) ? RD_OK : rd_fail(e, RD_EFAIL, "%s: there is no %s/%s nor %s in it", dir, sub, name, name);
 }
 
+/* The network's config: in the folder that one of the networks here has in a pipeline, or in DIR itself. */
+static int locate_net(char *buf, size_t cap, const char *dir, struct rd_err *e)
+{
+	const char *part = NULL;
+
+	for (const struct rd_net_kind *const *k = rd_net_kinds; *k; k++) {
+		if (snprintf(buf, cap, "%s/%s/config.json", dir, (*k)->part) >= (int)cap)
+			return rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
+		if (!exists(buf))
+			continue;
+		if (part && strcmp(part, (*k)->part))
+			return rd_fail(e, RD_EINPUT, "%s: two networks in it: %s and %s", dir, part, (*k)->part);
+		part = (*k)->part;
+	}
+	return locate(buf, cap, dir, part ? part : "unet", "config.json", e);
+}
+
 int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 {
 	int rc = rd_fit_net_types(c, e);
@@ -107,7 +124,7 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e)
 	}
 	rc = load_index(dir, &index, e);
 	if (!rc)
-		rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+		rc = locate_net(file, sizeof file, dir, e);
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
@@ -127,6 +144,7 @@ static int parse_configs(struct rd_model *m, const char *net_file, const char *s
 	const struct rd_config net = {m->config, net_file}, sched = {m->scheduler_config, sched_file};
 	int rc = rd_model_parse_net(&m->net, net, e);
 
+	m->null_class = m->net.last_is_null ? m->net.classes - 1 : -1;
 	m->config_file = strdup(net_file);
 	if (!rc && !m->config_file)
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
@@ -171,7 +189,7 @@ static int load_configs(struct rd_model *m, const char *dir, struct rd_err *e)
 	int rc = load_index(dir, &m->index_text, e);
 
 	if (!rc)
-		rc = locate(net_file, sizeof net_file, dir, "unet", "config.json", e);
+		rc = locate_net(net_file, sizeof net_file, dir, e);
 	if (!rc)
 		rc = locate(sched_file, sizeof sched_file, dir, "scheduler", "scheduler_config.json", e);
 	if (!rc)
@@ -192,7 +210,7 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	char file[4096];
 	int rc;
 
-	*null_class = -1;
+	*null_class = net->last_is_null ? net->classes - 1 : -1;
 	if (!net->classes)
 		return RD_OK;
 	if (net->cond == RD_COND_CONTEXT) {
@@ -202,7 +220,7 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 		rd_contexts_close(contexts);
 		return rc;
 	}
-	rc = locate(file, sizeof file, dir, "unet", "config.json", e);
+	rc = locate_net(file, sizeof file, dir, e);
 	if (rc)
 		return rc;
 	*strrchr(file, '/') = '\0'; /* the weights lie beside it */
@@ -308,7 +326,7 @@ int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *
 	return RD_OK;
 }
 
-/* {"unet": CONFIG, "scheduler": CONFIG} in one file. */
+/* {"unet": CONFIG, "scheduler": CONFIG} in one file, or "transformer" where that is the network's part. */
 static int load_config_file(struct rd_model *m, const char *path, struct rd_err *e)
 {
 	json_t *all, *net, *sched;
@@ -316,10 +334,10 @@ static int load_config_file(struct rd_model *m, const char *path, struct rd_err 
 
 	if (rc)
 		return rc;
-	net = json_object_get(all, "unet");
+	net = rd_fit_network(all);
 	sched = json_object_get(all, "scheduler");
 	if (!json_is_object(net) || !json_is_object(sched)) {
-		rc = rd_fail(e, RD_EINPUT, "%s: an object with \"unet\" and \"scheduler\" expected", path);
+		rc = rd_fail(e, RD_EINPUT, "%s: an object with \"unet\" (or \"transformer\") and \"scheduler\" expected", path);
 	} else {
 		m->config = json_incref(net);
 		m->scheduler_config = json_incref(sched);

@@ -20,14 +20,14 @@ struct rd_model {
 	struct rd_graph *params;  /* of batch 1: the table of parameters */
 	float *w;                 /* flat, params->n_flat floats; NULL for a folder without weights */
 	struct rd_contexts_file *contexts; /* what net.contexts are read from; NULL: none */
-	char *folder;             /* of the weights: dir, or dir/unet; NULL for a folder without */
+	char *folder;             /* of the weights: dir, or the network's in it; NULL for a folder without */
 	char variant[64];         /* of the weights, such as fp16, where there were no plain ones; else "" */
 	json_t *meta;             /* safetensors metadata, an object of strings */
 	char hash[17];            /* of the weights, 16 hex digits */
 	int64_t null_class;       /* class that stands for "no class"; -1: none recorded */
 };
 
-/* Loads DIR (unet/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors, and parts that do
+/* Loads DIR (unet/ or transformer/, scheduler/ and model_index.json, or the flat layout). Missing, extra or misshapen tensors, and parts that do
  * not fit one another or are not all (a pipeline with a VAE), are RD_EINPUT. */
 int rd_model_load(struct rd_model *m, const char *dir, struct rd_err *e) RD_MUST;
 
@@ -50,7 +50,7 @@ int rd_model_net(struct rd_net *net, const char *dir, struct rd_err *e) RD_MUST;
  * DIR's. The tensors are not looked at. */
 int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null_class, struct rd_err *e) RD_MUST;
 
-/* A new model from a JSON file {"unet": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
+/* A new model from a JSON file {"unet" or "transformer": CONFIG, "scheduler": CONFIG} or a folder without weights; w is NULL until
  * rd_model_init_weights. */
 int rd_model_from_config(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;
 int rd_model_init_weights(struct rd_model *m, uint64_t seed, struct rd_err *e) RD_MUST;

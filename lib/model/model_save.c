@@ -1,4 +1,5 @@
 /* Writing a model folder: all of it beside the target, synced, then one rename. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,15 +7,14 @@
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
 
-/* The index of a pipeline folder that had none. For network and scheduler of a UNet2DConditionModel there is no pipeline: it takes
- * what makes contexts of texts, and pictures of latents. */
+/* The index of a pipeline folder that had none. */
 static char *make_index(const struct rd_model *m)
 {
 	bool unet = m->net.kind == &rd_net_unet2d, own = !strcmp(m->scheduler.class_name, "RectdiffScheduler");
 	bool ddim = !strcmp(m->scheduler.class_name, "DDIMScheduler");
 	const char *pipeline = !unet || own ? "RectdiffPipeline" : ddim ? "DDIMPipeline" : "DDPMPipeline";
 	json_t *j = json_pack("{s:s, s:[s,s], s:[s,s]}", "_class_name", pipeline,
-	                      "scheduler", own ? "rectdiff" : "diffusers", m->scheduler.class_name, "unet",
+	                      "scheduler", own ? "rectdiff" : "diffusers", m->scheduler.class_name, m->net.kind->part,
 	                      unet ? "diffusers" : "rectdiff", m->net.kind->class_name);
 	char *s = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 
@@ -22,26 +22,40 @@ static char *make_index(const struct rd_model *m)
 	return s;
 }
 
+struct part {
+	char name[96];
+};
+
+/* The path of one of the network's files. */
+static const char *of_net(struct part *p, const struct rd_model *m, const char *name)
+{
+	snprintf(p->name, sizeof p->name, "%s/%s", m->net.kind->part, name);
+	return p->name;
+}
+
+/* For network and scheduler of what makes latents alone there is no pipeline, and so no index. */
 static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struct rd_model_out *o, struct rd_err *e)
 {
-	bool alone = !m->index_text && m->net.kind == &rd_net_unet2d_condition;
+	bool alone = !m->index_text && m->net.kind->latent;
 	char *index = alone ? NULL : m->index_text ? strdup(m->index_text) : make_index(m);
-	int rc = index || alone ? rd_out_dir_sub(d, "unet", e) : rd_fail(e, RD_ENOMEM, "no memory for model_index.json");
+	struct part p;
+	int rc = index || alone ? rd_out_dir_sub(d, m->net.kind->part, e) : rd_fail(e, RD_ENOMEM, "no memory for model_index.json");
 
 	if (!rc)
 		rc = rd_out_dir_sub(d, "scheduler", e);
 	if (!rc && index)
 		rc = rd_out_dir_text(d, "model_index.json", index, e);
 	if (!rc)
-		rc = rd_out_dir_text(d, "unet/config.json", m->config_text, e);
+		rc = rd_out_dir_text(d, of_net(&p, m, "config.json"), m->config_text, e);
 	if (!rc)
 		rc = rd_out_dir_text(d, "scheduler/scheduler_config.json", m->scheduler_text, e);
 	if (!rc && o->card)
 		rc = rd_out_dir_text(d, "README.md", o->card, e);
 	if (!rc)
-		rc = rd_weights_write(rd_out_dir_path(d, "unet/diffusion_pytorch_model.safetensors"), m->params, o->main, o->meta, e);
+		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.safetensors")), m->params, o->main,
+		                      o->meta, e);
 	if (!rc && o->raw)
-		rc = rd_weights_write(rd_out_dir_path(d, "unet/diffusion_pytorch_model.raw.safetensors"), m->params, o->raw,
+		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.raw.safetensors")), m->params, o->raw,
 		                      o->raw_meta, e);
 	if (!rc && m->contexts)
 		rc = rd_contexts_write(m->contexts, rd_out_dir_path(d, RD_CONTEXTS_FILE), m->null_class, e);

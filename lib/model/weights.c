@@ -358,7 +358,7 @@ static int find_extra(const struct rd_weights *w, const struct rd_graph *params,
 			const struct rd_st_view *v = rd_safetensors_at(w->shard[i].st, k);
 			int p = 0;
 
-			while (p < params->n_params && find(w, params->param[p].name, &path) != v)
+			while (p < params->n_params && (params->param[p].computed || find(w, params->param[p].name, &path) != v))
 				p++;
 			if (p == params->n_params)
 				return rd_fail(e, RD_EINPUT, "%s: tensor %.100s is not part of this network", w->shard[i].path,
@@ -372,9 +372,11 @@ int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, f
 	int rc = RD_OK;
 
 	for (int i = 0; i < params->n_params && !rc; i++)
-		rc = read_param(w, &params->param[i], flat, e);
-	if (!rc && rd_weights_count(w) != (size_t)params->n_params)
+		rc = params->param[i].computed ? RD_OK : read_param(w, &params->param[i], flat, e);
+	if (!rc && rd_weights_count(w) != (size_t)rd_graph_tensor_count(params))
 		rc = find_extra(w, params, e);
+	if (!rc && flat)
+		rd_graph_compute_params(params, flat);
 	return rc;
 }
 
@@ -382,6 +384,7 @@ int rd_weights_write(const char *path, const struct rd_graph *params, const floa
                      struct rd_err *e)
 {
 	struct rd_st_view *v;
+	size_t n = 0;
 	void *p;
 	int rc = rd_alloc0(&p, (size_t)params->n_params, sizeof *v, "tensor table", e);
 
@@ -391,10 +394,11 @@ int rd_weights_write(const char *path, const struct rd_graph *params, const floa
 	for (int i = 0; i < params->n_params; i++) {
 		const struct rd_param *q = &params->param[i];
 
-		v[i] = (struct rd_st_view){.name = q->name, .dtype = RD_F32, .shape = q->shape, .data = flat + q->offset,
-		                           .bytes = q->n_elems * sizeof *flat};
+		if (!q->computed)
+			v[n++] = (struct rd_st_view){.name = q->name, .dtype = RD_F32, .shape = q->shape, .data = flat + q->offset,
+			                             .bytes = q->n_elems * sizeof *flat};
 	}
-	rc = rd_safetensors_save(path, v, (size_t)params->n_params, metadata, e);
+	rc = rd_safetensors_save(path, v, n, metadata, e);
 	free(v);
 	return rc;
 }

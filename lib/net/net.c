@@ -6,7 +6,8 @@
 
 #include "formats/json.h"
 
-static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_mlp};
+const struct rd_net_kind *const rd_net_kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_dit, &rd_net_dit_legacy,
+                                                  &rd_net_mlp, NULL};
 
 int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e)
 {
@@ -17,12 +18,12 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 	if (rc)
 		return rc;
 	net->time_scale = 1;
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (!strcmp(name, kinds[i]->class_name)) {
-			net->kind = kinds[i];
-			return kinds[i]->parse(net, config, file, e);
+	for (const struct rd_net_kind *const *k = rd_net_kinds; *k; k++)
+		if (!strcmp(name, (*k)->class_name)) {
+			net->kind = *k;
+			return (*k)->parse(net, config, file, e);
 		}
-	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: only UNet2DModel, UNet2DConditionModel and MLPModel are known", file, name);
+	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: only " RD_NET_CLASSES " are known", file, name);
 }
 
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e)
@@ -53,6 +54,41 @@ int rd_net_check_keys(const json_t *config, const char *file, const char *const 
 		if (!known[i] && key[0] != '_')
 			return rd_fail(e, RD_EINPUT, "%s: %s: a key that is not known here", file, key);
 	}
+	return RD_OK;
+}
+
+int rd_net_check_nulls(const json_t *config, const char *file, const char *const *keys, struct rd_err *e)
+{
+	for (; *keys; keys++)
+		if (json_is_null(json_object_get(config, *keys)))
+			return rd_fail(e, RD_EINPUT, "%s: %s: null is no value for it", file, *keys);
+	return RD_OK;
+}
+
+int rd_net_check_off(const json_t *config, const char *file, const char *const *keys, struct rd_err *e)
+{
+	for (; *keys; keys++) {
+		const json_t *v = json_object_get(config, *keys);
+
+		if (v && !json_is_null(v) && !json_is_false(v))
+			return rd_fail(e, RD_EINPUT, "%s: %s: not supported here: null or false expected", file, *keys);
+	}
+	return RD_OK;
+}
+
+int rd_net_bool(const json_t *config, const char *file, const char *key, bool def, bool *out, struct rd_err *e)
+{
+	return rd_json_bool(config, file, key, def && !json_is_null(json_object_get(config, key)), out, e);
+}
+
+int rd_net_set_channels(struct rd_net *net, int64_t in, int64_t out, int64_t height, int64_t width, const char *file,
+                        struct rd_err *e)
+{
+	net->variance = out == 2 * in;
+	if (out != in && !net->variance)
+		return rd_fail(e, RD_EINPUT, "%s: out_channels: %lld for the %lld that go in (in_channels): as many expected, or twice as "
+		               "many where a variance is among them", file, (long long)out, (long long)in);
+	net->sample = rd_shape_make(3, (int64_t[]){in, height, width});
 	return RD_OK;
 }
 
@@ -111,4 +147,9 @@ rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t 
 	x = rd_graph_act(g, rd_graph_linear(g, x, full, dim, RD_NONE), act);
 	snprintf(full, sizeof full, "%s.linear_2", name);
 	return rd_graph_linear(g, x, full, dim, RD_NONE);
+}
+
+rd_ref rd_net_prediction(struct rd_graph *g, rd_ref y)
+{
+	return rd_graph_slice(g, y, 0, rd_graph_dims(g, g->x).c);
 }

@@ -63,6 +63,16 @@ struct rd_unet2d {
 	bool linear_projection, mid_cross; /* mid_cross: the middle attends to the context */
 };
 
+/* diffusers' DiTTransformer2DModel, by its config's names where they say what is meant. */
+struct rd_dit {
+	int64_t in_channels, out_channels, size, patch, heads, head_dim, layers;
+	int64_t num_classes; /* num_embeds_ada_norm */
+	double dropout, norm_eps;
+	bool attention_bias;
+	enum rd_act act;     /* of the perceptron; gated: of half of its channels, which the other half is multiplied by */
+	bool gated;
+};
+
 /* A residual multilayer perceptron over flat samples; rdmodel(5) describes it. */
 struct rd_mlp {
 	struct rd_shape sample;      /* without the batch dimension */
@@ -72,8 +82,12 @@ struct rd_mlp {
 
 struct rd_net;
 
+#define RD_NET_CLASSES "UNet2DModel, UNet2DConditionModel, DiTTransformer2DModel and MLPModel" /* for messages */
+
 struct rd_net_kind {
 	const char *class_name; /* _class_name in config.json */
+	const char *part;       /* what a pipeline of diffusers calls its network, and the folder that holds it: "unet", "transformer" */
+	bool latent;            /* samples are latents: a pipeline has parts beside the network and the scheduler, which are not read */
 	int (*parse)(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e);
 	void (*describe)(const struct rd_net *net, struct rd_graph *g); /* declares inputs and output of g as well */
 };
@@ -82,11 +96,14 @@ struct rd_net {
 	const struct rd_net_kind *kind;
 	union {
 		struct rd_unet2d unet2d;
+		struct rd_dit dit;
 		struct rd_mlp mlp;
 	} u;
 	struct rd_shape sample;   /* of one sample: [c, h, w], or what an MLP's config says */
 	enum rd_cond cond;
 	int64_t classes;          /* labels are below it; 0: the network takes none */
+	bool last_is_null;        /* the last class stands for "no class" */
+	bool variance;            /* the network puts out as many channels again, a variance, which the prediction leaves out */
 	int64_t cond_dim;         /* of RD_COND_VECTOR and RD_COND_CONTEXT */
 	int64_t vector_dim;       /* of RD_COND_CONTEXT: numbers of the vector beside each sequence; 0: there is none */
 	struct rd_contexts contexts; /* of RD_COND_CONTEXT; no rows: none were given */
@@ -108,13 +125,25 @@ int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const c
  * have nothing to feed it with. */
 int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e) RD_MUST;
 
-extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_mlp;
+extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_dit, rd_net_dit_legacy, rd_net_mlp;
+
+/* All of them, NULL-terminated. */
+extern const struct rd_net_kind *const rd_net_kinds[];
 
 /* For the parsers: a key that is not among `known` (NULL-terminated) and does not start with '_' is refused; act_fn's names. */
 int rd_net_check_keys(const json_t *config, const char *file, const char *const *known, struct rd_err *e) RD_MUST;
 int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e) RD_MUST;
+/* Keys, NULL-terminated, that may not be null though they have a default; that may only be null or false. */
+int rd_net_check_nulls(const json_t *config, const char *file, const char *const *keys, struct rd_err *e) RD_MUST;
+int rd_net_check_off(const json_t *config, const char *file, const char *const *keys, struct rd_err *e) RD_MUST;
+/* A switch that is off where it is null, as in Python, whatever its default. */
+int rd_net_bool(const json_t *config, const char *file, const char *key, bool def, bool *out, struct rd_err *e) RD_MUST;
+/* The last word of the parsers of networks over images: samples go in and come out, a variance beside them or not. */
+int rd_net_set_channels(struct rd_net *net, int64_t in, int64_t out, int64_t height, int64_t width, const char *file,
+                        struct rd_err *e) RD_MUST;
 
-/* For the descriptions: name.linear_2(act(name.linear_1(x))). */
+/* For the descriptions: name.linear_2(act(name.linear_1(x))); and of an output the channels of g->x, without a variance. */
 rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim, enum rd_act act);
+rd_ref rd_net_prediction(struct rd_graph *g, rd_ref y);
 
 #endif

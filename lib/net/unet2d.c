@@ -89,7 +89,9 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	g->y = rd_graph_conv(g, h, "conv_out", u->out_channels, c3);
 	if (u->time_embedding == RD_TIME_FOURIER)
 		g->y = rd_graph_divide(g, g->y, g->t);
+	g->y = rd_net_prediction(g, g->y);
 }
 
-const struct rd_net_kind rd_net_unet2d = {"UNet2DModel", rd_unet2d_parse, describe};
-const struct rd_net_kind rd_net_unet2d_condition = {"UNet2DConditionModel", rd_unet2d_condition_parse, describe};
+const struct rd_net_kind rd_net_unet2d = {"UNet2DModel", "unet", false, rd_unet2d_parse, describe};
+const struct rd_net_kind rd_net_unet2d_condition = {"UNet2DConditionModel", "unet", true, rd_unet2d_condition_parse,
+                                                    describe};

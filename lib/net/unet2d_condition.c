@@ -44,13 +44,9 @@ static int check_fixed(const struct rd_unet2d_keys *x)
 	int64_t n;
 	int i, rc;
 
-	for (const char *const *key = off; *key; key++) {
-		const json_t *v = json_object_get(x->config, *key);
-
-		if (v && !json_is_null(v) && !json_is_false(v))
-			return rd_fail(x->e, RD_EINPUT, "%s: %s: not supported here: null or false expected", x->file, *key);
-	}
-	rc = rd_json_choice(x->config, x->file, "time_embedding_type", "positional", times, &i, x->e);
+	rc = rd_net_check_off(x->config, x->file, off, x->e);
+	if (!rc)
+		rc = rd_json_choice(x->config, x->file, "time_embedding_type", "positional", times, &i, x->e);
 	if (!rc)
 		rc = rd_json_choice(x->config, x->file, "attention_type", "default", attentions, &i, x->e);
 	if (!rc)
@@ -70,7 +66,7 @@ static int check_unread(const struct rd_unet2d_keys *x)
 	int i, rc = rd_json_choice(x->config, x->file, "cross_attention_norm", "", norms, &i, x->e);
 
 	for (size_t k = 0; k < sizeof switches / sizeof *switches && !rc; k++)
-		rc = rd_unet2d_bool(x, switches[k], false, &on);
+		rc = rd_net_bool(x->config, x->file, switches[k], false, &on, x->e);
 	if (!rc)
 		rc = rd_json_int(x->config, x->file, "addition_embed_type_num_heads", 64, 1, 65536, &n, x->e);
 	return rc ? rc : rd_json_num(x->config, x->file, "resnet_out_scale_factor", 1, &scale, x->e);
@@ -156,7 +152,7 @@ int rd_unet2d_condition_parse(struct rd_net *net, const json_t *config, const ch
 	if (!rc)
 		rc = rd_json_choice(config, file, "mid_block_type", mid[0], mid, &i, e);
 	if (!rc)
-		rc = rd_unet2d_bool(&x, "use_linear_projection", false, &u->linear_projection);
+		rc = rd_net_bool(config, file, "use_linear_projection", false, &u->linear_projection, e);
 	if (!rc)
 		rc = each(&x, "attention_head_dim", 8, 1, 65536, u->heads);
 	if (!rc)

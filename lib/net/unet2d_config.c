@@ -45,7 +45,7 @@ static int parse_switches(const struct rd_unet2d_keys *x)
 	static const char *const times[] = {"positional", "fourier", "learned", NULL}, *const resample[] = {"conv", "resnet", NULL},
 	                  *const mid[] = {"UNetMidBlock2D", NULL};
 	struct rd_unet2d *u = x->u;
-	int time = 0, down = 0, up = 0, i, rc = rd_unet2d_bool(x, "add_attention", true, &u->add_attention);
+	int time = 0, down = 0, up = 0, i, rc = rd_net_bool(x->config, x->file, "add_attention", true, &u->add_attention, x->e);
 
 	if (!rc)
 		rc = rd_json_choice(x->config, x->file, "time_embedding_type", "positional", times, &time, x->e);

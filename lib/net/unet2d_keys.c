@@ -23,10 +23,7 @@ const char *rd_unet2d_block_name(enum rd_unet_block kind, bool down)
 
 static int check_nulls(const struct rd_unet2d_keys *x)
 {
-	for (const char *const *key = x->class->never_null; *key; key++)
-		if (json_is_null(json_object_get(x->config, *key)))
-			return rd_fail(x->e, RD_EINPUT, "%s: %s: null is no value for it", x->file, *key);
-	return RD_OK;
+	return rd_net_check_nulls(x->config, x->file, x->class->never_null, x->e);
 }
 
 static int parse_sizes(const struct rd_unet2d_keys *x)
@@ -148,20 +145,14 @@ static int parse_numbers(const struct rd_unet2d_keys *x)
 	return RD_OK;
 }
 
-/* A switch that is off where it is null, as in Python, whatever its default. */
-int rd_unet2d_bool(const struct rd_unet2d_keys *x, const char *key, bool def, bool *out)
-{
-	return rd_json_bool(x->config, x->file, key, def && !json_is_null(json_object_get(x->config, key)), out, x->e);
-}
-
 static int parse_switches(const struct rd_unet2d_keys *x)
 {
 	static const char *const shifts[] = {"default", "scale_shift", NULL};
 	struct rd_unet2d *u = x->u;
-	int shift = 0, rc = rd_unet2d_bool(x, "flip_sin_to_cos", true, &u->flip_sin_to_cos);
+	int shift = 0, rc = rd_net_bool(x->config, x->file, "flip_sin_to_cos", true, &u->flip_sin_to_cos, x->e);
 
 	if (!rc)
-		rc = rd_unet2d_bool(x, "center_input_sample", false, &u->center_input_sample);
+		rc = rd_net_bool(x->config, x->file, "center_input_sample", false, &u->center_input_sample, x->e);
 	if (!rc)
 		rc = rd_json_choice(x->config, x->file, "resnet_time_scale_shift", "default", shifts, &shift, x->e);
 	if (!rc)
@@ -223,9 +214,5 @@ int rd_unet2d_finish(const struct rd_unet2d_keys *x, struct rd_net *net)
 		rc = check_sizes(x);
 	if (rc)
 		return rc;
-	if (u->in_channels != u->out_channels)
-		return rd_fail(x->e, RD_EINPUT, "%s: out_channels %lld differs from in_channels %lld: no diffusion model of samples",
-		               x->file, (long long)u->out_channels, (long long)u->in_channels);
-	net->sample = rd_shape_make(3, (int64_t[]){u->in_channels, u->height, u->width});
-	return RD_OK;
+	return rd_net_set_channels(net, u->in_channels, u->out_channels, u->height, u->width, x->file, x->e);
 }

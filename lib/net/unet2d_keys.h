@@ -29,9 +29,6 @@ struct rd_unet2d_keys {
 /* Sizes, widths, blocks, numbers and switches; diffusers' defaults apply to keys that are absent. RD_EINPUT. */
 int rd_unet2d_common(const struct rd_unet2d_keys *x) RD_MUST;
 
-/* A switch that is off where it is null, as in Python, whatever its default. */
-int rd_unet2d_bool(const struct rd_unet2d_keys *x, const char *key, bool def, bool *out) RD_MUST;
-
 /* "DownBlock2D": a block's name in a config. */
 const char *rd_unet2d_block_name(enum rd_unet_block kind, bool down);
 

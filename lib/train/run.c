@@ -43,7 +43,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	int rc;
 
 	*run = NULL;
-	snprintf(path, sizeof path, "%s/unet/diffusion_pytorch_model.safetensors", r->out);
+	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", r->out, r->m->net.kind->part);
 	if (access(path, F_OK))
 		return RD_OK;
 	rc = rd_safetensors_open(&st, path, e);

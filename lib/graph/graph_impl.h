@@ -1,0 +1,15 @@
+/* Shared by graph.c (operations and values) and params.c (parameters). */
+#ifndef RD_LIB_GRAPH_GRAPH_IMPL_H
+#define RD_LIB_GRAPH_GRAPH_IMPL_H
+
+#include "lib/graph/graph.h"
+
+/* Room for one more element; false with the graph's error set. */
+bool rd_graph_grow(struct rd_graph *g, void **array, int n, int *cap, size_t size);
+
+/* A new parameter `name.leaf`; RD_NONE where there is none of that name. */
+rd_pref rd_graph_add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
+                           double fan_in);
+rd_pref rd_graph_find_param(const struct rd_graph *g, const char *name, const char *leaf);
+
+#endif

@@ -1,0 +1,141 @@
+/* The parameters of a graph: their places in the flat array, and what new ones are. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/graph/graph_impl.h"
+
+/* No network here comes near it; it bounds what a hostile config can ask for. */
+#define MAX_FLAT ((size_t)1 << 33)
+
+int64_t rd_graph_param_count(const struct rd_graph *g)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_params; i++)
+		n += g->param[i].computed ? 0 : g->param[i].n_elems;
+	return (int64_t)n;
+}
+
+int rd_graph_tensor_count(const struct rd_graph *g)
+{
+	int n = 0;
+
+	for (int i = 0; i < g->n_params; i++)
+		n += !g->param[i].computed;
+	return n;
+}
+
+static size_t padded(size_t n)
+{
+	return (n + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
+}
+
+/* A place in the flat array; frozen parameters make room for one that is trained. */
+static void place(struct rd_graph *g, struct rd_param *q)
+{
+	size_t size = padded(q->n_elems);
+
+	q->offset = q->frozen ? g->n_flat : g->n_trained;
+	for (int i = 0; i < g->n_params && !q->frozen; i++)
+		if (g->param[i].frozen)
+			g->param[i].offset += size;
+	g->n_flat += size;
+	if (!q->frozen)
+		g->n_trained += size;
+}
+
+rd_pref rd_graph_add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
+                           double fan_in)
+{
+	struct rd_param *q;
+	void *p = g->param;
+	bool ok;
+
+	if (g->err.code)
+		return RD_NONE;
+	ok = rd_graph_grow(g, &p, g->n_params, &g->cap_params, sizeof *g->param);
+	g->param = p;
+	if (!ok)
+		return RD_NONE;
+	q = &g->param[g->n_params];
+	if (snprintf(q->name, sizeof q->name, "%s.%s", name, leaf) >= (int)sizeof q->name)
+		return rd_graph_refuse(g, "parameter name %.40s... is too long", name);
+	q->shape = shape;
+	q->init = init;
+	q->fan_in = fan_in;
+	q->computed = init == RD_INIT_POSITION;
+	q->frozen = q->computed || init == RD_INIT_FREQUENCY;
+	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
+		return RD_NONE;
+	if (q->n_elems > MAX_FLAT || g->n_flat > MAX_FLAT - q->n_elems)
+		return rd_graph_refuse(g, "%s: more parameters than a model may have", q->name);
+	place(g, q);
+	return g->n_params++;
+}
+
+rd_pref rd_graph_find_param(const struct rd_graph *g, const char *name, const char *leaf)
+{
+	char full[RD_PARAM_NAME];
+
+	snprintf(full, sizeof full, "%s.%s", name, leaf);
+	for (int i = 0; i < g->n_params; i++)
+		if (!strcmp(g->param[i].name, full))
+			return i;
+	return RD_NONE;
+}
+
+/* Sinusoids of a column in the first half of the channels and of its row in the second, sines before cosines: DiT's, as
+ * diffusers.models.embeddings.get_2d_sincos_pos_embed computes them in double. */
+static void positions(const struct rd_shape *s, float *out)
+{
+	int64_t h = s->d[0], w = s->d[1], c = s->d[2], q = c / 4;
+
+	for (int64_t i = 0; i < h; i++)
+		for (int64_t j = 0; j < w; j++, out += c)
+			for (int64_t k = 0; k < q; k++) {
+				double omega = 1 / pow(10000, (double)k / (double)q), x = (double)j * omega, y = (double)i * omega;
+
+				out[k] = (float)sin(x);
+				out[q + k] = (float)cos(x);
+				out[2 * q + k] = (float)sin(y);
+				out[3 * q + k] = (float)cos(y);
+			}
+}
+
+void rd_graph_compute_params(const struct rd_graph *g, float *flat)
+{
+	for (int i = 0; i < g->n_params; i++)
+		if (g->param[i].computed)
+			positions(&g->param[i].shape, flat + g->param[i].offset);
+}
+
+void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
+{
+	memset(flat, 0, g->n_flat * sizeof *flat);
+	for (int i = 0; i < g->n_params; i++) {
+		const struct rd_param *p = &g->param[i];
+		float *w = flat + p->offset, bound = (float)(1 / sqrt(p->fan_in));
+		uint32_t *words = (uint32_t *)(void *)w;
+
+		switch (p->init) {
+		case RD_INIT_FAN_IN: /* 24 bits of each word as a point of (-1, 1) */
+			rd_rng_words(seed, RD_RNG_INIT, (uint64_t)i, words, p->n_elems);
+			for (size_t k = 0; k < p->n_elems; k++)
+				w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
+			break;
+		case RD_INIT_NORMAL:
+		case RD_INIT_FREQUENCY:
+			rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems);
+			for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
+				w[k] *= 16;
+			break;
+		case RD_INIT_ONE:
+			for (size_t k = 0; k < p->n_elems; k++)
+				w[k] = 1;
+			break;
+		default: break;
+		}
+	}
+	rd_graph_compute_params(g, flat);
+}
