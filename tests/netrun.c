@@ -112,6 +112,8 @@ static int start(struct run *r, const struct rd_model *m, const struct netrun_in
 
 	if (net.kind == &rd_net_unet2d || net.kind == &rd_net_unet2d_condition)
 		net.u.unet2d.dropout = 0;
+	if (rd_net_is_dit(&net))
+		net.u.dit.dropout = 0;
 	rc = rd_net_build(&net, in->n, &r->g, e);
 	if (!rc)
 		rc = check_inputs(r, in, e);

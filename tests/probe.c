@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 #include "formats/npy.h"
-#include "formats/safetensors.h"
-#include "lib/base/size.h"
+#include "lib/model/weights.h"
 #include "tests/netrun.h"
 
 static char *path(const char *dir, const char *name)
@@ -30,23 +29,6 @@ static int write_array(const char *file, const struct rd_shape *s, const float *
 	if (!rc)
 		return rd_out_finish(o, e);
 	rd_out_abort(o);
-	return rc;
-}
-
-static int write_grads(const char *file, const struct rd_graph *g, const float *grads, struct rd_err *e)
-{
-	struct rd_st_view *v;
-	void *p;
-	int rc = rd_alloc0(&p, (size_t)g->n_params, sizeof *v, "gradients", e);
-
-	if (rc)
-		return rc;
-	v = p;
-	for (int i = 0; i < g->n_params; i++)
-		v[i] = (struct rd_st_view){.name = g->param[i].name, .dtype = RD_F32, .shape = g->param[i].shape,
-		                           .data = grads + g->param[i].offset, .bytes = g->param[i].n_elems * sizeof *grads};
-	rc = rd_safetensors_save(file, v, (size_t)g->n_params, NULL, e);
-	free(v);
 	return rc;
 }
 
@@ -72,7 +54,7 @@ static int probe(char **arg, int n, struct rd_err *e)
 	if (!rc)
 		rc = write_array(path(dir, "grad_x.npy"), &in.shape, out.grad_x, e);
 	if (!rc)
-		rc = write_grads(path(dir, "grads.safetensors"), m.params, out.grads, e);
+		rc = rd_weights_write(path(dir, "grads.safetensors"), m.params, out.grads, NULL, e);
 	netrun_out_free(&out);
 	netrun_in_free(&in);
 	rd_model_free(&m);

@@ -232,6 +232,28 @@ static void convs(struct kt *k)
 	conv_recorded(k);
 }
 
+/* Patches of an image to a pixel each; where one does not fit any more the image's last rows or columns belong to none. By the
+ * stand-in for cuDNN and, of two images, without it (tests/cuda/dnn.cpp). */
+static void patches(struct kt *k)
+{
+	static const int64_t channels[] = { 3, 4, 16 };
+	int i = 0;
+
+	for (int p = 2; p <= 8; p *= 2)
+		for (size_t ic = 0; ic < KT_N(channels); ic++)
+			for (int64_t n = 1; n <= 2; n++, i++) {
+				struct rd_conv2d_desc d = {
+					.in = { n, channels[ic], 3 * p + i % 2, 2 * p + i / 2 % 2 },
+					.out_c = i % 4 < 2 ? 40 : 17,
+					.kernel = p,
+					.stride = p,
+				};
+
+				if (k->on_host || !kt_skip_conv(k, i))
+					conv(k, &d, i % 6 != 5);
+			}
+}
+
 static void linear(struct kt *k, struct rd_dims d, int64_t out_c, int with_bias)
 {
 	const struct rd_conv2d_desc c = { .in = d, .out_c = out_c, .kernel = 1, .stride = 1 };
@@ -325,6 +347,7 @@ static void repeatable(struct kt *k)
 int main(void)
 {
 	kt_each(convs);
+	kt_each(patches);
 	kt_each(linears);
 	kt_each(packs);
 	kt_each(repeatable);

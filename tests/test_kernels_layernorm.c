@@ -1,19 +1,25 @@
-/* Layer normalisation of every backend against double; on the CPU the same bits with every instruction set and any number of
- * threads. */
+/* Layer normalisation and its adaptive form, of every backend against double; on the CPU the same bits with every instruction
+ * set and any number of threads. */
 #include "tests/kernels.h"
 
 #define TOL 1e-6
 
+/* The gain is one + gamma; image n's gamma and beta are those of image 0, or `pitch` n after them: in the adaptive form, which
+ * has shift_scale [n][2c], beta is its shift and gamma its scale. The gradients lie as these do. */
 struct layer {
 	struct rd_layernorm_desc p;
-	const float *x, *gamma, *beta, *dy;
-	double *y, *mean, *rstd, *dx, *dgamma, *dbeta; /* the reference */
+	int adaptive;
+	int64_t pitch, n_params; /* of gamma and beta together */
+	double one;
+	const float *x, *params, *gamma, *beta, *dy;
+	double *y, *mean, *rstd, *dx, *dparams, *dgamma, *dbeta; /* the reference */
 };
 
 /* Pixel i of image n; channels lie `px` apart. */
 static void pixel(const struct layer *r, int64_t n, int64_t i)
 {
 	int64_t px = r->p.d.h * r->p.d.w, c = r->p.d.c, first = n * c * px + i;
+	const float *gamma = r->gamma + n * r->pitch, *beta = r->beta + n * r->pitch;
 	double m = 0.0, v = 0.0, s1 = 0.0, s2 = 0.0, rstd;
 
 	for (int64_t l = 0; l < c; l++)
@@ -25,44 +31,51 @@ static void pixel(const struct layer *r, int64_t n, int64_t i)
 	r->rstd[n * px + i] = rstd;
 	for (int64_t l = 0; l < c; l++) {
 		int64_t at = first + l * px;
-		double xn = ((double)r->x[at] - m) * rstd, g = (double)r->gamma[l] * (double)r->dy[at];
+		double xn = ((double)r->x[at] - m) * rstd, gain = r->one + (double)gamma[l], g = gain * (double)r->dy[at];
 
-		r->y[at] = (double)r->gamma[l] * xn + (double)r->beta[l];
-		r->dgamma[l] += (double)r->dy[at] * xn;
-		r->dbeta[l] += (double)r->dy[at];
+		r->y[at] = gain * xn + (double)beta[l];
+		r->dgamma[n * r->pitch + l] += (double)r->dy[at] * xn;
+		r->dbeta[n * r->pitch + l] += (double)r->dy[at];
 		s1 += g / (double)c;
 		s2 += g * xn / (double)c;
 	}
 	for (int64_t l = 0; l < c; l++) {
 		int64_t at = first + l * px;
+		double g = (r->one + (double)gamma[l]) * (double)r->dy[at];
 
-		r->dx[at] = rstd * ((double)r->gamma[l] * (double)r->dy[at] - s1 - ((double)r->x[at] - m) * rstd * s2);
+		r->dx[at] = rstd * (g - s1 - ((double)r->x[at] - m) * rstd * s2);
 	}
 }
 
 static void reference(struct kt *k, struct layer *r)
 {
-	int64_t n = rd_dims_elems(r->p.d), px = r->p.d.h * r->p.d.w;
+	int64_t n = rd_dims_elems(r->p.d), px = r->p.d.h * r->p.d.w, c = r->p.d.c;
 
 	r->y = kt_zeros(k, n);
 	r->mean = kt_zeros(k, r->p.d.n * px);
 	r->rstd = kt_zeros(k, r->p.d.n * px);
 	r->dx = kt_zeros(k, n);
-	r->dgamma = kt_zeros(k, r->p.d.c);
-	r->dbeta = kt_zeros(k, r->p.d.c);
+	r->dparams = kt_zeros(k, r->n_params);
+	r->dbeta = r->dparams;
+	r->dgamma = r->dparams + c;
 	for (int64_t i = 0; i < r->p.d.n * px; i++)
 		pixel(r, i / px, i % px);
 }
 
-static struct layer layer(struct kt *k, const struct rd_layernorm_desc *p, float offset, float spread)
+static struct layer layer(struct kt *k, const struct rd_layernorm_desc *p, int adaptive, float offset, float spread)
 {
-	int64_t n = rd_dims_elems(p->d);
-	float *x = kt_random(k, n, 1);
+	int64_t n = rd_dims_elems(p->d), n_params = 2 * p->d.c * (adaptive ? p->d.n : 1);
+	float *x = kt_random(k, n, 1), *params = kt_random(k, n_params, 2);
 	struct layer r = {
 		.p = *p,
+		.adaptive = adaptive,
+		.pitch = adaptive ? 2 * p->d.c : 0,
+		.n_params = n_params,
+		.one = adaptive,
 		.x = x,
-		.gamma = kt_random(k, p->d.c, 2),
-		.beta = kt_random(k, p->d.c, 3),
+		.params = params,
+		.beta = params,
+		.gamma = params + p->d.c,
 		.dy = kt_random(k, n, 4),
 	};
 
@@ -72,9 +85,15 @@ static struct layer layer(struct kt *k, const struct rd_layernorm_desc *p, float
 	return r;
 }
 
+/* shift_scale as the backends take it. */
+static struct rd_dims shape_ss(const struct layer *r)
+{
+	return (struct rd_dims){ r->p.d.n, 2 * r->p.d.c, 1, 1 };
+}
+
 struct device_in {
-	void *x, *ws;
-	float *gamma, *beta, *stats;
+	void *x, *ws, *ss;
+	float *params, *stats; /* beta, gamma */
 };
 
 static struct device_in device_in(struct kt *k, const struct layer *r)
@@ -83,50 +102,84 @@ static struct device_in device_in(struct kt *k, const struct layer *r)
 
 	return (struct device_in){
 		.x = kt_act(k, r->p.d, r->x),
-		.ws = kt_poison(k, k->be->layernorm_ws_bytes(k->dev, &r->p)),
-		.gamma = kt_flat(k, r->p.d.c, r->gamma),
-		.beta = kt_flat(k, r->p.d.c, r->beta),
+		.ws = kt_poison(k, (r->adaptive ? k->be->adanorm_ws_bytes : k->be->layernorm_ws_bytes)(k->dev, &r->p)),
+		.ss = r->adaptive ? kt_act(k, shape_ss(r), r->params) : NULL,
+		.params = r->adaptive ? NULL : kt_flat(k, r->n_params, r->params),
 		.stats = kt_poison(k, (size_t)rows * 2 * sizeof(float)),
 	};
 }
 
-/* mask: 1 dx, 2 dgamma, 4 dbeta. in_place: dx is dy. */
+static void run_fwd(struct kt *k, const struct layer *r, const struct device_in *in, void *y)
+{
+	int64_t c = r->p.d.c;
+
+	if (r->adaptive)
+		CHECK_OK(k->be->adanorm_fwd(k->dev, &r->p, in->x, in->ss, y, in->stats, &k->e), &k->e);
+	else
+		CHECK_OK(k->be->layernorm_fwd(k->dev, &r->p, in->x, in->params + c, in->params, y, in->stats, &k->e), &k->e);
+}
+
+/* Gradients of the parameters: from g0 on, or where acc_dss is 0 from nothing. */
+struct grads {
+	void *dss;
+	int acc_dss;
+	float *dbeta, *dgamma;
+};
+
+static void run_bwd(struct kt *k, const struct layer *r, const struct device_in *in, const void *dy, void *dx, int acc,
+                    const struct grads *g)
+{
+	const struct rd_layernorm_desc *p = &r->p;
+
+	if (r->adaptive)
+		CHECK_OK(k->be->adanorm_bwd(k->dev, p, in->x, in->ss, in->stats, dy, dx, acc, g->dss, g->acc_dss, in->ws, &k->e), &k->e);
+	else
+		CHECK_OK(k->be->layernorm_bwd(k->dev, p, in->x, in->params + p->d.c, in->stats, dy, dx, acc, g->dgamma, g->dbeta, in->ws,
+		                              &k->e), &k->e);
+}
+
+/* mask: 1 dx, 2 dgamma or dshift_scale, 4 dbeta or that this is added to. in_place: dx is dy. */
 static void backward(struct kt *k, const struct layer *r, const struct device_in *in, int mask, int acc, int in_place)
 {
 	struct rd_dims d = r->p.d;
-	int64_t n = rd_dims_elems(d);
-	float *x0 = kt_random(k, n, 20), *g0 = kt_random(k, d.c, 21);
-	double *want = kt_zeros(k, n), *wg = kt_zeros(k, d.c), *wb = kt_zeros(k, d.c);
+	int64_t n = rd_dims_elems(d), c = d.c;
+	float *x0 = kt_random(k, n, 20), *g0 = kt_random(k, r->n_params, 21);
+	double *want = kt_zeros(k, n), *wp = kt_zeros(k, r->n_params);
 	void *dy = kt_act(k, d, r->dy), *dx = in_place ? dy : mask & 1 ? kt_out(k, d, acc, x0) : NULL;
-	float *dgamma = mask & 2 ? kt_flat(k, d.c, g0) : NULL, *dbeta = mask & 4 ? kt_flat(k, d.c, g0) : NULL;
+	struct grads g = { .acc_dss = mask >> 2 & 1 };
 
-	CHECK_OK(k->be->layernorm_bwd(k->dev, &r->p, in->x, in->gamma, in->stats, dy, dx, acc, dgamma, dbeta, in->ws, &k->e),
-	         &k->e);
+	if (r->adaptive) {
+		g.dss = mask & 2 ? kt_out(k, shape_ss(r), g.acc_dss, g0) : NULL;
+	} else {
+		g.dbeta = mask & 4 ? kt_flat(k, c, g0) : NULL;
+		g.dgamma = mask & 2 ? kt_flat(k, c, g0 + c) : NULL;
+	}
+	run_bwd(k, r, in, dy, dx, acc, &g);
 	memcpy(want, r->dx, (size_t)n * sizeof *want);
-	memcpy(wg, r->dgamma, (size_t)d.c * sizeof *wg);
-	memcpy(wb, r->dbeta, (size_t)d.c * sizeof *wb);
+	memcpy(wp, r->dparams, (size_t)r->n_params * sizeof *wp);
 	kt_acc(want, x0, n, acc);
-	kt_acc(wg, g0, d.c, 1);
-	kt_acc(wb, g0, d.c, 1);
+	kt_acc(wp, g0, r->n_params, !r->adaptive || g.acc_dss);
 	if (dx)
 		kt_near(k, "layernorm dx", kt_get_act(k, d, dx), want, n, TOL);
-	if (dgamma)
-		kt_near(k, "layernorm dgamma", kt_get(k, d.c, dgamma), wg, d.c, TOL);
-	if (dbeta)
-		kt_near(k, "layernorm dbeta", kt_get(k, d.c, dbeta), wb, d.c, TOL);
+	if (g.dss)
+		kt_near(k, "adanorm dshift_scale", kt_get_act(k, shape_ss(r), g.dss), wp, r->n_params, TOL);
+	if (g.dbeta)
+		kt_near(k, "layernorm dbeta", kt_get(k, c, g.dbeta), wp, c, TOL);
+	if (g.dgamma)
+		kt_near(k, "layernorm dgamma", kt_get(k, c, g.dgamma), wp + c, c, TOL);
 }
 
-static void norm(struct kt *k, const struct rd_layernorm_desc *p, float offset, float spread)
+static void norm(struct kt *k, const struct rd_layernorm_desc *p, int adaptive, float offset, float spread)
 {
 	struct rd_dims d = p->d;
 	int64_t n = rd_dims_elems(d), rows = d.n * d.h * d.w;
-	struct layer r = layer(k, p, offset, spread);
+	struct layer r = layer(k, p, adaptive, offset, spread);
 	struct device_in in = device_in(k, &r);
 	void *y = kt_out(k, d, 0, NULL);
 	float *stats, *mean = kt_host(k, (size_t)rows, sizeof *mean), *rstd = kt_host(k, (size_t)rows, sizeof *rstd);
 
 	reference(k, &r);
-	CHECK_OK(k->be->layernorm_fwd(k->dev, p, in.x, in.gamma, in.beta, y, in.stats, &k->e), &k->e);
+	run_fwd(k, &r, &in, y);
 	stats = kt_get(k, 2 * rows, in.stats);
 	for (int64_t i = 0; i < rows; i++) {
 		mean[i] = stats[2 * i];
@@ -142,37 +195,38 @@ static void norm(struct kt *k, const struct rd_layernorm_desc *p, float offset, 
 }
 
 /* Everything that the first device of the CPU made of one case, for the others. */
-static void same_bits(struct kt *k)
+static void same_bits(struct kt *k, int adaptive)
 {
 	static const struct rd_layernorm_desc p = { { 3, 203, 40, 41 }, 1e-5f };
-	static float *first;
-	int64_t n = rd_dims_elems(p.d), rows = p.d.n * p.d.h * p.d.w, c = p.d.c;
-	size_t all = (size_t)(2 * n + 2 * rows + 2 * c) * sizeof(float);
-	struct layer r = layer(k, &p, 0.0f, 1.5f);
+	static float *first[2];
+	struct layer r = layer(k, &p, adaptive, 0.0f, 1.5f);
+	int64_t n = rd_dims_elems(p.d), rows = p.d.n * p.d.h * p.d.w, c = p.d.c, np = r.n_params;
+	size_t all = (size_t)(2 * n + 2 * rows + np) * sizeof(float);
 	struct device_in in = device_in(k, &r);
 	void *dy = kt_act(k, p.d, r.dy), *y = kt_out(k, p.d, 0, NULL), *dx = kt_out(k, p.d, 0, NULL);
-	float *dgamma = kt_flat(k, c, r.beta), *dbeta = kt_flat(k, c, r.gamma), *got = malloc(all), *at = got;
+	float *dparams = kt_flat(k, np, r.params), *got = malloc(all), *at = got;
+	const struct grads g = { kt_act(k, shape_ss(&r), kt_random(k, rd_dims_elems(shape_ss(&r)), 5)), 1, dparams, dparams + c };
 
-	CHECK_OK(k->be->layernorm_fwd(k->dev, &p, in.x, in.gamma, in.beta, y, in.stats, &k->e), &k->e);
-	CHECK_OK(k->be->layernorm_bwd(k->dev, &p, in.x, in.gamma, in.stats, dy, dx, 0, dgamma, dbeta, in.ws, &k->e), &k->e);
+	run_fwd(k, &r, &in, y);
+	run_bwd(k, &r, &in, dy, dx, 0, &g);
 	if (!got)
 		exit(1);
 	memcpy(at, kt_get_act(k, p.d, y), (size_t)n * sizeof *at);
 	memcpy(at += n, kt_get_act(k, p.d, dx), (size_t)n * sizeof *at);
 	memcpy(at += n, kt_get(k, 2 * rows, in.stats), (size_t)rows * 2 * sizeof *at);
-	memcpy(at += 2 * rows, kt_get(k, c, dgamma), (size_t)c * sizeof *at);
-	memcpy(at + c, kt_get(k, c, dbeta), (size_t)c * sizeof *at);
-	if (!first)
-		first = got;
-	CHECK(memcmp(first, got, all) == 0);
-	if (first != got)
+	memcpy(at + 2 * rows, adaptive ? kt_get_act(k, shape_ss(&r), g.dss) : kt_get(k, np, dparams), (size_t)np * sizeof *at);
+	if (!first[adaptive])
+		first[adaptive] = got;
+	CHECK(memcmp(first[adaptive], got, all) == 0);
+	if (first[adaptive] != got)
 		free(got);
 	kt_free(k);
 }
 
 /* A single channel is 0, normalised. Channels in packs and one by one, in lanes and past them, more than a warp's or a block's
  * packs; rows of one block and of several, then so many that blocks (CUDA) and units (CPU) have more of them, the last one
- * fewer. Means far larger than the spread, up to where f32 has only some hundred numbers for it and bf16 one. */
+ * fewer, at last in many small images. Means far larger than the spread, up to where f32 has only some hundred numbers for it
+ * and bf16 one. */
 static const struct {
 	struct rd_layernorm_desc p;
 	float offset, spread;
@@ -193,14 +247,17 @@ static const struct {
 	{ { { 1, 4104, 1, 2 }, 1e-6f }, 0.0f, 1.5f },
 	{ { { 5, 7, 30, 28 }, 1e-5f }, 0.0f, 1.5f },
 	{ { { 2, 24, 47, 45 }, 1e-5f }, 0.0f, 1.5f },
+	{ { { 300, 9, 4, 4 }, 1e-5f }, 0.0f, 1.5f },
 };
 
 static void norms(struct kt *k)
 {
-	for (size_t i = 0; i < KT_N(cases); i++)
-		norm(k, &cases[i].p, cases[i].offset, cases[i].spread);
-	if (k->threads)
-		same_bits(k);
+	for (int adaptive = 0; adaptive < 2; adaptive++) {
+		for (size_t i = 0; i < KT_N(cases); i++)
+			norm(k, &cases[i].p, adaptive, cases[i].offset, cases[i].spread);
+		if (k->threads)
+			same_bits(k, adaptive);
+	}
 }
 
 int main(void)

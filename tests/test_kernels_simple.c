@@ -10,7 +10,7 @@ static const struct rd_dims shapes[] = {
 
 static double act(int a, double x, double *slope)
 {
-	double s = 1.0 / (1.0 + exp(-x)), t = tanh(log1p(exp(x)));
+	double s = 1.0 / (1.0 + exp(-x)), t = tanh(log1p(exp(x))), u = sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
 
 	switch (a) {
 	case RD_ACT_SILU:
@@ -25,6 +25,10 @@ static double act(int a, double x, double *slope)
 	case RD_ACT_MISH:
 		*slope = t + x * (1.0 - t * t) * s;
 		return x * t;
+	case RD_ACT_GELU_TANH:
+		t = tanh(u);
+		*slope = 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * sqrt(2.0 / M_PI) * (1.0 + 3.0 * 0.044715 * x * x);
+		return 0.5 * x * (1.0 + t);
 	default:
 		*slope = 1.0;
 		return x;
@@ -267,6 +271,21 @@ static void timestep(struct kt *k, int64_t dim, int flip, float shift)
 	kt_free(k);
 }
 
+/* Without labels every image has row 0. */
+static void embed_first(struct kt *k, struct rd_dims d)
+{
+	int64_t px = d.h * d.w, dim = d.c * px;
+	float *table = kt_random(k, 2 * dim, 1);
+	double *want = kt_zeros(k, d.n * dim);
+	void *y = kt_out(k, d, 0, NULL);
+
+	for (int64_t i = 0; i < d.n * dim; i++)
+		want[i] = (double)table[i % px * d.c + i % dim / px];
+	CHECK_OK(k->be->embed_fwd(k->dev, d.n, dim, kt_flat(k, 2 * dim, table), NULL, y, &k->e), &k->e);
+	kt_near(k, "embed without labels", kt_get_act(k, d, y), want, d.n * dim, TOL);
+	kt_free(k);
+}
+
 /* A row of the table is [h, w, c]. */
 static void embed(struct kt *k, struct rd_dims d)
 {
@@ -306,6 +325,7 @@ static void all(struct kt *k)
 		embed(k, (struct rd_dims){ 1 + (int64_t)i % 5, kt_channels[i % KT_N(kt_channels)], 1, 1 });
 		if (shapes[i].n <= 5)
 			embed(k, shapes[i]);
+		embed_first(k, shapes[i]);
 	}
 	gates(k, (struct rd_dims){ 2, 2064, 1, 3 }); /* more than a block's packs side by side */
 	concat(k, (struct rd_dims){ 2, 96, 3, 3 }, 24);

@@ -25,6 +25,19 @@ static __device__ __forceinline__ rd_mish rd_mish_of(float x)
 	return m;
 }
 
+/* GELU with tanh: x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3). The sigmoid and what it lacks of 1, both by e^-|2 u|, so
+ * that neither is a difference. */
+struct rd_gelu_tanh {
+	float sigmoid, rest;
+};
+
+static __device__ __forceinline__ rd_gelu_tanh rd_gelu_tanh_of(float x)
+{
+	float u2 = 1.5957691f * x * (1.0f + 0.044715f * x * x), e = expf(-fabsf(u2)), big = 1.0f / (1.0f + e), small = e * big;
+
+	return u2 < 0.0f ? rd_gelu_tanh{ small, big } : rd_gelu_tanh{ big, small };
+}
+
 static __device__ __forceinline__ float rd_act_value(enum rd_act a, float x)
 {
 	rd_mish m;
@@ -36,6 +49,7 @@ static __device__ __forceinline__ float rd_act_value(enum rd_act a, float x)
 	case RD_ACT_MISH:
 		m = rd_mish_of(x);
 		return x * (m.num / m.den);
+	case RD_ACT_GELU_TANH: return x * rd_gelu_tanh_of(x).sigmoid;
 	default: return x;
 	}
 }
@@ -52,6 +66,7 @@ static __device__ __forceinline__ float rd_fast_sigmoid(float x)
 
 static __device__ __forceinline__ float rd_act_slope(enum rd_act a, float x)
 {
+	rd_gelu_tanh g;
 	rd_mish m;
 	float s;
 
@@ -65,6 +80,11 @@ static __device__ __forceinline__ float rd_act_slope(enum rd_act a, float x)
 		m = rd_mish_of(x);
 		s = 1.0f / m.den;
 		return m.num * s + x * (4.0f * m.e * (x < 0.0f ? 1.0f : m.e) * (1.0f + m.e)) * (s * s);
+	case RD_ACT_GELU_TANH:
+		if (fabsf(x) > 12.0f) /* 1 or 0, before x^3 leaves the range */
+			return x > 0.0f ? 1.0f : 0.0f;
+		g = rd_gelu_tanh_of(x);
+		return g.sigmoid + 1.5957691f * x * (1.0f + 0.134145f * x * x) * (g.sigmoid * g.rest);
 	default: return 1.0f;
 	}
 }

@@ -54,13 +54,44 @@ int rd_cuda_total(struct rd_dev *dev, int64_t rows, int64_t cols, int64_t pitch,
 	                 a, b);
 }
 
+template <class T>
+static __global__ void image_totals_kernel(int64_t images, int64_t rows, int64_t cols, const float *part, T *out, int acc)
+{
+	int64_t step = (int64_t)gridDim.x * blockDim.x;
+
+	for (int64_t k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; k < images * cols; k += step) {
+		const float *in = part + k / cols * rows * cols + k % cols;
+		double sum = 0.0;
+		float total;
+
+		RD_UNROLL_4
+		for (int64_t r = 0; r < rows; r++)
+			sum += (double)in[r * cols];
+		total = (float)sum;
+		rd_put<T, 1>(out + k, &total, acc);
+	}
+}
+
+template <class T>
+static int image_totals(struct rd_dev *dev, int64_t images, int64_t rows, int64_t cols, const float *part, void *out, int acc,
+                        struct rd_err *e)
+{
+	dim3 grid(rd_blocks((images * cols + RD_THREADS - 1) / RD_THREADS));
+
+	return RD_LAUNCH(dev, e, image_totals_kernel<T>, grid, RD_THREADS, 0, images, rows, cols, part, (T *)out, acc);
+}
+
+int rd_cuda_image_totals(struct rd_dev *dev, int64_t images, int64_t rows, int64_t cols, const float *part, void *out, int acc,
+                         struct rd_err *e)
+{
+	return RD_BY_TYPE(dev, image_totals, dev, images, rows, cols, part, out, acc, e);
+}
+
 template <class T, int V>
 static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
 {
-	unsigned w = 1;
+	unsigned w = rd_side_by_side(cols / V);
 
-	while (w < cols / V && w < 32)
-		w *= 2;
 	return RD_LAUNCH(dev, e, (part_kernel<T, V>),
 	                 dim3((unsigned)((rows + CHUNK - 1) / CHUNK), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
 	                 rd_rows_bytes(w, V, 1), rows, cols, (const T *)x, part);

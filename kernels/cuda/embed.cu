@@ -34,11 +34,15 @@ static __global__ void fourier_kernel(int64_t n, int64_t dim, int take_log, cons
 	}
 }
 
+/* The grid's second dimension is the image: a row is as long as a whole image where it says where pixels are. */
 template <class T> static __global__ void fwd_kernel(int64_t n, int64_t dim, const float *table, const int32_t *label, T *y)
 {
-	for (int64_t r = rd_row_first(); r < n; r += rd_row_step())
-		for (int64_t j = threadIdx.x; j < dim; j += blockDim.x)
-			rd_from_float(&y[r * dim + j], table[label[r] * dim + j]);
+	for (int64_t image = blockIdx.y; image < n; image += gridDim.y) {
+		const float *row = table + (label ? label[image] : 0) * dim;
+
+		for (int64_t j = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; j < dim; j += (int64_t)gridDim.x * blockDim.x)
+			rd_from_float(&y[image * dim + j], row[j]);
+	}
 }
 
 /* Labels may repeat: the block of a label's first image adds the rows of all its images, in their order. */
@@ -83,9 +87,10 @@ template <class T> static int fourier(struct rd_dev *dev, int64_t n, int64_t dim
 template <class T> static int embed_fwd(struct rd_dev *dev, int64_t n, int64_t dim, const float *table, const int32_t *label,
                                         void *y, struct rd_err *e)
 {
-	rd_tiles t = rd_tile(n, dim);
+	dim3 grid = blocks_of(dim);
 
-	return RD_LAUNCH(dev, e, fwd_kernel<T>, t.grid, t.block, 0, n, dim, table, label, (T *)y);
+	grid.y = rd_blocks_y(n);
+	return RD_LAUNCH(dev, e, fwd_kernel<T>, grid, RD_THREADS, 0, n, dim, table, label, (T *)y);
 }
 
 template <class T> static int embed_bwd(struct rd_dev *dev, int64_t n, int64_t dim, const int32_t *label, const void *dy,

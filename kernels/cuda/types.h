@@ -150,6 +150,16 @@ struct rd_tiles {
 
 constexpr int RD_THREADS = 256;
 
+/* Threads of a block side by side along n packs of channels, at most a warp; the block's others go down the rows. */
+static inline unsigned rd_side_by_side(int64_t n)
+{
+	unsigned x = 1;
+
+	while (x < n && x < 32)
+		x *= 2;
+	return x;
+}
+
 /* Blocks in the first dimension, and in the others: kernels go on from there in steps. */
 static inline unsigned rd_blocks(int64_t n)
 {

@@ -106,20 +106,15 @@ static bool is_part(const struct rd_model *m)
 	return m->net.kind && m->net.kind->latent;
 }
 
-static bool is_dit(const struct rd_model *m)
-{
-	return m->net.kind == &rd_net_dit || m->net.kind == &rd_net_dit_legacy;
-}
-
 static const char *pipeline(const struct rd_model *m)
 {
-	return is_dit(m) ? "DiTPipeline" : m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
+	return rd_net_is_dit(&m->net) ? "DiTPipeline" : m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
 }
 
 /* The class that loads the network now. */
 static const char *net_class(const struct rd_model *m)
 {
-	return is_dit(m) ? rd_net_dit.class_name : m->net.kind->class_name;
+	return rd_net_is_dit(&m->net) ? rd_net_dit.class_name : m->net.kind->class_name;
 }
 
 static bool is_own_scheduler(const struct rd_model *m)
@@ -131,7 +126,7 @@ static bool is_own_scheduler(const struct rd_model *m)
 static void header(FILE *f, const struct rd_model *m, bool paired)
 {
 	static const char *const kept[] = {"license", "license_name", "license_link"};
-	const char *task = is_image(m) || is_dit(m) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
+	const char *task = is_image(m) || rd_net_is_dit(&m->net) ? "unconditional-image-generation" : is_part(m) ? "text-to-image" : NULL;
 	char value[VALUE_MAX], *readme = source_readme(m);
 
 	fprintf(f, "---\nlibrary_name: %s\n", task && !is_own_scheduler(m) ? "diffusers" : "rectdiff");
@@ -189,12 +184,12 @@ static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 /* The network takes its place in the pipeline. What learnt from a model's samples has their guidance, or none, and gets no other. */
 static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, bool as_it_is)
 {
-	const char *part = m->net.kind->part, *subject = is_dit(m) ? "[0]" : "\"a text\"";
+	const char *part = m->net.kind->part, *subject = rd_net_is_dit(&m->net) ? "[0]" : "\"a text\"";
 
 	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", %s=%s, scheduler=scheduler)\n"
 	           "image = pipeline(%s, num_inference_steps=%d%s).images[0]\n```\n\n"
 	           "ORIGINAL is the pipeline that this network came from, which has the %sautoencoder.\n\n",
-	        pipeline(m), part, part, subject, steps, as_it_is ? ", guidance_scale=1" : "", is_dit(m) ? "" : "text encoder and the ");
+	        pipeline(m), part, part, subject, steps, as_it_is ? ", guidance_scale=1" : "", rd_net_is_dit(&m->net) ? "" : "text encoder and the ");
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */

@@ -80,7 +80,7 @@ static size_t block_numbers(const struct rd_graph *g, const char *block)
 	size_t n = 0;
 
 	for (int i = 0; i < g->n_params; i++)
-		if (same_block(g->param[i].name, block))
+		if (same_block(g->param[i].name, block) && !g->param[i].computed)
 			n += g->param[i].n_elems;
 	return n;
 }
@@ -136,16 +136,19 @@ static void blocks(struct rd_page *p, const struct rd_net *net, const json_t *co
 		const char *block = g->param[i].name;
 		int first = 0;
 
-		while (!same_block(g->param[first].name, block))
+		while (g->param[first].computed || !same_block(g->param[first].name, block))
 			first++;
-		if (first < i)
+		if (first != i)
 			continue;
 		if (block_width(g, block)) {
 			unet_block(p, net, config, g, block);
 			continue;
 		}
 		snprintf(name, sizeof name, "%.*s", (int)block_len(block), block);
-		SAY(p, name, "%s, %zu numbers", rd_shape_str(&g->param[i].shape, shape, sizeof shape), block_numbers(g, block));
+		if (isdigit((unsigned char)name[strlen(name) - 1]))
+			SAY(p, name, "%zu numbers", block_numbers(g, block));
+		else
+			SAY(p, name, "%s, %zu numbers", rd_shape_str(&g->param[i].shape, shape, sizeof shape), block_numbers(g, block));
 	}
 }
 
@@ -157,6 +160,11 @@ void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json
 	SAY(p, "network", "%s, %lld parameters in %d tensors", net->kind->class_name, (long long)rd_graph_param_count(g),
 	    rd_graph_tensor_count(g));
 	SAY(p, "sample", "%s", rd_shape_str(&net->sample, shape, sizeof shape));
+	if (net->variance)
+		SAY(p, "variance", "as many channels again are put out, and not used");
+	if (rd_net_is_dit(net))
+		SAY(p, "patches", "%lld x %lld, %lld channels, attention in %lld heads", (long long)net->u.dit.patch,
+		    (long long)net->u.dit.patch, (long long)(net->u.dit.heads * net->u.dit.head_dim), (long long)net->u.dit.heads);
 	if (net->vector_dim)
 		snprintf(vectors, sizeof vectors, ", and vectors of %lld", (long long)net->vector_dim);
 	if (net->contexts.rows)

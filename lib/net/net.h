@@ -130,6 +130,12 @@ extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_d
 /* All of them, NULL-terminated. */
 extern const struct rd_net_kind *const rd_net_kinds[];
 
+/* By either of its names. */
+static inline bool rd_net_is_dit(const struct rd_net *net)
+{
+	return net->kind == &rd_net_dit || net->kind == &rd_net_dit_legacy;
+}
+
 /* For the parsers: a key that is not among `known` (NULL-terminated) and does not start with '_' is refused; act_fn's names. */
 int rd_net_check_keys(const json_t *config, const char *file, const char *const *known, struct rd_err *e) RD_MUST;
 int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct rd_err *e) RD_MUST;

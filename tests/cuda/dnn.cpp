@@ -1,6 +1,6 @@
 /* In place of dnn_graph.cu: convolutions by plain loops. Not of all shapes, so that what is done without an engine is tested as
- * well: none where padding differs from side to side or the input has 1, 5, 17, .. channels, no bias in the same kernel where
- * there is an odd number of outputs. */
+ * well: none where padding differs from side to side, the input has 1, 5, 17, .. channels, or it is patches of an even number of
+ * images; no bias in the same kernel where there is an odd number of outputs. */
 #include <string.h>
 
 #include "kernels/cuda/dnn_graph.h"
@@ -15,9 +15,11 @@ struct shim_plan {
 void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t, const struct rd_conv2d_desc *d, enum rd_precision precision,
                       const struct rd_dnn_kind *k)
 {
+	bool patches = d->kernel > 1 && d->kernel == d->stride;
+
 	*p = {};
 	p->bias = k->bias;
-	if (d->pad_lo != d->pad_hi || d->in.c % 4 == 1 || (k->bias && d->out_c % 2)) {
+	if (d->pad_lo != d->pad_hi || (patches && d->in.n % 2 == 0) || d->in.c % 4 == 1 || (k->bias && d->out_c % 2)) {
 		p->passed_over[RD_DNN_NO_PLAN] = 1;
 		return;
 	}

@@ -130,7 +130,7 @@ export dir build
 
 nvidia-smi -L || echo "nvidia-smi: no device"
 check "a device answers" 60 odesample -v -m models/fashion-ddpm -n 1 --steps 1 -l 1 -d cuda -o "$dir/one"
-for t in simple train norm layernorm attention conv unet; do
+for t in simple train norm layernorm attention conv unet dit; do
 	check "kernels, $t" 240 "$build/tests/test_kernels_$t"
 done
 check "networks and training" 240 "$build/tests/test_cuda"
@@ -146,10 +146,10 @@ check "demo pairs, bf16" 120 bash -c 'demo_pairs bf16 0.3'
 check "kill and resume, f32" 180 bash -c 'kill_and_resume f32'
 check "kill and resume, bf16" 180 bash -c 'kill_and_resume bf16'
 check "recompute" 120 bash -c recompute
-for t in kernels_train kernels_norm kernels_layernorm kernels_attention kernels_conv kernels_simple cuda; do
+for t in kernels_train kernels_norm kernels_layernorm kernels_attention kernels_conv kernels_simple kernels_dit cuda; do
 	check "memcheck, $t" 150 bash -c "sanitize memcheck 120 $t"
 done
-for t in kernels_train kernels_norm kernels_layernorm kernels_attention kernels_conv cuda; do
+for t in kernels_train kernels_norm kernels_layernorm kernels_attention kernels_conv kernels_dit cuda; do
 	check "racecheck, $t" 150 bash -c "sanitize racecheck 120 $t"
 done
 echo "$failed checks failed; a record in tests/gpu-record"
