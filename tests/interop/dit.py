@@ -17,6 +17,11 @@ FORMER = {"cross_attention_dim": (None, 12), "num_vector_embeds": (None, 5), "us
 REFUSED = {
     **{key: (lambda c, key=key, none=none: c.get(key, none) != none, "Transformer2DModel made another network of it")
        for key, (none, _) in FORMER.items()},
+    "norm_elementwise_affine": (lambda c: c["norm_elementwise_affine"] is True, "the norms' scales are those of time and class"),
+    "norm_eps": (lambda c: c["norm_eps"] == 0, "a division by 0 where channels are alike"),
+    "activation_fn": (lambda c: c["activation_fn"] == "geglu-approximate", "not of any DiT"),
+    "num_embeds_ada_norm": (lambda c: c["num_embeds_ada_norm"] == 0, "no class but the one that stands for none"),
+    "dropout": (lambda c: c["dropout"] == 1, "nothing would be left in training"),
     "center_input_sample": (lambda c: "_class_name" in c, "no key of it; diffusers says so in its log"),
 }
 
@@ -49,7 +54,7 @@ def draw(r):
         "dropout": r.choice([0.0, 0.1, 0.5]), "norm_num_groups": r.choice([32, 32, 7, None]), "attention_bias": r.random() < 0.7,
         "sample_size": patch * r.choice([n for n in (1, 2, 3, 4, 5, 8) if n * patch <= 16]), "patch_size": patch,
         "num_embeds_ada_norm": r.choice([1, 5, 10, 1000]), "upcast_attention": r.random() < 0.3,
-        "norm_elementwise_affine": r.random() < 0.2, "norm_eps": r.choice([1e-5, 1e-6, 1e-2])})
+        "norm_elementwise_affine": r.random() < 0.04, "norm_eps": r.choice([1e-5, 1e-6, 1e-2])})
     if r.random() < 0.15:
         c["activation_fn"] = r.choice(MLPS)
     if r.random() < 0.2:
