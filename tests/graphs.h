@@ -28,7 +28,12 @@ static const char graphs_condition[] =
 	" \"down_block_types\": [\"CrossAttnDownBlock2D\", \"DownBlock2D\"],"
 	" \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\"]}";
 
-/* 4 contexts of 5 tokens for it, and their vectors. */
+/* A DiT with variances beside its prediction. */
+static const char graphs_dit[] =
+	"{\"_class_name\": \"DiTTransformer2DModel\", \"sample_size\": 6, \"in_channels\": 3, \"out_channels\": 6, \"patch_size\": 2,"
+	" \"num_attention_heads\": 3, \"attention_head_dim\": 4, \"num_layers\": 2, \"num_embeds_ada_norm\": 3}";
+
+/* 4 contexts of 5 tokens for the network before the last, and their vectors. */
 static inline struct rd_contexts graphs_contexts(void)
 {
 	static float row[4 * 5 * 6], vector[4 * 7];
@@ -110,6 +115,20 @@ static inline rd_ref graphs_transformer(struct rd_graph *g, rd_ref x, rd_ref few
 	return rd_graph_linear(g, rd_graph_gate(g, h, RD_ACT_GELU), "gated", c, x);
 }
 
+/* Patches with their positions, normalised by what an embedding says, and back to pixels. */
+static inline rd_ref graphs_patches(struct rd_graph *g, rd_ref x, rd_ref temb)
+{
+	struct rd_conv_opts patches = {2, 2, 0, 0, RD_NONE};
+	rd_ref h, three;
+
+	patches.residual = rd_graph_position(g, "position", 12, 4, 4);
+	h = rd_graph_conv(g, x, "patches", 12, patches);
+	three = rd_graph_linear_zero(g, temb, "three", 36);
+	x = rd_graph_act(g, rd_graph_adanorm(g, h, rd_graph_slice(g, three, 0, 24), 1e-6f), RD_ACT_GELU_TANH);
+	h = rd_graph_gain(g, x, rd_graph_slice(g, three, 24, 12), h);
+	return rd_graph_slice(g, rd_graph_unpatch(g, h, 2), 1, 2);
+}
+
 /* Of a time as sinusoids and as Fourier features of two layers, and of a label as a row and as a number. */
 static inline rd_ref graphs_embedding(struct rd_graph *g)
 {
@@ -158,7 +177,8 @@ static inline struct rd_graph *graphs_every_op(int64_t batch, float dropout)
 	h = rd_graph_act(g, rd_graph_conv(g, h, "join", 16, c3), RD_ACT_MISH);
 	h = rd_graph_add(g, h, rd_graph_scale(g, first, -0.5f));
 	h = rd_graph_add(g, rd_graph_dropout(g, h, dropout), rd_graph_divide(g, h, g->t));
-	g->y = rd_graph_conv(g, h, "out", 2, c3);
+	h = rd_graph_conv(g, h, "out", 2, c3);
+	g->y = rd_graph_add(g, h, graphs_patches(g, first, temb));
 	CHECK_OK(rd_graph_check(g, &e), &e);
 	return g;
 }
@@ -174,7 +194,7 @@ static inline int graphs_draw(unsigned seed, unsigned i, int k)
 static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *name, rd_ref a, rd_ref b, rd_ref c,
                                       float dropout)
 {
-	const struct rd_conv_opts onto = {3, 1, 1, 1, b}, half = {3, 2, 1, 1, RD_NONE};
+	const struct rd_conv_opts onto = {3, 1, 1, 1, b}, half = {3, 2, 1, 1, RD_NONE}, whole = {4, 4, 0, 0, RD_NONE};
 
 	if (op == 6 && (a == b || a == c || b == c))
 		op -= 3;
@@ -191,6 +211,10 @@ static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *na
 	case 9: return rd_graph_fir_up2(g, rd_graph_fir_down2(g, a));
 	case 10: return rd_graph_layernorm(g, a, name, 1e-5f);
 	case 11: return rd_graph_gate(g, rd_graph_concat(g, a, b), RD_ACT_SILU);
+	case 12: return rd_graph_adanorm(g, a, rd_graph_conv(g, b, name, 16, whole), 1e-6f);
+	case 13: return rd_graph_gain(g, a, rd_graph_slice(g, rd_graph_conv(g, b, name, 12, whole), 3, 8), c);
+	case 14: return rd_graph_unpatch(g, rd_graph_conv(g, a, name, 32, half), 2);
+	case 15: return rd_graph_slice(g, rd_graph_concat(g, rd_graph_act(g, a, RD_ACT_GELU_TANH), b), 5, 8);
 	default: return rd_graph_add(g, rd_graph_upsample2(g, rd_graph_conv(g, a, name, 8, half)), b);
 	}
 }
@@ -217,7 +241,7 @@ static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch, float
 			in[k] = v[n - 1 - back];
 		}
 		snprintf(name, sizeof name, "n%d", n);
-		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 13), name, in[0], in[1], in[2], dropout);
+		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 17), name, in[0], in[1], in[2], dropout);
 	}
 	g->y = rd_graph_linear(g, v[n - 1], "out", 3, RD_NONE);
 	CHECK_OK(rd_graph_check(g, &e), &e);

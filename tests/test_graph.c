@@ -374,11 +374,13 @@ static void parameters(void)
 	for (int i = 0; i < g->n_params; i++) {
 		const struct rd_param *p = &g->param[i];
 
-		CHECK(p->offset == (p->frozen ? frozen : at) && p->frozen == !strcmp(p->name, "frequencies.weight"));
+		CHECK(p->offset == (p->frozen ? frozen : at) && p->frozen == (p->computed || !strcmp(p->name, "frequencies.weight")));
+		CHECK(p->computed == !strcmp(p->name, "position.table"));
 		CHECK(!strcmp(p->name, one->param[i].name) && p->offset == one->param[i].offset);
 		*(p->frozen ? &frozen : &at) += (p->n_elems + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
-		count += p->n_elems;
+		count += p->computed ? 0 : p->n_elems;
 	}
+	CHECK(rd_graph_tensor_count(g) == g->n_params - 1);
 	CHECK(at == g->n_trained && frozen == g->n_flat && at < frozen && rd_graph_param_count(g) == (int64_t)count);
 	CHECK(!strcmp(g->param[0].name, "time.weight") && !strcmp(g->param[1].name, "time.bias"));
 	CHECK(g->param[0].shape.nd == 2 && g->param[0].shape.d[0] == 16 && g->param[0].shape.d[1] == 8);
@@ -479,12 +481,14 @@ static void masks(struct rd_graph *noisy, struct rd_graph *every)
 int main(void)
 {
 	struct rd_graph *every = graphs_every_op(BATCH, 0), *noisy = graphs_every_op(BATCH, 0.3f), *mlp = graphs_build(graphs_mlp, BATCH),
-	                *unet = graphs_build(graphs_unet, BATCH), *condition = graphs_build(graphs_condition, BATCH);
+	                *unet = graphs_build(graphs_unet, BATCH), *condition = graphs_build(graphs_condition, BATCH),
+	                *dit = graphs_build(graphs_dit, BATCH);
 
 	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
 	gradients("every operation", noisy);
 	gradients("mlp", mlp);
 	gradients("condition", condition);
+	gradients("dit", dit);
 	for (unsigned seed = 0; seed < 12; seed++) {
 		struct rd_graph *g = graphs_random(seed, BATCH, 0), *n = graphs_random(seed, BATCH, 0.3f);
 		char name[32];
@@ -501,10 +505,12 @@ int main(void)
 	executors("mlp", mlp);
 	executors("unet", unet);
 	executors("condition", condition);
+	executors("dit", dit);
 	recomputed(every);
 	recomputed(mlp);
 	recomputed(unet);
 	recomputed(condition);
+	recomputed(dit);
 	recomputed(noisy);
 	products("every operation", every, noisy);
 	products("mlp", mlp, mlp);
@@ -518,6 +524,7 @@ int main(void)
 	rd_graph_free(mlp);
 	rd_graph_free(unet);
 	rd_graph_free(condition);
+	rd_graph_free(dit);
 	be->close(dev);
 	return check_report("graph");
 }

@@ -112,6 +112,38 @@ static void weights_at_the_end(void)
 	}
 }
 
+/* Where the loss's own space sees nothing of an error, at alpha = 0, a weight of squared errors of x0 is what it is elsewhere, and that
+ * of another loss is refused. */
+static void weights_where_nothing_is_seen(void)
+{
+	static const char *const weight[] = {"snr", "min-snr", "edm"};
+	struct rd_model m = model_with("ddpm", "v_prediction", ", \"rescale_betas_zero_snr\": true");
+	struct rd_dataset d = data_of(false, false);
+
+	for (int i = 0; i < LEN(weight); i++) {
+		struct rd_train_opts o = opts_of(10, 6);
+		struct rd_train_batch b;
+		struct rd_objective ob;
+
+		o.space = RD_SPACE_EPS;
+		o.coupling = RD_COUPLING_INDEPENDENT;
+		CHECK_OK(rd_spec_parse(&o.weight, rd_weight_kinds, "--weight", weight[i], &e), &e);
+		for (int k = 0; k < 2; k++) {
+			o.times.kind = k ? RD_TIMES_UNIFORM : RD_TIMES_IMPORTANCE;
+			CHECK_OK(rd_objective_init(&ob, &m, &o, NULL, &e), &e);
+			CHECK_OK(rd_train_batch_new(&b, 1, d.dim, &e), &e);
+			CHECK_OK(rd_objective_set(&ob, 1 - 0x1p-53, &b, 0, &e), &e);
+			CHECK(b.node[0].alpha == 0 && isfinite(b.weight[0]) && isfinite(b.k[0]));
+			CHECK_NEAR(b.k[0] * b.k[0] * b.weight[0] > 0, i == 2, 0);
+			rd_train_batch_free(&b);
+			rd_objective_free(&ob);
+		}
+		o.loss = RD_LOSS_HUBER;
+		CHECK(rd_objective_init(&ob, &m, &o, NULL, &e) == RD_EUSAGE && strstr(e.msg, weight[i]) && strstr(e.msg, "huber"));
+	}
+	rd_model_free(&m);
+}
+
 /* --- couplings ---------------------------------------------------------------------------------------------------- */
 
 static double best_of_all(size_t n, const double *cost, size_t row, unsigned taken)
@@ -523,6 +555,7 @@ int main(void)
 	trainers_begin();
 	averages();
 	weights_at_the_end();
+	weights_where_nothing_is_seen();
 	assignments();
 	transport();
 	held_transport();

@@ -59,7 +59,7 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 
 	if (n->op == RD_OP_GROUPNORM) {
 		bytes = (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups * 2) * sizeof(float);
-	} else if (n->op == RD_OP_LAYERNORM) {
+	} else if (n->op == RD_OP_LAYERNORM || n->op == RD_OP_ADANORM) {
 		bytes = (size_t)(n->u.layernorm.d.n * n->u.layernorm.d.h * n->u.layernorm.d.w * 2) * sizeof(float);
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
 		const struct rd_attention_desc *a = &n->u.attention;
@@ -103,7 +103,8 @@ static bool may_be_y(enum rd_op op, int k)
 	case RD_OP_AFFINE:
 	case RD_OP_DIVIDE: return k == 0;
 	case RD_OP_ADD: return true;
-	case RD_OP_CONV: return k == 1;
+	case RD_OP_CONV:
+	case RD_OP_GAIN: return k == 1;
 	default: return false;
 	}
 }
@@ -111,7 +112,7 @@ static bool may_be_y(enum rd_op op, int k)
 /* Operands whose gradient is the output's. */
 static bool passes(enum rd_op op, int k)
 {
-	return op == RD_OP_ADD || (op == RD_OP_CONV && k == 1);
+	return op == RD_OP_ADD || ((op == RD_OP_CONV || op == RD_OP_GAIN) && k == 1);
 }
 
 static void forward_op(struct shadow *s, int i)
@@ -356,6 +357,9 @@ int main(void)
 	rd_graph_free(g);
 	g = graphs_build(graphs_condition, 3);
 	check_graph("condition", g, true);
+	rd_graph_free(g);
+	g = graphs_build(graphs_dit, 3);
+	check_graph("dit", g, true);
 	rd_graph_free(g);
 	check_model("models/fashion-ddpm");
 	check_model("tests/golden/cifar-like/model");

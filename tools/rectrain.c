@@ -27,7 +27,7 @@ static const char usage[] =
 	"      --log FILE              JSON lines; --log-every N steps, default 50\n"
 	"      --dry-run               say what would be done and how long it would take, and stop\n"
 	"      --restart               begin anew although there is a checkpoint\n"
-	"      --any-machine           go on from a checkpoint of another device, instruction set or thread count\n"
+	"      --any-machine           go on from a checkpoint of another device, instruction set, thread count or micro-batch\n"
 	"      --any-form              take pairs of a model of another form\n"
 	"      --scratch DIR           keep the data in a mapped file in DIR, for data that do not fit in memory\n"
 	"  -f, --force                 replace an OUT of another run\n"

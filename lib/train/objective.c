@@ -42,6 +42,16 @@ void rd_train_batch_free(struct rd_train_batch *b)
 	*b = (struct rd_train_batch){0};
 }
 
+struct rd_train_batch rd_train_batch_part(const struct rd_train_batch *b, int64_t first, int64_t n)
+{
+	const size_t at = (size_t)first * b->dim;
+
+	return (struct rd_train_batch){.n = n, .dim = b->dim, .x0 = b->x0 + at, .eps = b->eps + at, .label = b->label + first,
+	                               .t = b->t + first, .in_a = b->in_a + first, .in_b = b->in_b + first, .on_a = b->on_a + first,
+	                               .on_b = b->on_b + first, .k = b->k + first, .weight = b->weight + first,
+	                               .node = b->node + first, .part = b->part + first};
+}
+
 /* What an error of the network's output becomes in the loss's space. */
 static double error_factor(const struct rd_objective *b, const struct rd_node *n, int part, const struct rd_query *q)
 {
@@ -57,19 +67,23 @@ static double error_factor(const struct rd_objective *b, const struct rd_node *n
 	}
 }
 
-/* What an image's loss is multiplied by, so that a squared error of x0 weighs as much as asked for; k: the error's factor. */
-static double weight_of(const struct rd_objective *b, const struct rd_node *n, const struct rd_query *q, double k)
+/* What an image's error and loss are multiplied by. A weight is that of a squared error of x0, whatever the space: a squared loss is
+ * that of x0 then, since the space's own factor, which may be 0, would only have to be taken off again. */
+static void factors(const struct rd_objective *b, const struct rd_node *n, int part, const struct rd_query *q, double *k,
+                    double *weight)
 {
 	const struct rd_spec *w = &b->o->weight;
-	double ratio = n->alpha / n->sigma, snr = ratio * ratio, on_x0;
+	double ratio = n->alpha / n->sigma, snr = ratio * ratio;
 
+	*k = w->kind != RD_WEIGHT_NONE && b->o->loss == RD_LOSS_L2 ? fabs(q->c.x0_f) : error_factor(b, n, part, q);
 	switch (w->kind) {
-	case RD_WEIGHT_SNR: on_x0 = snr; break;
-	case RD_WEIGHT_MIN_SNR: on_x0 = fmin(snr, w->a[0]); break;
-	case RD_WEIGHT_EDM: on_x0 = snr + 1 / (w->a[0] * w->a[0]); break;
-	default: return 1;
+	case RD_WEIGHT_SNR: *weight = snr; break;
+	case RD_WEIGHT_MIN_SNR: *weight = fmin(snr, w->a[0]); break;
+	case RD_WEIGHT_EDM: *weight = snr + 1 / (w->a[0] * w->a[0]); break;
+	default: *weight = 1; return;
 	}
-	return on_x0 * (q->c.x0_f / k) * (q->c.x0_f / k);
+	if (b->o->loss != RD_LOSS_L2)
+		*weight *= (q->c.x0_f / *k) * (q->c.x0_f / *k);
 }
 
 /* The node at u, and which phase or step it is of. */
@@ -96,12 +110,12 @@ static double factor_at(const void *ctx, double u)
 	struct rd_node n = node_at(b, u, &part);
 	struct rd_query q;
 	struct rd_err e;
-	double k;
+	double k, weight;
 
 	if (rd_model_query(b->m, &n, &q, &e))
 		return 0;
-	k = error_factor(b, &n, part, &q);
-	return k * sqrt(weight_of(b, &n, &q, k));
+	factors(b, &n, part, &q, &k, &weight);
+	return k * sqrt(weight);
 }
 
 static double noise_at(const void *ctx, double u)
@@ -112,26 +126,31 @@ static double noise_at(const void *ctx, double u)
 	return n.sigma / n.alpha;
 }
 
-/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it; and so is
- * a loss that sees nothing there, or has no weight there, where there is no other time. */
+/* A prediction type that says nothing at the schedule's noisy end is refused now, not at the step that first draws it; so is a
+ * weight that would have to make up for a loss that sees nothing there; and so is a loss that sees nothing, or has no weight, where
+ * there is no other time. */
 static int check_last_time(const struct rd_objective *b, struct rd_err *e)
 {
+	const char *space = rd_loss_space_names[b->o->space], *name = rd_weight_kinds[b->o->weight.kind].name;
 	int part;
 	struct rd_node n = node_at(b, LAST_U, &part);
 	struct rd_query q;
-	double k;
+	double k, weight;
 
 	if (rd_model_query(b->m, &n, &q, e))
 		return rd_context(e, "training at t = %g", n.t);
+	factors(b, &n, part, &q, &k, &weight);
+	if (k < SEES_NOTHING && b->o->weight.kind != RD_WEIGHT_NONE)
+		return rd_fail(e, RD_EUSAGE, "a weight of x0's errors (%s), and at the noisiest time, alpha %g, a %s loss in the space %s sees "
+		               "no error (x0's does)", name, n.alpha, rd_loss_names[b->o->loss], space);
 	if (b->o->times.kind != RD_TIMES_LAST)
 		return RD_OK;
-	k = error_factor(b, &n, part, &q);
 	if (k < SEES_NOTHING)
 		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: a loss in the space %s sees no error there (x0's does)",
-		               n.alpha, rd_loss_space_names[b->o->space]);
-	if (k * sqrt(weight_of(b, &n, &q, k)) < SEES_NOTHING)
+		               n.alpha, space);
+	if (k * sqrt(weight) < SEES_NOTHING)
 		return rd_fail(e, RD_EUSAGE, "the noisiest time alone, alpha %g: the weight %s is nothing there (none and edm are not)",
-		               n.alpha, rd_weight_kinds[b->o->weight.kind].name);
+		               n.alpha, name);
 	return RD_OK;
 }
 
@@ -178,18 +197,17 @@ void rd_objective_free(struct rd_objective *b)
 
 int rd_objective_set(const struct rd_objective *b, double v, struct rd_train_batch *batch, int64_t j, struct rd_err *e)
 {
-	double weight;
-	struct rd_node n = node_at(b, rd_timedist_draw(&b->times, v, &weight), &batch->part[j]);
+	double of_time, k, weight;
+	struct rd_node n = node_at(b, rd_timedist_draw(&b->times, v, &of_time), &batch->part[j]);
 	struct rd_query q;
-	double k;
 
 	if (rd_model_query(b->m, &n, &q, e))
 		return rd_context(e, "training at t = %g", n.t);
-	k = error_factor(b, &n, batch->part[j], &q);
+	factors(b, &n, batch->part[j], &q, &k, &weight);
 	batch->node[j] = n;
 	batch->t[j] = (float)q.net_t;
 	batch->k[j] = (float)k;
-	batch->weight[j] = (float)(weight * weight_of(b, &n, &q, k));
+	batch->weight[j] = (float)(of_time * weight);
 	if (b->grid.steps) {
 		batch->in_a[j] = 0;
 		batch->in_b[j] = (float)q.input;

@@ -50,6 +50,9 @@ double rd_ema_decay(const struct rd_spec *ema, int64_t step)
 
 int rd_train_check(const struct rd_train_opts *o, struct rd_err *e)
 {
+	if (o->micro_batch && o->batch % o->micro_batch)
+		return rd_fail(e, RD_EUSAGE, "a batch of %lld does not divide into micro-batches of %lld", (long long)o->batch,
+		               (long long)o->micro_batch);
 	if (o->label_drop > 0 && o->null_class < 0)
 		return rd_fail(e, RD_EUSAGE, "label dropout needs a null class");
 	if (o->phases && o->consistency)
@@ -136,5 +139,7 @@ json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, 
 	set_text(j, "time_sampling", &o->times, rd_times_kinds);
 	set_text(j, "weight", &o->weight, rd_weight_kinds);
 	describe_objective(j, o);
+	if (o->micro_batch && o->micro_batch != o->batch)
+		json_object_set_new(j, "micro_batch", json_integer(o->micro_batch));
 	return j;
 }

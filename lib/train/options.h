@@ -57,6 +57,7 @@ struct rd_train_opts {
 	int64_t held_out;    /* samples that are not trained on but measured with */
 	uint64_t seed;
 	bool recompute;      /* less memory, more time, the same result */
+	int64_t micro_batch; /* images that the network has at once; divides the batch, whose gradients are added up. 0: all */
 };
 
 /* All that can be said without model and data. RD_EUSAGE for what does not go together. */

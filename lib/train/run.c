@@ -32,7 +32,7 @@ struct rd_run {
 };
 
 /* Keys of a run's description that may differ on request. */
-static const char *const machine_keys[] = {"device", NULL}, *const no_keys[] = {NULL};
+static const char *const machine_keys[] = {"device", "micro_batch", NULL}, *const no_keys[] = {NULL};
 
 /* The description that the finished OUT carries, NULL where there is none. */
 static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)

@@ -44,7 +44,7 @@ static int alloc(struct rd_teacher *t, struct rd_err *e)
 }
 
 int rd_teacher_new(struct rd_teacher **out, const struct rd_objective *b, const struct rd_backend *be, struct rd_dev *dev,
-                   struct rd_err *e)
+                   int64_t batch, struct rd_err *e)
 {
 	struct rd_denoiser_opts plain = {.guidance = 1, .null_class = b->o->null_class}, guided = plain;
 	struct rd_teacher *t;
@@ -59,9 +59,9 @@ int rd_teacher_new(struct rd_teacher **out, const struct rd_objective *b, const 
 	t->be = be;
 	t->dev = dev;
 	guided.guidance = b->o->guidance;
-	rc = rd_denoiser_new(&t->teacher, b->m, be, dev, b->o->batch, &guided, e);
+	rc = rd_denoiser_new(&t->teacher, b->m, be, dev, batch, &guided, e);
 	if (!rc && b->grid.steps)
-		rc = rd_denoiser_new(&t->average, b->m, be, dev, b->o->batch, &plain, e);
+		rc = rd_denoiser_new(&t->average, b->m, be, dev, batch, &plain, e);
 	if (!rc) {
 		t->d = rd_denoiser_dims(t->teacher);
 		rc = alloc(t, e);

@@ -8,9 +8,9 @@
 
 struct rd_teacher;
 
-/* For batches of exactly o->batch. The model's weights are the teacher's. b is borrowed. */
+/* For batches of exactly that many images. The model's weights are the teacher's. b is borrowed. */
 int rd_teacher_new(struct rd_teacher **out, const struct rd_objective *b, const struct rd_backend *be, struct rd_dev *dev,
-                   struct rd_err *e) RD_MUST;
+                   int64_t batch, struct rd_err *e) RD_MUST;
 void rd_teacher_free(struct rd_teacher *t);
 
 /* x0 and eps: device samples, replaced. ema (device): the averaged parameters, for consistency.

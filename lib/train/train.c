@@ -22,7 +22,8 @@ struct rd_trainer {
 	struct rd_teacher *teacher;    /* NULL: none is needed */
 	struct rd_graph *g;
 	struct rd_exec *x, *held_x;    /* held_x: without dropout, for what is held out */
-	struct rd_dims d;
+	struct rd_dims d;              /* of what the network has at once */
+	int64_t parts;                 /* of a batch, d.n images each */
 	size_t n_flat, bytes;
 	int64_t step;
 	/* device: parameters, gradients, moments, average; the batch */
@@ -36,10 +37,11 @@ struct rd_trainer {
 	struct rd_mirror results;
 	float *per_image;
 	double *sq;
-	struct rd_routine update; /* what a step does on the device once its batch is there */
+	float *part_loss; /* device: of the images of a part; per_image itself where there is one */
+	struct rd_routine whole, begin, part, end; /* what a step does on the device, once its batch, or a part of it, is there */
 	/* host */
 	struct rd_train_batch batch;
-	int64_t assembled, uploaded; /* the step whose batch it is, and whose the device has: the same, or -1: none */
+	int64_t assembled, uploaded; /* the step whose batch it is; which part, of all steps' parts, the device has; -1: none */
 	float *done_weight;          /* of the batch whose losses are to be fetched */
 };
 
@@ -63,26 +65,29 @@ static int alloc_device(struct rd_trainer *t, struct rd_err *e)
 
 static int make_mirrors(struct rd_trainer *t, struct rd_err *e)
 {
-	size_t per = (size_t)t->d.n * sizeof(float);
+	size_t per = (size_t)t->d.n * sizeof(float), all = (size_t)t->parts * per;
 	const struct rd_mirror_part sent[] = {{(void **)&t->adamw, sizeof *t->adamw}, {(void **)&t->in_a, per},
 	                                      {(void **)&t->in_b, per}, {(void **)&t->on_a, per}, {(void **)&t->on_b, per},
 	                                      {(void **)&t->k, per}, {(void **)&t->weight, per}},
-	                            results[] = {{(void **)&t->sq, sizeof *t->sq}, {(void **)&t->per_image, per}};
+	                            results[] = {{(void **)&t->sq, sizeof *t->sq}, {(void **)&t->per_image, all}};
 	int rc = rd_mirror_init(&t->sent, t->be, t->dev, sent, sizeof sent / sizeof *sent, e);
 
 	if (!rc)
 		rc = rd_mirror_init(&t->results, t->be, t->dev, results, sizeof results / sizeof *results, e);
 	t->bytes += t->sent.bytes + t->results.bytes;
-	return rc;
+	if (rc || t->parts > 1)
+		return rc ? rc : t->be->alloc(t->dev, (void **)&t->part_loss, per, e);
+	t->part_loss = t->per_image;
+	return RD_OK;
 }
 
 static int alloc_host(struct rd_trainer *t, size_t dim, struct rd_err *e)
 {
 	void *p;
-	int rc = rd_train_batch_new(&t->batch, t->d.n, dim, e);
+	int rc = rd_train_batch_new(&t->batch, t->o.batch, dim, e);
 
 	if (!rc)
-		rc = rd_alloc0(&p, (size_t)t->d.n, sizeof *t->done_weight, "training batch", e);
+		rc = rd_alloc0(&p, (size_t)t->o.batch, sizeof *t->done_weight, "training batch", e);
 	t->done_weight = rc ? NULL : p;
 	return rc;
 }
@@ -124,7 +129,8 @@ static bool needs_teacher(const struct rd_objective *b)
 /* The networks: the one that learns, and those that it is compared with. */
 static int make_networks(struct rd_trainer *t, struct rd_err *e)
 {
-	int rc = rd_net_build(&t->model->net, t->o.batch, &t->g, e);
+	int64_t n = t->o.micro_batch ? t->o.micro_batch : t->o.batch;
+	int rc = rd_net_build(&t->model->net, n, &t->g, e);
 
 	if (!rc)
 		rc = rd_exec_new(&t->x, t->g, t->be, t->dev,
@@ -132,10 +138,11 @@ static int make_networks(struct rd_trainer *t, struct rd_err *e)
 	if (!rc && t->held)
 		rc = rd_exec_new(&t->held_x, t->g, t->be, t->dev, (struct rd_exec_opts){0}, e);
 	if (!rc && needs_teacher(&t->objective))
-		rc = rd_teacher_new(&t->teacher, &t->objective, t->be, t->dev, e);
+		rc = rd_teacher_new(&t->teacher, &t->objective, t->be, t->dev, n, e);
 	if (rc)
 		return rc;
 	t->d = rd_graph_dims(t->g, t->g->x);
+	t->parts = t->o.batch / n;
 	t->n_flat = t->g->n_flat;
 	t->bytes = rd_exec_bytes(t->x) + (t->held_x ? rd_exec_bytes(t->held_x) : 0);
 	return RD_OK;
@@ -158,7 +165,7 @@ int rd_trainer_new(struct rd_trainer **out, const struct rd_model *m, const stru
 	t->dev = dev;
 	t->o = *o;
 	t->assembled = t->uploaded = -1;
-	t->update = (struct rd_routine){.be = be, .dev = dev};
+	t->whole = t->begin = t->part = t->end = (struct rd_routine){.be = be, .dev = dev};
 	rc = check_options(t, e);
 	if (!rc)
 		rc = rd_objective_init(&t->objective, m, &t->o, d->meta, e);
@@ -187,7 +194,12 @@ void rd_trainer_free(struct rd_trainer *t)
 		return;
 	void *dev[] = {t->w, t->dw, t->m, t->v, t->ema, t->x0, t->eps, t->target, t->norm_ws};
 
-	rd_routine_free(&t->update);
+	rd_routine_free(&t->whole);
+	rd_routine_free(&t->begin);
+	rd_routine_free(&t->part);
+	rd_routine_free(&t->end);
+	if (t->parts > 1 && t->part_loss)
+		t->be->release(t->dev, t->part_loss);
 	for (size_t i = 0; i < sizeof dev / sizeof *dev; i++)
 		if (dev[i])
 			t->be->release(t->dev, dev[i]);
@@ -233,10 +245,9 @@ static struct rd_adamw adamw_of(const struct rd_trainer *t, int64_t step)
 	};
 }
 
-/* Coefficients of the batch, and of the step's update. */
-static int send(struct rd_trainer *t, int64_t step, struct rd_err *e)
+/* Coefficients of a part, and of the step's update. The loss is a mean over the part: of the batch's it is one in so many. */
+static int send(struct rd_trainer *t, const struct rd_train_batch *b, int64_t step, struct rd_err *e)
 {
-	const struct rd_train_batch *b = &t->batch;
 	const struct rd_adamw a = adamw_of(t, step);
 	size_t per = (size_t)t->d.n * sizeof(float);
 	struct {
@@ -248,20 +259,21 @@ static int send(struct rd_trainer *t, int64_t step, struct rd_err *e)
 
 	for (size_t i = 0; i < sizeof put / sizeof *put; i++)
 		memcpy(rd_mirror_host(&t->sent, put[i].to), put[i].from, put[i].bytes);
+	for (int64_t j = 0; j < t->d.n; j++)
+		((float *)rd_mirror_host(&t->sent, t->weight))[j] /= (float)t->parts;
 	return rd_mirror_put(&t->sent, e);
 }
 
-/* The batch, and all that differs from one step to the next. x: the network that is to see it. In few copies: while a device
+/* A part of a batch, and all that differs from one to the next. x: the network that is to see it. In few copies: while a device
  * computes, it has room for few that wait for it (RD_SLOTS in kernels/cuda/stage.h). */
-static int upload(struct rd_trainer *t, struct rd_exec *x, int64_t step, struct rd_err *e)
+static int upload(struct rd_trainer *t, struct rd_exec *x, const struct rd_train_batch *b, int64_t step, struct rd_err *e)
 {
-	const struct rd_train_batch *b = &t->batch;
 	int rc = t->be->sample_import(t->dev, t->d, b->x0, t->x0, e);
 
 	if (!rc)
 		rc = t->be->sample_import(t->dev, t->d, b->eps, t->eps, e);
 	if (!rc)
-		rc = send(t, step, e);
+		rc = send(t, b, step, e);
 	if (!rc && t->teacher)
 		rc = rd_teacher_prepare(t->teacher, b, t->ema, t->x0, t->eps, e);
 	if (!rc)
@@ -269,7 +281,7 @@ static int upload(struct rd_trainer *t, struct rd_exec *x, int64_t step, struct 
 	return rc ? rc : rd_exec_put_labels(x, b->label, e);
 }
 
-/* Input and target of the batch that was uploaded. */
+/* Input and target of the part that was uploaded. */
 static int mix(struct rd_trainer *t, struct rd_exec *x, struct rd_err *e)
 {
 	int rc = t->be->combine(t->dev, t->d, t->in_a, t->x0, t->in_b, t->eps, rd_exec_value(x, t->g->x), e);
@@ -284,36 +296,56 @@ static struct rd_loss_desc loss_desc(const struct rd_trainer *t)
 	return (struct rd_loss_desc){t->d, t->o.loss, (float)c};
 }
 
-/* Losses and gradient of the batch that was uploaded. */
-static int gradient(struct rd_trainer *t, struct rd_err *e)
+/* What a step does on the device, in three: it reads nothing of the host, so that it can be recorded. */
+static int begin(void *ctx, struct rd_err *e)
 {
+	struct rd_trainer *t = ctx;
+	int rc = rd_exec_load(t->x, t->w, e);
+
+	return rc ? rc : t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
+}
+
+/* Losses and gradient of the part that was uploaded. */
+static int part(void *ctx, struct rd_err *e)
+{
+	struct rd_trainer *t = ctx;
 	const struct rd_loss_desc l = loss_desc(t);
 	int rc = mix(t, t->x, e);
 
 	if (!rc)
-		rc = rd_exec_load(t->x, t->w, e);
-	if (!rc)
-		rc = t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
-	if (!rc)
 		rc = rd_exec_forward(t->x, e);
 	if (!rc)
-		rc = t->be->loss(t->dev, &l, rd_exec_value(t->x, t->g->y), t->target, t->k, t->weight, t->per_image,
+		rc = t->be->loss(t->dev, &l, rd_exec_value(t->x, t->g->y), t->target, t->k, t->weight, t->part_loss,
 		                 rd_exec_grad(t->x, t->g->y), e);
 	return rc ? rc : rd_exec_backward(t->x, t->dw, e);
 }
 
-/* All that a step does on the device; reads nothing of the host, so that it can be recorded. */
-static int update(void *ctx, struct rd_err *e)
+static int end(void *ctx, struct rd_err *e)
 {
 	struct rd_trainer *t = ctx;
-	int rc = gradient(t, e);
+	int rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, t->sq, t->norm_ws, e);
 
-	if (!rc)
-		rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, t->sq, t->norm_ws, e);
 	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
 }
 
-/* Waits for the results; the losses of the batch's first n images, which have these weights, added up. */
+static int whole(void *ctx, struct rd_err *e)
+{
+	int rc = begin(ctx, e);
+
+	if (!rc)
+		rc = part(ctx, e);
+	return rc ? rc : end(ctx, e);
+}
+
+/* The losses of the images of part p to those of the batch. */
+static int keep_losses(struct rd_trainer *t, int64_t p, struct rd_err *e)
+{
+	if (t->parts == 1)
+		return RD_OK;
+	return t->be->copy(t->dev, t->per_image + p * t->d.n, t->part_loss, (size_t)t->d.n * sizeof *t->part_loss, e);
+}
+
+/* Waits for the results; the losses of the first n images, which have these weights, added up. */
 static int fetch_loss(struct rd_trainer *t, const float *weight, int64_t n, double *sum, struct rd_err *e)
 {
 	const float *loss = rd_mirror_host(&t->results, t->per_image);
@@ -329,27 +361,31 @@ static int fetch(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *
 	int rc;
 
 	*r = (struct rd_step_report){.lr = rate_of(t, t->step)};
-	rc = fetch_loss(t, t->done_weight, t->d.n, &r->loss, e);
-	r->loss /= (double)t->d.n;
+	rc = fetch_loss(t, t->done_weight, t->batch.n, &r->loss, e);
+	r->loss /= (double)t->batch.n;
 	r->grad_norm = sqrt(*(const double *)rd_mirror_host(&t->results, t->sq));
 	return rc;
 }
 
-/* The step's batch on the device, unless it is there. */
-static int upload_step(struct rd_trainer *t, int64_t step, struct rd_err *e)
+/* Part p of the step's batch on the device, unless it is there. */
+static int upload_part(struct rd_trainer *t, int64_t step, int64_t p, struct rd_err *e)
 {
+	const int64_t number = step * t->parts + p;
+	struct rd_train_batch b;
 	int rc;
 
-	if (t->uploaded == step)
+	if (t->uploaded == number)
 		return RD_OK;
 	t->uploaded = -1;
 	rc = assemble(t, step, e);
+	if (rc)
+		return rc;
+	b = rd_train_batch_part(&t->batch, p * t->d.n, t->d.n);
+	rc = upload(t, t->x, &b, step, e);
 	if (!rc)
-		rc = upload(t, t->x, step, e);
+		rc = rd_exec_set_draw(t->x, (uint64_t)number * (uint64_t)t->d.n, e);
 	if (!rc)
-		rc = rd_exec_set_draw(t->x, (uint64_t)step * (uint64_t)t->d.n, e);
-	if (!rc)
-		t->uploaded = step;
+		t->uploaded = number;
 	return rc;
 }
 
@@ -359,20 +395,37 @@ static void look_ahead(struct rd_trainer *t)
 {
 	struct rd_err later;
 
-	if (t->be->record_begin && t->step + 1 < t->o.steps && upload_step(t, t->step + 1, &later))
+	if (t->be->record_begin && t->step + 1 < t->o.steps && upload_part(t, t->step + 1, 0, &later))
 		t->assembled = -1;
+}
+
+/* Part p, which is there, on the device; it is used up then: the network's memory for it is for other things too. */
+static int run_part(struct rd_trainer *t, int64_t p, struct rd_err *e)
+{
+	int rc;
+
+	t->uploaded = -1;
+	if (t->parts == 1)
+		return rd_routine_run(&t->whole, whole, t, e);
+	rc = p ? RD_OK : rd_routine_run(&t->begin, begin, t, e);
+	if (!rc)
+		rc = rd_routine_run(&t->part, part, t, e);
+	if (!rc)
+		rc = keep_losses(t, p, e);
+	return rc || p < t->parts - 1 ? rc : rd_routine_run(&t->end, end, t, e);
 }
 
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e)
 {
-	int rc = upload_step(t, t->step, e);
+	int rc = RD_OK;
 
-	t->uploaded = -1; /* used up: the network's memory for it is for other things too */
-	if (!rc) {
-		memcpy(t->done_weight, t->batch.weight, (size_t)t->d.n * sizeof *t->done_weight);
-		rc = rd_routine_run(&t->update, update, t, e);
+	for (int64_t p = 0; p < t->parts && !rc; p++) {
+		rc = upload_part(t, t->step, p, e);
+		if (!rc)
+			rc = run_part(t, p, e);
 	}
 	if (!rc) {
+		memcpy(t->done_weight, t->batch.weight, (size_t)t->batch.n * sizeof *t->done_weight);
 		look_ahead(t);
 		rc = fetch(t, r, e);
 	}
@@ -384,25 +437,36 @@ int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_er
 	return rc;
 }
 
-int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
+/* The losses of the first n images of b, which are held out, added up. */
+static int measure(struct rd_trainer *t, const struct rd_train_batch *b, int64_t n, double *sum, struct rd_err *e)
 {
 	const struct rd_loss_desc l = loss_desc(t);
+	int rc = upload(t, t->held_x, b, t->step, e);
+
+	if (!rc)
+		rc = mix(t, t->held_x, e);
+	if (!rc)
+		rc = rd_exec_forward(t->held_x, e);
+	if (!rc)
+		rc = t->be->loss(t->dev, &l, rd_exec_value(t->held_x, t->g->y), t->target, t->k, t->weight, t->part_loss, NULL, e);
+	if (!rc)
+		rc = keep_losses(t, 0, e);
+	return rc ? rc : fetch_loss(t, b->weight, n < b->n ? n : b->n, sum, e);
+}
+
+int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
+{
 	int rc = t->held ? rd_exec_load(t->held_x, t->ema, e) : RD_OK;
 
 	*loss = 0;
 	t->assembled = t->uploaded = -1; /* its places are used */
-	for (int64_t i = 0; t->held && i < t->held->n && !rc; i += t->d.n) {
+	for (int64_t i = 0; t->held && i < t->held->n && !rc; i += t->batch.n) {
 		rc = rd_draw_held(t->draw, t->held, i, &t->batch, e);
-		if (!rc)
-			rc = upload(t, t->held_x, t->step, e);
-		if (!rc)
-			rc = mix(t, t->held_x, e);
-		if (!rc)
-			rc = rd_exec_forward(t->held_x, e);
-		if (!rc)
-			rc = t->be->loss(t->dev, &l, rd_exec_value(t->held_x, t->g->y), t->target, t->k, t->weight, t->per_image, NULL, e);
-		if (!rc)
-			rc = fetch_loss(t, t->batch.weight, t->held->n - i < t->d.n ? t->held->n - i : t->d.n, loss, e);
+		for (int64_t j = 0; j < t->batch.n && i + j < t->held->n && !rc; j += t->d.n) {
+			const struct rd_train_batch b = rd_train_batch_part(&t->batch, j, t->d.n);
+
+			rc = measure(t, &b, t->held->n - i - j, loss, e);
+		}
 	}
 	if (t->held)
 		*loss /= (double)t->held->n;
@@ -411,11 +475,14 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 
 int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e)
 {
-	int rc = upload_step(t, t->step, e);
+	int rc = begin(t, e);
 
-	t->uploaded = -1;
-	if (!rc)
-		rc = gradient(t, e);
+	for (int64_t p = 0; p < t->parts && !rc; p++) {
+		rc = upload_part(t, t->step, p, e);
+		t->uploaded = -1;
+		if (!rc)
+			rc = part(t, e);
+	}
 	return rc ? rc : t->be->sync(t->dev, e);
 }
 
@@ -427,44 +494,6 @@ int64_t rd_trainer_done(const struct rd_trainer *t)
 size_t rd_trainer_bytes(const struct rd_trainer *t)
 {
 	return t->bytes;
-}
-
-int rd_train_state_init(struct rd_train_state *s, size_t n, struct rd_err *e)
-{
-	void *p;
-	int rc;
-
-	memset(s, 0, sizeof *s);
-	rc = rd_alloc0(&p, 4 * n, sizeof *s->w, "training state", e);
-	if (rc)
-		return rc;
-	s->n = n;
-	s->w = p;
-	s->m = s->w + n;
-	s->v = s->m + n;
-	s->ema = s->v + n;
-	return RD_OK;
-}
-
-int rd_train_state_keep_best(struct rd_train_state *s, struct rd_err *e)
-{
-	void *p;
-	int rc = rd_alloc0(&p, s->n, sizeof *s->best, "best weights", e);
-
-	if (rc)
-		return rc;
-	s->best = p;
-	s->best_loss = INFINITY;
-	return RD_OK;
-}
-
-void rd_train_state_free(struct rd_train_state *s)
-{
-	if (!s)
-		return;
-	free(s->w);
-	free(s->best);
-	memset(s, 0, sizeof *s);
 }
 
 int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e)

@@ -4,6 +4,7 @@
 #define RD_LIB_TRAIN_TRAIN_H
 
 #include "lib/train/options.h"
+#include "lib/train/state.h"
 
 struct rd_trainer;
 
@@ -27,19 +28,7 @@ int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e) RD_MUST;
 int64_t rd_trainer_done(const struct rd_trainer *t); /* steps done */
 size_t rd_trainer_bytes(const struct rd_trainer *t); /* device memory of network and optimiser */
 
-/* The state that a checkpoint keeps: four flat host arrays of n floats. get copies out, set copies in. A run that keeps the best
- * average has a fifth, which is the run's own business. */
-struct rd_train_state {
-	int64_t step;
-	size_t n;
-	float *w, *m, *v, *ema;
-	float *best;       /* NULL: not kept */
-	double best_loss;  /* held out; INFINITY: not measured yet */
-	int64_t best_step;
-};
-int rd_train_state_init(struct rd_train_state *s, size_t n, struct rd_err *e) RD_MUST;
-int rd_train_state_keep_best(struct rd_train_state *s, struct rd_err *e) RD_MUST;
-void rd_train_state_free(struct rd_train_state *s);
+/* get copies the state out, set copies it in. */
 int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e) RD_MUST;
 int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct rd_err *e) RD_MUST;
 

@@ -93,6 +93,7 @@ bool rd_training_opt(struct rd_train_opts *t, int opt)
 	case RD_OPT_BETAS: parse_betas(t, optarg); break;
 	case RD_OPT_HOLD_OUT: t->held_out = rd_opt_int("--hold-out", optarg, 1, INT32_MAX); break;
 	case RD_OPT_RECOMPUTE: t->recompute = true; break;
+	case RD_OPT_MICRO: t->micro_batch = rd_opt_int("--micro-batch", optarg, 1, INT32_MAX); break;
 	case 's': t->seed = rd_opt_u64("--seed", optarg); break;
 	default: return objective_opt(t, opt);
 	}
