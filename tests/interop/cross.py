@@ -228,6 +228,6 @@ def draw_contexts(r, c):
         out["text_embeds"] = torch.randn(shape[0], both - 6 * sinusoids, generator=g)
         out["time_ids"] = torch.randint(0, 1024, (shape[0], 6), generator=g)
         sizes = get_timestep_embedding(out["time_ids"].flatten(), sinusoids, flip_sin_to_cos=c.get("flip_sin_to_cos", True),
-                                       downscale_freq_shift=c.get("freq_shift", 0))
+                                       downscale_freq_shift=c.get("freq_shift") or 0)
         out["vectors"] = torch.cat([out["text_embeds"], sizes.reshape(shape[0], -1)], -1)
     return out
