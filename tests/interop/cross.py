@@ -133,7 +133,7 @@ def draw(r):
     channels = r.choice([1, 3, 4, 4])
     c = dict(DEFAULTS)
     c.update({
-        "sample_size": size if r.random() < 0.6 else size[0], "in_channels": channels, "out_channels": channels,
+        "sample_size": size if r.random() < 0.6 else size[0], "in_channels": channels, "out_channels": channels * r.choice([1, 1, 1, 2]),
         "center_input_sample": r.random() < 0.2, "flip_sin_to_cos": r.random() < 0.6, "freq_shift": r.choice([0, 0, 1, 0.5]),
         "down_block_types": down, "up_block_types": up, "block_out_channels": widths, "norm_num_groups": groups,
         "mid_block_type": r.choice(["UNetMidBlock2DCrossAttn"] * 5 + [None]), "layers_per_block": layers,
@@ -210,7 +210,7 @@ def spoil(r, c, n):
         ("down_block_types", [one("SkipDownBlock2D"), one("KDownBlock2D"), one("DownEncoderBlock2D"), c["down_block_types"] + ["DownBlock2D"], []]),
         ("up_block_types", [last("SkipUpBlock2D"), last("KCrossAttnUpBlock2D"), last("UpDecoderBlock2D"), c["up_block_types"] + ["UpBlock2D"]]),
         ("block_out_channels", [c["block_out_channels"] + [16], [6] * n]), ("in_channels", [None]),
-        ("cross_attention_norm", ["none"]),
+        ("out_channels", [None, 0, c["in_channels"] + 2]), ("cross_attention_norm", ["none"]),
         ("downsample_type", ["conv"]), ("center_input_sample", [None]), ("upcast_attention", [None]),
         ("use_linear_projection", [None])])
 
@@ -228,6 +228,6 @@ def draw_contexts(r, c):
         out["text_embeds"] = torch.randn(shape[0], both - 6 * sinusoids, generator=g)
         out["time_ids"] = torch.randint(0, 1024, (shape[0], 6), generator=g)
         sizes = get_timestep_embedding(out["time_ids"].flatten(), sinusoids, flip_sin_to_cos=c.get("flip_sin_to_cos", True),
-                                       downscale_freq_shift=c.get("freq_shift", 0))
+                                       downscale_freq_shift=c.get("freq_shift") or 0)
         out["vectors"] = torch.cat([out["text_embeds"], sizes.reshape(shape[0], -1)], -1)
     return out

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""UNet2DModel and UNet2DConditionModel configs, in turns, drawn over all of their keys, computed by diffusers and by
-tests/probe: output and gradients.
+"""UNet2DModel, UNet2DConditionModel and DiTTransformer2DModel configs, in turns, drawn over all of their keys, computed by
+diffusers and by tests/probe: output and gradients. Of a network that also predicts a variance, the prediction only.
 
-A config counts as equal, as refused by both, as refused as documented (cross.py: REFUSED), or as a failure. Run by hand, with
-the packages of requirements.txt:
+A config counts as equal, as refused by both, as refused as documented (REFUSED in cross.py and dit.py), or as a failure. Run
+by hand, with the packages of requirements.txt:
     make build/tests/probe && tests/interop/networks.py -n 200 --seed 1 --probe build/tests/probe
 Exits with 1 where a config failed."""
 
@@ -23,11 +23,12 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 import cross
+import dit
 
 FORWARD, GRADIENT = 1e-5, 1e-4  # of the largest value; of a tensor's norm, or of 1e-3 of the largest norm
 PLAIN = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]
 SKIP = ["SkipDownBlock2D", "AttnSkipDownBlock2D"]
-REFUSAL = re.compile(r"^exit 3: probe: (?:(?:unet/)?config\.json: |(?=contexts\.safetensors))(\w+)")  # bad input's status, file and key
+REFUSAL = re.compile(r"^exit 3: probe: (?:(?:(?:unet|transformer)/)?config\.json: |(?=contexts\.safetensors))(\w+)")  # bad input's status, file and key
 OLD_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
 DEFAULTS = {
     "center_input_sample": False, "time_embedding_type": "positional", "time_embedding_dim": None, "freq_shift": 0,
@@ -85,7 +86,7 @@ def draw(r):
     channels = 3 if skip and r.random() < 0.9 else r.choice([1, 2, 3, 3, 4])
     c = dict(DEFAULTS)
     c.update({
-        "sample_size": size if r.random() < 0.6 else size[0], "in_channels": channels, "out_channels": channels,
+        "sample_size": size if r.random() < 0.6 else size[0], "in_channels": channels, "out_channels": channels * r.choice([1, 1, 1, 2]),
         "center_input_sample": r.random() < 0.3, "time_embedding_type": r.choice(["positional", "positional", "fourier", "learned"]),
         "time_embedding_dim": r.choice([None, None, 12, 33]), "freq_shift": r.choice([0, 0, 1, 0.5]),
         "flip_sin_to_cos": r.random() < 0.5, "down_block_types": down, "up_block_types": up, "block_out_channels": widths,
@@ -122,7 +123,7 @@ def spoil(r, c):
         ("time_embedding_type", ["sinusoidal"]), ("num_train_timesteps", [None]), ("resnet_time_scale_shift", ["ada_group", "spatial", "none", None]),
         ("downsample_padding", [2, 3]), ("sample_size", [[9, 8], [15, 15], 7]), ("layers_per_block", [None, 0]), ("num_class_embeds", [0]),
         ("block_out_channels", [c["block_out_channels"] + [16], [6] * len(c["block_out_channels"])]), ("norm_eps", [None]),
-        ("in_channels", [None]), ("mid_block_scale_factor", [None, 0.5])])
+        ("in_channels", [None]), ("out_channels", [None, 0, c["in_channels"] + 2]), ("mid_block_scale_factor", [None, 0.5])])
     c[key] = r.choice(values)
     if c["mid_block_scale_factor"] is None or c["attn_norm_num_groups"] == 0:
         c.update({"mid_block_type": "UNetMidBlock2D", "add_attention": True})  # or diffusers does not look at them
@@ -173,15 +174,21 @@ def draw_labels(c, r, n):
     return None
 
 
+def channels_of(name, c):
+    return c.get("in_channels", 3 if name == "UNet2DModel" else 4) or 3
+
+
 def draw_inputs(name, c, r):
-    n, channels = r.randint(2, 3), c.get("in_channels", 3 if name == "UNet2DModel" else 4) or 3
-    size = c["sample_size"] if isinstance(c["sample_size"], list) else [c["sample_size"]] * 2
+    n, size = r.randint(2, 3), c.get("sample_size", dit.DEFAULTS["sample_size"]) or 8
+    size = size if isinstance(size, list) else [size] * 2
     rng = np.random.default_rng(r.randrange(2 ** 32))
-    x = rng.standard_normal([n, channels] + size).astype(np.float32)
+    out = {"x": rng.standard_normal([n, channels_of(name, c)] + size).astype(np.float32), "t": draw_times(c, r, n), "contexts": None}
     if name == "UNet2DModel":
-        return {"x": x, "t": draw_times(c, r, n), "label": draw_labels(c, r, n), "contexts": None}
+        return dict(out, label=draw_labels(c, r, n))
+    if name == "DiTTransformer2DModel":
+        return dict(out, label=rows((c.get("num_embeds_ada_norm", dit.DEFAULTS["num_embeds_ada_norm"]) or 0) + 1, r, n))
     contexts = cross.draw_contexts(r, c)
-    return {"x": x, "t": draw_times(c, r, n), "label": rows(len(contexts["contexts"]), r, n), "contexts": contexts}
+    return dict(out, label=rows(len(contexts["contexts"]), r, n), contexts=contexts)
 
 
 # --- the two sides ----------------------------------------------------------------------------------------------------
@@ -196,6 +203,10 @@ def evaluate(model, inputs, x):
                 "added_cond_kwargs": {k: given[k] for k in ("text_embeds", "time_ids") if k in given}}
     model.zero_grad()
     y = model(x, torch.from_numpy(inputs["t"]), class_labels=label, **more).sample
+    if y.shape[1] == 2 * x.shape[1]:
+        y = y[:, :x.shape[1]]  # the rest is a variance
+    if y.shape != x.shape:
+        raise ValueError(f"{tuple(y.shape)} is no prediction for {tuple(x.shape)}")
     (y.square().mean() / 2).backward()
     grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.named_parameters()}
     return {"y": y.detach().numpy(), "grad_x": x.grad.numpy(), "grads": {k: g.numpy().copy() for k, g in grads.items()}}
@@ -205,7 +216,7 @@ def is_touchy(config):
     """relu's slope jumps at 0, and a value within rounding of it falls on either side; a normalisation over a single channel
     of few pixels divides by next to nothing where these are alike."""
     acts = [config.get(k) for k in ("act_fn", "time_embedding_act_fn", "timestep_post_act")]
-    return "relu" in acts or config.get("norm_num_groups") in config["block_out_channels"]
+    return "relu" in acts or config.get("norm_num_groups") in config.get("block_out_channels", [])
 
 
 def avoid_jumps(model, inputs):
@@ -224,7 +235,7 @@ def theirs(name, config, inputs, seed, dtype):
     torch.manual_seed(seed)
     model = None
     try:
-        model = getattr(diffusers, name)(**config).eval()
+        model = (dit.model_of(config) if name == "DiTTransformer2DModel" else getattr(diffusers, name)(**config)).eval()
         with torch.no_grad():
             for key, p in model.named_parameters():
                 if key != "time_proj.weight":
@@ -256,11 +267,11 @@ def old_names(model, state):
 
 def save(folder, name, config, contexts, model, r, dtype):
     """As a pipeline is saved, or flat; attention by its old names at times."""
-    flat = r.random() < 0.2
-    unet, scheduler = (folder, folder) if flat else (os.path.join(folder, "unet"), os.path.join(folder, "scheduler"))
-    for d in {unet, scheduler}:
+    flat, part = r.random() < 0.2, "transformer" if name == "DiTTransformer2DModel" else "unet"
+    network, scheduler = (folder, folder) if flat else (os.path.join(folder, part), os.path.join(folder, "scheduler"))
+    for d in {network, scheduler}:
         os.makedirs(d, exist_ok=True)
-    write = {os.path.join(unet, "config.json"): dict(config, _class_name=name),
+    write = {os.path.join(network, "config.json"): {"_class_name": name, **config},
              os.path.join(scheduler, "scheduler_config.json"): scheduler_of(config)}
     for path, value in write.items():
         with open(path, "w", encoding="utf-8") as f:
@@ -272,7 +283,7 @@ def save(folder, name, config, contexts, model, r, dtype):
     state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items()}
     if r.random() < 0.2:
         state = old_names(model, state)
-    save_file(state, os.path.join(unet, "diffusion_pytorch_model.safetensors"))
+    save_file(state, os.path.join(network, "diffusion_pytorch_model.safetensors"))
 
 
 def ours(probe, folder, inputs):
@@ -319,7 +330,9 @@ def compare(got, want, model, inputs):
     return {"verdict": "equal" if within(errors) else "FAIL", "errors": errors, "float64": True}
 
 
-CLASSES = {"UNet2DModel": draw, "UNet2DConditionModel": cross.draw}
+CLASSES = {"UNet2DModel": draw, "UNet2DConditionModel": cross.draw, "DiTTransformer2DModel": dit.draw}
+DOCUMENTED = {"UNet2DModel": lambda key, config: None, "UNet2DConditionModel": cross.documented,
+              "DiTTransformer2DModel": dit.documented}
 
 
 def check(probe, seed, number, names):
@@ -330,12 +343,13 @@ def check(probe, seed, number, names):
     dtype = r.choice([torch.float32] * 3 + [torch.float16, torch.bfloat16])
     model, want, why = theirs(name, config, inputs, r.randrange(2 ** 32), dtype)
     with tempfile.TemporaryDirectory() as folder:
-        save(folder, name, config, inputs["contexts"] if cross.attends(config) else None, model, r, dtype)
+        attends = name == "UNet2DConditionModel" and cross.attends(config)
+        save(folder, name, config, inputs["contexts"] if attends else None, model, r, dtype)
         got, reason = ours(probe, folder, inputs)
     result = {"number": number, "class": name, "config": config}
     if want is None or got is None:
         named = got is None and REFUSAL.search(reason)
-        ours_only = named and name != "UNet2DModel" and cross.documented(named.group(1), config)
+        ours_only = named and DOCUMENTED[name](named.group(1), config)
         verdict = "FAIL" if not named else "refused by both" if want is None else "refused as documented" if ours_only else "FAIL"
         return dict(result, verdict=verdict, diffusers=why, rectdiff=reason)
     return dict(result, **compare(got, want, model, inputs))

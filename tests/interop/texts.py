@@ -5,20 +5,14 @@ of the same noise and texts.
 
 Run by hand, with the packages of requirements.txt; README.md has the command. Exits with 1 where anything differs."""
 
-import argparse
-import contextlib
 import json
 import os
-import platform
 import re
-import subprocess
 import sys
-import tempfile
 
 import diffusers
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline,
                        StableDiffusionXLPipeline, UNet2DConditionModel)
@@ -26,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-TOLERANCE = 1e-5  # of the largest value
-IMAGES, STEPS, GUIDANCE, SEED = 6, (1, 2, 10), 7.5, 5
+import suite
+from suite import IMAGES, SEED, STEPS, below, commands_of, distance, python_of, run_python, tell_apart, write, write_json
+
+GUIDANCE = 7.5
 TEXTS = ["a lighthouse at dusk", "two cats, asleep", "a cat", "Rain on a red roof; oil on canvas, 1910"]
 OTHERS = ["a dog", "a lighthouse at dawn", "nobody"]
-RECTIFY = dict(N=24, TRAIN_STEPS=6, BATCH=4, LR=1e-4, EMA=0.5, TEACHER_STEPS=5, K="1 2", EVAL=8, GUIDANCE=3, JOBS=1)
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000,
          "trained_betas": None, "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1}
@@ -58,15 +53,6 @@ TWINS = {
 }
 
 # --- small pipelines --------------------------------------------------------------------------------------------------
-
-
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text)
-
-
-def write_json(path, o):
-    write(path, json.dumps(o, indent=2) + "\n")
 
 
 def tokenizer(folder, pad):
@@ -128,78 +114,8 @@ def contexts_code(kind):
     return man_block("StableDiffusionXLPipeline" if kind == "XL" else "StableDiffusionPipeline")
 
 
-def below(path, section):
-    """The text below a heading."""
-    with open(path, encoding="utf-8") as f:
-        return re.search(rf"^#+ {section}$(.*?)(?=^#+ |\Z)", f.read(), re.S | re.M)[1]
-
-
-def python_of(text):
-    [code] = re.findall(r"```python\n(.*?)```", text, re.S)
-    return code
-
-
-def commands_of(block):
-    return "\n".join(line.removeprefix("$ ") for line in block.splitlines())
-
-
-def run_python(code, folder, **names):
-    """In that folder, with no names but its own and these."""
-    with contextlib.chdir(folder):
-        exec(code, names)  # pylint: disable=exec-used
-    for pipeline in {"p", "pipeline"} & names.keys():
-        names[pipeline].set_progress_bar_config(disable=True)
-    return names
-
-
-# --- the tools and the pipelines from the same noise ------------------------------------------------------------------
-
-
-class Tools:
-    """The suite's executables, run in one folder."""
-
-    def __init__(self, bin_dir, folder):
-        self.bin, self.folder = os.path.abspath(bin_dir), folder
-        self.env = dict(os.environ, PATH=self.bin + ":" + os.environ["PATH"])
-
-    def sh(self, command, there="."):
-        """What it says."""
-        p = subprocess.run(["bash", "-euo", "pipefail", "-c", command], env=self.env, cwd=os.path.join(self.folder, there),
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if p.returncode:
-            sys.exit(f"{command}\n{p.stdout}")
-        return p.stdout
-
-    def array(self, source, field):
-        self.sh(f"tensorcat -q --to npy -n {field} {source} -f -o array.npy")
-        return np.load(self.folder + "/array.npy")
-
-    def noise(self, model, texts):
-        """The file `noise`: its latents, and the text of each."""
-        self.sh(f"noisegen -q -n {IMAGES} -s {SEED} -l cycle:{len(texts)} -m {model} -o noise")
-        return torch.from_numpy(self.array("noise", "noise")), [texts[k] for k in self.array("noise", "label")]
-
-    def sample(self, model, *options):
-        """From the noise in that file."""
-        self.sh(f"odesample -q -j 1 -m {model} {' '.join(options)} noise -o samples")
-        return self.array("samples", "sample")
-
-
 def latents(p, noise, texts, steps, guidance):
     return p(texts, num_inference_steps=steps, guidance_scale=guidance, latents=noise.clone(), output_type="latent").images
-
-
-def distance(a, reference):
-    """Of the largest value of the reference."""
-    a, reference = np.asarray(a, np.float64), np.asarray(reference, np.float64)
-    assert a.shape == reference.shape, (a.shape, reference.shape)
-    return float(np.abs(a - reference).max() / np.abs(reference).max())
-
-
-def tell_apart(what, rows):
-    """That a text left out, or another in its place, would be seen."""
-    least = min(distance(rows[i], rows[j]) for i in range(len(rows)) for j in range(i))
-    assert least > 100 * TOLERANCE, f"{what} of two texts are {least} apart"
 
 
 # --- what a user does -------------------------------------------------------------------------------------------------
@@ -258,8 +174,7 @@ def check_sampling(kind, p, folder, tools):
 
 def check_rectified(kind, folder, tools):
     """3. rectify.mk; then the snippets of the card and of README.md give an image, and the latents of their pipelines are ours."""
-    variables = " ".join(f"{k}='{v}'" for k, v in RECTIFY.items())
-    tools.sh(f"make -s -f {os.getcwd()}/pipelines/rectify.mk BIN={tools.bin} MODEL=MODEL OUT=out {variables}")
+    tools.rectify()
     card = below(folder + "/out/rectified/README.md", "Use")
     readme = python_of(below("README.md", "Text to image")).replace("RECTIFIED", "out/rectified").replace("DIR", "MODEL")
     if kind == "XL":
@@ -296,40 +211,15 @@ def check_others(kind, p, folder, tools):
     return result
 
 
-def check(kind, bin_dir):
-    with tempfile.TemporaryDirectory() as folder:
-        tools = Tools(bin_dir, folder)
-        build(kind, folder)
-        p, contexts = check_contexts(kind, folder, tools)
-        result = {"contexts": contexts, "samples": check_sampling(kind, p, folder, tools)}
-        p, result["rectified"] = check_rectified(kind, folder, tools)
-        result["other texts"] = check_others(kind, p, folder, tools)
+def check(kind, tools):
+    folder = tools.folder
+    build(kind, folder)
+    p, contexts = check_contexts(kind, folder, tools)
+    result = {"contexts": contexts, "samples": check_sampling(kind, p, folder, tools)}
+    p, result["rectified"] = check_rectified(kind, folder, tools)
+    result["other texts"] = check_others(kind, p, folder, tools)
     return result
 
 
-def versions(bin_dir):
-    own = subprocess.run([bin_dir + "/odesample", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
-    return {"rectdiff": own, "diffusers": diffusers.__version__, "transformers": transformers.__version__,
-            "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-
-
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--bin", default="build/bin", help="folder of the tools")
-    p.add_argument("--only", choices=SCHEDULERS, help="this kind of Stable Diffusion only")
-    p.add_argument("--result", help="write the figures here, as JSON")
-    o = p.parse_args()
-    torch.set_num_threads(1)
-    for library in (diffusers, transformers):
-        library.utils.logging.disable_progress_bar()
-    result = {"versions": versions(o.bin), "tolerance": TOLERANCE, "images": IMAGES, "seed": SEED,
-              **{"Stable Diffusion " + kind: check(kind, o.bin) for kind in ([o.only] if o.only else SCHEDULERS)}}
-    print(json.dumps(result, indent=2))
-    if o.result:
-        write_json(o.result, result)
-    found = [d for name, r in result.items() if name.startswith("Stable") for part in r.values() for d in part.items()]
-    return any(not d <= (1 if "levels" in name else TOLERANCE) for name, d in found)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.main(__doc__, {kind: "Stable Diffusion " + kind for kind in SCHEDULERS}, check))
