@@ -338,17 +338,22 @@ for r in map(json.loads, open("log")):
 
 @test "other files beside OUT are left alone, whatever OUT is called" {
 	touch ab.tmp.1 a.tmp.backup .a.ckpt.mine.tmp
+	mkdir a.tmp.2-keep
 	rectrain -m "$m" "${short[@]}" -o 'a[b]' "$pairs"
 	rectrain -m "$m" "${short[@]}" -o 'a*' "$pairs"
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
-	[ -e ab.tmp.1 ] && [ -e a.tmp.backup ] && [ -e .a.ckpt.mine.tmp ]
+	[ -e ab.tmp.1 ] && [ -e a.tmp.backup ] && [ -e .a.ckpt.mine.tmp ] && [ -e a.tmp.2-keep ]
 }
 
 @test "what killed runs left is removed" {
-	mkdir a.tmp.123
+	mkdir a.tmp.123 a.500.tmp.123
 	touch a.tmp.123/x .a.ckpt.123.0.tmp .log.123.0.tmp
 	rectrain -m "$m" "${short[@]}" -o a --log log "$pairs"
 	[ "$(names)" = "a log" ]
+	mkdir -p far/b far/b.tmp.123
+	ln -s far/b b
+	rectrain -m "$m" "${short[@]}" -o b -f "$pairs"
+	[ "$(ls -A far)" = b ]
 }
 
 @test "EMA and raw weights, and how they were made" {

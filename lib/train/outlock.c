@@ -2,15 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "lib/base/tree.h"
 
 /* Who held the lock removes the file before letting go: what was locked may no longer be what the name stands for. */
 int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e)
@@ -47,43 +44,4 @@ void rd_outlock_drop(struct rd_outlock *l)
 	}
 	free(l->path);
 	*l = RD_OUTLOCK_NONE;
-}
-
-static void remove_matching(const char *pattern)
-{
-	glob_t g;
-
-	if (glob(pattern, GLOB_NOSORT, NULL, &g))
-		return;
-	for (size_t i = 0; i < g.gl_pathc; i++)
-		rd_remove_tree(g.gl_pathv[i]);
-	globfree(&g);
-}
-
-/* s as a pattern that matches nothing but s; out holds twice its length and more. */
-static char *quote(char *out, const char *s)
-{
-	for (; *s; *out++ = *s++)
-		if (strchr("*?[]\\", *s))
-			*out++ = '\\';
-	*out = '\0';
-	return out;
-}
-
-void rd_remove_unfinished_file(const char *target)
-{
-	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
-	char name[4400], pattern[2 * sizeof name + 32];
-
-	snprintf(name, sizeof name, "%.*s.%.200s", (int)(base - target), target, base);
-	strcpy(quote(pattern, name), ".[0-9]*.tmp");
-	remove_matching(pattern);
-}
-
-void rd_remove_unfinished_folder(const char *target)
-{
-	char pattern[2 * 4096 + 32];
-
-	strcpy(quote(pattern, target), ".tmp.[0-9]*");
-	remove_matching(pattern);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/json.h"
+#include "formats/leftover.h"
 #include "formats/out_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/clock.h"
@@ -142,10 +143,10 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 		rc = rd_outlock_take(&r->lock, r->out, e);
 	}
 	if (!rc) { /* the lock is ours, so nobody is writing what killed runs left */
-		rd_remove_unfinished_folder(r->out);
-		rd_remove_unfinished_file(r->ckpt);
+		rd_leftover_dir(r->out);
+		rd_leftover_file(r->ckpt);
 		if (o->log)
-			rd_remove_unfinished_file(o->log);
+			rd_leftover_file(o->log);
 		rc = look_for_out(r, e);
 	}
 	if (!rc && !r->already)
