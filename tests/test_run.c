@@ -1,15 +1,67 @@
-/* Runs of training where the system is not what one expects: clocks that make each step long. */
+/* Runs of training where the system is not what one expects: file systems without locks, clocks that make each step long. */
+#include <errno.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
 #include "lib/base/clock.h"
+#include "lib/base/tree.h"
+#include "lib/train/outlock.h"
 #include "lib/train/run.h"
 #include "tests/trainers.h"
 
 /* --- what stands in for the system's ---------------------------------------------------------------------------------------------- */
+
+static int lock_errno, interruptions; /* of the next calls; 0: they work */
+
+int flock(int fd, int operation)
+{
+	if (interruptions && interruptions--) {
+		errno = EINTR;
+		return -1;
+	}
+	if (lock_errno) {
+		errno = lock_errno;
+		return -1;
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
 
 static double now, tick; /* seconds; what passes between two looks at the clock */
 
 double rd_clock(void)
 {
 	return now += tick;
+}
+
+/* --- locks ------------------------------------------------------------------------------------------------------------------------ */
+
+static void locks(void)
+{
+	static const int none[] = {ENOLCK, ENOSYS, ENOTSUP};
+	struct rd_outlock a, b;
+	char lock[300];
+
+	snprintf(lock, sizeof lock, "%s", path("out.lock"));
+	interruptions = 2;
+	CHECK_OK(rd_outlock_take(&a, path("out"), &e), &e);
+	CHECK(a.fd >= 0 && !access(lock, F_OK) && !interruptions);
+	CHECK(rd_outlock_take(&b, path("out"), &e) == RD_EFAIL && strstr(e.msg, "out: another rectrain is at work on it"));
+	rd_outlock_drop(&b);
+	CHECK(!access(lock, F_OK));
+	rd_outlock_drop(&a);
+	CHECK(access(lock, F_OK));
+	for (int i = 0; i < LEN(none); i++) {
+		lock_errno = none[i];
+		CHECK_OK(rd_outlock_take(&a, path("out"), &e), &e);
+		CHECK(a.fd < 0 && access(lock, F_OK));
+		rd_outlock_drop(&a);
+	}
+	lock_errno = EBADF;
+	CHECK(rd_outlock_take(&a, path("out"), &e) == RD_EIO && strstr(e.msg, "out.lock: cannot be locked: Bad file descriptor"));
+	rd_outlock_drop(&a);
+	CHECK(!unlink(lock));
+	lock_errno = 0;
 }
 
 /* --- runs ------------------------------------------------------------------------------------------------------------------------- */
@@ -23,6 +75,24 @@ static struct rd_run *run_of(const struct rd_model *m, const struct rd_dataset *
 	snprintf(out, sizeof out, "%s", path("out"));
 	CHECK_OK(rd_run_open(&r, m, d, NULL, be, dev, t, &o, &e), &e);
 	return r;
+}
+
+/* A run without a lock goes on, says so, and leaves alone what may be another's. */
+static void unlocked(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	struct rd_run_plan p;
+	struct rd_run *r;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK(!mkdir(path("out.tmp.1"), 0777));
+		lock_errno = i ? 0 : ENOLCK;
+		r = run_of(m, d, t);
+		CHECK(!access(path("out.tmp.1"), F_OK) == !i);
+		CHECK_OK(rd_run_plan(r, false, &p, &e), &e);
+		CHECK(p.unlocked == !i && !p.already);
+		rd_run_close(r);
+		rd_remove_tree(path("out.tmp.1"));
+	}
 }
 
 /* Measuring is bounded in time, unless a good measurement is asked for: then one step warms up and some are measured. */
@@ -56,6 +126,8 @@ int main(void)
 
 	trainers_begin();
 	m = model_of("fm", "flow_prediction");
+	locks();
+	unlocked(&m, &d, &t);
 	rehearsals(&m, &d, &t);
 	rd_model_free(&m);
 	trainers_end();

@@ -209,6 +209,9 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	if (o->t.warmup > o->t.steps)
 		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
 		        (long long)o->t.steps);
+	if (p->unlocked)
+		rd_warn("warning: %s.lock: the file system has no locks; another rectrain at work on %s would not be noticed", o->r.out,
+		        o->r.out);
 	say_objective(&o->t);
 	if (o->t.held_out)
 		fprintf(stderr, "rectrain: %lld more are held out; their loss is measured every %lld steps\n", (long long)o->t.held_out,

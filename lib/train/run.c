@@ -142,13 +142,14 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
 		rc = rd_outlock_take(&r->lock, r->out, e);
 	}
-	if (!rc) { /* the lock is ours, so nobody is writing what killed runs left */
+	if (!rc && r->lock.fd >= 0) { /* so nobody is writing what killed runs left */
 		rd_leftover_dir(r->out);
 		rd_leftover_file(r->ckpt);
 		if (o->log)
 			rd_leftover_file(o->log);
-		rc = look_for_out(r, e);
 	}
+	if (!rc)
+		rc = look_for_out(r, e);
 	if (!rc && !r->already)
 		rc = rd_out_dir_try(r->out, o->replace, e);
 	if (!rc && !r->already)
@@ -208,7 +209,7 @@ static int measure_step(struct rd_run *r, bool well, double *out, struct rd_err 
 
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e)
 {
-	*p = (struct rd_run_plan){.already = r->already, .from_step = r->from,
+	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
 	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
 	if (r->already)

@@ -41,6 +41,7 @@ void rd_run_close(struct rd_run *r);
 /* What it is going to do: already complete or not, the step it goes on from, bytes of device memory and of each file. */
 struct rd_run_plan {
 	bool already;
+	bool unlocked; /* the file system of OUT has no locks: that another process works on it would not be noticed */
 	int64_t from_step;
 	size_t device_bytes, model_bytes, checkpoint_bytes;
 	double step_seconds; /* of some rehearsals; 0 where already */
