@@ -222,9 +222,9 @@ interrupted_twice()
 	run "$PYTHON" -c 'import json
 for r in map(json.loads, open("log")):
     print(r["step"], round(r["lr"], 6), r["loss"] > 0, r["grad_norm"] > 0, r["seconds"] >= 0, len(r))'
-	assert_output "15 0.00075 True True True 5
-30 0.001 True True True 5
-40 0.001 True True True 5"
+	assert_output "15 0.00075 True True True 6
+30 0.001 True True True 6
+40 0.001 True True True 6"
 }
 
 @test "a checkpoint of other options is refused, the option named" {

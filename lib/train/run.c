@@ -26,6 +26,7 @@ struct rd_run {
 	char *out, *ckpt;        /* paths */
 	struct rd_outlock lock;
 	json_t *run;             /* what decides the result */
+	struct rd_trainlog_file log; /* where o.log is not NULL */
 	struct rd_trainer *trainer;
 	struct rd_train_state state;
 	bool already;
@@ -138,6 +139,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	rc = r->run ? set_paths(r, e) : rd_fail(e, RD_ENOMEM, "no memory");
 	if (r->run && o->keep_best)
 		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
+	if (!rc && o->log)
+		rc = rd_trainlog_file(&r->log, o->log, o->replace, r->run, e); /* without the machine, which may change under way */
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
 		rc = rd_outlock_take(&r->lock, r->out, e);
@@ -152,6 +155,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 		rc = look_for_out(r, e);
 	if (!rc && !r->already)
 		rc = rd_out_dir_try(r->out, o->replace, e);
+	if (!rc && !r->already && o->log)
+		rc = rd_trainlog_try(&r->log, e);
 	if (!rc && !r->already)
 		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
@@ -319,7 +324,7 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 	*res = (struct rd_run_result){.already = r->already, .resumed_at = r->from, .step = r->from};
 	if (!r->already) {
 		if (r->o.log)
-			rc = rd_trainlog_open(&log, r->o.log, r->from, e);
+			rc = rd_trainlog_open(&log, &r->log, r->from, e);
 		if (!rc)
 			rc = steps(r, log, tick, ctx, res, e);
 		if (!rc && !res->stopped)
