@@ -1,5 +1,6 @@
 /* Runs of training where the system is not what one expects: file systems without locks, clocks that make each step long. */
 #include <errno.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -118,8 +119,102 @@ static void rehearsals(const struct rd_model *m, const struct rd_dataset *d, con
 	rd_run_close(r);
 }
 
+/* --- contexts --------------------------------------------------------------------------------------------------------------------- */
+
+#define GOLDEN "tests/golden/unet-cross/model"
+
+struct job {
+	struct rd_model m;
+	struct rd_dataset d;
+	struct rd_train_opts t;
+	int64_t snapshot_every, stop_at;
+};
+
+static bool stop(void *ctx, int64_t done, const struct rd_step_report *r)
+{
+	(void)r;
+	return done == ((const struct job *)ctx)->stop_at;
+}
+
+static struct rd_run_plan go(struct job *j)
+{
+	struct rd_run_opts o = {.out = "out", .checkpoint_every = 100, .log_every = 100, .held_out_every = 100,
+	                        .snapshot_every = j->snapshot_every, .replace = true};
+	struct rd_run_result res;
+	struct rd_run_plan p;
+	struct rd_run *r;
+
+	CHECK_OK(rd_run_open(&r, &j->m, &j->d, NULL, be, dev, &j->t, &o, &e), &e);
+	CHECK_OK(rd_run_plan(r, false, &p, &e), &e);
+	CHECK_OK(rd_run_go(r, stop, j, &res, &e), &e);
+	CHECK(res.stopped == (j->stop_at > 0));
+	rd_run_close(r);
+	return p;
+}
+
+static ino_t inode(const char *file)
+{
+	struct stat st;
+
+	CHECK(!stat(file, &st));
+	return st.st_ino;
+}
+
+/* Snapshots share one file of contexts, but not that of another run; the result has its own. */
+static void snapshots(struct job *j)
+{
+	const size_t contexts = 4 * 3 * 5 * 12; /* F32 [rows, tokens, dim] */
+	struct rd_run_plan p;
+
+	j->snapshot_every = 2;
+	j->stop_at = 3;
+	j->t.seed = 1;
+	p = go(j);
+	CHECK(p.contexts_bytes == contexts && p.model_bytes == 8 * j->m.params->n_flat);
+	CHECK(!unlink("out.ckpt"));
+	j->t.seed = 2; /* another run, which makes no snapshot at step 2 */
+	j->snapshot_every = 0;
+	go(j);
+	j->snapshot_every = 2;
+	j->stop_at = 0;
+	go(j);
+	CHECK(inode("out.2/contexts.safetensors") != inode("out.4/contexts.safetensors"));
+	CHECK(inode("out.4/contexts.safetensors") == inode("out.6/contexts.safetensors"));
+	CHECK(inode("out.6/contexts.safetensors") != inode("out/contexts.safetensors"));
+	CHECK(inode("out.6/contexts.safetensors") != inode(GOLDEN "/contexts.safetensors"));
+	CHECK(!access("out.6/unet/config.json", F_OK) && access("out.8", F_OK));
+}
+
+static void with_contexts(const char *top)
+{
+	struct job j = {.t = opts_of(8, 2)};
+	float *x, *noise;
+
+	CHECK(!chdir(dir) && !symlink(top, "tests"));
+	CHECK_OK(rd_model_load(&j.m, GOLDEN, &e), &e);
+	j.t.null_class = 2;
+	j.d = data_of(true, true);
+	j.d.meta = json_object();
+	j.d.dim = 4 * 8 * 8;
+	x = calloc((size_t)j.d.n * j.d.dim, 2 * sizeof *x);
+	noise = x + (size_t)j.d.n * j.d.dim;
+	rd_rng_normal(11, RD_RNG_DATA, 0, x, 2 * (size_t)j.d.n * j.d.dim);
+	j.d.sample = x;
+	j.d.eps = noise;
+	snapshots(&j);
+	rd_model_free(&j.m);
+	json_decref(j.d.meta);
+	free(x);
+	CHECK(!unlink("tests"));
+	rd_remove_tree("out");
+	rd_remove_tree("out.2");
+	rd_remove_tree("out.4");
+	rd_remove_tree("out.6");
+}
+
 int main(void)
 {
+	char top[PATH_MAX];
 	struct rd_model m;
 	struct rd_dataset d = data_of(true, true);
 	struct rd_train_opts t = opts_of(6, 2);
@@ -130,6 +225,8 @@ int main(void)
 	unlocked(&m, &d, &t);
 	rehearsals(&m, &d, &t);
 	rd_model_free(&m);
+	if (realpath("tests", top))
+		with_contexts(top);
 	trainers_end();
 	return check_report("run");
 }

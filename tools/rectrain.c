@@ -195,6 +195,20 @@ static void say_objective(const struct rd_train_opts *t)
 	fprintf(stderr, "\n");
 }
 
+/* Each snapshot but the first has the contexts of the one before. */
+static void say_files(const struct opts *o, const struct rd_run_plan *p)
+{
+	const int64_t every = o->r.snapshot_every, n = every ? (o->t.steps - 1) / every - p->from_step / every : 0;
+
+	fprintf(stderr, "rectrain: writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps", o->r.out,
+	        (double)(p->model_bytes + p->contexts_bytes) / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6,
+	        (long long)o->r.checkpoint_every);
+	if (n > 0)
+		fprintf(stderr, " and %lld snapshots (%.1f MB) every %lld", (long long)n,
+		        ((double)p->model_bytes * (double)n + (double)p->contexts_bytes) / 1e6, (long long)every);
+	fprintf(stderr, "%s%s\n", o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+}
+
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
@@ -226,9 +240,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	say_time(p->step_seconds * (double)(o->t.steps - p->from_step));
 	fprintf(stderr, "; %.0f MB of memory for network and optimiser, %.0f MB for the data%s%s\n", (double)p->device_bytes / 1e6,
 	        (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
-	fprintf(stderr, "rectrain: writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s\n", o->r.out,
-	        (double)p->model_bytes / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every,
-	        o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+	say_files(o, p);
 }
 
 #define RECENT 100

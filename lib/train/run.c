@@ -36,8 +36,8 @@ struct rd_run {
 /* Keys of a run's description that may differ on request. */
 static const char *const machine_keys[] = {"device", NULL}, *const no_keys[] = {NULL};
 
-/* The description that the finished OUT carries, NULL where there is none. */
-static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
+/* The description that a finished folder carries, NULL where there is none. */
+static int finished_run(const struct rd_run *r, const char *folder, json_t **run, struct rd_err *e)
 {
 	struct rd_safetensors *st;
 	char path[4200];
@@ -45,7 +45,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	int rc;
 
 	*run = NULL;
-	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", r->out, r->m->net.kind->part);
+	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", folder, r->m->net.kind->part);
 	if (access(path, F_OK))
 		return RD_OK;
 	rc = rd_safetensors_open(&st, path, e);
@@ -55,7 +55,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	*run = text ? json_loads(text, 0, NULL) : NULL;
 	rd_safetensors_close(st);
 	if (!*run && !r->o.replace)
-		return rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", r->out);
+		return rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", folder);
 	return RD_OK;
 }
 
@@ -75,7 +75,7 @@ static int look_for_out(struct rd_run *r, struct rd_err *e)
 {
 	char ways[300];
 	json_t *run;
-	int rc = finished_run(r, &run, e);
+	int rc = finished_run(r, r->out, &run, e);
 
 	if (rc || !run)
 		return rc;
@@ -217,6 +217,7 @@ int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, stru
 	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
 	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
+	p->contexts_bytes = r->m->contexts ? rd_contexts_bytes(r->m->contexts) : 0;
 	if (r->already)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
@@ -230,33 +231,43 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 	return rc ? rc : rd_checkpoint_save(r->ckpt, &r->state, r->run, e);
 }
 
-static int save(struct rd_run *r, const char *path, const float *average, bool replace, struct rd_err *e)
+static int save(struct rd_run *r, const char *path, const float *average, const char *contexts, bool replace, struct rd_err *e)
 {
 	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
-	                              .state = &r->state, .average = average};
+	                              .state = &r->state, .average = average, .contexts = contexts};
 	int rc = rd_trainer_get(r->trainer, &r->state, e);
 
 	return rc ? rc : rd_result_save(&res, path, replace, e);
 }
 
+/* The contexts of the snapshot before that of `step`, where this very run has made it. */
+static bool shared_contexts(const struct rd_run *r, int64_t step, char *path, size_t cap)
+{
+	json_t *run = NULL;
+	struct rd_err e;
+	bool ours;
+
+	snprintf(path, cap, "%s.%lld", r->out, (long long)(step - r->o.snapshot_every));
+	ours = r->m->contexts && !finished_run(r, path, &run, &e) && run && !rd_run_same(run, r->run, machine_keys, path, &e);
+	json_decref(run);
+	snprintf(path + strlen(path), cap - strlen(path), "/" RD_CONTEXTS_FILE);
+	return ours;
+}
+
 /* OUT as it would be if the run ended here, beside it. */
 static int snapshot(struct rd_run *r, int64_t step, struct rd_err *e)
 {
-	char *path;
-	int rc;
+	char path[4200], contexts[4300];
 
 	if (!r->o.snapshot_every || step % r->o.snapshot_every || step == r->t.steps)
 		return RD_OK;
-	if (asprintf(&path, "%s.%lld", r->out, (long long)step) < 0)
-		return rd_fail(e, RD_ENOMEM, "no memory");
-	rc = save(r, path, r->state.ema, true, e);
-	free(path);
-	return rc;
+	snprintf(path, sizeof path, "%s.%lld", r->out, (long long)step);
+	return save(r, path, r->state.ema, shared_contexts(r, step, contexts, sizeof contexts) ? contexts : NULL, true, e);
 }
 
 static int finish(struct rd_run *r, struct rd_err *e)
 {
-	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, r->o.replace, e);
+	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, NULL, r->o.replace, e);
 }
 
 static bool measure_due(const struct rd_run *r, int64_t done)

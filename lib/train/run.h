@@ -44,6 +44,7 @@ struct rd_run_plan {
 	bool unlocked; /* the file system of OUT has no locks: that another process works on it would not be noticed */
 	int64_t from_step;
 	size_t device_bytes, model_bytes, checkpoint_bytes;
+	size_t contexts_bytes; /* which OUT has beside model_bytes, and all snapshots together once more */
 	double step_seconds; /* of some rehearsals; 0 where already */
 };
 /* Rehearses steps for about a second in all, so that a long one is done once; to measure well, some more, however long they take. */
