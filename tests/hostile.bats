@@ -163,6 +163,14 @@ classify()
 	assert_absent out
 }
 
+@test "a shell takes back the command line that a card records" {
+	local cmd args=() out="it's \"an\" \$out' \\ * #1"
+	use rectrain -o "$out" --log "'"
+	"${cmd[@]}"
+	eval "args=($(grep '^rectrain ' "$out/README.md"))"
+	assert_equal "${args[*]@Q}" "${cmd[*]@Q}"
+}
+
 @test "two outputs under one name are refused, however it is spelt" {
 	local n=$files/noise
 	denoise -m "$m" --steps 1 --error -o with "$n"
