@@ -50,7 +50,7 @@ stopped()
 {
 	local rc=0 pid
 	rm -f stopped.log
-	env --default-signal=INT "${@:2}" --log stopped.log --log-every 5 2>stopped.err 3>&- &
+	(ulimit -c 0 && exec env --default-signal "${@:2}" --log stopped.log --log-every 5) 2>stopped.err 3>&- &
 	pid=$!
 	begun stopped.log
 	kill "-$1" "$pid"
@@ -140,10 +140,10 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	[ "$(names)" = "a b c log" ]
 }
 
-@test "stopped by SIGTERM, SIGINT and SIGUSR1, the same command ends as if it had not been" {
+@test "stopped by a signal, the same command ends as if it had not been" {
 	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
 	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
-	for sig in TERM INT USR1; do
+	for sig in TERM INT USR1 HUP XCPU; do
 		stopped $sig "${cmd[@]}" -o a
 		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
 		[ -e a.ckpt ] && [ ! -e a ]
@@ -156,6 +156,18 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 		[ "$(names)" = "a err stopped.err stopped.log undisturbed undisturbed.log" ]
 		rm -r a
 	done
+}
+
+@test "started to ignore SIGHUP, as under nohup, it goes on after one; a limit of processor time leaves a checkpoint" {
+	local pid rc=0
+	env --ignore-signal=HUP rectrain "${fresh[@]}" --steps 2000 -b 256 -j 1 -q -o a --log log --log-every 5 "$data" 3>&- &
+	pid=$!
+	begun log
+	kill -HUP "$pid"
+	wait "$pid"
+	[ -e a ]
+	run -152 bash -c 'ulimit -c 0; ulimit -S -t 1; "$@"' - rectrain "${fresh[@]}" --steps 1000000 -b 256 -j 1 -q -o b "$data"
+	[ -s b.ckpt ]
 }
 
 # logged: waits for the end of the step that is under way.
