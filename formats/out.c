@@ -278,14 +278,19 @@ uint64_t rd_out_bytes(const struct rd_out *o)
 	return o->bytes;
 }
 
-/* Data on disk, descriptor closed. Pipes, terminals and some file systems cannot be synced: not an error. */
+int rd_out_sync(int fd)
+{
+	return fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTSUP && errno != ENOSYS ? -1 : 0;
+}
+
+/* Data on disk, descriptor closed. */
 static int settle(struct rd_out *o, struct rd_err *e)
 {
 	int rc = drain(o, NULL, 0, e), fd = o->fd;
 
 	if (rc)
 		return rc;
-	if (fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTSUP && errno != ENOSYS)
+	if (rd_out_sync(fd))
 		return rd_fail_errno(e, RD_EIO, "%s", o->name);
 	o->fd = -1;
 	free(o->buf);
@@ -295,8 +300,7 @@ static int settle(struct rd_out *o, struct rd_err *e)
 	return RD_OK;
 }
 
-/* The directory entry on disk; what cannot be synced is left to the system, as the data are safe already. */
-static void sync_directory(const char *target)
+void rd_out_sync_entry(const char *target)
 {
 	const char *slash = strrchr(target, '/');
 	char dir[PATH_MAX] = ".";
@@ -327,7 +331,7 @@ int rd_out_finish(struct rd_out *o, struct rd_err *e)
 		return rc;
 	}
 	if (o->tmp)
-		sync_directory(o->target);
+		rd_out_sync_entry(o->target);
 	release(o);
 	return RD_OK;
 }

@@ -32,6 +32,11 @@ void rd_out_abort(struct rd_out *o);
 /* Removes the temporary files of all open outputs; async-signal-safe, for a handler of SIGINT and SIGTERM. */
 void rd_out_unlink_all(void);
 
+/* fsync(fd); 0 also where that is no failure: pipes, terminals, and the folders of some file systems cannot be synced. */
+int rd_out_sync(int fd) RD_MUST;
+/* The directory entry of a path on disk; what cannot be synced is left to the system, as the data are safe already. */
+void rd_out_sync_entry(const char *path);
+
 /* The whole file at once, the same way. */
 int rd_out_file(const char *path, const void *data, size_t n, struct rd_err *e) RD_MUST;
 

@@ -29,7 +29,7 @@ static int sync_dir(const char *path, struct rd_err *e)
 
 	if (fd < 0)
 		return rd_fail_errno(e, RD_EIO, "%s", path);
-	if (fsync(fd) && errno != EINVAL)
+	if (rd_out_sync(fd))
 		rc = rd_fail_errno(e, RD_EIO, "%s: sync", path);
 	close(fd);
 	return rc;
@@ -161,34 +161,61 @@ int rd_out_dir_text(struct rd_out_dir *o, const char *name, const char *text, st
 	return rd_out_file(rd_out_dir_path(o, name), text, strlen(text), e);
 }
 
-/* tmp becomes the target; what was there is swapped out in the same instant and then removed. */
+/* Of renameat2: a file system or a kernel that has no such rename. */
+static bool is_unsupported(int error)
+{
+	return error == EINVAL || error == ENOSYS || error == ENOTSUP;
+}
+
+/* Where two names cannot be exchanged, the old one steps aside; for a moment the target is not there. */
+static int put_aside(const struct rd_out_dir *o, struct rd_err *e)
+{
+	char old[sizeof o->tmp + 8];
+	int saved;
+
+	snprintf(old, sizeof old, "%s.old", o->tmp);
+	if (rename(o->target, old))
+		return rd_fail_errno(e, RD_EIO, "%s", o->target);
+	if (rename(o->tmp, o->target)) {
+		saved = errno;
+		if (rename(old, o->target))
+			return rd_fail_errno(e, RD_EIO, "%s: is now %s, and cannot be put back", o->target, old);
+		errno = saved;
+		return rd_fail_errno(e, RD_EIO, "%s", o->target);
+	}
+	rd_remove_tree(old);
+	return RD_OK;
+}
+
+/* tmp becomes the target; what was there is swapped out, in the same instant if that can be, and then removed. */
 static int put_in_place(const struct rd_out_dir *o, struct rd_err *e)
 {
 	if (!renameat2(AT_FDCWD, o->tmp, AT_FDCWD, o->target, RENAME_NOREPLACE))
 		return RD_OK;
-	if (errno != EEXIST && errno != EINVAL)
+	if (errno != EEXIST && !is_unsupported(errno))
 		return rd_fail_errno(e, RD_EIO, "%s", o->target);
-	if (errno == EINVAL) { /* a file system without the flag */
-		if (access(o->target, F_OK) && !rename(o->tmp, o->target))
-			return RD_OK;
-	}
+	if (errno != EEXIST && access(o->target, F_OK))
+		return rename(o->tmp, o->target) ? rd_fail_errno(e, RD_EIO, "%s", o->target) : RD_OK;
 	if (!o->replace)
 		return rd_fail(e, RD_EFAIL, "%s: has come to be there meanwhile", o->target);
 	if (renameat2(AT_FDCWD, o->tmp, AT_FDCWD, o->target, RENAME_EXCHANGE))
-		return rd_fail_errno(e, RD_EIO, "%s", o->target);
+		return is_unsupported(errno) ? put_aside(o, e) : rd_fail_errno(e, RD_EIO, "%s", o->target);
 	rd_remove_tree(o->tmp);
 	return RD_OK;
 }
 
-static int sync_parent(struct rd_out_dir *o, struct rd_err *e)
+/* What is complete and cannot have its name stays under another, which no cleaning takes for a torn one. */
+static void keep_complete(const struct rd_out_dir *o, struct rd_err *e)
 {
-	char *slash = strrchr(o->target, '/');
+	char path[sizeof o->tmp + 32];
+	struct rd_err why = *e;
+	const char *kept, *slash;
 
-	if (slash == o->target)
-		slash[1] = '\0';
-	else if (slash)
-		*slash = '\0';
-	return sync_dir(slash ? o->target : ".", e);
+	snprintf(path, sizeof path, "%s.complete.%ld", o->target, (long)getpid());
+	kept = rename(o->tmp, path) ? o->tmp : path;
+	slash = strrchr(kept, '/');
+	(void)rd_fail(e, why.code, "%.200s; what was to be there is complete, and is kept beside it as %.255s", why.msg,
+	              slash ? slash + 1 : kept);
 }
 
 int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e)
@@ -199,13 +226,15 @@ int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e)
 		rc = sync_dir(rd_out_dir_path(o, o->sub[i]), e);
 	if (!rc)
 		rc = sync_dir(o->tmp, e);
-	if (!rc)
-		rc = put_in_place(o, e);
 	if (rc) {
 		rd_out_dir_abort(o);
 		return rc;
 	}
-	rc = sync_parent(o, e);
+	rc = put_in_place(o, e);
+	if (rc)
+		keep_complete(o, e);
+	else
+		rd_out_sync_entry(o->target);
 	free(o);
 	return rc;
 }

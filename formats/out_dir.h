@@ -18,7 +18,9 @@ const char *rd_out_dir_path(struct rd_out_dir *o, const char *name);
 int rd_out_dir_sub(struct rd_out_dir *o, const char *name, struct rd_err *e) RD_MUST; /* makes a folder in it */
 int rd_out_dir_text(struct rd_out_dir *o, const char *name, const char *text, struct rd_err *e) RD_MUST;
 
-/* Syncs, renames and frees, also when it fails (then nothing is left of it). A target that is there is replaced in one instant. */
+/* Syncs, renames and frees, also when it fails. A target that is there is replaced in one instant, unless the file system cannot
+ * exchange names: then it is renamed first. Where what is complete cannot be renamed to DIR, it is kept, and the message says where;
+ * after any other failure nothing is left of it. */
 int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e) RD_MUST;
 void rd_out_dir_abort(struct rd_out_dir *o); /* removes and frees; NULL-safe */
 

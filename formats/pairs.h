@@ -21,6 +21,8 @@
 #include "formats/out.h"
 #include "lib/base/tensor.h"
 
+#define RD_PAIRS_DATA_MAX ((size_t)1 << 30) /* bytes of an array of a chunk, the header of its .npy aside */
+
 /* What a pair may have beside noise and sample, in the order of the members. */
 enum rd_pairs_extra { RD_PAIRS_LABEL, RD_PAIRS_KNOTS, RD_PAIRS_ERROR, RD_PAIRS_EXTRAS };
 extern const char *const rd_pairs_extra_names[RD_PAIRS_EXTRAS];

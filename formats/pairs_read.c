@@ -26,9 +26,6 @@ static int advance(struct rd_pairs_reader *r, struct rd_err *e)
 		return rc;
 	if (!rc)
 		return rd_fail(e, RD_EINPUT, "%s: truncated: no " PAIRS_END, rd_in_name(r->in));
-	if (r->ahead.size > PAIRS_MEMBER_MAX)
-		return rd_fail(e, RD_EINPUT, "%s: %s: larger than %zu bytes", rd_in_name(r->in), r->ahead.name,
-		               PAIRS_MEMBER_MAX);
 	return RD_OK;
 }
 
@@ -100,6 +97,8 @@ static int read_npy(struct rd_pairs_reader *r, struct rd_array *a, struct rd_err
 	rc = read_npy_header(r, &t, &s, &data_bytes, e);
 	if (rc)
 		return rc;
+	if (data_bytes > RD_PAIRS_DATA_MAX)
+		return rd_fail(e, RD_EINPUT, "%s: %s: more than %zu bytes of data", rd_in_name(r->in), m->name, RD_PAIRS_DATA_MAX);
 	if (rd_shape_elems(&s, &elems, e) || !rd_mul(elems, rd_dtype_bytes(t), &bytes) || bytes != data_bytes)
 		return rd_fail(e, RD_EINPUT, "%s: %s: %zu bytes of data are not what its header says", rd_in_name(r->in),
 		               m->name, data_bytes);

@@ -70,9 +70,9 @@ static int check_array(const struct rd_pairs_chunk *c, const struct rd_array *a,
 	if (a->shape.nd < 1 || a->shape.d[0] != c->n)
 		return rd_fail(e, RD_EINPUT, "%s is %s: %lld samples expected", what, rd_shape_str(&a->shape, s, sizeof s),
 		               (long long)c->n);
-	if (!elems || !rd_mul(elems, 4, &bytes) || bytes > PAIRS_MEMBER_MAX)
+	if (!elems || !rd_mul(elems, 4, &bytes) || bytes > RD_PAIRS_DATA_MAX)
 		return rd_fail(e, RD_EINPUT, "%s is %s: empty, or larger than %zu bytes", what,
-		               rd_shape_str(&a->shape, s, sizeof s), PAIRS_MEMBER_MAX);
+		               rd_shape_str(&a->shape, s, sizeof s), RD_PAIRS_DATA_MAX);
 	return RD_OK;
 }
 

@@ -13,7 +13,6 @@
 #define PAIRS_VERSION 1
 #define PAIRS_META "__meta__"
 #define PAIRS_END "__end__"
-#define PAIRS_MEMBER_MAX ((size_t)1 << 30)
 #define PAIRS_JSON_MAX ((size_t)16 << 20)
 #define PAIRS_SUM_TEXT 17
 

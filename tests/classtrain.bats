@@ -84,7 +84,7 @@ setup()
 @test "the log has the steps, and a loss that falls" {
 	"$PYTHON" -c 'import json
 lines = [json.loads(l) for l in open("log.jsonl")]
-assert all(set(l) == {"step", "loss", "grad_norm", "lr", "seconds"} for l in lines), lines[0]
+assert all(set(l) == {"run", "step", "loss", "grad_norm", "lr", "seconds"} for l in lines), lines[0]
 assert [l["step"] for l in lines] == [50, 60], lines
 assert 0 < lines[1]["loss"] < lines[0]["loss"] < 1.2 and lines[1]["lr"] < lines[0]["lr"], lines'
 }

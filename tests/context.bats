@@ -250,6 +250,8 @@ assert h["meta"]["contexts"] != read("b")[0][0]["meta"]["contexts"]'
 	noisegen -n 8 -s 1 -m m | denoise -q -m m --steps 2 | pairpack -o a.tar
 	rectrain -q -m m -o r1 --steps 3 --batch 4 -j 2 a.tar
 	rectrain -q -m m -o r2 --steps 3 --batch 4 -j 2 --recompute a.tar
+	run rectrain -m m -o r --steps 7 --batch 4 --snapshot-every 2 --dry-run a.tar
+	assert_line --regexp '^rectrain: writes r \([0-9.]* MB\) and, on the way, r.ckpt .* every 500 steps and 3 snapshots \([0-9.]* MB\) every 2$'
 	tensors r1/unet/diffusion_pytorch_model.safetensors >r1.bin
 	tensors r2/unet/diffusion_pytorch_model.safetensors >r2.bin
 	cmp r1.bin r2.bin

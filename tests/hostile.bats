@@ -140,6 +140,37 @@ classify()
 	assert_absent out
 }
 
+@test "a log takes the place of no other file, and without -f not of another run's log" {
+	local t cmd
+	for t in rectrain classtrain; do
+		echo notes >log
+		use $t -o out -f --log log --steps 100000000
+		refused 1 "--log log: is there already and is no log of a training: it is not replaced" "${cmd[@]}"
+		[ "$(cat log)" = notes ]
+		rm log
+		use $t -o "a.$t" --log log
+		"${cmd[@]}"
+		cp log before
+		use $t -o out --seed 1 --log log --steps 100000000
+		refused 1 "--log log: is the log of another run (-f replaces it)" "${cmd[@]}"
+		cmp log before
+		use $t -o "b.$t" --seed 1 --log log -f
+		"${cmd[@]}"
+		[ "$(wc -l <log)" -eq 1 ]
+		run ! cmp -s log before
+		rm log
+	done
+	assert_absent out
+}
+
+@test "a shell takes back the command line that a card records" {
+	local cmd args=() out="it's \"an\" \$out' \\ * #1"
+	use rectrain -o "$out" --log "'"
+	"${cmd[@]}"
+	eval "args=($(grep '^rectrain ' "$out/README.md"))"
+	assert_equal "${args[*]@Q}" "${cmd[*]@Q}"
+}
+
 @test "two outputs under one name are refused, however it is spelt" {
 	local n=$files/noise
 	denoise -m "$m" --steps 1 --error -o with "$n"

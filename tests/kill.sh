@@ -17,7 +17,7 @@ die()
 	exit 1
 }
 
-command=(rectrain -q --coupling independent --steps 300 -b 16 --checkpoint-every 7 --log-every 10 -j 1 --init net.json)
+command=(rectrain -q --coupling independent --steps 300 -b 16 --checkpoint-every 7 --log-every 10 --snapshot-every 130 -j 1 --init net.json)
 
 # check OUT: a finished OUT is that of the undisturbed run, whatever is or is not there beside it.
 check()
@@ -60,8 +60,8 @@ while [ $hit -lt "$kills" ] || [ ! -e out ]; do
 	if [ $rc -eq 0 ]; then
 		runs=$((runs + 1))
 		diff <(steps undisturbed.log) <(steps out.log) || die "the log is not that of an undisturbed run"
-		[ "$(find . -maxdepth 1 -name '*out*' | sort | xargs)" = "./out ./out.log" ] || die "something was left behind"
-		[ $hit -ge "$kills" ] || rm -r out out.log
+		[ "$(find . -maxdepth 1 -name '*out*' | sort | xargs)" = "./out ./out.130 ./out.260 ./out.log" ] || die "something was left behind"
+		[ $hit -ge "$kills" ] || rm -r out out.*
 	fi
 done
 echo "kill.sh: $hit kills in $runs runs, $torn of them with a file half-written: every result as undisturbed"

@@ -50,7 +50,7 @@ stopped()
 {
 	local rc=0 pid
 	rm -f stopped.log
-	env --default-signal=INT "${@:2}" --log stopped.log --log-every 5 2>stopped.err 3>&- &
+	(ulimit -c 0 && exec env --default-signal "${@:2}" --log stopped.log --log-every 5) 2>stopped.err 3>&- &
 	pid=$!
 	begun stopped.log
 	kill "-$1" "$pid"
@@ -150,10 +150,10 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	[ "$(names)" = "a b c log" ]
 }
 
-@test "stopped by SIGTERM, SIGINT and SIGUSR1, the same command ends as if it had not been" {
+@test "stopped by a signal, the same command ends as if it had not been" {
 	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
 	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
-	for sig in TERM INT USR1; do
+	for sig in TERM INT USR1 HUP XCPU; do
 		stopped $sig "${cmd[@]}" -o a
 		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
 		[ -e a.ckpt ] && [ ! -e a ]
@@ -166,6 +166,18 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 		[ "$(names)" = "a err stopped.err stopped.log undisturbed undisturbed.log" ]
 		rm -r a
 	done
+}
+
+@test "started to ignore SIGHUP, as under nohup, it goes on after one; a limit of processor time leaves a checkpoint" {
+	local pid rc=0
+	env --ignore-signal=HUP rectrain "${fresh[@]}" --steps 2000 -b 256 -j 1 -q -o a --log log --log-every 5 "$data" 3>&- &
+	pid=$!
+	begun log
+	kill -HUP "$pid"
+	wait "$pid"
+	[ -e a ]
+	run -152 bash -c 'ulimit -c 0; ulimit -S -t 1; "$@"' - rectrain "${fresh[@]}" --steps 1000000 -b 256 -j 1 -q -o b "$data"
+	[ -s b.ckpt ]
 }
 
 # logged: waits for the end of the step that is under way.
@@ -232,9 +244,9 @@ interrupted_twice()
 	run "$PYTHON" -c 'import json
 for r in map(json.loads, open("log")):
     print(r["step"], round(r["lr"], 6), r["loss"] > 0, r["grad_norm"] > 0, r["seconds"] >= 0, len(r))'
-	assert_output "15 0.00075 True True True 5
-30 0.001 True True True 5
-40 0.001 True True True 5"
+	assert_output "15 0.00075 True True True 6
+30 0.001 True True True 6
+40 0.001 True True True 6"
 }
 
 @test "a checkpoint of other options is refused, the option named" {
@@ -348,17 +360,22 @@ for r in map(json.loads, open("log")):
 
 @test "other files beside OUT are left alone, whatever OUT is called" {
 	touch ab.tmp.1 a.tmp.backup .a.ckpt.mine.tmp
+	mkdir a.tmp.2-keep
 	rectrain -m "$m" "${short[@]}" -o 'a[b]' "$pairs"
 	rectrain -m "$m" "${short[@]}" -o 'a*' "$pairs"
 	rectrain -m "$m" "${short[@]}" -o a "$pairs"
-	[ -e ab.tmp.1 ] && [ -e a.tmp.backup ] && [ -e .a.ckpt.mine.tmp ]
+	[ -e ab.tmp.1 ] && [ -e a.tmp.backup ] && [ -e .a.ckpt.mine.tmp ] && [ -e a.tmp.2-keep ]
 }
 
 @test "what killed runs left is removed" {
-	mkdir a.tmp.123
+	mkdir a.tmp.123 a.500.tmp.123
 	touch a.tmp.123/x .a.ckpt.123.0.tmp .log.123.0.tmp
 	rectrain -m "$m" "${short[@]}" -o a --log log "$pairs"
 	[ "$(names)" = "a log" ]
+	mkdir -p far/b far/b.tmp.123
+	ln -s far/b b
+	rectrain -m "$m" "${short[@]}" -o b -f "$pairs"
+	[ "$(ls -A far)" = b ]
 }
 
 @test "EMA and raw weights, and how they were made" {

@@ -3,6 +3,7 @@
 #include <archive_entry.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "formats/pairs.h"
@@ -364,6 +365,61 @@ static void test_write_refused(void)
 	json_decref(meta);
 }
 
+/* An archive of one chunk of one sample of so many f32, all of them 0, is written; its first blocks stay. */
+static int write_front(int64_t elems, struct rd_err *e)
+{
+	const struct rd_shape s = {2, {1, elems}};
+	struct rd_pairs_chunk c = {.n = 1, .noise_ref = true, .noise = {.dtype = RD_F32, .shape = s},
+	                           .sample = {.dtype = RD_F32, .shape = s}};
+	json_t *meta = json_object();
+	struct rd_pairs_writer *w;
+	char command[128], name[32];
+	struct rd_out *o;
+	FILE *f;
+	int rc;
+
+	snprintf(command, sizeof command, "head -c 3072 >%s; cat >/dev/null", path);
+	f = popen(command, "w");
+	snprintf(name, sizeof name, "/dev/fd/%d", f ? fileno(f) : -1);
+	c.sample.data = mmap(NULL, (size_t)elems * 4, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(f && c.sample.data != MAP_FAILED);
+	CHECK_OK(rd_out_open(&o, name, 0, e), e);
+	CHECK_OK(rd_pairs_writer_open(&w, o, meta, e), e);
+	rc = rd_pairs_write(w, &c, e);
+	rd_pairs_writer_abort(w);
+	rd_out_abort(o);
+	if (f)
+		pclose(f);
+	munmap(c.sample.data, (size_t)elems * 4);
+	json_decref(meta);
+	return rc;
+}
+
+/* What is just not too large to be written is not too large to be read. */
+static void test_largest(void)
+{
+	const int64_t most = RD_PAIRS_DATA_MAX / 4;
+	char *buf, *header;
+	unsigned sum = 0;
+	struct rd_err e;
+	size_t n;
+
+	CHECK(write_front(most + 1, &e) == RD_EINPUT && strstr(e.msg, "larger than 1073741824 bytes"));
+	CHECK_OK(write_front(most, &e), &e);
+	CHECK(read_all(&e) == RD_EINPUT && strstr(e.msg, "truncated"));
+	buf = slurp(&n);
+	header = buf + 2048; /* 124: the size in octal, which has 128 bytes of a .npy header in it; 148: the sum, counted as spaces */
+	CHECK(n == 3072 && !memcmp(header + 124, "10000000200", 11));
+	header[124 + 10]++;
+	memset(header + 148, ' ', 8);
+	for (int i = 0; i < 512; i++)
+		sum += (unsigned char)header[i];
+	snprintf(header + 148, 8, "%06o", sum);
+	CHECK_OK(rd_out_file(path, buf, n, &e), &e);
+	CHECK(read_all(&e) == RD_EINPUT && strstr(e.msg, "00000000.sample.npy: more than 1073741824 bytes of data"));
+	free(buf);
+}
+
 /* A full disk is an error of the output, and says so. */
 static void test_full_disk(void)
 {
@@ -396,6 +452,7 @@ int main(void)
 	test_tail();
 	test_repacked();
 	test_write_refused();
+	test_largest();
 	test_full_disk();
 	unlink(path);
 	return check_report("pairs");

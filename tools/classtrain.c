@@ -165,15 +165,19 @@ static void tick(int64_t step, const struct rd_step_report *r)
 	rd_progress_note("loss %.4g", r->loss);
 }
 
-static int fit(struct rd_classifier *c, const struct rd_points *data, const struct opts *o, const struct rd_backend *be,
-               struct rd_dev *dev, struct rd_err *e)
+static int fit(struct rd_classifier *c, const struct rd_points *data, const struct opts *o, const json_t *run,
+               const struct rd_backend *be, struct rd_dev *dev, struct rd_err *e)
 {
+	struct rd_trainlog_file log;
 	struct rd_classify *t;
-	int rc = rd_classify_new(&t, c, data, be, dev, &o->t, e);
+	int rc = o->log ? rd_trainlog_file(&log, o->log, o->c.force, run, e) : RD_OK;
 
-	rd_progress_start(&o->c, "steps", (uint64_t)o->t.steps);
 	if (!rc)
-		rc = rd_classify_go(t, o->log, o->log_every, tick, e);
+		rc = rd_classify_new(&t, c, data, be, dev, &o->t, e);
+	if (rc)
+		return rc;
+	rd_progress_start(&o->c, "steps", (uint64_t)o->t.steps);
+	rc = rd_classify_go(t, o->log ? &log : NULL, o->log_every, tick, e);
 	if (!rc)
 		rc = rd_classify_average(t, c->w, e);
 	rd_classifier_rehash(c);
@@ -264,7 +268,7 @@ static int work(struct opts *o, struct rd_agreement *a, struct rd_err *e)
 	rd_info("%lld parameters, %lld images of %lld classes", (long long)rd_graph_param_count(c.params), (long long)data.n,
 	        (long long)c.net.num_classes);
 	run = rd_classify_describe(&c, &data, &o->t);
-	rc = run ? fit(&c, &data, o, be, dev, e) : rd_fail(e, RD_ENOMEM, "no memory");
+	rc = run ? fit(&c, &data, o, run, be, dev, e) : rd_fail(e, RD_ENOMEM, "no memory");
 	seconds = rd_progress_seconds();
 	if (!rc && o->n_tests)
 		rc = test(&c, &held, o, be, dev, a, e);

@@ -195,6 +195,20 @@ static void say_objective(const struct rd_train_opts *t)
 		rd_say("one step from the noisiest time, no other%s", guided);
 }
 
+/* Each snapshot but the first has the contexts of the one before. */
+static void say_files(const struct opts *o, const struct rd_run_plan *p)
+{
+	const int64_t every = o->r.snapshot_every, n = every ? (o->t.steps - 1) / every - p->from_step / every : 0;
+	char snapshots[96] = "";
+
+	if (n > 0)
+		snprintf(snapshots, sizeof snapshots, " and %lld snapshots (%.1f MB) every %lld", (long long)n,
+		         ((double)p->model_bytes * (double)n + (double)p->contexts_bytes) / 1e6, (long long)every);
+	rd_say("writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s%s", o->r.out,
+	       (double)(p->model_bytes + p->contexts_bytes) / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6,
+	       (long long)o->r.checkpoint_every, snapshots, o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+}
+
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
@@ -210,6 +224,9 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	if (o->t.warmup > o->t.steps)
 		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
 		        (long long)o->t.steps);
+	if (p->unlocked)
+		rd_warn("warning: %s.lock: the file system has no locks; another rectrain at work on %s would not be noticed", o->r.out,
+		        o->r.out);
 	say_objective(&o->t);
 	if (o->t.held_out)
 		rd_say("%lld more are held out; their loss is measured every %lld steps", (long long)o->t.held_out,
@@ -223,8 +240,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 	       (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds,
 	       duration(p->step_seconds * (double)(o->t.steps - p->from_step), takes), (double)p->device_bytes / 1e6,
 	       (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
-	rd_say("writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s", o->r.out, (double)p->model_bytes / 1e6, o->r.out,
-	       (double)p->checkpoint_bytes / 1e6, (long long)o->r.checkpoint_every, o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
+	say_files(o, p);
 }
 
 #define RECENT 100
@@ -378,7 +394,7 @@ int main(int argc, char **argv)
 	parse_opts(&o, argc, argv);
 	rd_stop_watch();
 	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
-	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, &plan, &e))
+	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, o.dry, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {

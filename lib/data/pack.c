@@ -11,8 +11,6 @@
 #include "lib/base/size.h"
 #include "lib/data/rejects.h"
 
-#define CHUNK_BYTES_MAX ((size_t)1 << 30) /* of a member of an archive, its header aside */
-
 struct rd_pack {
 	struct rd_pack_opts o;
 	json_t *meta;
@@ -137,7 +135,7 @@ static int chunk_array(struct rd_array *a, const struct rd_array *like, int64_t 
 	struct rd_shape s = like->shape;
 
 	s.d[0] = n;
-	return rd_array_init(a, like->dtype, &s, CHUNK_BYTES_MAX, e);
+	return rd_array_init(a, like->dtype, &s, RD_PAIRS_DATA_MAX, e);
 }
 
 static int chunk_extras(struct rd_pack *p, const struct rd_batch *b, struct rd_err *e)

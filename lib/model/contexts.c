@@ -130,6 +130,15 @@ const char *rd_contexts_hash(struct rd_contexts_file *f)
 	return f->hash;
 }
 
+size_t rd_contexts_bytes(const struct rd_contexts_file *f)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < rd_safetensors_count(f->st); i++)
+		sum += rd_safetensors_at(f->st, i)->bytes;
+	return sum;
+}
+
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e)
 {
 	json_t *meta = json_copy((json_t *)(uintptr_t)rd_contexts_metadata(f));

@@ -21,6 +21,7 @@ const struct rd_contexts *rd_contexts_rows(const struct rd_contexts_file *f);
 const json_t *rd_contexts_metadata(const struct rd_contexts_file *f);
 /* 16 hex digits of shapes, types and all numbers, which are read for it the first time that it is asked for; f's. */
 const char *rd_contexts_hash(struct rd_contexts_file *f);
+size_t rd_contexts_bytes(const struct rd_contexts_file *f); /* of the numbers; a file of them is little larger */
 
 /* The same rows and metadata as another file, with this null class; -1: none. */
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e) RD_MUST;

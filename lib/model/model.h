@@ -65,6 +65,7 @@ struct rd_model_out {
 	const float *main, *raw; /* flat */
 	const json_t *meta, *raw_meta;
 	const char *card;
+	const char *contexts; /* a file that holds the contexts of m already, to be shared where a hard link can be made; NULL: none */
 	bool replace;
 };
 int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e) RD_MUST;

@@ -1,7 +1,9 @@
 /* Writing a model folder: all of it beside the target, synced, then one rename. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/out_dir.h"
 #include "lib/model/model.h"
@@ -33,6 +35,15 @@ static const char *of_net(struct part *p, const struct rd_model *m, const char *
 	return p->name;
 }
 
+static int write_contexts(const struct rd_model *m, struct rd_out_dir *d, const struct rd_model_out *o, struct rd_err *e)
+{
+	const char *path = rd_out_dir_path(d, RD_CONTEXTS_FILE);
+
+	if (o->contexts && !linkat(AT_FDCWD, o->contexts, AT_FDCWD, path, AT_SYMLINK_FOLLOW))
+		return RD_OK;
+	return rd_contexts_write(m->contexts, path, m->null_class, e);
+}
+
 /* For network and scheduler of what makes latents alone there is no pipeline, and so no index. */
 static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struct rd_model_out *o, struct rd_err *e)
 {
@@ -58,7 +69,7 @@ static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struc
 		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.raw.safetensors")), m->params, o->raw,
 		                      o->raw_meta, e);
 	if (!rc && m->contexts)
-		rc = rd_contexts_write(m->contexts, rd_out_dir_path(d, RD_CONTEXTS_FILE), m->null_class, e);
+		rc = write_contexts(m, d, o, e);
 	free(index);
 	return rc;
 }

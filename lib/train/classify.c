@@ -9,7 +9,6 @@
 #include "lib/classify/features.h"
 #include "lib/graph/exec.h"
 #include "lib/train/epochs.h"
-#include "lib/train/trainlog.h"
 
 struct rd_classify {
 	const struct rd_points *data;
@@ -277,7 +276,8 @@ static int steps(struct rd_classify *t, struct rd_trainlog *log, int64_t log_eve
 	return rc;
 }
 
-int rd_classify_go(struct rd_classify *t, const char *log, int64_t log_every, rd_classify_tick_fn tick, struct rd_err *e)
+int rd_classify_go(struct rd_classify *t, const struct rd_trainlog_file *log, int64_t log_every, rd_classify_tick_fn tick,
+                   struct rd_err *e)
 {
 	struct rd_trainlog *l = NULL;
 	struct rd_err later;

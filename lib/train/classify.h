@@ -7,7 +7,7 @@
 
 #include "lib/classify/classifier.h"
 #include "lib/data/points.h"
-#include "lib/train/train.h"
+#include "lib/train/trainlog.h"
 
 struct rd_classify_opts {
 	int64_t steps, batch, warmup;
@@ -34,7 +34,8 @@ int rd_classify_loss(struct rd_classify *t, const float *x, const int32_t *label
 
 /* All steps, with a log (lib/train/trainlog.h) where it is not NULL; tick is called after each. */
 typedef void (*rd_classify_tick_fn)(int64_t step, const struct rd_step_report *r);
-int rd_classify_go(struct rd_classify *t, const char *log, int64_t log_every, rd_classify_tick_fn tick, struct rd_err *e) RD_MUST;
+int rd_classify_go(struct rd_classify *t, const struct rd_trainlog_file *log, int64_t log_every, rd_classify_tick_fn tick,
+                   struct rd_err *e) RD_MUST;
 
 /* The averaged weights. */
 int rd_classify_average(struct rd_classify *t, float *w /* [n_flat] */, struct rd_err *e) RD_MUST;

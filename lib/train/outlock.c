@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,13 +10,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/base/tree.h"
+/* RD_OK without a lock where the file system has none: NFS without its lock service, Lustre without -o flock. */
+static int lock_file(const struct rd_outlock *l, int fd, bool *held, const char *out, struct rd_err *e)
+{
+	int rc;
+
+	do {
+		rc = flock(fd, LOCK_EX | LOCK_NB);
+	} while (rc && errno == EINTR);
+	*held = !rc;
+	if (!rc || errno == ENOLCK || errno == ENOSYS || errno == ENOTSUP)
+		return RD_OK;
+	return errno == EWOULDBLOCK ? rd_fail(e, RD_EFAIL, "%s: another rectrain is at work on it", out)
+	                            : rd_fail_errno(e, RD_EIO, "%s: cannot be locked", l->path);
+}
 
 /* Who held the lock removes the file before letting go: what was locked may no longer be what the name stands for. */
 int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e)
 {
 	struct stat mine, named;
-	int fd;
+	bool held;
+	int fd, rc;
 
 	*l = RD_OUTLOCK_NONE;
 	if (asprintf(&l->path, "%s.lock", out) < 0) {
@@ -27,9 +41,12 @@ int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e)
 		fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 		if (fd < 0)
 			return rd_fail_errno(e, RD_EIO, "%s", l->path);
-		if (flock(fd, LOCK_EX | LOCK_NB)) {
+		rc = lock_file(l, fd, &held, out, e);
+		if (rc || !held) {
 			close(fd);
-			return rd_fail(e, RD_EFAIL, "%s: another rectrain is at work on it", out);
+			if (!rc)
+				unlink(l->path);
+			return rc;
 		}
 		if (!fstat(fd, &mine) && !stat(l->path, &named) && mine.st_dev == named.st_dev && mine.st_ino == named.st_ino)
 			break;
@@ -47,43 +64,4 @@ void rd_outlock_drop(struct rd_outlock *l)
 	}
 	free(l->path);
 	*l = RD_OUTLOCK_NONE;
-}
-
-static void remove_matching(const char *pattern)
-{
-	glob_t g;
-
-	if (glob(pattern, GLOB_NOSORT, NULL, &g))
-		return;
-	for (size_t i = 0; i < g.gl_pathc; i++)
-		rd_remove_tree(g.gl_pathv[i]);
-	globfree(&g);
-}
-
-/* s as a pattern that matches nothing but s; out holds twice its length and more. */
-static char *quote(char *out, const char *s)
-{
-	for (; *s; *out++ = *s++)
-		if (strchr("*?[]\\", *s))
-			*out++ = '\\';
-	*out = '\0';
-	return out;
-}
-
-void rd_remove_unfinished_file(const char *target)
-{
-	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
-	char name[4400], pattern[2 * sizeof name + 32];
-
-	snprintf(name, sizeof name, "%.*s.%.200s", (int)(base - target), target, base);
-	strcpy(quote(pattern, name), ".[0-9]*.tmp");
-	remove_matching(pattern);
-}
-
-void rd_remove_unfinished_folder(const char *target)
-{
-	char pattern[2 * 4096 + 32];
-
-	strcpy(quote(pattern, target), ".tmp.[0-9]*");
-	remove_matching(pattern);
 }

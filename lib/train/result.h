@@ -16,6 +16,7 @@ struct rd_result { /* all borrowed */
 	const char *command; /* NULL: not said */
 	const struct rd_train_state *state;
 	const float *average; /* the state's ema or best */
+	const char *contexts; /* a file of m's contexts, to be shared; NULL: none */
 };
 
 /* RD_EFAIL where path is there and replace is not set. */

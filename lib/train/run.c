@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "formats/json.h"
+#include "formats/leftover.h"
 #include "formats/out_dir.h"
 #include "formats/safetensors.h"
 #include "lib/base/clock.h"
@@ -25,6 +26,7 @@ struct rd_run {
 	char *out, *ckpt;        /* paths */
 	struct rd_outlock lock;
 	json_t *run;             /* what decides the result */
+	struct rd_trainlog_file log; /* where o.log is not NULL */
 	struct rd_trainer *trainer;
 	struct rd_train_state state;
 	bool already;
@@ -34,8 +36,8 @@ struct rd_run {
 /* Keys of a run's description that may differ on request. */
 static const char *const machine_keys[] = {"device", "micro_batch", NULL}, *const no_keys[] = {NULL};
 
-/* The description that the finished OUT carries, NULL where there is none. */
-static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
+/* The description that a finished folder carries, NULL where there is none. */
+static int finished_run(const struct rd_run *r, const char *folder, json_t **run, struct rd_err *e)
 {
 	struct rd_safetensors *st;
 	char path[4200];
@@ -43,7 +45,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	int rc;
 
 	*run = NULL;
-	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", r->out, r->m->net.kind->part);
+	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", folder, r->m->net.kind->part);
 	if (access(path, F_OK))
 		return RD_OK;
 	rc = rd_safetensors_open(&st, path, e);
@@ -53,7 +55,7 @@ static int finished_run(const struct rd_run *r, json_t **run, struct rd_err *e)
 	*run = text ? json_loads(text, 0, NULL) : NULL;
 	rd_safetensors_close(st);
 	if (!*run && !r->o.replace)
-		return rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", r->out);
+		return rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", folder);
 	return RD_OK;
 }
 
@@ -73,7 +75,7 @@ static int look_for_out(struct rd_run *r, struct rd_err *e)
 {
 	char ways[300];
 	json_t *run;
-	int rc = finished_run(r, &run, e);
+	int rc = finished_run(r, r->out, &run, e);
 
 	if (rc || !run)
 		return rc;
@@ -137,19 +139,24 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	rc = r->run ? set_paths(r, e) : rd_fail(e, RD_ENOMEM, "no memory");
 	if (r->run && o->keep_best)
 		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
+	if (!rc && o->log)
+		rc = rd_trainlog_file(&r->log, o->log, o->replace, r->run, e); /* without the machine, which may change under way */
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
 		rc = rd_outlock_take(&r->lock, r->out, e);
 	}
-	if (!rc) { /* the lock is ours, so nobody is writing what killed runs left */
-		rd_remove_unfinished_folder(r->out);
-		rd_remove_unfinished_file(r->ckpt);
+	if (!rc && r->lock.fd >= 0) { /* so nobody is writing what killed runs left */
+		rd_leftover_dir(r->out);
+		rd_leftover_file(r->ckpt);
 		if (o->log)
-			rd_remove_unfinished_file(o->log);
-		rc = look_for_out(r, e);
+			rd_leftover_file(o->log);
 	}
+	if (!rc)
+		rc = look_for_out(r, e);
 	if (!rc && !r->already)
 		rc = rd_out_dir_try(r->out, o->replace, e);
+	if (!rc && !r->already && o->log)
+		rc = rd_trainlog_try(&r->log, e);
 	if (!rc && !r->already)
 		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
@@ -178,35 +185,43 @@ void rd_run_close(struct rd_run *r)
 	free(r);
 }
 
-/* Seconds of a step: the median over some rehearsals, since one may have waited for a processor longer than a small step takes. */
-static int measure_step(struct rd_run *r, double *out, struct rd_err *e)
+/* Seconds of a step: the median over some rehearsals, since one may have waited for a processor longer than a small step takes. The
+ * first one warms up and does not count, unless the second that may be spent here is over by then; measuring well has no such bound. */
+static int measure_step(struct rd_run *r, bool well, double *out, struct rd_err *e)
 {
 	enum { LEAST = 3, MOST = 25 };
-	double took[MOST], begun, t;
-	int n = 0, rc = rd_trainer_rehearse(r->trainer, e); /* the first one warms up */
+	const double enough = 0.1, bound = well ? INFINITY : 1;
+	double took[MOST + 1], *counted = took + 1, begun = rd_clock(), warm = begun, t = begun;
+	int n = 0, rc = RD_OK;
 
-	begun = t = rd_clock();
-	while (!rc && n < MOST && (n < LEAST || t - begun < 0.1)) {
+	do {
 		rc = rd_trainer_rehearse(r->trainer, e);
 		took[n] = rd_clock() - t;
 		t += took[n++];
-	}
+		if (n == 1)
+			warm = t;
+	} while (!rc && n <= MOST && t - begun < bound && (n <= LEAST || t - warm < enough));
 	if (rc)
 		return rc;
-	qsort(took, (size_t)n, sizeof *took, rd_by_value);
-	*out = took[n / 2];
+	if (n == 1)
+		counted = took;
+	else
+		n--;
+	qsort(counted, (size_t)n, sizeof *counted, rd_by_value);
+	*out = counted[n / 2];
 	return RD_OK;
 }
 
-int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e)
+int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e)
 {
-	*p = (struct rd_run_plan){.already = r->already, .from_step = r->from,
+	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
 	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
 	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
+	p->contexts_bytes = r->m->contexts ? rd_contexts_bytes(r->m->contexts) : 0;
 	if (r->already)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
-	return measure_step(r, &p->step_seconds, e);
+	return measure_step(r, measure_well, &p->step_seconds, e);
 }
 
 static int checkpoint(struct rd_run *r, struct rd_err *e)
@@ -216,33 +231,43 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 	return rc ? rc : rd_checkpoint_save(r->ckpt, &r->state, r->run, e);
 }
 
-static int save(struct rd_run *r, const char *path, const float *average, bool replace, struct rd_err *e)
+static int save(struct rd_run *r, const char *path, const float *average, const char *contexts, bool replace, struct rd_err *e)
 {
 	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
-	                              .state = &r->state, .average = average};
+	                              .state = &r->state, .average = average, .contexts = contexts};
 	int rc = rd_trainer_get(r->trainer, &r->state, e);
 
 	return rc ? rc : rd_result_save(&res, path, replace, e);
 }
 
+/* The contexts of the snapshot before that of `step`, where this very run has made it. */
+static bool shared_contexts(const struct rd_run *r, int64_t step, char *path, size_t cap)
+{
+	json_t *run = NULL;
+	struct rd_err e;
+	bool ours;
+
+	snprintf(path, cap, "%s.%lld", r->out, (long long)(step - r->o.snapshot_every));
+	ours = r->m->contexts && !finished_run(r, path, &run, &e) && run && !rd_run_same(run, r->run, machine_keys, path, &e);
+	json_decref(run);
+	snprintf(path + strlen(path), cap - strlen(path), "/" RD_CONTEXTS_FILE);
+	return ours;
+}
+
 /* OUT as it would be if the run ended here, beside it. */
 static int snapshot(struct rd_run *r, int64_t step, struct rd_err *e)
 {
-	char *path;
-	int rc;
+	char path[4200], contexts[4300];
 
 	if (!r->o.snapshot_every || step % r->o.snapshot_every || step == r->t.steps)
 		return RD_OK;
-	if (asprintf(&path, "%s.%lld", r->out, (long long)step) < 0)
-		return rd_fail(e, RD_ENOMEM, "no memory");
-	rc = save(r, path, r->state.ema, true, e);
-	free(path);
-	return rc;
+	snprintf(path, sizeof path, "%s.%lld", r->out, (long long)step);
+	return save(r, path, r->state.ema, shared_contexts(r, step, contexts, sizeof contexts) ? contexts : NULL, true, e);
 }
 
 static int finish(struct rd_run *r, struct rd_err *e)
 {
-	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, r->o.replace, e);
+	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, NULL, r->o.replace, e);
 }
 
 static bool measure_due(const struct rd_run *r, int64_t done)
@@ -310,7 +335,7 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 	*res = (struct rd_run_result){.already = r->already, .resumed_at = r->from, .step = r->from};
 	if (!r->already) {
 		if (r->o.log)
-			rc = rd_trainlog_open(&log, r->o.log, r->from, e);
+			rc = rd_trainlog_open(&log, &r->log, r->from, e);
 		if (!rc)
 			rc = steps(r, log, tick, ctx, res, e);
 		if (!rc && !res->stopped)

@@ -41,11 +41,14 @@ void rd_run_close(struct rd_run *r);
 /* What it is going to do: already complete or not, the step it goes on from, bytes of device memory and of each file. */
 struct rd_run_plan {
 	bool already;
+	bool unlocked; /* the file system of OUT has no locks: that another process works on it would not be noticed */
 	int64_t from_step;
 	size_t device_bytes, model_bytes, checkpoint_bytes;
-	double step_seconds; /* the median of some rehearsals; 0 where already */
+	size_t contexts_bytes; /* which OUT has beside model_bytes, and all snapshots together once more */
+	double step_seconds; /* of some rehearsals; 0 where already */
 };
-int rd_run_plan(struct rd_run *r, struct rd_run_plan *p, struct rd_err *e) RD_MUST;
+/* Rehearses steps for about a second in all, so that a long one is done once; to measure well, some more, however long they take. */
+int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e) RD_MUST;
 
 int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res, struct rd_err *e) RD_MUST;
 

@@ -1,81 +1,142 @@
 #include "lib/train/trainlog.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include "formats/in.h"
+#include "formats/json.h"
 #include "formats/out.h"
 #include "lib/base/clock.h"
 #include "lib/base/size.h"
 
 #define LOG_MAX ((size_t)1 << 30)
+#define LINE_FRONT "{\"run\":\"" /* of every line; the run and the rest follow */
 
 struct rd_trainlog {
 	FILE *f;
-	char *path;
+	char *path, run[17];
 	double opened;
 	struct rd_step_report sum; /* of the n steps since the last line */
 	int64_t n;
 };
 
-/* Bytes of the whole lines at the front of text whose step is at most `step`. */
-static size_t keep(const char *text, size_t n, int64_t step)
+int rd_trainlog_file(struct rd_trainlog_file *f, const char *path, bool replace, const json_t *run, struct rd_err *e)
 {
-	size_t at = 0;
+	char *text;
 
-	while (at < n) {
-		const char *nl = memchr(text + at, '\n', n - at);
-		json_t *line = nl ? json_loadb(text + at, (size_t)(nl - (text + at)), 0, NULL) : NULL;
-		bool good = line && json_integer_value(json_object_get(line, "step")) <= step;
-
-		json_decref(line);
-		if (!good)
-			break;
-		at = (size_t)(nl - text) + 1;
-	}
-	return at;
+	*f = (struct rd_trainlog_file){.path = path, .replace = replace};
+	if (!strcmp(path, "-"))
+		return rd_fail(e, RD_EUSAGE, "--log -: a log is a file, which a run that is started again goes on with");
+	text = rd_json_text(run);
+	if (!text)
+		return rd_fail(e, RD_ENOMEM, "--log %s: no memory", path);
+	snprintf(f->run, sizeof f->run, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
+	free(text);
+	return RD_OK;
 }
 
-static int cut(const char *path, int64_t step, struct rd_err *e)
+/* --- a file that is there --------------------------------------------------------------------------------------------- */
+
+enum kind { OF_THIS_RUN, OF_ANOTHER, NO_LOG };
+
+/* Of a whole line, and its step. */
+static enum kind kind_of_line(const char *line, size_t n, const char *run, int64_t *step)
+{
+	json_t *o = json_loadb(line, n, 0, NULL);
+	const char *theirs = json_string_value(json_object_get(o, "run"));
+	bool is_log = json_is_integer(json_object_get(o, "step")) && json_is_number(json_object_get(o, "loss")) &&
+	              json_is_number(json_object_get(o, "grad_norm"));
+	enum kind k = !is_log ? NO_LOG : theirs && !strcmp(theirs, run) ? OF_THIS_RUN : OF_ANOTHER;
+
+	*step = json_integer_value(json_object_get(o, "step"));
+	json_decref(o);
+	return k;
+}
+
+/* Of a line that a killed run has begun. */
+static enum kind kind_of_torn(const char *line, size_t n, const char *run)
+{
+	char front[64];
+	const size_t any = strlen(LINE_FRONT), ours = (size_t)snprintf(front, sizeof front, LINE_FRONT "%s\",", run);
+
+	if (!memcmp(line, front, n < ours ? n : ours))
+		return OF_THIS_RUN;
+	return memcmp(line, front, n < any ? n : any) ? NO_LOG : OF_ANOTHER;
+}
+
+/* What the text is, as a whole; *kept: bytes of this run's lines at its front whose step is at most `step`. */
+static enum kind survey(const char *text, size_t n, const char *run, int64_t step, size_t *kept)
+{
+	enum kind worst = OF_THIS_RUN, k;
+	bool keeping = true;
+	int64_t s;
+
+	*kept = 0;
+	for (size_t at = 0, len; at < n; at += len) {
+		const char *nl = memchr(text + at, '\n', n - at);
+
+		len = nl ? (size_t)(nl - (text + at)) + 1 : n - at;
+		k = nl ? kind_of_line(text + at, len, run, &s) : kind_of_torn(text + at, len, run);
+		worst = k > worst ? k : worst;
+		keeping = keeping && nl && k == OF_THIS_RUN && s <= step;
+		*kept += keeping ? len : 0;
+	}
+	return worst;
+}
+
+static int look(const struct rd_trainlog_file *f, int64_t step, bool cut, struct rd_err *e)
 {
 	struct stat st;
-	char *text;
 	size_t n, kept;
+	enum kind k;
+	char *text;
 	int rc;
 
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
+	if (stat(f->path, &st) || !S_ISREG(st.st_mode))
 		return RD_OK;
-	rc = rd_in_file(path, LOG_MAX, &text, &n, e);
+	rc = rd_in_file(f->path, LOG_MAX, &text, &n, e);
 	if (rc)
 		return rc;
-	kept = keep(text, n, step);
-	rc = kept < n ? rd_out_file(path, text, kept, e) : RD_OK;
+	k = survey(text, n, f->run, step, &kept);
+	if (k == NO_LOG)
+		rc = rd_fail(e, RD_EFAIL, "--log %s: is there already and is no log of a training: it is not replaced", f->path);
+	else if (k == OF_ANOTHER && !f->replace)
+		rc = rd_fail(e, RD_EFAIL, "--log %s: is the log of another run (-f replaces it)", f->path);
+	else if (cut && kept < n)
+		rc = rd_out_file(f->path, text, kept, e);
 	free(text);
 	return rc;
 }
 
-int rd_trainlog_open(struct rd_trainlog **out, const char *path, int64_t step, struct rd_err *e)
+int rd_trainlog_try(const struct rd_trainlog_file *f, struct rd_err *e)
+{
+	return look(f, 0, false, e);
+}
+
+/* --- a log being written ---------------------------------------------------------------------------------------------- */
+
+int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f, int64_t step, struct rd_err *e)
 {
 	struct rd_trainlog *l;
 	void *p;
-	int rc;
+	int rc = look(f, step, true, e);
 
 	*out = NULL;
-	if (!strcmp(path, "-"))
-		return rd_fail(e, RD_EUSAGE, "--log -: a log is a file, which a run that is started again goes on with");
-	rc = cut(path, step, e);
 	if (!rc)
 		rc = rd_alloc0(&p, 1, sizeof *l, "log", e);
 	if (rc)
 		return rc;
 	l = p;
 	l->opened = rd_clock();
-	l->path = strdup(path);
-	l->f = l->path ? fopen(path, "a") : NULL;
+	memcpy(l->run, f->run, sizeof l->run);
+	l->path = strdup(f->path);
+	l->f = l->path ? fopen(f->path, "a") : NULL;
 	if (!l->f) {
-		rc = rd_fail_errno(e, RD_EIO, "%s", path);
+		rc = rd_fail_errno(e, RD_EIO, "%s", f->path);
 		free(l->path);
 		free(l);
 		return rc;
@@ -102,8 +163,8 @@ int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const double *held_ou
 		return RD_OK;
 	if (held_out)
 		snprintf(held, sizeof held, ",\"held_out\":%.9g", *held_out);
-	if (fprintf(l->f, "{\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g%s,\"seconds\":%.3f}\n", (long long)step,
-	            l->sum.loss / (double)l->n, l->sum.grad_norm / (double)l->n, l->sum.lr, held, rd_clock() - l->opened) < 0 ||
+	if (fprintf(l->f, LINE_FRONT "%s\",\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g%s,\"seconds\":%.3f}\n", l->run,
+	            (long long)step, l->sum.loss / (double)l->n, l->sum.grad_norm / (double)l->n, l->sum.lr, held, rd_clock() - l->opened) < 0 ||
 	    fflush(l->f))
 		return rd_fail_errno(e, RD_EIO, "%s", l->path);
 	l->sum = (struct rd_step_report){0};

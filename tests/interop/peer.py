@@ -101,8 +101,8 @@ class Suite:
 
     def train(self, steps):
         self.sh(f"rm -rf {self.scratch}/out*; rectrain -q -m {self.folder} -o {self.scratch}/out -b {self.batch} "
-                f"--steps {steps + 1} --log {self.scratch}/log --log-every 1 {self.scratch}/pairs.tar")
-        with open(f"{self.scratch}/log") as f:
+                f"--steps {steps + 1} --log {self.scratch}/out.log --log-every 1 {self.scratch}/pairs.tar")
+        with open(f"{self.scratch}/out.log") as f:
             at = [json.loads(line)["seconds"] for line in f]
         return at[-1] - at[0]
 

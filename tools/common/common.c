@@ -254,6 +254,24 @@ int rd_opt_choice(const char *option, const char *text, const char *const *names
 
 /* --- provenance --------------------------------------------------------------------------------------------------- */
 
+/* As a shell takes it back: within '...' a ' is '\''. */
+static void put_word(FILE *f, const char *s)
+{
+	bool plain = *s && !s[strcspn(s, " \t\n'\"\\$`*?[]{}()<>|&;!#~")];
+
+	if (plain) {
+		fputs(s, f);
+		return;
+	}
+	fputc('\'', f);
+	for (; *s; s++)
+		if (*s == '\'')
+			fputs("'\\''", f);
+		else
+			fputc(*s, f);
+	fputc('\'', f);
+}
+
 char *rd_command_line(int argc, char **argv)
 {
 	char *s = NULL;
@@ -261,9 +279,9 @@ char *rd_command_line(int argc, char **argv)
 	FILE *f = open_memstream(&s, &n);
 
 	for (int i = 0; f && i < argc; i++) {
-		const char *q = argv[i][strcspn(argv[i], " \t\n'\"\\$`*?[]{}()<>|&;!#~")] || !*argv[i] ? "'" : "";
-
-		fprintf(f, "%s%s%s%s", i ? " " : "", q, argv[i], q);
+		if (i)
+			fputc(' ', f);
+		put_word(f, argv[i]);
 	}
 	if (f)
 		fclose(f);

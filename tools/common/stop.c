@@ -14,10 +14,10 @@ static atomic_int asked; /* the signal; 0: none came */
 static atomic_bool begun;
 static sigset_t watched; /* settled before there is a second thread */
 
-/* What was ignored when the program started stays so: SIGINT in a shell's background jobs, for one. */
+/* What was ignored when the program started stays so: SIGINT in a shell's background jobs, SIGHUP under nohup. */
 static void settle_watched(void)
 {
-	static const int sigs[] = {SIGINT, SIGTERM, SIGUSR1};
+	static const int sigs[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGXCPU};
 	struct sigaction old;
 
 	sigemptyset(&watched);

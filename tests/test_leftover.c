@@ -1,0 +1,158 @@
+/* What killed processes left is removed by its exact names; what is only called like it stays. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/leftover.h"
+#include "formats/out.h"
+#include "formats/out_dir.h"
+#include "lib/base/tree.h"
+#include "tests/check.h"
+
+static struct rd_err e;
+
+/* A folder with something in it. */
+static void make(const char *dir)
+{
+	char path[300];
+
+	snprintf(path, sizeof path, "%s/x", dir);
+	CHECK(!mkdir(dir, 0777));
+	CHECK_OK(rd_out_file(path, "x", 1, &e), &e);
+}
+
+static int entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	int n = -2; /* . and .. */
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void test_folders(void)
+{
+	static const char *const left[] = {"a.tmp.1", "a.tmp.4194304", "a.100.tmp.7", "a.0.tmp.7", "a.tmp.1.old", "a.100.tmp.2.old"};
+	static const char *const mine[] = {
+		"a", "a.100", "a.tmp", "a.tmp.", "a.tmp.2-keep", "a.tmp.backup", "a.tmp.1.2", "a.tmp.1.olds", "a.x.tmp.1", "a.1.2.tmp.1", "b.tmp.1",
+		"aa.tmp.1", "a.-1.tmp.1", "a..tmp.1", "a.complete.1", "a.200.tmp.2.old", "a.ckpt.tmp.1",
+	};
+	const int n = sizeof mine / sizeof *mine;
+
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+		make(left[i]);
+	for (int i = 0; i < n; i++)
+		make(mine[i]);
+	rd_leftover_dir("a");
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+		CHECK(access(left[i], F_OK));
+	for (int i = 0; i < n; i++) {
+		CHECK(!access(mine[i], F_OK));
+		rd_remove_tree(mine[i]);
+	}
+	CHECK(entries(".") == 0);
+}
+
+/* The only copy of what was to be replaced stays. */
+static void test_old_alone(void)
+{
+	make("a.tmp.1");
+	make("a.tmp.1.old");
+	rd_leftover_dir("a");
+	CHECK(access("a.tmp.1", F_OK) && !access("a.tmp.1.old", F_OK));
+	rd_remove_tree("a.tmp.1.old");
+}
+
+/* a.7 may be the output of a process that is at work. */
+static void test_locked(void)
+{
+	make("a.7.tmp.1");
+	CHECK_OK(rd_out_file("a.7.lock", "", 0, &e), &e);
+	rd_leftover_dir("a");
+	CHECK(!access("a.7.tmp.1", F_OK));
+	CHECK(!unlink("a.7.lock"));
+	rd_leftover_dir("a");
+	CHECK(access("a.7.tmp.1", F_OK) && entries(".") == 0);
+}
+
+static void test_files(void)
+{
+	static const char *const left[] = {".l.og.1.0.tmp", ".l.og.123.4567.tmp"};
+	static const char *const mine[] = {
+		"l.og", ".l.og.1.tmp", ".l.og.1.0.tmp.x", ".l.og.1.x.tmp", ".l.og.mine.0.tmp", ".l.og.1.0.2.tmp", ".lxog.1.0.tmp", "l.og.1.0.tmp",
+		".l.og..0.tmp",
+	};
+	const int n = sizeof mine / sizeof *mine;
+
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+		CHECK_OK(rd_out_file(left[i], "x", 1, &e), &e);
+	for (int i = 0; i < n; i++)
+		CHECK_OK(rd_out_file(mine[i], "x", 1, &e), &e);
+	rd_leftover_file("l.og");
+	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+		CHECK(access(left[i], F_OK));
+	for (int i = 0; i < n; i++)
+		CHECK(!unlink(mine[i]));
+	CHECK(entries(".") == 0);
+}
+
+/* What the writers leave lies beside the real path. */
+static void test_links(void)
+{
+	struct rd_out_dir *d;
+	struct rd_out *o;
+
+	CHECK(!mkdir("far", 0777) && !mkdir("far/real", 0777) && !symlink("far/real", "a"));
+	CHECK_OK(rd_out_file("far/file", "x", 1, &e), &e);
+	CHECK(!symlink("far/file", "log"));
+	CHECK_OK(rd_out_dir_open(&d, "a", true, &e), &e);
+	CHECK_OK(rd_out_open(&o, "log", 0, &e), &e);
+	make("a.3.tmp.1");
+	CHECK(entries("far") == 4 && entries(".") == 4);
+	rd_leftover_dir("a");
+	CHECK(entries("far") == 3 && entries(".") == 3);
+	rd_leftover_file("log");
+	CHECK(entries("far") == 2);
+	rd_leftover_dir("nowhere/a");
+	rd_leftover_dir("none");
+	rd_out_abort(o);
+	rd_out_dir_abort(d);
+	rd_remove_tree("far");
+	CHECK(!unlink("a") && !unlink("log"));
+}
+
+/* A name of the greatest length is cut in that of its temporary file. */
+static void test_long_name(void)
+{
+	char name[251];
+	struct rd_out *o;
+
+	memset(name, 'n', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	CHECK_OK(rd_out_open(&o, name, 0, &e), &e);
+	CHECK(entries(".") == 1);
+	rd_leftover_file(name);
+	CHECK(entries(".") == 0);
+	rd_out_abort(o);
+}
+
+int main(void)
+{
+	char dir[64];
+
+	snprintf(dir, sizeof dir, "/tmp/test_leftover.%ld", (long)getpid());
+	CHECK(!mkdir(dir, 0700) && !chdir(dir));
+	test_folders();
+	test_old_alone();
+	test_locked();
+	test_files();
+	test_links();
+	test_long_name();
+	CHECK(!chdir("/"));
+	rd_remove_tree(dir);
+	return check_report("leftover");
+}

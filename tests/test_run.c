@@ -1,0 +1,232 @@
+/* Runs of training where the system is not what one expects: file systems without locks, clocks that make each step long. */
+#include <errno.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/tree.h"
+#include "lib/train/outlock.h"
+#include "lib/train/run.h"
+#include "tests/trainers.h"
+
+/* --- what stands in for the system's ---------------------------------------------------------------------------------------------- */
+
+static int lock_errno, interruptions; /* of the next calls; 0: they work */
+
+int flock(int fd, int operation)
+{
+	if (interruptions && interruptions--) {
+		errno = EINTR;
+		return -1;
+	}
+	if (lock_errno) {
+		errno = lock_errno;
+		return -1;
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+static double now, tick; /* seconds; what passes between two looks at the clock */
+
+double rd_clock(void)
+{
+	return now += tick;
+}
+
+/* --- locks ------------------------------------------------------------------------------------------------------------------------ */
+
+static void locks(void)
+{
+	static const int none[] = {ENOLCK, ENOSYS, ENOTSUP};
+	struct rd_outlock a, b;
+	char lock[300];
+
+	snprintf(lock, sizeof lock, "%s", path("out.lock"));
+	interruptions = 2;
+	CHECK_OK(rd_outlock_take(&a, path("out"), &e), &e);
+	CHECK(a.fd >= 0 && !access(lock, F_OK) && !interruptions);
+	CHECK(rd_outlock_take(&b, path("out"), &e) == RD_EFAIL && strstr(e.msg, "out: another rectrain is at work on it"));
+	rd_outlock_drop(&b);
+	CHECK(!access(lock, F_OK));
+	rd_outlock_drop(&a);
+	CHECK(access(lock, F_OK));
+	for (int i = 0; i < LEN(none); i++) {
+		lock_errno = none[i];
+		CHECK_OK(rd_outlock_take(&a, path("out"), &e), &e);
+		CHECK(a.fd < 0 && access(lock, F_OK));
+		rd_outlock_drop(&a);
+	}
+	lock_errno = EBADF;
+	CHECK(rd_outlock_take(&a, path("out"), &e) == RD_EIO && strstr(e.msg, "out.lock: cannot be locked: Bad file descriptor"));
+	rd_outlock_drop(&a);
+	CHECK(!unlink(lock));
+	lock_errno = 0;
+}
+
+/* --- runs ------------------------------------------------------------------------------------------------------------------------- */
+
+static struct rd_run *run_of(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	static char out[300]; /* borrowed */
+	struct rd_run_opts o = {.out = out, .checkpoint_every = 100, .log_every = 100, .held_out_every = 100};
+	struct rd_run *r;
+
+	snprintf(out, sizeof out, "%s", path("out"));
+	CHECK_OK(rd_run_open(&r, m, d, NULL, be, dev, t, &o, &e), &e);
+	return r;
+}
+
+/* A run without a lock goes on, says so, and leaves alone what may be another's. */
+static void unlocked(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	struct rd_run_plan p;
+	struct rd_run *r;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK(!mkdir(path("out.tmp.1"), 0777));
+		lock_errno = i ? 0 : ENOLCK;
+		r = run_of(m, d, t);
+		CHECK(!access(path("out.tmp.1"), F_OK) == !i);
+		CHECK_OK(rd_run_plan(r, false, &p, &e), &e);
+		CHECK(p.unlocked == !i && !p.already);
+		rd_run_close(r);
+		rd_remove_tree(path("out.tmp.1"));
+	}
+}
+
+/* Measuring is bounded in time, unless a good measurement is asked for: then one step warms up and some are measured. */
+static void rehearsals(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	static const struct {
+		double tick;
+		bool well;
+		double least, most; /* seconds that measuring took */
+	} cases[] = {{100, false, 100, 100}, {0.6, false, 1.2, 1.2}, {0.3, false, 0.9, 1.2}, {0.01, false, 0.1, 0.2}, {100, true, 400, 500}};
+	struct rd_run *r = run_of(m, d, t);
+	struct rd_run_plan p;
+
+	for (int i = 0; i < LEN(cases); i++) {
+		tick = cases[i].tick;
+		now = 0;
+		CHECK_OK(rd_run_plan(r, cases[i].well, &p, &e), &e);
+		now -= tick; /* the first look, from which on time passes */
+		CHECK(now > cases[i].least * 0.99 && now < cases[i].most * 1.01);
+		CHECK_NEAR(p.step_seconds, tick, 1e-9);
+	}
+	tick = 0;
+	rd_run_close(r);
+}
+
+/* --- contexts --------------------------------------------------------------------------------------------------------------------- */
+
+#define GOLDEN "tests/golden/unet-cross/model"
+
+struct job {
+	struct rd_model m;
+	struct rd_dataset d;
+	struct rd_train_opts t;
+	int64_t snapshot_every, stop_at;
+};
+
+static bool stop(void *ctx, int64_t done, const struct rd_step_report *r)
+{
+	(void)r;
+	return done == ((const struct job *)ctx)->stop_at;
+}
+
+static struct rd_run_plan go(struct job *j)
+{
+	struct rd_run_opts o = {.out = "out", .checkpoint_every = 100, .log_every = 100, .held_out_every = 100,
+	                        .snapshot_every = j->snapshot_every, .replace = true};
+	struct rd_run_result res;
+	struct rd_run_plan p;
+	struct rd_run *r;
+
+	CHECK_OK(rd_run_open(&r, &j->m, &j->d, NULL, be, dev, &j->t, &o, &e), &e);
+	CHECK_OK(rd_run_plan(r, false, &p, &e), &e);
+	CHECK_OK(rd_run_go(r, stop, j, &res, &e), &e);
+	CHECK(res.stopped == (j->stop_at > 0));
+	rd_run_close(r);
+	return p;
+}
+
+static ino_t inode(const char *file)
+{
+	struct stat st;
+
+	CHECK(!stat(file, &st));
+	return st.st_ino;
+}
+
+/* Snapshots share one file of contexts, but not that of another run; the result has its own. */
+static void snapshots(struct job *j)
+{
+	const size_t contexts = 4 * 3 * 5 * 12; /* F32 [rows, tokens, dim] */
+	struct rd_run_plan p;
+
+	j->snapshot_every = 2;
+	j->stop_at = 3;
+	j->t.seed = 1;
+	p = go(j);
+	CHECK(p.contexts_bytes == contexts && p.model_bytes == 8 * j->m.params->n_flat);
+	CHECK(!unlink("out.ckpt"));
+	j->t.seed = 2; /* another run, which makes no snapshot at step 2 */
+	j->snapshot_every = 0;
+	go(j);
+	j->snapshot_every = 2;
+	j->stop_at = 0;
+	go(j);
+	CHECK(inode("out.2/contexts.safetensors") != inode("out.4/contexts.safetensors"));
+	CHECK(inode("out.4/contexts.safetensors") == inode("out.6/contexts.safetensors"));
+	CHECK(inode("out.6/contexts.safetensors") != inode("out/contexts.safetensors"));
+	CHECK(inode("out.6/contexts.safetensors") != inode(GOLDEN "/contexts.safetensors"));
+	CHECK(!access("out.6/unet/config.json", F_OK) && access("out.8", F_OK));
+}
+
+static void with_contexts(const char *top)
+{
+	struct job j = {.t = opts_of(8, 2)};
+	float *x, *noise;
+
+	CHECK(!chdir(dir) && !symlink(top, "tests"));
+	CHECK_OK(rd_model_load(&j.m, GOLDEN, &e), &e);
+	j.t.null_class = 2;
+	j.d = data_of(true, true);
+	j.d.meta = json_object();
+	j.d.dim = 4 * 8 * 8;
+	x = calloc((size_t)j.d.n * j.d.dim, 2 * sizeof *x);
+	noise = x + (size_t)j.d.n * j.d.dim;
+	rd_rng_normal(11, RD_RNG_DATA, 0, x, 2 * (size_t)j.d.n * j.d.dim);
+	j.d.sample = x;
+	j.d.eps = noise;
+	snapshots(&j);
+	rd_model_free(&j.m);
+	json_decref(j.d.meta);
+	free(x);
+	CHECK(!unlink("tests"));
+	rd_remove_tree("out");
+	rd_remove_tree("out.2");
+	rd_remove_tree("out.4");
+	rd_remove_tree("out.6");
+}
+
+int main(void)
+{
+	char top[PATH_MAX];
+	struct rd_model m;
+	struct rd_dataset d = data_of(true, true);
+	struct rd_train_opts t = opts_of(6, 2);
+
+	trainers_begin();
+	m = model_of("fm", "flow_prediction");
+	locks();
+	unlocked(&m, &d, &t);
+	rehearsals(&m, &d, &t);
+	rd_model_free(&m);
+	if (realpath("tests", top))
+		with_contexts(top);
+	trainers_end();
+	return check_report("run");
+}
