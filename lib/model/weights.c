@@ -68,7 +68,7 @@ static int no_weights(const char *folder, bool pickle, struct rd_err *e)
 		return rd_fail(e, RD_EFAIL, "%s: there is no " PLAIN " in it", folder);
 	return rd_fail(e, RD_EINPUT,
 	               "%s: its weights are a pickle (.bin), which is not read; to convert: python3 -c \"from diffusers import "
-	               "UNet2DModel as M; M.from_pretrained('%s', use_safetensors=False).save_pretrained('%s')\"",
+	               "AutoModel as M; M.from_pretrained('%s', use_safetensors=False).save_pretrained('%s')\"",
 	               folder, folder, folder);
 }
 
