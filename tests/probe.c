@@ -54,7 +54,7 @@ static int probe(char **arg, int n, struct rd_err *e)
 	if (!rc)
 		rc = write_array(path(dir, "grad_x.npy"), &in.shape, out.grad_x, e);
 	if (!rc)
-		rc = rd_weights_write(path(dir, "grads.safetensors"), m.params, out.grads, NULL, e);
+		rc = rd_weights_write(path(dir, "grads.safetensors"), m.params, out.grads, RD_F32, NULL, e);
 	netrun_out_free(&out);
 	netrun_in_free(&in);
 	rd_model_free(&m);

@@ -378,20 +378,6 @@ for r in map(json.loads, open("log")):
 	[ "$(ls -A far)" = b ]
 }
 
-@test "EMA and raw weights, and how they were made" {
-	local w=unet/diffusion_pytorch_model
-	rectrain -m "$m" "${short[@]}" -o a --lr 1e-3 --warmup 0 "$pairs"
-	metadata a/$w.safetensors 'assert m["rectdiff.weights"] == "ema" and m["format"] == "pt", m
-assert run["lr"] == 1e-3 and run["coupling"] == "pairs" and run["samples"] == 300 and run["loss_space"] == "x0", run
-assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
-	metadata a/$w.raw.safetensors 'assert m["rectdiff.weights"] == "raw", m'
-	run -1 cmp <(tensors a/$w.safetensors) <(tensors a/$w.raw.safetensors)
-	rectrain -m "$m" "${short[@]}" -o b --lr 1e-3 --warmup 0 --ema 0 "$pairs"
-	cmp <(tensors b/$w.safetensors) <(tensors b/$w.raw.safetensors)
-	cmp <(tensors a/$w.raw.safetensors) <(tensors b/$w.raw.safetensors)
-	grep -q -e '--ema 0' b/README.md
-}
-
 @test "a stream, a file, an archive and several of them are the same data" {
 	local w=unet/diffusion_pytorch_model.safetensors i
 	rectrain -m "$m" "${short[@]}" -o file "$pairs"

@@ -22,6 +22,8 @@ static const char usage[] =
 	"                              recorded in OUT\n"
 	RD_TRAINING_USAGE
 	"      --snapshot-every N      steps between folders OUT.STEP, of the average so far\n"
+	"      --save-as T             the weights of OUT as f32 (default), f16 or bf16\n"
+	"      --no-raw                without the weights that are not averaged\n"
 	"      --keep-best             OUT gets the average that did best on --hold-out, not the last\n"
 	"      --checkpoint-every N    steps, default 500\n"
 	"      --log FILE              JSON lines; --log-every N steps, default 50\n"
@@ -37,7 +39,7 @@ static const char usage[] =
 	"  -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n";
 
 enum { OPT_INIT = RD_OPT_TOOL, OPT_CONVERT, OPT_EVERY, OPT_LOG, OPT_LOG_EVERY, OPT_DRY, OPT_RESTART, OPT_MACHINE, OPT_FORM,
-       OPT_HELD_EVERY, OPT_BEST, OPT_SNAPSHOT, OPT_SCRATCH };
+       OPT_HELD_EVERY, OPT_BEST, OPT_SNAPSHOT, OPT_SCRATCH, OPT_SAVE_AS, OPT_NO_RAW };
 
 #define SHORTS RD_COMMON_SHORT RD_COMPUTE_SHORT RD_TRAINING_SHORT "m:"
 
@@ -69,6 +71,9 @@ static void convert_to(struct opts *o, const char *text)
 /* Options of the run around it. */
 static bool run_opt(struct opts *o, int opt)
 {
+	static const char *const type_names[] = {"f32", "f16", "bf16", NULL};
+	static const enum rd_dtype types[] = {RD_F32, RD_F16, RD_BF16};
+
 	switch (opt) {
 	case 'm': o->model = optarg; break;
 	case OPT_INIT: o->init = optarg; break;
@@ -84,6 +89,8 @@ static bool run_opt(struct opts *o, int opt)
 	case OPT_MACHINE: o->r.any_machine = true; break;
 	case OPT_FORM: o->any_form = true; break;
 	case OPT_SCRATCH: o->scratch = optarg; break;
+	case OPT_SAVE_AS: o->r.save_as = types[rd_opt_choice("--save-as", optarg, type_names)]; break;
+	case OPT_NO_RAW: o->r.no_raw = true; break;
 	default: return false;
 	}
 	return true;
@@ -119,7 +126,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		{"log-every", required_argument, 0, OPT_LOG_EVERY}, {"held-out-every", required_argument, 0, OPT_HELD_EVERY},
 		{"snapshot-every", required_argument, 0, OPT_SNAPSHOT}, {"keep-best", no_argument, 0, OPT_BEST}, {"dry-run", no_argument, 0, OPT_DRY},
 		{"restart", no_argument, 0, OPT_RESTART}, {"any-machine", no_argument, 0, OPT_MACHINE},
-		{"any-form", no_argument, 0, OPT_FORM}, {"scratch", required_argument, 0, OPT_SCRATCH}, {0, 0, 0, 0},
+		{"any-form", no_argument, 0, OPT_FORM}, {"scratch", required_argument, 0, OPT_SCRATCH},
+		{"save-as", required_argument, 0, OPT_SAVE_AS}, {"no-raw", no_argument, 0, OPT_NO_RAW}, {0, 0, 0, 0},
 	};
 	enum rd_coupling coupling = RD_COUPLING_PAIRS;
 	struct rd_train_opts usual;

@@ -1,5 +1,6 @@
 #include "lib/base/tensor.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,54 @@ static float bf16_to_f32(uint16_t h)
 
 	memcpy(&f, &bits, 4);
 	return f;
+}
+
+static uint16_t f32_to_f16(float f)
+{
+	uint32_t bits, sign, man;
+	float scaled;
+	int exp;
+
+	memcpy(&bits, &f, 4);
+	sign = bits >> 16 & 0x8000;
+	exp = (int)(bits >> 23 & 255) - 112; /* of binary16 */
+	man = bits & 0x7fffff;
+	if (exp == 143) /* infinite, or NaN, which stays one */
+		return (uint16_t)(sign | 0x7c00 | (man ? 0x200 | man >> 13 : 0));
+	if (exp < 1) { /* subnormal: adding 2^-1 leaves whole multiples of 2^-24 in the low bits, rounded */
+		scaled = fabsf(f) + 0.5f;
+		memcpy(&bits, &scaled, 4);
+		return (uint16_t)(sign | (bits - 0x3f000000u));
+	}
+	bits = (uint32_t)exp << 10 | man >> 13;
+	bits += (man & 0x1fff) > 0x1000 || ((man & 0x1fff) == 0x1000 && (bits & 1)); /* may carry into the exponent */
+	return (uint16_t)(sign | (bits > 0x7c00 ? 0x7c00 : bits));
+}
+
+static uint16_t f32_to_bf16(float f)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &f, 4);
+	if ((bits & 0x7fffffff) > 0x7f800000)
+		return (uint16_t)(bits >> 16 | 0x40);
+	return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+size_t rd_from_f32(void *dst, enum rd_dtype t, const float *src, size_t n)
+{
+	uint16_t *to = dst;
+	size_t lost = 0;
+
+	if (t == RD_F32) {
+		memcpy(dst, src, n * sizeof *src);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		to[i] = t == RD_F16 ? f32_to_f16(src[i]) : f32_to_bf16(src[i]);
+		lost += isfinite(src[i]) && !isfinite(t == RD_F16 ? f16_to_f32(to[i]) : bf16_to_f32(to[i]));
+	}
+	return lost;
 }
 
 /* Element i at src, which need not be aligned for its type. */

@@ -54,6 +54,10 @@ size_t rd_array_bytes(const struct rd_array *a);
 /* n elements of type t at src (of any alignment), as f32 at dst (bf16 and f16 exactly; f64 and integers rounded). */
 void rd_to_f32(float *dst, const void *src, enum rd_dtype t, size_t n);
 
+/* n numbers at src as type t, f32, f16 or bf16, at dst: rounded to the nearest, ties to even. How many became infinite that were
+ * not. */
+size_t rd_from_f32(void *dst, enum rd_dtype t, const float *src, size_t n);
+
 /* n integers of type u8, i32 or i64 at src as int32; RD_EINPUT for another type or a value out of range. */
 int rd_to_i32(int32_t *dst, const void *src, enum rd_dtype t, size_t n, struct rd_err *e) RD_MUST;
 

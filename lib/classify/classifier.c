@@ -124,7 +124,7 @@ static int write_all(const struct rd_classifier *c, struct rd_out_dir *d, const 
 	if (!rc)
 		rc = rd_out_dir_text(d, "README.md", card, e);
 	if (!rc)
-		rc = rd_weights_write(rd_out_dir_path(d, WEIGHTS), c->params, c->w, meta, e);
+		rc = rd_weights_write(rd_out_dir_path(d, WEIGHTS), c->params, c->w, RD_F32, meta, e);
 	free(text);
 	json_decref(config);
 	return rc;

@@ -204,7 +204,7 @@ static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, boo
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */
-static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, bool as_it_is)
+static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, bool as_it_is, bool raw)
 {
 	const char *class = diffusers_scheduler(m);
 
@@ -218,8 +218,8 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 	fprintf(f, "With rectdiff:\n\n```\nodesample -m . -n 64%s --steps %d%s%s%s\n```\n\n", m->net.classes ? " -l 0" : "", steps,
 	        phased ? " --solver ddim" : "", m->scheduler.clip ? " --no-clip" : "",
 	        makes_picture(m) ? " --png grid.png" : " >samples");
-	fprintf(f, "`%s/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights; "
-	           "the raw ones are variant `raw`.\n\n", m->net.kind->part);
+	fprintf(f, "`%s/diffusion_pytorch_model.safetensors` holds the averaged (EMA) weights%s.\n\n", m->net.kind->part,
+	        raw ? "; the raw ones are variant `raw`" : "");
 }
 
 /* Text of others in a table's cell: a bar would end it, and a backquote what stands between backquotes. */
@@ -270,8 +270,9 @@ static void origin(FILE *f, const struct rd_model *m, bool paired)
 	fprintf(f, ". Form %s, %s-prediction.\n\n", s->schedule.form->name, rd_pred_names[s->pred.type]);
 }
 
-char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *guidance, const char *command)
+char *rd_model_card(const struct rd_model *m, const struct rd_card *c)
 {
+	const json_t *run = c->run;
 	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
 	int phases = (int)json_integer_value(json_object_get(run, "phases"));
 	char *text = NULL;
@@ -283,16 +284,16 @@ char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *d
 	header(f, m, one_step || phases);
 	fprintf(f, "# %s\n\n", one_step || phases ? "A rectified diffusion model" : "A diffusion model");
 	origin(f, m, paired);
-	if (guidance)
+	if (c->guidance)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
-		        guidance);
-	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, guidance || one_step || phases);
+		        c->guidance);
+	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, c->guidance || one_step || phases, c->raw);
 	fprintf(f, "## How it was made\n\n");
-	if (command)
-		fprintf(f, "```\n%s\n```\n\n", command);
+	if (c->command)
+		fprintf(f, "```\n%s\n```\n\n", c->command);
 	fprintf(f, "It began with the weights whose hash is `%s`.\n\n", text_of(run, "model"));
 	rows(f, "training", run);
-	rows(f, "data", data_meta);
+	rows(f, "data", c->data);
 	if (fclose(f)) {
 		free(text);
 		return NULL;

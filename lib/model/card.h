@@ -4,8 +4,15 @@
 
 #include "lib/model/model.h"
 
-/* Markdown; free() releases it. run: rd_train_describe's object; data_meta: of the training data's stream; guidance: that which is in
- * the weights, NULL: none. */
-char *rd_model_card(const struct rd_model *m, const json_t *run, const json_t *data_meta, const char *guidance, const char *command);
+/* What it says of the weights beside what m says; all borrowed. */
+struct rd_card {
+	const json_t *run, *data;  /* rd_train_describe's object; the meta of the training data's stream */
+	const char *guidance;      /* which is in the weights; NULL: none */
+	const char *command;       /* NULL: not said */
+	bool raw;                  /* there are weights without averaging too */
+};
+
+/* Markdown; free() releases it. */
+char *rd_model_card(const struct rd_model *m, const struct rd_card *c);
 
 #endif

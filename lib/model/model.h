@@ -63,6 +63,7 @@ void rd_model_free(struct rd_model *m);
  * .safetensors with meta; `raw`, if not NULL, as variant "raw"; card as README.md. A DIR that is there is replaced only with replace. */
 struct rd_model_out {
 	const float *main, *raw; /* flat */
+	enum rd_dtype type;      /* as which they are written: RD_F32, RD_F16 or RD_BF16 */
 	const json_t *meta, *raw_meta;
 	const char *card;
 	const char *contexts; /* a file that holds the contexts of m already, to be shared where a hard link can be made; NULL: none */

@@ -64,10 +64,10 @@ static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struc
 		rc = rd_out_dir_text(d, "README.md", o->card, e);
 	if (!rc)
 		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.safetensors")), m->params, o->main,
-		                      o->meta, e);
+		                      o->type, o->meta, e);
 	if (!rc && o->raw)
 		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.raw.safetensors")), m->params, o->raw,
-		                      o->raw_meta, e);
+		                      o->type, o->raw_meta, e);
 	if (!rc && m->contexts)
 		rc = write_contexts(m, d, o, e);
 	free(index);

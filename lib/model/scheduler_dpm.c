@@ -77,12 +77,14 @@ static int lambda_min(const struct rd_sched_ctx *x)
 	return rc;
 }
 
-static int learned_variance(const struct rd_sched_ctx *x)
+/* Of no use to an ODE; whether the network has what is learned is for lib/model/fit.h to say. */
+static int variance(const struct rd_sched_ctx *x)
 {
-	const json_t *v = json_object_get(x->c, "variance_type");
+	static const char *const names[] = {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range",
+	                                    NULL};
+	int i;
 
-	return !v || json_is_null(v) ? RD_OK
-	                             : rd_fail(x->e, RD_EINPUT, "%s: variance_type: only null is supported", x->file);
+	return rd_json_choice(x->c, x->file, "variance_type", names[0], names, &i, x->e);
 }
 
 /* prediction_type: v and flow are made for alpha^2 + sigma^2 = 1 and alpha + sigma = 1. */
@@ -197,7 +199,7 @@ static int dpm(const struct rd_sched_ctx *x, bool lower)
 	if (!rc)
 		rc = lambda_min(x);
 	if (!rc)
-		rc = learned_variance(x);
+		rc = variance(x);
 	return rc ? rc : finish(x, RD_FLOW_DPM);
 }
 

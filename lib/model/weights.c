@@ -372,25 +372,44 @@ int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, f
 	return rc;
 }
 
-int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, const json_t *metadata,
-                     struct rd_err *e)
+/* The parameters as type, in place of the f32 that they are; said of the first that does not go. */
+static int narrow(const struct rd_graph *params, const float *flat, enum rd_dtype type, uint16_t *out, const char *path, struct rd_err *e)
 {
-	struct rd_st_view *v;
-	size_t n = 0;
-	void *p;
-	int rc = rd_alloc0(&p, (size_t)params->n_params, sizeof *v, "tensor table", e);
-
-	if (rc)
-		return rc;
-	v = p;
 	for (int i = 0; i < params->n_params; i++) {
 		const struct rd_param *q = &params->param[i];
 
-		if (!q->computed)
-			v[n++] = (struct rd_st_view){.name = q->name, .dtype = RD_F32, .shape = q->shape, .data = flat + q->offset,
-			                             .bytes = q->n_elems * sizeof *flat};
+		if (rd_from_f32(out + q->offset, type, flat + q->offset, q->n_elems))
+			return rd_fail(e, RD_EDOMAIN, "%s: tensor %s holds numbers too large for %s", path, q->name, type == RD_F16 ? "F16" : "BF16");
 	}
-	rc = rd_safetensors_save(path, v, n, metadata, e);
-	free(v);
+	return RD_OK;
+}
+
+int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, enum rd_dtype type, const json_t *metadata,
+                     struct rd_err *e)
+{
+	const char *data = (const char *)flat;
+	struct rd_st_view *v;
+	void *table, *half = NULL;
+	size_t n = 0, each = rd_dtype_bytes(type);
+	int rc = rd_alloc0(&table, (size_t)params->n_params, sizeof *v, "tensor table", e);
+
+	if (!rc && type != RD_F32) {
+		rc = rd_alloc(&half, params->n_flat, each, "weights", e);
+		data = half;
+	}
+	if (!rc && half)
+		rc = narrow(params, flat, type, half, path, e);
+	v = table;
+	for (int i = 0; i < params->n_params && !rc; i++) {
+		const struct rd_param *q = &params->param[i];
+
+		if (!q->computed)
+			v[n++] = (struct rd_st_view){.name = q->name, .dtype = type, .shape = q->shape, .data = data + q->offset * each,
+			                             .bytes = q->n_elems * each};
+	}
+	if (!rc)
+		rc = rd_safetensors_save(path, v, n, metadata, e);
+	free(half);
+	free(table);
 	return rc;
 }

@@ -34,8 +34,9 @@ const struct rd_st_view *rd_weights_at(const struct rd_weights *w, size_t i);
  * type other than f32, f16, bf16 is RD_EINPUT. diffusers' older names of attention's tensors are known. */
 int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, float *flat, struct rd_err *e) RD_MUST;
 
-/* The flat array as a safetensors file of f32 tensors, with metadata (an object of strings, or NULL). */
-int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, const json_t *metadata,
+/* The flat array as a safetensors file of tensors of a type, RD_F32, RD_F16 or RD_BF16, with metadata (an object of strings, or
+ * NULL). RD_EDOMAIN where a number is too large for it. */
+int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, enum rd_dtype type, const json_t *metadata,
                      struct rd_err *e) RD_MUST;
 
 #endif

@@ -215,7 +215,7 @@ static int measure_step(struct rd_run *r, bool well, double *out, struct rd_err 
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e)
 {
 	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
-	                          .model_bytes = 2 * r->m->params->n_flat * sizeof(float),
+	                          .model_bytes = (r->o.no_raw ? 1 : 2) * r->m->params->n_flat * rd_dtype_bytes(r->o.save_as),
 	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
 	p->contexts_bytes = r->m->contexts ? rd_contexts_bytes(r->m->contexts) : 0;
 	if (r->already)
@@ -234,7 +234,8 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 static int save(struct rd_run *r, const char *path, const float *average, const char *contexts, bool replace, struct rd_err *e)
 {
 	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
-	                              .state = &r->state, .average = average, .contexts = contexts};
+	                              .state = &r->state, .average = average, .type = r->o.save_as, .raw = !r->o.no_raw,
+	                              .contexts = contexts};
 	int rc = rd_trainer_get(r->trainer, &r->state, e);
 
 	return rc ? rc : rd_result_save(&res, path, replace, e);
@@ -265,9 +266,15 @@ static int snapshot(struct rd_run *r, int64_t step, struct rd_err *e)
 	return save(r, path, r->state.ema, shared_contexts(r, step, contexts, sizeof contexts) ? contexts : NULL, true, e);
 }
 
+/* Where OUT cannot be written, a checkpoint of the last step keeps the work. */
 static int finish(struct rd_run *r, struct rd_err *e)
 {
-	return save(r, r->out, r->state.best ? r->state.best : r->state.ema, NULL, r->o.replace, e);
+	struct rd_err later;
+	int rc = save(r, r->out, r->state.best ? r->state.best : r->state.ema, NULL, r->o.replace, e);
+
+	if (rc && !checkpoint(r, &later))
+		rc = rd_context(e, "all steps are done, and are in %s, from which rectrain goes on", r->ckpt);
+	return rc;
 }
 
 static bool measure_due(const struct rd_run *r, int64_t done)

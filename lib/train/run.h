@@ -18,6 +18,8 @@ struct rd_run_opts {
 	bool any_machine;          /* go on from a checkpoint of another device, CPU or thread count */
 	bool restart;              /* begin anew although a checkpoint is there */
 	const char *command;       /* for the model card */
+	enum rd_dtype save_as;     /* the weights of OUT and OUT.STEP: RD_F32, RD_F16 or RD_BF16 */
+	bool no_raw;               /* without those that are not averaged */
 };
 
 /* Called after every step; true asks to stop: the run checkpoints and returns with *stopped. */

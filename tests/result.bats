@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# What rectrain writes in the end: which weights, of which type, and how they were made.
+# shellcheck disable=SC2154 # what start sets
+bats_require_minimum_version 1.5.0
+
+load common
+load training
+
+setup_file()
+{
+	start
+	cd "$BATS_FILE_TMPDIR" || return
+	mlp m
+	noisegen -n 300 -s 2 --shape 2 | denoise -m m --steps 5 -o pairs
+}
+
+setup()
+{
+	start
+	files=$BATS_FILE_TMPDIR
+	m=$files/m pairs=$files/pairs
+	short=(--steps 40 -b 16 -j 1 -q)
+}
+
+@test "EMA and raw weights, and how they were made" {
+	local w=unet/diffusion_pytorch_model
+	rectrain -m "$m" "${short[@]}" -o a --lr 1e-3 --warmup 0 "$pairs"
+	metadata a/$w.safetensors 'assert m["rectdiff.weights"] == "ema" and m["format"] == "pt", m
+assert run["lr"] == 1e-3 and run["coupling"] == "pairs" and run["samples"] == 300 and run["loss_space"] == "x0", run
+assert json.loads(m["rectdiff.data"])["solver"] == "dpm++2m", m'
+	metadata a/$w.raw.safetensors 'assert m["rectdiff.weights"] == "raw", m'
+	run -1 cmp <(tensors a/$w.safetensors) <(tensors a/$w.raw.safetensors)
+	rectrain -m "$m" "${short[@]}" -o b --lr 1e-3 --warmup 0 --ema 0 "$pairs"
+	cmp <(tensors b/$w.safetensors) <(tensors b/$w.raw.safetensors)
+	cmp <(tensors a/$w.raw.safetensors) <(tensors b/$w.raw.safetensors)
+	grep -q -e '--ema 0' b/README.md
+}
+
+@test "weights of half precision are those of single, rounded; and none but the averaged where the others are not wanted" {
+	rectrain -q -m "$m" -o a --steps 5 --batch 8 "$pairs"
+	for t in f16 bf16; do
+		rectrain -q -m "$m" -o "$t" --steps 5 --batch 8 --save-as "$t" --no-raw "$pairs"
+		assert_absent "$t/unet/diffusion_pytorch_model.raw.safetensors"
+		run grep -c 'variant' "$t/README.md"
+		assert_output 0
+		odesample -q -m "$t" -n 4 --steps 2 -o "$t.samples"
+	done
+	PYTHONPATH=$top/tests "$PYTHON" - <<-'EOF'
+	import numpy as np
+	from folders import layout, read
+	import json
+	name = "/unet/diffusion_pytorch_model.safetensors"
+	single, half = read("a" + name)[0], read("f16" + name)[0]
+	assert single.keys() == half.keys()
+	for k in single:
+	    assert half[k].dtype == np.float16 and (half[k] == single[k].astype("<f2")).all(), k
+	b = open("bf16" + name, "rb").read()
+	n = int.from_bytes(b[:8], "little")
+	head = json.loads(b[8:8 + n])
+	for k in single:
+	    lo, hi = head[k]["data_offsets"]
+	    v = np.frombuffer(b[8 + n + lo:8 + n + hi], "<u2").astype("<u4") << 16
+	    assert head[k]["dtype"] == "BF16" and abs(v.view("<f4") - single[k].ravel()).max() <= 2**-8 * abs(single[k]).max(), k
+	EOF
+	run tensorcat bf16
+	assert_line --partial BF16
+}
+
+@test "what cannot be written in the end is not lost" {
+	cp -r "$m" m
+	PYTHONPATH=$top/tests "$PYTHON" -c 'from folders import *
+w = "m/unet/diffusion_pytorch_model.safetensors"
+t, meta = read(w)
+t["out.weight"] = t["out.weight"] + np.float32(1e5)
+write(w, t, meta)'
+	run rectrain -q -m m -o r --steps 6 --batch 8 --save-as f16 "$pairs"
+	assert_failure 1
+	assert_output --partial 'all steps are done, and are in r.ckpt, from which rectrain goes on'
+	assert_output --partial 'tensor out.weight holds numbers too large for F16'
+	[ ! -e r ]
+	rectrain -q -m m -o r --steps 6 --batch 8 --save-as bf16 "$pairs"
+	assert_absent r.ckpt
+	rectrain -q -m m -o straight --steps 6 --batch 8 --save-as bf16 "$pairs"
+	cmp r/unet/diffusion_pytorch_model.safetensors straight/unet/diffusion_pytorch_model.safetensors
+}
