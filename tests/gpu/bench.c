@@ -67,6 +67,12 @@ static const char latent[] =
 	" \"cross_attention_dim\": 768},"
 	" \"scheduler\": {\"_class_name\": \"DDIMScheduler\", \"timestep_spacing\": \"trailing\"}}";
 
+/* Of DiT-B's width, patches of 2. */
+static const char dit[] =
+	"{\"transformer\": {\"_class_name\": \"DiTTransformer2DModel\", \"sample_size\": %d, \"num_attention_heads\": 12,"
+	" \"attention_head_dim\": 64, \"num_layers\": %s},"
+	" \"scheduler\": {\"_class_name\": \"DDIMScheduler\", \"timestep_spacing\": \"trailing\"}}";
+
 static struct rd_contexts contexts(void)
 {
 	enum { ROWS = 2, TOKENS = 77, DIM = 768 };
@@ -257,14 +263,17 @@ static void bench(struct target *t)
 	if (t->quick) {
 		made(t, "quick", unet, 8, "32, 32, 32, 32", 2);
 		made(t, "quick text", latent, 8, "32, 32, 32, 32", 2);
+		made(t, "quick dit", dit, 8, "1", 2);
 	} else {
 		made(t, "cifar", unet, 32, "128, 256, 256, 256", 128);
 		OK(rd_model_load(&m, "models/fashion-ddpm", &e));
 		batches(t, "fashion", &m, 512);
 		rd_model_free(&m);
 		made(t, "64x64", unet, 64, "128, 256, 384, 512", 64);
-		if (t->precision == RD_PRECISION_BF16)
+		if (t->precision == RD_PRECISION_BF16) {
 			made(t, "latent", latent, 64, "320, 640, 1280, 1280", 16);
+			made(t, "dit", dit, 32, "12", 64);
+		}
 	}
 	engines(t);
 }

@@ -1,5 +1,5 @@
 """torch_bench.py FILE [OWN]: the networks of bench.c in PyTorch: diffusers' UNet2DModel where it is there, else an equal
-module, and UNet2DConditionModel only where it is there; bf16 under autocast, channels_last, torch.compile as it is and with CUDA graphs (reduce-overhead), AdamW fused,
+module, and UNet2DConditionModel and DiTTransformer2DModel only where it is there; bf16 under autocast, channels_last, torch.compile as it is and with CUDA graphs (reduce-overhead), AdamW fused,
 clipping and a moving average. Rows of JSON go into FILE; OWN is bench.c's, for how many times as fast that is."""
 import json
 import sys
@@ -10,7 +10,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 try:
-    from diffusers import UNet2DConditionModel, UNet2DModel
+    from diffusers import DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 except ImportError:
     UNet2DModel = None
 
@@ -92,6 +92,8 @@ class Plain(nn.Module):
 def unet(size, cin, ch):
     if cin == 1:  # the demo's teacher, without its classes
         return Plain(cin, ch, 8, (2,), 1)
+    if not ch:
+        return Classes(DiTTransformer2DModel(sample_size=size, num_attention_heads=12, attention_head_dim=64, num_layers=12))
     if cin == 4:
         return Text(UNet2DConditionModel(sample_size=size, block_out_channels=ch, cross_attention_dim=768))
     if UNet2DModel is None:
@@ -112,6 +114,16 @@ class Text(nn.Module):
 
     def forward(self, x, t):
         return self.m(x, t, encoder_hidden_states=self.context.expand(len(x), -1, -1)).sample
+
+
+class Classes(nn.Module):
+    def __init__(self, m):
+        super().__init__()
+        self.m = m
+        self.register_buffer("label", torch.zeros(1, dtype=torch.long))
+
+    def forward(self, x, t):
+        return self.m(x, t, class_labels=self.label.expand(len(x))).sample
 
 
 class Wrap(nn.Module):
@@ -172,7 +184,7 @@ def bench(name, size, cin, ch, batch, mode):
                 z = 0.9 * z + 0.1 * run(z, t)
         return z
 
-    kind = type(net.m if isinstance(net, (Text, Wrap)) else net).__name__
+    kind = type(net.m if isinstance(net, (Classes, Text, Wrap)) else net).__name__
     for work, f in (("training", train), ("10 steps", sample)):
         t0 = time.perf_counter()
         s = timed(f, 2.0)
@@ -194,9 +206,11 @@ except (IndexError, OSError, ValueError):
     own = []
 CIFAR, FASHION = ("cifar", 32, 3, (128, 256, 256, 256)), ("fashion", 28, 1, (32, 64, 64))
 LARGE, LATENT = ("64x64", 64, 3, (128, 256, 384, 512)), ("latent", 64, 4, (320, 640, 1280, 1280))
+DIT = ("dit", 32, 4, ())
 CASES = ((CIFAR, 128, "default"), (CIFAR, 8, "default"), (CIFAR, 8, "reduce-overhead"), (CIFAR, 128, "reduce-overhead"),
          (FASHION, 512, "default"), (FASHION, 8, "reduce-overhead"), (LARGE, 64, "default"), (LARGE, 8, "reduce-overhead"),
-         (LATENT, 16, "default"), (LATENT, 8, "reduce-overhead"),
+         (LATENT, 16, "default"), (LATENT, 8, "reduce-overhead"), (DIT, 64, "default"),
+         (DIT, 8, "reduce-overhead"),
          (FASHION, 512, "reduce-overhead"), (FASHION, 8, "default"), (LARGE, 64, "reduce-overhead"), (LARGE, 8, "default"),
          (CIFAR, 128, "eager"), (CIFAR, 8, "eager"), (LARGE, 64, "eager"), (FASHION, 512, "eager"))
 for net_of, batch_of, mode_of in CASES:  # what tells most comes first: compiling takes minutes, and the time is bounded
