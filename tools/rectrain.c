@@ -402,7 +402,11 @@ int main(int argc, char **argv)
 	parse_opts(&o, argc, argv);
 	rd_stop_watch();
 	if (open_all(&o, &m, &d, &held, &be, &dev, (const char *const *)argv + optind, argc - optind, &e) ||
-	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e) || rd_run_plan(run, o.dry, &plan, &e))
+	    rd_run_open(&run, &m, &d, &held, be, dev, &o.t, &o.r, &e))
+		rd_die(&e);
+	if (!rd_run_reads_model(run)) /* the trainer has its own */
+		rd_model_drop_weights(&m);
+	if (rd_run_plan(run, o.dry, &plan, &e))
 		rd_die(&e);
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {

@@ -401,6 +401,12 @@ void rd_model_free(struct rd_model *m)
 	memset(m, 0, sizeof *m);
 }
 
+void rd_model_drop_weights(struct rd_model *m)
+{
+	free(m->w);
+	m->w = NULL;
+}
+
 const char *rd_model_guidance_learnt(const struct rd_model *m)
 {
 	return json_string_value(json_object_get(m->meta, RD_MODEL_GUIDANCE_LEARNT));

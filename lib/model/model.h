@@ -58,6 +58,7 @@ int rd_model_check_null_class(const struct rd_model *m, int64_t k, struct rd_err
 int rd_model_from_config(struct rd_model *m, const char *path, struct rd_err *e) RD_MUST;
 int rd_model_init_weights(struct rd_model *m, uint64_t seed, struct rd_err *e) RD_MUST;
 void rd_model_free(struct rd_model *m);
+void rd_model_drop_weights(struct rd_model *m); /* w becomes NULL; what is known of the weights stays */
 
 /* Writes DIR beside its target, synced, and renames: the configs of m to the byte; `main` as diffusion_pytorch_model
  * .safetensors with meta; `raw`, if not NULL, as variant "raw"; card as README.md. A DIR that is there is replaced only with replace. */

@@ -160,7 +160,7 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	if (!rc && !r->already)
 		rc = rd_trainer_new(&r->trainer, m, d, held, be, dev, t, e);
 	if (!rc && !r->already)
-		rc = rd_train_state_init(&r->state, m->params->n_flat, e);
+		rc = rd_trainer_state(r->trainer, &r->state, e);
 	if (!rc && !r->already && o->keep_best)
 		rc = rd_train_state_keep_best(&r->state, e);
 	if (!rc && !r->already)
@@ -176,8 +176,8 @@ void rd_run_close(struct rd_run *r)
 {
 	if (!r)
 		return;
-	rd_trainer_free(r->trainer);
 	rd_train_state_free(&r->state);
+	rd_trainer_free(r->trainer);
 	json_decref(r->run);
 	rd_outlock_drop(&r->lock);
 	free(r->out);
@@ -210,6 +210,11 @@ static int measure_step(struct rd_run *r, bool well, double *out, struct rd_err 
 	qsort(counted, (size_t)n, sizeof *counted, rd_by_value);
 	*out = counted[n / 2];
 	return RD_OK;
+}
+
+bool rd_run_reads_model(const struct rd_run *r)
+{
+	return r->trainer && rd_trainer_reads_model(r->trainer);
 }
 
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e)

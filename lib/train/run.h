@@ -40,6 +40,9 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
                 const struct rd_backend *be, struct rd_dev *dev, const struct rd_train_opts *t, const struct rd_run_opts *o, struct rd_err *e) RD_MUST;
 void rd_run_close(struct rd_run *r);
 
+/* Whether the weights of m are read from now on; else they may be released. */
+bool rd_run_reads_model(const struct rd_run *r);
+
 /* What it is going to do: already complete or not, the step it goes on from, bytes of device memory and of each file. */
 struct rd_run_plan {
 	bool already;

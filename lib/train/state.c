@@ -16,7 +16,7 @@ int rd_train_state_init(struct rd_train_state *s, size_t n, struct rd_err *e)
 	if (rc)
 		return rc;
 	s->n = n;
-	s->w = p;
+	s->own = s->w = p;
 	s->m = s->w + n;
 	s->v = s->m + n;
 	s->ema = s->v + n;
@@ -39,7 +39,7 @@ void rd_train_state_free(struct rd_train_state *s)
 {
 	if (!s)
 		return;
-	free(s->w);
+	free(s->own);
 	free(s->best);
 	memset(s, 0, sizeof *s);
 }

@@ -13,6 +13,7 @@ struct rd_train_state {
 	int64_t step;
 	size_t n;
 	float *w, *m, *v, *ema;
+	void *own;         /* what these are in; NULL: they are a trainer's */
 	float *best;       /* NULL: not kept */
 	double best_loss;  /* held out; INFINITY: not measured yet */
 	int64_t best_step;

@@ -496,6 +496,19 @@ size_t rd_trainer_bytes(const struct rd_trainer *t)
 	return t->bytes;
 }
 
+bool rd_trainer_reads_model(const struct rd_trainer *t)
+{
+	return t->teacher;
+}
+
+int rd_trainer_state(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e)
+{
+	if (!t->be->on_host)
+		return rd_train_state_init(s, t->n_flat, e);
+	*s = (struct rd_train_state){.n = t->n_flat, .w = t->w, .m = t->m, .v = t->v, .ema = t->ema};
+	return RD_OK;
+}
+
 int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e)
 {
 	float *host[] = {s->w, s->m, s->v, s->ema}, *dev[] = {t->w, t->m, t->v, t->ema};
@@ -503,7 +516,8 @@ int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err
 
 	s->step = t->step;
 	for (int i = 0; i < 4 && !rc; i++)
-		rc = t->be->get(t->dev, host[i], dev[i], t->n_flat * sizeof(float), e);
+		if (host[i] != dev[i])
+			rc = t->be->get(t->dev, host[i], dev[i], t->n_flat * sizeof(float), e);
 	return rc;
 }
 
@@ -514,7 +528,8 @@ int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct 
 
 	t->uploaded = -1; /* consistency's batch is made with the average */
 	for (int i = 0; i < 4 && !rc; i++)
-		rc = t->be->put(t->dev, dev[i], host[i], t->n_flat * sizeof(float), e);
+		if (host[i] != dev[i])
+			rc = t->be->put(t->dev, dev[i], host[i], t->n_flat * sizeof(float), e);
 	t->step = s->step;
 	return rc;
 }

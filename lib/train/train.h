@@ -16,6 +16,9 @@ void rd_trainer_free(struct rd_trainer *t);
 struct rd_step_report {
 	double loss, grad_norm, lr;
 };
+/* Whether the model's own weights are read while it trains: for a teacher. Else they may be released. */
+bool rd_trainer_reads_model(const struct rd_trainer *t);
+
 /* One optimiser step. RD_EFAIL where the loss or the gradient is not finite: where the gradient is not, nothing was updated. */
 int rd_trainer_step(struct rd_trainer *t, struct rd_step_report *r, struct rd_err *e) RD_MUST;
 
@@ -27,6 +30,10 @@ int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e) RD_MUST;
 
 int64_t rd_trainer_done(const struct rd_trainer *t); /* steps done */
 size_t rd_trainer_bytes(const struct rd_trainer *t); /* device memory of network and optimiser */
+
+/* Room for the state of t: where a device's memory is the host's, t's own arrays, of which get and set are no copies. To be freed before
+ * t is. */
+int rd_trainer_state(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e) RD_MUST;
 
 /* get copies the state out, set copies it in. */
 int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e) RD_MUST;
