@@ -127,7 +127,11 @@ static int list_folders(struct names *l, const char *dir, struct rd_err *e)
 {
 	int rc = list(l, dir, e);
 
-	return rc ? rc : keep_folders(l, dir, e);
+	if (!rc)
+		rc = keep_folders(l, dir, e);
+	if (rc)
+		drop(l);
+	return rc;
 }
 
 /* --- pictures --------------------------------------------------------------------------------------------------------- */
@@ -253,7 +257,7 @@ static bool has_classes(const char *dir)
 	char *path;
 
 	if (list_folders(&in, dir, &e))
-		in.n = 0;
+		return false;
 	for (size_t i = 0; i < in.n && !yes; i++)
 		if (asprintf(&path, "%s/%s", dir, in.v[i]) >= 0) {
 			yes = holds_png(path);

@@ -5,6 +5,7 @@
 bats_require_minimum_version 1.5.0
 
 load common
+load training
 
 setup_file()
 {
@@ -294,6 +295,18 @@ open(p, "wb").write(b)'
 	trajdump --json - "$name.t" | "$PYTHON" -c 'import json, sys; assert json.load(sys.stdin)["name"].startswith("no\nsuch")'
 }
 
+# What JSON's integers do not hold is recorded as digits.
+large_seeds()
+{
+	local cmd s=18446744073709551615
+	use rectrain -o r -s $s
+	"${cmd[@]}"
+	metadata r/unet/diffusion_pytorch_model.safetensors "assert run['seed'] == '$s', run"
+	use classtrain -o classifier -s $s
+	"${cmd[@]}"
+	metadata classifier/diffusion_pytorch_model.safetensors "assert run['seed'] == '$s', run"
+}
+
 @test "numbers as they are written: seeds are decimal, or hexadecimal and say so" {
 	noisegen -n 2 --shape 2 -s 010 -o a
 	noisegen -n 2 --shape 2 -s 10 -o b
@@ -304,6 +317,7 @@ open(p, "wb").write(b)'
 	for v in "" 0x 10x 1e3 -1 18446744073709551616 "1 "; do
 		refused 2 "--seed" noisegen -n 2 --shape 2 -s "$v"
 	done
+	large_seeds
 	refused 2 "--shape 99999999,99999999,99999999" noisegen -n 1 --shape 99999999,99999999,99999999
 	for v in nan inf -inf 1e309 "" 1x; do
 		refused 2 "--lr" rectrain -m "$m" -o out --lr "$v" "$files/pairs"

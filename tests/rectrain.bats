@@ -176,7 +176,7 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	kill -HUP "$pid"
 	wait "$pid"
 	[ -e a ]
-	run -152 bash -c 'ulimit -c 0; ulimit -S -t 1; "$@"' - rectrain "${fresh[@]}" --steps 1000000 -b 256 -j 1 -q -o b "$data"
+	run -152 bash -c 'ulimit -c 0; ulimit -S -t 1; "$@"' - rectrain "${fresh[@]}" --steps 1000000 --checkpoint-every 1000000 -q -o b "$data"
 	[ -s b.ckpt ]
 }
 

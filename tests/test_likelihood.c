@@ -4,8 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/json.h"
 #include "formats/out.h"
 #include "lib/base/size.h"
+#include "lib/sample/likelihood.h"
 #include "lib/sample/sampler.h"
 #include "tests/check.h"
 #include "tests/device.h"
@@ -426,6 +428,21 @@ static void refusals(void)
 	rd_model_free(&wide);
 }
 
+/* A seed is recorded as it was given, though JSON's integers end at 2^63 - 1. */
+static void recorded(void)
+{
+	static const uint64_t seeds[] = {0, 5, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+
+	for (size_t i = 0; i < LEN(seeds); i++) {
+		struct rd_likelihood l = {.trace = hutchinson(2, seeds[i])};
+		json_t *j = rd_likelihood_json(&l);
+		uint64_t seed = 1;
+
+		CHECK(rd_json_to_u64(json_object_get(j, "seed"), &seed) && seed == seeds[i]);
+		json_decref(j);
+	}
+}
+
 int main(void)
 {
 	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
@@ -440,6 +457,7 @@ int main(void)
 	traces(unet, "fm", "sample", 3, 0.7);
 	batches();
 	refusals();
+	recorded();
 	be->close(dev);
 	return check_report("likelihood");
 }

@@ -1,10 +1,12 @@
 /* Runs of training where the system is not what one expects: file systems without locks, clocks that make each step long. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "formats/in.h"
 #include "lib/base/clock.h"
 #include "lib/base/tree.h"
 #include "lib/train/outlock.h"
@@ -122,33 +124,49 @@ static void rehearsals(const struct rd_model *m, const struct rd_dataset *d, con
 /* --- contexts --------------------------------------------------------------------------------------------------------------------- */
 
 #define GOLDEN "tests/golden/unet-cross/model"
+#define CONTEXTS "model/contexts.safetensors"
 
 struct job {
 	struct rd_model m;
 	struct rd_dataset d;
 	struct rd_train_opts t;
 	int64_t snapshot_every, stop_at;
+	int64_t at; /* after this step, `then` happens */
+	void (*then)(void);
 };
 
 static bool stop(void *ctx, int64_t done, const struct rd_step_report *r)
 {
+	const struct job *j = ctx;
+
 	(void)r;
-	return done == ((const struct job *)ctx)->stop_at;
+	if (done == j->at)
+		j->then();
+	return done == j->stop_at;
+}
+
+/* The run's return value; *p is its plan. */
+static int try(struct job *j, struct rd_run_plan *p)
+{
+	struct rd_run_opts o = {.out = "out", .checkpoint_every = 3, .log_every = 100, .held_out_every = 100,
+	                        .snapshot_every = j->snapshot_every, .replace = true};
+	struct rd_run_result res;
+	struct rd_run *r;
+	int rc;
+
+	CHECK_OK(rd_run_open(&r, &j->m, &j->d, NULL, be, dev, &j->t, &o, &e), &e);
+	CHECK_OK(rd_run_plan(r, false, p, &e), &e);
+	rc = rd_run_go(r, stop, j, &res, &e);
+	CHECK(rc || res.stopped == (j->stop_at > 0));
+	rd_run_close(r);
+	return rc;
 }
 
 static struct rd_run_plan go(struct job *j)
 {
-	struct rd_run_opts o = {.out = "out", .checkpoint_every = 100, .log_every = 100, .held_out_every = 100,
-	                        .snapshot_every = j->snapshot_every, .replace = true};
-	struct rd_run_result res;
 	struct rd_run_plan p;
-	struct rd_run *r;
 
-	CHECK_OK(rd_run_open(&r, &j->m, &j->d, NULL, be, dev, &j->t, &o, &e), &e);
-	CHECK_OK(rd_run_plan(r, false, &p, &e), &e);
-	CHECK_OK(rd_run_go(r, stop, j, &res, &e), &e);
-	CHECK(res.stopped == (j->stop_at > 0));
-	rd_run_close(r);
+	CHECK_OK(try(j, &p), &e);
 	return p;
 }
 
@@ -181,35 +199,82 @@ static void snapshots(struct job *j)
 	CHECK(inode("out.2/contexts.safetensors") != inode("out.4/contexts.safetensors"));
 	CHECK(inode("out.4/contexts.safetensors") == inode("out.6/contexts.safetensors"));
 	CHECK(inode("out.6/contexts.safetensors") != inode("out/contexts.safetensors"));
-	CHECK(inode("out.6/contexts.safetensors") != inode(GOLDEN "/contexts.safetensors"));
+	CHECK(inode("out.6/contexts.safetensors") != inode(CONTEXTS));
 	CHECK(!access("out.6/unet/config.json", F_OK) && access("out.8", F_OK));
+}
+
+/* A file of its own, in the place of another that may be there. */
+static void put_contexts(void)
+{
+	char *bytes;
+	size_t n;
+
+	CHECK_OK(rd_in_file(GOLDEN "/contexts.safetensors", 1 << 20, &bytes, &n, &e), &e);
+	CHECK_OK(rd_out_file(CONTEXTS, bytes, n, &e), &e);
+	free(bytes);
+}
+
+/* Of long ago, so that writing into it shows however fast that comes. */
+static void put_old_contexts(void)
+{
+	static const struct timespec long_ago[2];
+
+	put_contexts();
+	CHECK(!utimensat(AT_FDCWD, CONTEXTS, long_ago, 0));
+}
+
+static void write_into(void)
+{
+	FILE *f = fopen(CONTEXTS, "r+b");
+
+	CHECK(f && !fseek(f, -1, SEEK_END) && fputc(1, f) != EOF && !fclose(f));
+}
+
+/* Contexts that somebody writes into are noticed at the next checkpoint, which is not made; others in their place are not seen. */
+static void changed_contexts(struct job *j)
+{
+	struct rd_run_plan p;
+
+	j->snapshot_every = 0;
+	j->at = 2;
+	j->then = write_into;
+	j->t.seed = 3;
+	CHECK(try(j, &p) == RD_EFAIL && strstr(e.msg, CONTEXTS ": has been written into while it was in use"));
+	CHECK(access("out.ckpt", F_OK));
+	rd_model_free(&j->m);
+	put_old_contexts();
+	CHECK_OK(rd_model_load(&j->m, "model", &e), &e);
+	j->then = put_contexts;
+	go(j);
+	j->at = 0;
 }
 
 static void with_contexts(const char *top)
 {
+	static const char *const made[] = {"model", "out", "out.2", "out.4", "out.6"};
 	struct job j = {.t = opts_of(8, 2)};
-	float *x, *noise;
+	const size_t dim = 4 * 8 * 8;
+	float *x;
 
-	CHECK(!chdir(dir) && !symlink(top, "tests"));
-	CHECK_OK(rd_model_load(&j.m, GOLDEN, &e), &e);
+	CHECK(!chdir(dir) && !symlink(top, "tests") && !mkdir("model", 0777));
+	CHECK(!symlink("../" GOLDEN "/unet", "model/unet") && !symlink("../" GOLDEN "/scheduler", "model/scheduler"));
+	put_old_contexts();
+	CHECK_OK(rd_model_load(&j.m, "model", &e), &e);
 	j.t.null_class = 2;
 	j.d = data_of(true, true);
+	j.d.dim = dim;
 	j.d.meta = json_object();
-	j.d.dim = 4 * 8 * 8;
-	x = calloc((size_t)j.d.n * j.d.dim, 2 * sizeof *x);
-	noise = x + (size_t)j.d.n * j.d.dim;
-	rd_rng_normal(11, RD_RNG_DATA, 0, x, 2 * (size_t)j.d.n * j.d.dim);
-	j.d.sample = x;
-	j.d.eps = noise;
+	j.d.sample = x = calloc(N * dim, 2 * sizeof *x);
+	j.d.eps = x + N * dim;
+	rd_rng_normal(11, RD_RNG_DATA, 0, x, 2 * N * dim);
 	snapshots(&j);
+	changed_contexts(&j);
 	rd_model_free(&j.m);
 	json_decref(j.d.meta);
 	free(x);
 	CHECK(!unlink("tests"));
-	rd_remove_tree("out");
-	rd_remove_tree("out.2");
-	rd_remove_tree("out.4");
-	rd_remove_tree("out.6");
+	for (int i = 0; i < LEN(made); i++)
+		rd_remove_tree(made[i]);
 }
 
 int main(void)

@@ -95,6 +95,9 @@ static void resumed(void)
 		CHECK(steps_are(ours, "10 20 30"));
 		CHECK_OK(go(ours, false, 20, 20), &e);
 	}
+	put_behind("{\"ru\0\0\0\0", 8); /* after a power cut */
+	CHECK_OK(go(ours, false, 20, 30), &e);
+	CHECK(steps_are(ours, "10 20 30"));
 	put("");
 	put_behind(line, 12); /* the very first one */
 	CHECK_OK(go(ours, false, 0, 10), &e);

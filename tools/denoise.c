@@ -70,7 +70,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		case OPT_ERROR: o->s.error = true; break;
 		case OPT_LIKELIHOOD: parse_likelihood(&o->s.trace, optarg); break;
 		case OPT_LIKELIHOOD_SEED:
-			o->s.trace.seed = (uint64_t)rd_opt_int("--likelihood-seed", optarg, 0, INT64_MAX);
+			o->s.trace.seed = rd_opt_u64("--likelihood-seed", optarg);
 			seed = true;
 			break;
 		default:

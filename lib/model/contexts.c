@@ -17,6 +17,7 @@ struct rd_contexts_file {
 	char path[4096];
 	struct rd_safetensors *st;
 	struct rd_contexts rows;
+	struct stat opened;
 	char hash[17]; /* "": not asked for yet */
 };
 
@@ -66,7 +67,6 @@ static int check(struct rd_contexts_file *f, struct rd_err *e)
 int rd_contexts_open(struct rd_contexts_file **out, const char *dir, struct rd_err *e)
 {
 	struct rd_contexts_file *f;
-	struct stat st;
 	void *p;
 	int rc = rd_alloc0(&p, 1, sizeof *f, "contexts", e);
 
@@ -76,7 +76,7 @@ int rd_contexts_open(struct rd_contexts_file **out, const char *dir, struct rd_e
 	f = p;
 	if (snprintf(f->path, sizeof f->path, "%s/" RD_CONTEXTS_FILE, dir) >= (int)sizeof f->path)
 		rc = rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-	if (!rc && stat(f->path, &st) && errno == ENOENT) {
+	if (!rc && stat(f->path, &f->opened) && errno == ENOENT) {
 		free(f);
 		return RD_OK;
 	}
@@ -137,6 +137,18 @@ size_t rd_contexts_bytes(const struct rd_contexts_file *f)
 	for (size_t i = 0; i < rd_safetensors_count(f->st); i++)
 		sum += rd_safetensors_at(f->st, i)->bytes;
 	return sum;
+}
+
+int rd_contexts_unchanged(const struct rd_contexts_file *f, struct rd_err *e)
+{
+	const struct stat *was = &f->opened;
+	struct stat is;
+
+	if (stat(f->path, &is) || is.st_dev != was->st_dev || is.st_ino != was->st_ino)
+		return RD_OK; /* the rows are those of the file that was opened, which nobody can reach by this name */
+	if (is.st_size == was->st_size && is.st_mtim.tv_sec == was->st_mtim.tv_sec && is.st_mtim.tv_nsec == was->st_mtim.tv_nsec)
+		return RD_OK;
+	return rd_fail(e, RD_EFAIL, "%s: has been written into while it was in use", f->path);
 }
 
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e)

@@ -23,6 +23,10 @@ const json_t *rd_contexts_metadata(const struct rd_contexts_file *f);
 const char *rd_contexts_hash(struct rd_contexts_file *f);
 size_t rd_contexts_bytes(const struct rd_contexts_file *f); /* of the numbers; a file of them is little larger */
 
+/* RD_EFAIL where the file has been written into since it was opened, as far as its size and date tell: its rows are not those that the
+ * hash is of. One that was put in its place changes nothing. */
+int rd_contexts_unchanged(const struct rd_contexts_file *f, struct rd_err *e) RD_MUST;
+
 /* The same rows and metadata as another file, with this null class; -1: none. */
 int rd_contexts_write(const struct rd_contexts_file *f, const char *path, int64_t null_class, struct rd_err *e) RD_MUST;
 

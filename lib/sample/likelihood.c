@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "formats/json.h"
 #include "lib/base/size.h"
 
 int rd_likelihood_init(struct rd_likelihood *l, const struct rd_trace_opts *t, const struct rd_solver *s, const struct rd_grid *g,
@@ -95,6 +96,6 @@ json_t *rd_likelihood_json(const struct rd_likelihood *l)
 		return NULL;
 	j = json_pack("{s:s, s:f}", "trace", exact ? "exact" : "hutchinson", "noise_to_signal", l->noise_to_signal);
 	if (!exact)
-		json_object_update_new(j, json_pack("{s:i, s:I}", "probes", l->trace.probes, "seed", (json_int_t)l->trace.seed));
+		json_object_update_new(j, json_pack("{s:i, s:o}", "probes", l->trace.probes, "seed", rd_json_u64(l->trace.seed)));
 	return j;
 }

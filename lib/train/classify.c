@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "formats/json.h"
 #include "lib/base/size.h"
 #include "lib/classify/features.h"
 #include "lib/graph/exec.h"
@@ -304,8 +305,8 @@ json_t *rd_classify_describe(const struct rd_classifier *c, const struct rd_poin
 
 	h = XXH3_64bits_withSeed(data->label, (size_t)data->n * sizeof *data->label, h);
 	snprintf(hash, sizeof hash, "%016llx", (unsigned long long)h);
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:I}", "from", c->hash, "data", hash, "samples",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:b, s:o}", "from", c->hash, "data", hash, "samples",
 	                 (json_int_t)data->n, "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch, "warmup",
 	                 (json_int_t)o->warmup, "lr", o->lr, "weight_decay", o->weight_decay, "ema", o->ema, "shift",
-	                 (json_int_t)o->shift, "flip", (int)o->flip, "seed", (json_int_t)o->seed);
+	                 (json_int_t)o->shift, "flip", (int)o->flip, "seed", rd_json_u64(o->seed));
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "formats/json.h"
+
 const char *const rd_loss_names[] = {"l2", "huber", "huber-image", NULL};
 const char *const rd_loss_space_names[] = {"eps", "x0", "output", NULL};
 const char *const rd_rate_names[] = {"constant", "cosine", NULL};
@@ -120,14 +122,14 @@ static int describe_model(json_t *to, const struct rd_model *m)
 
 json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *o)
 {
-	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:f, s:f, s:I, s:I}",
+	json_t *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s, s:f, s:f, s:I, s:o}",
 	                      "model", m->hash, "data", d->hash, "coupling", rd_coupling_names[o->coupling],
 	                      "samples", (json_int_t)d->n, "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch,
 	                      "warmup", (json_int_t)o->warmup, "rate", rd_rate_names[o->rate], "lr", o->lr, "beta1", o->beta1,
 	                      "beta2", o->beta2, "adam_eps", o->adam_eps, "weight_decay", o->weight_decay, "clip", o->clip,
 	                      "loss", rd_loss_names[o->loss], "loss_space", rd_loss_space_names[o->space],
 	                      "huber_c", o->huber_c, "label_drop", o->label_drop, "null_class", (json_int_t)o->null_class,
-	                      "seed", (json_int_t)o->seed);
+	                      "seed", rd_json_u64(o->seed));
 
 	if (j && describe_model(j, m)) {
 		json_decref(j);

@@ -229,9 +229,17 @@ int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, stru
 	return measure_step(r, measure_well, &p->step_seconds, e);
 }
 
+/* The state as it is, where what it was trained on is still what the run's description says. */
+static int get_state(struct rd_run *r, struct rd_err *e)
+{
+	int rc = r->m->contexts ? rd_contexts_unchanged(r->m->contexts, e) : RD_OK;
+
+	return rc ? rc : rd_trainer_get(r->trainer, &r->state, e);
+}
+
 static int checkpoint(struct rd_run *r, struct rd_err *e)
 {
-	int rc = rd_trainer_get(r->trainer, &r->state, e);
+	int rc = get_state(r, e);
 
 	return rc ? rc : rd_checkpoint_save(r->ckpt, &r->state, r->run, e);
 }
@@ -241,7 +249,7 @@ static int save(struct rd_run *r, const char *path, const float *average, const 
 	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
 	                              .state = &r->state, .average = average, .type = r->o.save_as, .raw = !r->o.no_raw,
 	                              .contexts = contexts};
-	int rc = rd_trainer_get(r->trainer, &r->state, e);
+	int rc = get_state(r, e);
 
 	return rc ? rc : rd_result_save(&res, path, replace, e);
 }

@@ -57,7 +57,8 @@ static enum kind kind_of_line(const char *line, size_t n, const char *run, int64
 	return k;
 }
 
-/* Of a line that a killed run has begun. */
+/* Of a line that a killed run has begun, where no line of this run is before it: behind one there may be anything, such as the zeros
+ * that a file system leaves when the machine fails. */
 static enum kind kind_of_torn(const char *line, size_t n, const char *run)
 {
 	char front[64];
@@ -71,7 +72,7 @@ static enum kind kind_of_torn(const char *line, size_t n, const char *run)
 /* What the text is, as a whole; *kept: bytes of this run's lines at its front whose step is at most `step`. */
 static enum kind survey(const char *text, size_t n, const char *run, int64_t step, size_t *kept)
 {
-	enum kind worst = OF_THIS_RUN, k;
+	enum kind worst = OF_THIS_RUN, k = NO_LOG;
 	bool keeping = true;
 	int64_t s;
 
@@ -80,7 +81,10 @@ static enum kind survey(const char *text, size_t n, const char *run, int64_t ste
 		const char *nl = memchr(text + at, '\n', n - at);
 
 		len = nl ? (size_t)(nl - (text + at)) + 1 : n - at;
-		k = nl ? kind_of_line(text + at, len, run, &s) : kind_of_torn(text + at, len, run);
+		if (nl)
+			k = kind_of_line(text + at, len, run, &s);
+		else if (k != OF_THIS_RUN)
+			k = kind_of_torn(text + at, len, run);
 		worst = k > worst ? k : worst;
 		keeping = keeping && nl && k == OF_THIS_RUN && s <= step;
 		*kept += keeping ? len : 0;
