@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How fast the tools are on the CPU beside diffusers with PyTorch: sampling and training of the shipped model, and, with random
-weights, of google/ddpm-cifar10-32's configuration and of a network in the manner of Stable Diffusion's, conditioned on contexts.
+weights, of google/ddpm-cifar10-32's configuration, of a network in the manner of Stable Diffusion's, conditioned on contexts, and of
+a DiT.
 
 Run by hand, with the packages of requirements.txt; README.md has the command. odesample is timed as a whole, start and files
 included, rectrain by its log, from the first step to the last; PyTorch within this process, after its imports, its compilation
@@ -18,7 +19,7 @@ import time
 
 import diffusers
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, UNet2DConditionModel, UNet2DModel
+from diffusers import DDIMScheduler, DDPMPipeline, DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 ROUNDS, SAMPLING_STEPS = 3, 10
@@ -28,6 +29,7 @@ CIFAR = dict(sample_size=32, in_channels=3, out_channels=3, layers_per_block=2, 
              downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6, norm_num_groups=32)
 LATENT = dict(sample_size=32, block_out_channels=(96, 192, 384, 384), layers_per_block=1, cross_attention_dim=768,
               attention_head_dim=8)
+DIT = dict(num_attention_heads=6, attention_head_dim=64, num_layers=12)  # DiT-S's
 # of PyTorch: memory format and whether it is compiled
 WAYS = {"eager": (torch.contiguous_format, False), "channels_last": (torch.channels_last, False),
         "compiled": (torch.channels_last, True)}
@@ -39,8 +41,9 @@ class Peer:
     def __init__(self, folder, batch, way):
         memory, compiled = WAYS[way]
         contexts = folder + "/contexts.safetensors"
-        kind = UNet2DConditionModel if os.path.exists(contexts) else UNet2DModel
-        self.net = kind.from_pretrained(folder, subfolder="unet").to(memory_format=memory)
+        dit = os.path.exists(folder + "/transformer")
+        kind = DiTTransformer2DModel if dit else UNet2DConditionModel if os.path.exists(contexts) else UNet2DModel
+        self.net = kind.from_pretrained(folder, subfolder="transformer" if dit else "unet").to(memory_format=memory)
         self.run = torch.compile(self.net) if compiled else self.net
         self.scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", timestep_spacing="trailing",
                                                        clip_sample=False)
@@ -48,7 +51,7 @@ class Peer:
         self.x = torch.randn(batch, c.in_channels, c.sample_size, c.sample_size).to(memory_format=memory)
         self.eps = torch.randn_like(self.x)
         self.given = {}
-        if c.num_class_embeds:
+        if dit or c.num_class_embeds:
             self.given["class_labels"] = torch.arange(batch) % 10
         elif kind is UNet2DConditionModel:
             self.given["encoder_hidden_states"] = load_file(contexts)["contexts"][torch.arange(batch) % 4]
@@ -129,18 +132,24 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--bin", default="build/bin", help="the tools")
     p.add_argument("--result", help="a file for the table, JSON")
+    p.add_argument("--only", help="one network: fashion, cifar, latent or dit")
     args = p.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(1)
-        cifar, latent = scratch + "/cifar", scratch + "/latent"
+        cifar, latent, dit = scratch + "/cifar", scratch + "/latent", scratch + "/dit"
         DDPMPipeline(UNet2DModel(**CIFAR), DDIMScheduler()).save_pretrained(cifar)
         UNet2DConditionModel(**LATENT).save_pretrained(latent + "/unet")
-        DDIMScheduler().save_pretrained(latent + "/scheduler")
+        DiTTransformer2DModel(**DIT).save_pretrained(dit + "/transformer")
+        for folder in latent, dit:
+            DDIMScheduler().save_pretrained(folder + "/scheduler")
         save_file({"contexts": torch.randn(4, 77, LATENT["cross_attention_dim"])}, latent + "/contexts.safetensors")
-        rows += compare(args, "fashion, 1.1M", "models/fashion-ddpm", 64, {"sample": 4, "train": 40}, scratch)
-        rows += compare(args, "cifar, 35.7M", cifar, 8, {"sample": 3, "train": 8}, scratch)
-        rows += compare(args, "latent, 54.8M", latent, 4, {"sample": 3, "train": 8}, scratch)
+        for name, *what in (("fashion, 1.1M", "models/fashion-ddpm", 64, {"sample": 4, "train": 40}),
+                            ("cifar, 35.7M", cifar, 8, {"sample": 3, "train": 8}),
+                            ("latent, 54.8M", latent, 4, {"sample": 3, "train": 8}),
+                            ("dit, 39.8M", dit, 4, {"sample": 3, "train": 8})):
+            if args.only in (None, name.split(",")[0]):
+                rows += compare(args, name, *what, scratch)
     if args.result:
         about = {"versions": {"diffusers": diffusers.__version__, "torch": torch.__version__}, "threads": torch.get_num_threads(),
                  "machine": platform.machine(), "sampling": f"DDIM, {SAMPLING_STEPS} steps", "rows": rows}
