@@ -79,3 +79,24 @@ assert_absent()
 		assert_output ""
 	done
 }
+
+# python CODE ARG...: with numpy and folders.py at hand, and what the variable `prelude` says; sys.argv[2] is the first ARG.
+python()
+{
+	PYTHONPATH=$top/tests "$PYTHON" -c 'import sys
+import numpy as np
+from folders import *
+exec(sys.argv.pop(1))
+exec(sys.argv[1])' "${prelude-}" "$@"
+}
+
+# unsampled PART...: the model m is not sampled, and every PART is in the one line of message.
+unsampled()
+{
+	run odesample -q -m m -n 1 --steps 2
+	assert_failure
+	for part in "$@"; do
+		assert_output --partial "$part"
+	done
+	assert_equal "${#lines[@]}" 1
+}

@@ -7,17 +7,7 @@ load training
 setup()
 {
 	start
-	export PYTHONPATH=$top/tests
-}
-
-# python CODE: with numpy, folders.py and the rows [4, 5, 6] of contexts at hand.
-python()
-{
-	"$PYTHON" -c 'import sys
-import numpy as np
-from folders import *
-rows = np.random.default_rng(7).normal(size=(4, 5, 6)).astype("<f4")
-exec(sys.argv[1])' "$@"
+	export prelude='rows = np.random.default_rng(7).normal(size=(4, 5, 6)).astype("<f4")' # of contexts
 }
 
 # network DIR: such a network without weights, and its contexts.
@@ -44,17 +34,6 @@ model()
 np.save('$1.label.npy', np.arange(24, dtype='<i4') % 3)"
 	rectrain -q --init "$1.new" -o "$1" --coupling independent --steps 12 --batch 4 --lr 1e-2 --warmup 1 sample="$1.x.npy" \
 		label="$1.label.npy"
-}
-
-# refused PART...: m is not sampled, and every PART is in the one line of message.
-refused()
-{
-	run odesample -q -m m -n 1 --steps 2
-	assert_failure
-	for part in "$@"; do
-		assert_output --partial "$part"
-	done
-	assert_equal "${#lines[@]}" 1
 }
 
 @test "from noise to a rectified model, which has the contexts too" {
@@ -157,35 +136,35 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 @test "contexts that are missing, damaged or do not fit are refused by name" {
 	model m
 	mv m/contexts.safetensors kept
-	refused 'm: the network is conditioned on contexts' 'no contexts.safetensors' 'rdmodel(5)'
+	unsampled 'm: the network is conditioned on contexts' 'no contexts.safetensors' 'rdmodel(5)'
 	run tensorcat m
 	assert_success
 	assert_line --regexp '^  contexts +none yet: the network takes tokens of 6 numbers$'
 	python "write('m/contexts.safetensors', {'contexts': rows[:, :, :5].copy()})"
-	refused 'm/contexts.safetensors: contexts of 5 numbers a token, the network takes 6 (cross_attention_dim)'
+	unsampled 'm/contexts.safetensors: contexts of 5 numbers a token, the network takes 6 (cross_attention_dim)'
 	python "write('m/contexts.safetensors', {'rows': rows})"
-	refused 'm/contexts.safetensors: there is no tensor `contexts` in it'
+	unsampled 'm/contexts.safetensors: there is no tensor `contexts` in it'
 	python "write('m/contexts.safetensors', {'contexts': rows, 'more': rows})"
-	refused 'm/contexts.safetensors: another tensor than `contexts` and `vectors` in it'
+	unsampled 'm/contexts.safetensors: another tensor than `contexts` and `vectors` in it'
 	python "write('m/contexts.safetensors', {'contexts': rows, 'vectors': rows[:, 0].copy()})"
-	refused 'm/contexts.safetensors: vectors of 6 numbers, the network takes 0 (0: none; projection_class_embeddings_input_dim)'
+	unsampled 'm/contexts.safetensors: vectors of 6 numbers, the network takes 0 (0: none; projection_class_embeddings_input_dim)'
 	python "write('m/contexts.safetensors', {'contexts': rows, 'vectors': rows[:3, 0].copy()})"
-	refused 'm/contexts.safetensors: 3 vectors beside 4 contexts'
+	unsampled 'm/contexts.safetensors: 3 vectors beside 4 contexts'
 	python "write('m/contexts.safetensors', {'contexts': rows[0]})"
-	refused 'm/contexts.safetensors: contexts has shape [5, 6]; [rows, tokens, dim] expected'
+	unsampled 'm/contexts.safetensors: contexts has shape [5, 6]; [rows, tokens, dim] expected'
 	python "write('m/contexts.safetensors', {'contexts': rows[:0]})"
-	refused 'm/contexts.safetensors: contexts has shape [0, 5, 6]'
+	unsampled 'm/contexts.safetensors: contexts has shape [0, 5, 6]'
 	python "write('m/contexts.safetensors', {'contexts': rows.astype('<f8')})"
-	refused 'm/contexts.safetensors: contexts is of type F64'
+	unsampled 'm/contexts.safetensors: contexts is of type F64'
 	python "write('m/contexts.safetensors', {'contexts': rows}, {'null_class': '4'})"
-	refused "m/contexts.safetensors: metadata: null_class: '4' is none of the network's 4 classes"
+	unsampled "m/contexts.safetensors: metadata: null_class: '4' is none of the network's 4 classes"
 	python "rows[1, 2, 3] = np.nan; write('m/contexts.safetensors', {'contexts': rows})"
 	run odesample -q -m m -n 1 -l 1 --steps 2
 	assert_failure
 	assert_output 'odesample: label 1: its context holds NaN or infinities'
 	odesample -q -m m -n 1 -l 2 --steps 2 -o fine
 	head -c 200 kept >m/contexts.safetensors
-	refused 'm/contexts.safetensors: '
+	unsampled 'm/contexts.safetensors: '
 	cp kept m/contexts.safetensors
 	odesample -q -m m -n 1 --steps 2 -o fine
 	run odesample -q -m m -n 1 -l 4 --steps 2
@@ -221,9 +200,9 @@ assert abs(f["sample"][1] - b[1]).max() > 1e-4, "vectors make no difference"
 assert h["meta"]["contexts"] != read("b")[0][0]["meta"]["contexts"]'
 	grep -q 'StableDiffusionXLPipeline.from_pretrained' m/README.md
 	python "write('m/contexts.safetensors', {'contexts': rows})"
-	refused 'm/contexts.safetensors: vectors of 0 numbers, the network takes 7'
+	unsampled 'm/contexts.safetensors: vectors of 0 numbers, the network takes 7'
 	python "edit('m/unet/config.json', projection_class_embeddings_input_dim=None)"
-	refused 'm/unet/config.json: projection_class_embeddings_input_dim: addition_embed_type text_time needs it'
+	unsampled 'm/unet/config.json: projection_class_embeddings_input_dim: addition_embed_type text_time needs it'
 }
 
 @test "parts of a pipeline beside such a network are left alone" {

@@ -6,22 +6,12 @@ load common
 setup()
 {
 	start
-	export PYTHONPATH=$top/tests
+	export PYTHONPATH=$top/tests prelude='import json, os, folders
+if os.path.exists("m/" + WEIGHTS):
+    t, meta = read("m/" + WEIGHTS)'
 	cp -r "$cifar" m
 	chmod -R u+w m
 	w=m/unet/diffusion_pytorch_model
-}
-
-# python CODE: with the module folders and the tensors t and metadata of m at hand.
-python()
-{
-	"$PYTHON" -c 'import json, os, sys
-import numpy as np
-import folders
-from folders import *
-if os.path.exists("m/" + WEIGHTS):
-    t, meta = read("m/" + WEIGHTS)
-exec(sys.argv[1])' "$@"
 }
 
 hash_of() { tensorcat "$1" | sed -n 's/^  hash  *//p'; }

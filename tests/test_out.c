@@ -1,5 +1,4 @@
 /* Output is complete or not there: renames, full disks, signals, links, modes. And input: peeks, sizes, names. */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,19 +10,9 @@
 #include "formats/in.h"
 #include "formats/out.h"
 #include "tests/check.h"
+#include "tests/folder.h"
 
 static struct rd_err e;
-
-static int entries(void)
-{
-	DIR *d = opendir(".");
-	int n = -2; /* . and .. */
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int holds(const char *path, const char *text)
 {

@@ -1,5 +1,4 @@
 /* Folders that are complete or not there, also where the file system lacks what makes that easy. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "formats/out_dir.h"
 #include "lib/base/tree.h"
 #include "tests/check.h"
+#include "tests/folder.h"
 
 static struct rd_err e;
 
@@ -54,17 +54,6 @@ int fsync(int fd)
 }
 
 /* --- folders -------------------------------------------------------------------------------------------------------------------- */
-
-static int entries(void)
-{
-	DIR *d = opendir(".");
-	int n = -2; /* . and .. */
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int holds(const char *dir, const char *text)
 {
