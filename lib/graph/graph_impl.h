@@ -1,4 +1,4 @@
-/* Shared by graph.c (operations and values) and params.c (parameters). */
+/* Shared by graph.c (the structure), params.c (its parameters) and layers.c (its operations). */
 #ifndef RD_LIB_GRAPH_GRAPH_IMPL_H
 #define RD_LIB_GRAPH_GRAPH_IMPL_H
 
