@@ -66,7 +66,7 @@ class Peer:
             self.scheduler.set_timesteps(SAMPLING_STEPS)
             x = self.x
             for t in self.scheduler.timesteps:
-                x = self.scheduler.step(self.run(x, t, **self.given).sample, t, x).prev_sample
+                x = self.scheduler.step(self.run(x, t.expand(len(x)), **self.given).sample, t, x).prev_sample
         return time.perf_counter() - start
 
     def train(self, steps):
