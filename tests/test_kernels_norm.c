@@ -42,7 +42,7 @@ static void group(struct norm *r, int64_t n, int64_t lo, int64_t hi, double *dxn
 		double sc = r->ss ? 1.0 + (double)r->ss[n * 2 * c + l] : 1.0, sh = r->ss ? (double)r->ss[n * 2 * c + c + l] : 0.0;
 		double g;
 
-		r->y[i] = kt_activation(r->p.act, aff * sc + sh, &slope);
+		r->y[i] = kt_activation((int)r->p.act, aff * sc + sh, &slope);
 		g = (double)r->dy[i] * slope;
 		r->dss[n * 2 * c + l] += g * aff;
 		r->dss[n * 2 * c + c + l] += g;
