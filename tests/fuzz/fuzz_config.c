@@ -104,6 +104,8 @@ static const char *const words[] = {
 	"num_train_timesteps", "UNet2DConditionModel", "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UNetMidBlock2DCrossAttn",
 	"cross_attention_dim", "transformer_layers_per_block", "use_linear_projection", "upcast_attention",
 	"only_cross_attention", "dual_cross_attention", "encoder_hid_dim", "num_attention_heads", "conv_in_kernel",
+	"DiTTransformer2DModel", "Transformer2DModel", "patch_size", "num_embeds_ada_norm", "norm_type", "ada_norm_zero",
+	"norm_elementwise_affine", "attention_bias", "activation_fn", "gelu-approximate", "geglu", "interpolation_scale",
 	"resnet_out_scale_factor", "addition_embed_type", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
 	"false", "null", NULL};
 
@@ -123,6 +125,7 @@ static void seeds(fuzz_emit *emit, void *arg)
 	fuzz_emit_files("models/*/unet/config.json", emit, arg);
 	fuzz_emit_files("models/*/config.json", emit, arg);
 	fuzz_emit_files("tests/golden/*/model/unet/config.json", emit, arg);
+	fuzz_emit_files("tests/golden/*/model/transformer/config.json", emit, arg);
 	for (size_t i = 0; i < sizeof mlp / sizeof *mlp; i++)
 		emit(arg, mlp[i], strlen(mlp[i]));
 }
