@@ -73,13 +73,13 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 
 @test "a new DiT begins as one that says nothing" {
 	cat >config.json <<-EOF
-	{"transformer": {"_class_name": "DiTTransformer2DModel", "sample_size": 4, "patch_size": 2, "in_channels": 2,
+	{"transformer": {"_class_name": "DiTTransformer2DModel", "sample_size": 4, "patch_size": 2, "in_channels": 1,
 	  "num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "num_embeds_ada_norm": 3},
 	 "scheduler": {"_class_name": "DDIMScheduler", "clip_sample": false}}
 	EOF
 	run tensorcat config.json
 	assert_line --regexp '^  network +DiTTransformer2DModel'
-	python "np.save('x.npy', np.random.default_rng(1).normal(size=(24, 2, 4, 4)).astype('<f4'))
+	python "np.save('x.npy', np.random.default_rng(1).normal(size=(24, 1, 4, 4)).astype('<f4'))
 np.save('label.npy', np.arange(24, dtype='<i4') % 3)"
 	rectrain -q --init config.json -o new --coupling independent --lr 0 --steps 1 --batch 4 sample=x.npy label=label.npy
 	odesample -q -m new -n 4 --steps 1 --trajectory -o zero
@@ -89,7 +89,9 @@ np.save('label.npy', np.arange(24, dtype='<i4') % 3)"
 	odesample -q -m learnt -n 4 --steps 1 --trajectory -o some
 	frames some 'assert (f["eps"] != 0).all()'
 	run cat learnt/README.md
-	refute_output --partial 'num_inference_steps=1'
+	refute_output --partial ORIGINAL
+	assert_output --partial 'transformer(x, t.expand(4), class_labels=torch.zeros(4, dtype=torch.long)).sample, t, x)'
+	assert_output --partial '--png grid.png'
 }
 
 @test "what is no DiT is refused by its key" {

@@ -73,13 +73,21 @@ w = "m/unet/diffusion_pytorch_model.safetensors"
 t, meta = read(w)
 t["out.weight"] = t["out.weight"] + np.float32(1e5)
 write(w, t, meta)'
-	run rectrain -q -m m -o r --steps 6 --batch 8 --save-as f16 "$pairs"
+	run rectrain -q -m m -o r --steps 6 --batch 8 --save-as f16 --log log --log-every 2 "$pairs"
 	assert_failure 1
 	assert_output --partial 'all steps are done, and are in r.ckpt, from which rectrain goes on'
 	assert_output --partial 'tensor out.weight holds numbers too large for F16'
 	[ ! -e r ]
-	rectrain -q -m m -o r --steps 6 --batch 8 --save-as bf16 "$pairs"
+	run rectrain -q -m m -o r --steps 6 --batch 8 --micro-batch 4 --save-as bf16 --log log "$pairs"
+	assert_failure 1
+	assert_output --partial 'micro_batch is absent there, 4 here'
+	run rectrain -m m -o r --steps 6 --batch 8 --micro-batch 4 --any-machine --save-as bf16 --log log "$pairs"
+	assert_success
+	assert_output --partial 'all of 6 steps are done; writes r'
+	assert_output --partial 'wrote r: 6 steps'
+	refute_output --partial nan
+	[ "$(wc -l <log)" -eq 3 ]
 	assert_absent r.ckpt
 	rectrain -q -m m -o straight --steps 6 --batch 8 --save-as bf16 "$pairs"
-	cmp r/unet/diffusion_pytorch_model.safetensors straight/unet/diffusion_pytorch_model.safetensors
+	cmp <(tensors r/unet/diffusion_pytorch_model.safetensors) <(tensors straight/unet/diffusion_pytorch_model.safetensors)
 }

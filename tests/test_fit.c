@@ -14,7 +14,7 @@ static int fit(const char *net, const char *sched, char said[512])
 
 	CHECK_OK(rc, &e);
 	if (!rc) {
-		rc = rd_fit_scheduler((struct rd_config){n, "n.json"}, (struct rd_config){s, "s.json"}, &parsed, &e);
+		rc = rd_fit_scheduler((struct rd_config){n, "n.json"}, false, (struct rd_config){s, "s.json"}, &parsed, &e);
 		rd_scheduler_free(&parsed);
 	}
 	memcpy(said, e.msg, sizeof e.msg);

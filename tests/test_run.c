@@ -290,8 +290,8 @@ int main(void)
 	unlocked(&m, &d, &t);
 	rehearsals(&m, &d, &t);
 	rd_model_free(&m);
-	if (realpath("tests", top))
-		with_contexts(top);
+	CHECK(realpath("tests", top) != NULL);
+	with_contexts(top);
 	trainers_end();
 	return check_report("run");
 }

@@ -180,6 +180,8 @@ static void bits(struct kt *k)
 	with.coupling = RD_COUPLING_INDEPENDENT;
 	with.recompute = true;
 	same_bits(k, "dropout", unet_of("vp", "epsilon", ", \"num_class_embeds\": 4, \"dropout\": 0.4"), false, with);
+	with.micro_batch = 2;
+	same_bits(k, "dropout in parts", unet_of("vp", "epsilon", ", \"num_class_embeds\": 4, \"dropout\": 0.4"), false, with);
 	with = o;
 	with.coupling = RD_COUPLING_INDEPENDENT;
 	with.space = RD_SPACE_X0;
@@ -192,6 +194,8 @@ static void bits(struct kt *k)
 	with.consistency = 4;
 	with.guidance = 2;
 	same_bits(k, "consistency", model_of("vp", "epsilon"), false, with);
+	with.micro_batch = 1;
+	same_bits(k, "consistency in parts", model_of("vp", "epsilon"), false, with);
 }
 
 static void all(struct kt *k)

@@ -243,6 +243,10 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 		rd_say("%s is there already, of this very run: nothing to do", o->r.out);
 		return;
 	}
+	if (p->from_step == o->t.steps) {
+		rd_say("all of %lld steps are done; writes %s", (long long)o->t.steps, o->r.out);
+		return;
+	}
 	rd_say("steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, %s; %.0f MB of memory for network and optimiser, "
 	       "%.0f MB for the data%s%s", (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
 	       (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds,
@@ -287,13 +291,14 @@ static bool tick(void *ctx, int64_t step, const struct rd_step_report *r)
 /* What there is now, in a line. */
 static void say_end(const struct opts *o, const struct rd_run_result *res, const struct recent *l)
 {
-	char best[128] = "";
+	char best[128] = "", loss[64] = "";
 
 	if (o->r.keep_best)
 		snprintf(best, sizeof best, "; it is the average of step %lld, whose loss on what is held out was the least, %.6g",
 		         (long long)res->best_step, res->best_loss);
-	rd_warn("wrote %s: %lld steps, mean loss %.4g over the last %lld%s", o->r.out, (long long)res->step, recent_mean(l),
-	        (long long)recent_steps(l), best);
+	if (l->n)
+		snprintf(loss, sizeof loss, ", mean loss %.4g over the last %lld", recent_mean(l), (long long)recent_steps(l));
+	rd_warn("wrote %s: %lld steps%s%s", o->r.out, (long long)res->step, loss, best);
 }
 
 /* What can be said before the data are read; the rest is said after it, by the trainer. */
@@ -406,15 +411,17 @@ int main(int argc, char **argv)
 		rd_die(&e);
 	if (!rd_run_reads_model(run)) /* the trainer has its own */
 		rd_model_drop_weights(&m);
-	if (rd_run_plan(run, o.dry, &plan, &e))
+	if (rd_run_plan(run, o.dry, &plan, &e)) {
+		rd_run_close(run); /* lets go of the lock */
 		rd_die(&e);
+	}
 	say_plan(&o, &m, &d, &plan);
 	if (!o.dry) {
 		rd_stop_begin();
 		rd_progress_start(&o.c, "steps", (uint64_t)o.t.steps);
 		rd_progress_resume((uint64_t)plan.from_step);
 		if (rd_run_go(run, tick, &recent, &res, &e)) {
-			rd_run_close(run); /* lets go of the lock */
+			rd_run_close(run);
 			rd_die(&e);
 		}
 		rd_progress_end();

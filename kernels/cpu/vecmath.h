@@ -172,6 +172,7 @@ RD_INLINE float rd_act_slope(enum rd_act a, float x)
 		s = 1.0f / m.den;
 		return m.num * s + x * (4.0f * m.e * rd_by_sign(x, 1.0f, m.e) * (1.0f + m.e)) * (s * s);
 	case RD_ACT_GELU_TANH:
+		x = rd_limit(x, 16.0f); /* 0 or 1 from there on */
 		e = rd_gelu_tanh_e(x);
 		s = 1.0f / (1.0f + e);
 		return s + x * (e * s) * s * (1.59576912f + 0.214064449f * x * x);

@@ -91,16 +91,19 @@ static void positions(const struct rd_shape *s, float *out)
 {
 	int64_t h = s->d[0], w = s->d[1], c = s->d[2], q = c / 4;
 
-	for (int64_t i = 0; i < h; i++)
-		for (int64_t j = 0; j < w; j++, out += c)
-			for (int64_t k = 0; k < q; k++) {
-				double omega = 1 / pow(10000, (double)k / (double)q), x = (double)j * omega, y = (double)i * omega;
+	for (int64_t k = 0; k < q; k++) {
+		double omega = 1 / pow(10000, (double)k / (double)q);
 
-				out[k] = (float)sin(x);
-				out[q + k] = (float)cos(x);
-				out[2 * q + k] = (float)sin(y);
-				out[3 * q + k] = (float)cos(y);
+		for (int64_t i = 0; i < h; i++)
+			for (int64_t j = 0; j < w; j++) {
+				float *at = out + (i * w + j) * c + k;
+
+				at[0] = (float)sin((double)j * omega);
+				at[q] = (float)cos((double)j * omega);
+				at[2 * q] = (float)sin((double)i * omega);
+				at[3 * q] = (float)cos((double)i * omega);
 			}
+	}
 }
 
 void rd_graph_compute_params(const struct rd_graph *g, float *flat)

@@ -97,9 +97,12 @@ static char *source_readme(const struct rd_model *m)
 
 /* --- the card ----------------------------------------------------------------------------------------------------- */
 
+/* Whether samples are what is wanted, and no latents: of a DiT those that can be seen. */
 static bool is_image(const struct rd_model *m)
 {
-	return m->net.kind == &rd_net_unet2d;
+	const int64_t c = m->net.sample.d[0];
+
+	return m->net.kind == &rd_net_unet2d || (rd_net_is_dit(&m->net) && (c == 1 || c == 3));
 }
 
 /* As the card's odesample says it: 64 samples, by default 8 in a row and twice as large. */
@@ -114,7 +117,7 @@ static bool makes_picture(const struct rd_model *m)
 /* Of a pipeline, which has an autoencoder beside it, and what makes contexts of texts where the network wants them. */
 static bool is_part(const struct rd_model *m)
 {
-	return m->net.kind && m->net.kind->latent;
+	return m->net.kind && m->net.kind->latent && !is_image(m);
 }
 
 static const char *pipeline(const struct rd_model *m)
@@ -187,9 +190,9 @@ static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 	snprintf(variance, sizeof variance, "[:, :%lld]", (long long)d[0]);
 	fprintf(f, "scheduler.set_timesteps(%d)\nx = torch.randn(4, %lld, %lld, %lld)\n"
 	           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
-	           "        x = scheduler.step(unet(x, t%s).sample%s, t, x).prev_sample\n```\n\n",
-	        steps, (long long)d[0], (long long)d[1], (long long)d[2],
-	        m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "", m->net.variance ? variance : "");
+	           "        x = scheduler.step(%s(x, t%s%s).sample%s, t, x).prev_sample\n```\n\n",
+	        steps, (long long)d[0], (long long)d[1], (long long)d[2], m->net.kind->part,
+	        rd_net_is_dit(&m->net) ? ".expand(4)" : "", m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "", m->net.variance ? variance : "");
 }
 
 /* The network takes its place in the pipeline. What learnt from a model's samples has their guidance, or none, and gets no other. */

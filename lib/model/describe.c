@@ -184,7 +184,7 @@ static int both_configs(struct rd_page *p, const char *path)
 static int scheduler_config(struct rd_page *p, struct rd_config c)
 {
 	struct rd_scheduler s;
-	int rc = rd_model_parse_scheduler(&s, (struct rd_config){0}, c, p->e);
+	int rc = rd_model_parse_scheduler(&s, NULL, (struct rd_config){0}, c, p->e);
 
 	if (rc)
 		return rc;

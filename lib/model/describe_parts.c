@@ -136,9 +136,11 @@ static void blocks(struct rd_page *p, const struct rd_net *net, const json_t *co
 		const char *block = g->param[i].name;
 		int first = 0;
 
+		if (g->param[i].computed)
+			continue;
 		while (g->param[first].computed || !same_block(g->param[first].name, block))
 			first++;
-		if (first != i)
+		if (first < i)
 			continue;
 		if (block_width(g, block)) {
 			unet_block(p, net, config, g, block);

@@ -225,14 +225,12 @@ static int check_times(struct rd_config net, struct rd_config sched, const struc
 	return RD_OK;
 }
 
-int rd_fit_scheduler(struct rd_config net, struct rd_config sched, const struct rd_scheduler *s, struct rd_err *e)
+int rd_fit_scheduler(struct rd_config net, bool has_variance, struct rd_config sched, const struct rd_scheduler *s, struct rd_err *e)
 {
 	static const char *const learned[] = {"learned", "learned_range", NULL};
 	const char *variance = json_string_value(json_object_get(sched.json, "variance_type"));
-	double in = json_number_value(json_object_get(net.json, "in_channels"));
-	double out = json_number_value(json_object_get(net.json, "out_channels"));
 
-	if (variance && is_one_of(variance, learned) && !(in > 0 && out == 2 * in))
+	if (variance && is_one_of(variance, learned) && !has_variance)
 		return rd_fail(e, RD_EINPUT, "%s: variance_type: %s asks for twice the channels that the network puts out (%s: "
 		               "out_channels)", sched.file, variance, net.file);
 	return check_times(net, sched, &s->schedule, s->network ? &s->network->schedule : &s->schedule, e);

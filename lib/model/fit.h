@@ -28,8 +28,9 @@ int rd_fit_scheduler_types(struct rd_config c, struct rd_err *e) RD_MUST;
 /* Whether a scheduler of diffusers has a key of that name. */
 bool rd_fit_scheduler_has(const char *key);
 
-/* The scheduler s, of config sched, never asks the network of config net for what it has not learned. */
-int rd_fit_scheduler(struct rd_config net, struct rd_config sched, const struct rd_scheduler *s,
+/* The scheduler s, of config sched, never asks the network of config net for what it has not learned. has_variance: it puts one out
+ * beside its prediction. */
+int rd_fit_scheduler(struct rd_config net, bool has_variance, struct rd_config sched, const struct rd_scheduler *s,
                      struct rd_err *e) RD_MUST;
 
 #endif

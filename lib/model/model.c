@@ -49,14 +49,15 @@ int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e)
 	return rc ? rc : rd_net_parse(net, c.json, c.file, e);
 }
 
-int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e)
+int rd_model_parse_scheduler(struct rd_scheduler *s, const struct rd_net *net, struct rd_config of_net, struct rd_config c,
+                             struct rd_err *e)
 {
 	int rc = rd_fit_scheduler_types(c, e);
 
 	if (!rc)
 		rc = rd_scheduler_parse(s, c.json, c.file, e);
-	if (!rc && net.json) {
-		rc = rd_fit_scheduler(net, c, s, e);
+	if (!rc && net) {
+		rc = rd_fit_scheduler(of_net, net->variance, c, s, e);
 		if (rc)
 			rd_scheduler_free(s);
 	}
@@ -143,7 +144,7 @@ static int parse_configs(struct rd_model *m, const char *net_file, const char *s
 	if (!rc && !m->config_file)
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
 	if (!rc)
-		rc = rd_model_parse_scheduler(&m->scheduler, net, sched, e);
+		rc = rd_model_parse_scheduler(&m->scheduler, &m->net, net, sched, e);
 	if (!rc && rd_net_build(&m->net, 1, &m->params, e)) {
 		if (e->code == RD_ESHAPE) /* sizes that do not fit one another come from the file */
 			e->code = RD_EINPUT;
@@ -256,7 +257,7 @@ static int load_weights(struct rd_model *m, struct rd_err *e)
 	if (!m->folder)
 		return rd_fail(e, RD_ENOMEM, "%s: no memory", m->dir);
 	rc = rd_weights_open(&w, m->folder, e);
-	if (!rc) /* memory for what a config asks is there once the files have it */
+	if (!rc) /* memory for what a config asks is there once the files have it, but for what is computed */
 		rc = rd_weights_read(w, m->params, NULL, e);
 	if (!rc)
 		rc = alloc_weights(m, e);
@@ -317,7 +318,8 @@ int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *
 	if (!rc)
 		rc = rd_json_load(file, &config, e);
 	if (!rc)
-		rc = rd_model_parse_scheduler(&s, (struct rd_config){m->config, m->config_file}, (struct rd_config){config, file}, e);
+		rc = rd_model_parse_scheduler(&s, m->config ? &m->net : NULL, (struct rd_config){m->config, m->config_file},
+		                              (struct rd_config){config, file}, e);
 	if (rc) {
 		json_decref(config);
 		return rc;

@@ -39,10 +39,11 @@ int rd_model_set_scheduler(struct rd_model *m, const char *path, struct rd_err *
 bool rd_model_is_analytic(const char *dir);
 int rd_model_analytic(struct rd_model *m, const char *spec, struct rd_err *e) RD_MUST;
 
-/* What a config says, once every key of it holds what it should (lib/model/fit.h). The scheduler must fit the network of config
- * net; net.json NULL: there is none that it must fit. */
+/* What a config says, once every key of it holds what it should (lib/model/fit.h). The scheduler must fit net, of config
+ * of_net; NULL: there is none that it must fit. */
 int rd_model_parse_net(struct rd_net *net, struct rd_config c, struct rd_err *e) RD_MUST;
-int rd_model_parse_scheduler(struct rd_scheduler *s, struct rd_config net, struct rd_config c, struct rd_err *e) RD_MUST;
+int rd_model_parse_scheduler(struct rd_scheduler *s, const struct rd_net *net, struct rd_config of_net, struct rd_config c,
+                             struct rd_err *e) RD_MUST;
 
 /* The network that DIR's config describes; its weights and its scheduler are not looked at, and of its contexts only how many there
  * are and of which sizes (their data are NULL). */

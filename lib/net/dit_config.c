@@ -5,6 +5,7 @@
 #include "lib/net/dit.h"
 
 #define MAX_LAYERS 256
+#define MAX_SIDE 256 /* patches: each attends to all others */
 
 static const char *const known[] = {
 	"num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "num_layers", "dropout", "norm_num_groups",
@@ -97,6 +98,9 @@ static int check_sizes(const struct rd_dit *d, const char *file, struct rd_err *
 	if (d->size % d->patch)
 		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld does not divide into patches of %lld (patch_size)", file,
 		               (long long)d->size, (long long)d->patch);
+	if (d->size / d->patch > MAX_SIDE)
+		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld is more than %d patches of %lld (patch_size)", file, (long long)d->size,
+		               MAX_SIDE, (long long)d->patch);
 	if (d->heads * d->head_dim % 4)
 		return rd_fail(e, RD_EINPUT, "%s: attention_head_dim: %lld heads of %lld: no multiple of 4, which the sinusoids of "
 		               "positions need", file, (long long)d->heads, (long long)d->head_dim);

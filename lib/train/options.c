@@ -141,7 +141,5 @@ json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, 
 	set_text(j, "time_sampling", &o->times, rd_times_kinds);
 	set_text(j, "weight", &o->weight, rd_weight_kinds);
 	describe_objective(j, o);
-	if (o->micro_batch && o->micro_batch != o->batch)
-		json_object_set_new(j, "micro_batch", json_integer(o->micro_batch));
 	return j;
 }

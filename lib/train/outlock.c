@@ -25,11 +25,20 @@ static int lock_file(const struct rd_outlock *l, int fd, bool *held, const char 
 	                            : rd_fail_errno(e, RD_EIO, "%s: cannot be locked", l->path);
 }
 
+/* created: the file was not there before. */
+static int open_file(const char *path, bool *created)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	*created = fd >= 0;
+	return fd >= 0 || errno != EEXIST ? fd : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+}
+
 /* Who held the lock removes the file before letting go: what was locked may no longer be what the name stands for. */
 int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e)
 {
 	struct stat mine, named;
-	bool held;
+	bool held, created;
 	int fd, rc;
 
 	*l = RD_OUTLOCK_NONE;
@@ -38,13 +47,13 @@ int rd_outlock_take(struct rd_outlock *l, const char *out, struct rd_err *e)
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	}
 	for (;;) {
-		fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		fd = open_file(l->path, &created);
 		if (fd < 0)
 			return rd_fail_errno(e, RD_EIO, "%s", l->path);
 		rc = lock_file(l, fd, &held, out, e);
 		if (rc || !held) {
 			close(fd);
-			if (!rc)
+			if (!rc && created) /* else another process may have locked it before locks went away */
 				unlink(l->path);
 			return rc;
 		}

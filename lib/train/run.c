@@ -140,9 +140,11 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	if (r->run && o->keep_best)
 		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
 	if (!rc && o->log)
-		rc = rd_trainlog_file(&r->log, o->log, o->replace, r->run, e); /* without the machine, which may change under way */
+		rc = rd_trainlog_file(&r->log, o->log, o->replace, r->run, e); /* without machine_keys, which may change under way */
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
+		if (t->micro_batch && t->micro_batch != t->batch)
+			json_object_set_new(r->run, "micro_batch", json_integer(t->micro_batch));
 		rc = rd_outlock_take(&r->lock, r->out, e);
 	}
 	if (!rc && r->lock.fd >= 0) { /* so nobody is writing what killed runs left */
@@ -226,7 +228,7 @@ int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, stru
 	if (r->already)
 		return RD_OK;
 	p->device_bytes = rd_trainer_bytes(r->trainer);
-	return measure_step(r, measure_well, &p->step_seconds, e);
+	return r->from == r->t.steps ? RD_OK : measure_step(r, measure_well, &p->step_seconds, e);
 }
 
 /* The state as it is, where what it was trained on is still what the run's description says. */
