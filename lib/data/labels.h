@@ -15,8 +15,8 @@
 
 struct rd_labels;
 
-/* *out is NULL for "none". classes: how many the model has, every label is below it; 0: not known. RD_EUSAGE for a text that is none of these, and
- * where K or NUMBER are beyond the classes. */
+/* *out is NULL for "none". classes: how many the model has, every label is below it; 0: not known. RD_EUSAGE for a text
+ * that is none of these, and where K or NUMBER are beyond the classes. */
 int rd_labels_open(struct rd_labels **out, const char *spec, uint64_t seed, int64_t classes, struct rd_err *e) RD_MUST;
 void rd_labels_close(struct rd_labels *l); /* NULL-safe */
 

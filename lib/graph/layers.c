@@ -11,8 +11,8 @@ static rd_ref add_value(struct rd_graph *g, struct rd_dims d)
 	if (g->err.code)
 		return RD_NONE;
 	if (d.n < 1 || d.c < 1 || d.h < 1 || d.w < 1 || d.c > 1 << 20 || d.h > 1 << 16 || d.w > 1 << 16 || d.n > 1 << 20)
-		return rd_graph_refuse(g, "a value of shape [%lld, %lld, %lld, %lld]: sizes are from 1 to 2^20, 2^20, 2^16 and 2^16", (long long)d.n, (long long)d.c, (long long)d.h,
-		                       (long long)d.w);
+		return rd_graph_refuse(g, "a value of shape [%lld, %lld, %lld, %lld]: sizes are from 1 to 2^20, 2^20, 2^16 and 2^16",
+		                       (long long)d.n, (long long)d.c, (long long)d.h, (long long)d.w);
 	ok = rd_graph_grow(g, &p, g->n_values, &g->cap_values, sizeof *g->value);
 	g->value = p;
 	if (!ok)

@@ -192,7 +192,8 @@ static void sample_in_python(FILE *f, const struct rd_model *m, int steps)
 	           "with torch.no_grad():\n    for t in scheduler.timesteps:\n"
 	           "        x = scheduler.step(%s(x, t%s%s).sample%s, t, x).prev_sample\n```\n\n",
 	        steps, (long long)d[0], (long long)d[1], (long long)d[2], m->net.kind->part,
-	        rd_net_is_dit(&m->net) ? ".expand(4)" : "", m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "", m->net.variance ? variance : "");
+	        rd_net_is_dit(&m->net) ? ".expand(4)" : "", m->net.classes ? ", class_labels=torch.zeros(4, dtype=torch.long)" : "",
+	        m->net.variance ? variance : "");
 }
 
 /* The network takes its place in the pipeline. What learnt from a model's samples has their guidance, or none, and gets no other. */
@@ -203,7 +204,8 @@ static void pipeline_in_python(FILE *f, const struct rd_model *m, int steps, boo
 	fprintf(f, "pipeline = %s.from_pretrained(\"ORIGINAL\", %s=%s, scheduler=scheduler)\n"
 	           "image = pipeline(%s, num_inference_steps=%d%s).images[0]\n```\n\n"
 	           "ORIGINAL is the pipeline that this network came from, which has the %sautoencoder.\n\n",
-	        pipeline(m), part, part, subject, steps, as_it_is ? ", guidance_scale=1" : "", rd_net_is_dit(&m->net) ? "" : "text encoder and the ");
+	        pipeline(m), part, part, subject, steps, as_it_is ? ", guidance_scale=1" : "",
+	        rd_net_is_dit(&m->net) ? "" : "text encoder and the ");
 }
 
 /* odesample's options: a phase has a first-order path of its own, of which a solver that looks back knows nothing. */

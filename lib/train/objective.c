@@ -42,7 +42,7 @@ void rd_train_batch_free(struct rd_train_batch *b)
 	*b = (struct rd_train_batch){0};
 }
 
-struct rd_train_batch rd_train_batch_part(const struct rd_train_batch *b, int64_t first, int64_t n)
+struct rd_train_batch rd_train_micro_batch(const struct rd_train_batch *b, int64_t first, int64_t n)
 {
 	const size_t at = (size_t)first * b->dim;
 

@@ -29,7 +29,7 @@ struct rd_train_batch {
 int rd_train_batch_new(struct rd_train_batch *b, int64_t n, size_t dim, struct rd_err *e) RD_MUST;
 void rd_train_batch_free(struct rd_train_batch *b);
 /* n images of it from number first on: in the same arrays, and not to be freed. */
-struct rd_train_batch rd_train_batch_part(const struct rd_train_batch *b, int64_t first, int64_t n);
+struct rd_train_batch rd_train_micro_batch(const struct rd_train_batch *b, int64_t first, int64_t n);
 
 struct rd_objective {
 	const struct rd_model *m;

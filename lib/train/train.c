@@ -380,7 +380,7 @@ static int upload_part(struct rd_trainer *t, int64_t step, int64_t p, struct rd_
 	rc = assemble(t, step, e);
 	if (rc)
 		return rc;
-	b = rd_train_batch_part(&t->batch, p * t->d.n, t->d.n);
+	b = rd_train_micro_batch(&t->batch, p * t->d.n, t->d.n);
 	rc = upload(t, t->x, &b, step, e);
 	if (!rc)
 		rc = rd_exec_set_draw(t->x, (uint64_t)number * (uint64_t)t->d.n, e);
@@ -463,7 +463,7 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 	for (int64_t i = 0; t->held && i < t->held->n && !rc; i += t->batch.n) {
 		rc = rd_draw_held(t->draw, t->held, i, &t->batch, e);
 		for (int64_t j = 0; j < t->batch.n && i + j < t->held->n && !rc; j += t->d.n) {
-			const struct rd_train_batch b = rd_train_batch_part(&t->batch, j, t->d.n);
+			const struct rd_train_batch b = rd_train_micro_batch(&t->batch, j, t->d.n);
 
 			rc = measure(t, &b, t->held->n - i - j, loss, e);
 		}
