@@ -47,23 +47,12 @@ int RD_SYM(adanorm_fwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, c
 	return RD_OK;
 }
 
-/* out (+)= the sums of an image's units, in their order. */
-static void put_total(const double *total, int64_t units, int64_t c, float *out, int acc)
-{
-	for (int64_t l = 0; l < c; l++) {
-		double sum = 0.0;
-
-		for (int64_t u = 0; u < units; u++)
-			sum += total[u * 2 * c + l];
-		out[l] = (acc ? out[l] : 0.0f) + (float)sum;
-	}
-}
-
 int RD_SYM(adanorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const void *shift_scale,
                         const float *stats, const void *dy, void *dx, int acc_dx, void *dshift_scale, int acc_dss, void *ws,
                         struct rd_err *e)
 {
 	const struct units u = units_of(p);
+	const struct rd_range all = { 0, p->d.c };
 	const float *fx = x, *fdy = dy, *ss = shift_scale;
 	float *fdx = dx, *fdss = dshift_scale, *sums; /* [threads, 2 c] */
 	double *totals = ws; /* [n, units, 2 c] */
@@ -86,9 +75,10 @@ int RD_SYM(adanorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, c
 #pragma omp barrier
 		for (int64_t i = images.lo; fdss && i < images.hi; i++) {
 			const double *total = totals + i * u.each * 2 * c;
+			float *shift = fdss + 2 * i * c;
 
-			put_total(total + c, u.each, c, fdss + 2 * i * c, acc_dss);
-			put_total(total, u.each, c, fdss + (2 * i + 1) * c, acc_dss);
+			rd_ln_put_total(total + c, u.each, c, all, shift, acc_dss);
+			rd_ln_put_total(total, u.each, c, all, shift + c, acc_dss);
 		}
 	}
 	return RD_OK;

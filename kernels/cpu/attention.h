@@ -112,20 +112,26 @@ static inline void rd_att_by_dims(const struct rd_att *a, struct rd_range r, flo
 	RD_SYM(gemm)(&g);
 }
 
-/* o = alpha s y for the rows r, or += with acc: s [rows of r, keys], yp [keys, d] the packed k or v, o of the queries. */
-static inline void rd_att_by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *s, const float *yp,
+/* A matrix whose element (i, j) is m[i step_i + j step_j], n of them in a row. */
+struct rd_att_matrix {
+	const float *m;
+	int64_t step_i, step_j, n;
+};
+
+/* o = alpha s y for the rows r of o, or += with acc: of s these rows, yp the packed y [s.n, d], o [rows, d]. */
+static inline void rd_att_product(const struct rd_att *a, struct rd_range r, float alpha, struct rd_att_matrix s, const float *yp,
                                   float *o, int acc)
 {
 	const struct rd_gemm g = {
 		.m = r.hi - r.lo,
 		.n = a->d,
-		.k = a->keys,
-		.a = s,
-		.ars = a->keys,
-		.acs = 1,
+		.k = s.n,
+		.a = s.m,
+		.ars = s.step_i,
+		.acs = s.step_j,
 		.b = yp,
 		.ldb = RD_VW,
-		.panel = a->keys * RD_VW,
+		.panel = s.n * RD_VW,
 		.alpha = alpha,
 		.acc = acc,
 		.wide = a->wide,
@@ -134,6 +140,13 @@ static inline void rd_att_by_keys(const struct rd_att *a, struct rd_range r, flo
 	};
 
 	RD_SYM(gemm)(&g);
+}
+
+/* The same for s [rows of r, keys], y of the keys, o of the queries. */
+static inline void rd_att_by_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *s, const float *yp,
+                                  float *o, int acc)
+{
+	rd_att_product(a, r, alpha, (struct rd_att_matrix){ s, a->keys, 1, a->keys }, yp, o, acc);
 }
 
 #endif

@@ -89,24 +89,7 @@ static void rows(const struct job *j, int64_t u, struct rd_range r, float *score
 static void to_keys(const struct rd_att *a, struct rd_range r, float alpha, const float *m, const float *xp,
                     float *out, int acc)
 {
-	const struct rd_gemm g = {
-		.m = r.hi - r.lo,
-		.n = a->d,
-		.k = a->tokens,
-		.a = m + r.lo,
-		.ars = 1,
-		.acs = a->keys,
-		.b = xp,
-		.ldb = RD_VW,
-		.panel = a->tokens * RD_VW,
-		.alpha = alpha,
-		.acc = acc,
-		.wide = a->wide,
-		.c = out + r.lo * a->c,
-		.ldc = a->c,
-	};
-
-	RD_SYM(gemm)(&g);
+	rd_att_product(a, r, alpha, (struct rd_att_matrix){ m + r.lo, 1, a->keys, a->tokens }, xp, out, acc);
 }
 
 static void columns(const struct job *j, int64_t u, struct rd_range r, float *scores, float *packed)

@@ -22,18 +22,6 @@ static struct layer layer(const struct rd_layernorm_desc *p)
 	return l;
 }
 
-/* out[l] += the units' sums of channels r. */
-static void add_total(const struct layer *l, const double *total, struct rd_range r, float *out)
-{
-	for (int64_t k = r.lo; out && k < r.hi; k++) {
-		double sum = 0.0;
-
-		for (int64_t u = 0; u < l->units; u++)
-			sum += total[u * 2 * l->c + k];
-		out[k] += (float)sum;
-	}
-}
-
 size_t RD_SYM(layernorm_ws_bytes)(struct rd_dev *dev, const struct rd_layernorm_desc *p)
 {
 	const struct layer l = layer(p);
@@ -82,10 +70,10 @@ int RD_SYM(layernorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p,
 			rd_ln_bwd(&j, 0, sums + omp_get_thread_num() * 2 * c, total ? total + u * 2 * c : NULL);
 		}
 #pragma omp barrier
-		if (total) {
-			add_total(&l, total, channels, dgamma);
-			add_total(&l, total + c, channels, dbeta);
-		}
+		if (dgamma)
+			rd_ln_put_total(total, l.units, c, channels, dgamma, 1);
+		if (dbeta)
+			rd_ln_put_total(total + c, l.units, c, channels, dbeta, 1);
 	}
 	return RD_OK;
 }

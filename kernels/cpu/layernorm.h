@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "kernels/cpu/isa.h"
+#include "kernels/cpu/share.h"
 
 enum { RD_LN_LANES = 32 };
 
@@ -163,6 +164,18 @@ RD_INLINE void rd_ln_bwd(const struct rd_ln_rows *j, int one, float *sum, double
 		if (total && (i % RD_LN_BLOCK == RD_LN_BLOCK - 1 || i == j->rows - 1))
 			for (int64_t l = 0; l < 2 * c; l++)
 				total[l] += (double)sum[l];
+	}
+}
+
+/* out[l] (+)= what units of rows, total [units, 2 c], add up to at channel l of r, in their order. */
+static inline void rd_ln_put_total(const double *total, int64_t units, int64_t c, struct rd_range r, float *out, int acc)
+{
+	for (int64_t l = r.lo; l < r.hi; l++) {
+		double sum = 0.0;
+
+		for (int64_t u = 0; u < units; u++)
+			sum += total[u * 2 * c + l];
+		out[l] = (acc ? out[l] : 0.0f) + (float)sum;
 	}
 }
 

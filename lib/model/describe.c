@@ -205,7 +205,7 @@ static int net_config(struct rd_page *p, struct rd_config c)
 	if (rc)
 		return rc;
 	rd_page_line(p, 0, "", "%s: network", c.file);
-	rd_describe_network(p, &net, c.json, g, net.last_is_null ? net.classes - 1 : -1);
+	rd_describe_network(p, &net, c.json, g, rd_net_null_class(&net));
 	rd_graph_free(g);
 	return p->rc;
 }
@@ -263,7 +263,6 @@ static int safetensors_in(struct rd_page *p, const char *dir, const char *only, 
 
 static int folder(struct rd_page *p, const char *dir, const struct rd_describe_opts *x)
 {
-	static const char *const parts[] = {"unet", "transformer"};
 	char part[PATH_MAX];
 	int n = 0, rc;
 
@@ -271,8 +270,8 @@ static int folder(struct rd_page *p, const char *dir, const struct rd_describe_o
 	    rd_exists("%s/scheduler/scheduler_config.json", dir))
 		return model(p, dir, x);
 	rc = safetensors_in(p, dir, x->tensor, &n);
-	for (size_t i = 0; i < sizeof parts / sizeof *parts && !rc; i++) {
-		if (snprintf(part, sizeof part, "%s/%s", dir, parts[i]) >= (int)sizeof part)
+	for (const char *const *name = rd_net_parts; *name && !rc; name++) {
+		if (snprintf(part, sizeof part, "%s/%s", dir, *name) >= (int)sizeof part)
 			return rd_fail(p->e, RD_EUSAGE, "%s: the path is too long", dir);
 		rc = safetensors_in(p, part, x->tensor, &n);
 	}
@@ -286,12 +285,11 @@ enum kind { SAMPLES, SAFETENSORS, JSON, FOLDER };
 /* A folder of samples. Models often have pictures beside them. */
 static bool is_pictures(const char *dir)
 {
-	static const char *const of_model[] = {"model_index.json", "config.json", "unet", "transformer"};
+	bool of_model = rd_exists("%s/model_index.json", dir) || rd_exists("%s/config.json", dir);
 
-	for (size_t i = 0; i < sizeof of_model / sizeof *of_model; i++)
-		if (rd_exists("%s/%s", dir, of_model[i]))
-			return false;
-	return rd_png_dir_is(dir);
+	for (const char *const *name = rd_net_parts; *name && !of_model; name++)
+		of_model = rd_exists("%s/%s", dir, *name);
+	return !of_model && rd_png_dir_is(dir);
 }
 
 static int kind_of(const char *path, enum kind *kind, struct rd_err *e)

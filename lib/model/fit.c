@@ -14,27 +14,9 @@ json_t *rd_fit_network(const json_t *parts)
 {
 	json_t *found = NULL;
 
-	for (const struct rd_net_kind *const *k = rd_net_kinds; *k && !found; k++)
-		found = json_object_get(parts, (*k)->part);
+	for (const char *const *part = rd_net_parts; *part && !found; part++)
+		found = json_object_get(parts, *part);
 	return found;
-}
-
-static bool is_network(const char *part)
-{
-	const struct rd_net_kind *const *k = rd_net_kinds;
-
-	while (*k && strcmp((*k)->part, part))
-		k++;
-	return *k;
-}
-
-static const struct rd_net_kind *kind_named(const char *class)
-{
-	const struct rd_net_kind *const *k = rd_net_kinds;
-
-	while (class && *k && strcmp((*k)->class_name, class))
-		k++;
-	return class ? *k : NULL;
 }
 
 /* One part: "name": ["library", "class"], [null, null] where an optional one is left out. */
@@ -49,10 +31,10 @@ static int check_part(struct rd_config index, const char *key, const json_t *par
 		return RD_OK; /* its config says the same, and more */
 	if (latent)
 		return RD_OK;
-	if (!is_network(key))
+	if (!is_one_of(key, rd_net_parts))
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: a %.60s has a %.60s beside its network and scheduler: only models of the "
 		               "samples themselves are read", index.file, key, pipeline ? pipeline : "pipeline that", name);
-	if (!kind_named(name))
+	if (!rd_net_kind_named(name))
 		return rd_fail(e, RD_EINPUT, "%s: %s: the network of a %.60s is a %.60s: only " RD_NET_CLASSES " are known", index.file, key,
 		               pipeline ? pipeline : "pipeline", name);
 	return RD_OK;
@@ -61,7 +43,7 @@ static int check_part(struct rd_config index, const char *key, const json_t *par
 int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 {
 	const json_t *class = json_object_get(index.json, "_class_name");
-	const struct rd_net_kind *network = kind_named(json_string_value(json_array_get(rd_fit_network(index.json), 1)));
+	const struct rd_net_kind *network = rd_net_kind_named(json_string_value(json_array_get(rd_fit_network(index.json), 1)));
 	const char *key;
 	json_t *v;
 	int rc = RD_OK;
@@ -70,7 +52,7 @@ int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 	if (class && !json_is_string(class))
 		return rd_fail(e, RD_EINPUT, "%s: _class_name: a string expected", index.file);
 	json_object_foreach((json_t *)(uintptr_t)index.json, key, v) {
-		bool part = is_network(key) || !strcmp(key, "scheduler");
+		bool part = is_one_of(key, rd_net_parts) || !strcmp(key, "scheduler");
 
 		if (key[0] == '_' || !(part || json_is_array(v)) || rc) /* what else is there are a pipeline's switches */
 			continue;

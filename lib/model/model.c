@@ -30,14 +30,12 @@ static int locate_net(char *buf, size_t cap, const char *dir, struct rd_err *e)
 {
 	const char *part = NULL;
 
-	for (const struct rd_net_kind *const *k = rd_net_kinds; *k; k++) {
-		if (snprintf(buf, cap, "%s/%s/config.json", dir, (*k)->part) >= (int)cap)
-			return rd_fail(e, RD_EFAIL, "%s: the path is too long", dir);
-		if (!rd_exists("%s", buf))
+	for (const char *const *p = rd_net_parts; *p; p++) {
+		if (!rd_exists("%s/%s/config.json", dir, *p))
 			continue;
-		if (part && strcmp(part, (*k)->part))
-			return rd_fail(e, RD_EINPUT, "%s: two networks in it: %s and %s", dir, part, (*k)->part);
-		part = (*k)->part;
+		if (part)
+			return rd_fail(e, RD_EINPUT, "%s: two networks in it: %s and %s", dir, part, *p);
+		part = *p;
 	}
 	return locate(buf, cap, dir, part ? part : "unet", "config.json", e);
 }
@@ -139,7 +137,7 @@ static int parse_configs(struct rd_model *m, const char *net_file, const char *s
 	const struct rd_config net = {m->config, net_file}, sched = {m->scheduler_config, sched_file};
 	int rc = rd_model_parse_net(&m->net, net, e);
 
-	m->null_class = m->net.last_is_null ? m->net.classes - 1 : -1;
+	m->null_class = rd_net_null_class(&m->net);
 	m->config_file = strdup(net_file);
 	if (!rc && !m->config_file)
 		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", net_file);
@@ -205,7 +203,7 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 	char file[4096];
 	int rc;
 
-	*null_class = net->last_is_null ? net->classes - 1 : -1;
+	*null_class = rd_net_null_class(net);
 	if (!net->classes)
 		return RD_OK;
 	if (net->cond == RD_COND_CONTEXT) {
@@ -229,11 +227,11 @@ int rd_model_null_class(const char *dir, const struct rd_net *net, int64_t *null
 
 int rd_model_check_null_class(const struct rd_model *m, int64_t k, struct rd_err *e)
 {
-	if (k >= 0 && !m->net.classes)
+	if (k < 0 || k < m->net.classes)
+		return RD_OK;
+	if (!m->net.classes)
 		return rd_fail(e, RD_EUSAGE, "null class %lld: %s has no classes", (long long)k, m->dir);
-	if (k >= m->net.classes && k >= 0)
-		return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)k, (long long)m->net.classes - 1);
-	return RD_OK;
+	return rd_fail(e, RD_EUSAGE, "null class %lld: the model has classes 0 to %lld", (long long)k, (long long)m->net.classes - 1);
 }
 
 static int alloc_weights(struct rd_model *m, struct rd_err *e)

@@ -6,8 +6,19 @@
 
 #include "formats/json.h"
 
-const struct rd_net_kind *const rd_net_kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_dit, &rd_net_dit_legacy,
+static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_dit, &rd_net_dit_legacy,
                                                   &rd_net_mlp, NULL};
+
+const char *const rd_net_parts[] = {"unet", "transformer", NULL};
+
+const struct rd_net_kind *rd_net_kind_named(const char *class_name)
+{
+	const struct rd_net_kind *const *k = kinds;
+
+	while (class_name && *k && strcmp((*k)->class_name, class_name))
+		k++;
+	return class_name ? *k : NULL;
+}
 
 int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e)
 {
@@ -18,11 +29,9 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 	if (rc)
 		return rc;
 	net->time_scale = 1;
-	for (const struct rd_net_kind *const *k = rd_net_kinds; *k; k++)
-		if (!strcmp(name, (*k)->class_name)) {
-			net->kind = *k;
-			return (*k)->parse(net, config, file, e);
-		}
+	net->kind = rd_net_kind_named(name);
+	if (net->kind)
+		return net->kind->parse(net, config, file, e);
 	return rd_fail(e, RD_EINPUT, "%s: _class_name %s: only " RD_NET_CLASSES " are known", file, name);
 }
 

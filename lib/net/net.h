@@ -127,8 +127,17 @@ int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e) RD_MUST;
 
 extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_dit, rd_net_dit_legacy, rd_net_mlp;
 
-/* All of them, NULL-terminated. */
-extern const struct rd_net_kind *const rd_net_kinds[];
+/* What pipelines call their networks: the values of a kind's part, NULL-terminated. */
+extern const char *const rd_net_parts[];
+
+/* NULL where none is called so, and for NULL. */
+const struct rd_net_kind *rd_net_kind_named(const char *class_name);
+
+/* The class that the config itself says stands for none; -1: it says none. */
+static inline int64_t rd_net_null_class(const struct rd_net *net)
+{
+	return net->last_is_null ? net->classes - 1 : -1;
+}
 
 /* By either of its names. */
 static inline bool rd_net_is_dit(const struct rd_net *net)

@@ -249,6 +249,7 @@ static struct rd_adamw adamw_of(const struct rd_trainer *t, int64_t step)
 static int send(struct rd_trainer *t, const struct rd_train_batch *b, int64_t step, struct rd_err *e)
 {
 	const struct rd_adamw a = adamw_of(t, step);
+	float *weight = rd_mirror_host(&t->sent, t->weight);
 	size_t per = (size_t)t->d.n * sizeof(float);
 	struct {
 		void *to;
@@ -260,7 +261,7 @@ static int send(struct rd_trainer *t, const struct rd_train_batch *b, int64_t st
 	for (size_t i = 0; i < sizeof put / sizeof *put; i++)
 		memcpy(rd_mirror_host(&t->sent, put[i].to), put[i].from, put[i].bytes);
 	for (int64_t j = 0; j < t->d.n; j++)
-		((float *)rd_mirror_host(&t->sent, t->weight))[j] /= (float)t->parts;
+		weight[j] /= (float)t->parts;
 	return rd_mirror_put(&t->sent, e);
 }
 
