@@ -59,14 +59,20 @@ static inline struct rd_net graphs_net(const char *config)
 	return net;
 }
 
-static inline struct rd_graph *graphs_build(const char *config, int64_t batch)
+static inline struct rd_graph *graphs_adapted(const char *config, int64_t batch, struct rd_lora lora)
 {
 	struct rd_net net = graphs_net(config);
 	struct rd_graph *g;
 	struct rd_err e;
 
+	net.lora = lora;
 	CHECK_OK(rd_net_build(&net, batch, &g, &e), &e);
 	return g;
+}
+
+static inline struct rd_graph *graphs_build(const char *config, int64_t batch)
+{
+	return graphs_adapted(config, batch, (struct rd_lora){0});
 }
 
 /* Of images whose sides are halved with a pixel left over. */

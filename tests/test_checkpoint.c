@@ -98,11 +98,15 @@ static void descriptions(void)
 
 /* --- checkpoints that are none ------------------------------------------------------------------------------------ */
 
-static void refused(const char *file, struct rd_train_state *s, const char *says)
+/* of_run: whether the file still says which run it is of. */
+static void refused(const char *file, struct rd_train_state *s, bool of_run, const char *says)
 {
 	json_t *run = (json_t *)(void *)s; /* anything but NULL, which it must become */
 
-	CHECK(rd_checkpoint_load(file, s, &run, &e) != RD_OK && !run);
+	CHECK(rd_checkpoint_load(file, s, &run, &e) != RD_OK && !run == !of_run);
+	if (run)
+		CHECK(json_integer_value(json_object_get(run, "lr")) == 1);
+	json_decref(run);
 	if (!strstr(e.msg, says))
 		fprintf(stderr, "'%s' does not say '%s'\n", e.msg, says);
 	CHECK(strstr(e.msg, says) && strstr(e.msg, file));
@@ -117,13 +121,13 @@ static void bad_checkpoints(void)
 	CHECK_OK(rd_train_state_init(&more, 80, &e), &e);
 	s.step = 12;
 	CHECK_OK(rd_checkpoint_save(path("ckpt"), &s, run, &e), &e);
-	refused(path("ckpt"), &more, "no array w of this network's 80 parameters");
+	refused(path("ckpt"), &more, true, "no array w of this run's 80 parameters");
 	CHECK(!truncate(path("ckpt"), 700));
-	refused(path("ckpt"), &s, "");
-	refused(path("not-there"), &s, "");
-	refused("models/fashion-ddpm/unet/diffusion_pytorch_model.safetensors", &s, "not a checkpoint");
+	refused(path("ckpt"), &s, false, "");
+	refused(path("not-there"), &s, false, "");
+	refused("models/fashion-ddpm/unet/diffusion_pytorch_model.safetensors", &s, false, "not a checkpoint");
 	CHECK_OK(rd_out_file(path("ckpt"), "no safetensors at all", 21, &e), &e);
-	refused(path("ckpt"), &s, "");
+	refused(path("ckpt"), &s, false, "");
 	CHECK(rd_checkpoint_save(path("no/such/folder"), &s, run, &e) == RD_EIO);
 	rd_train_state_free(&s);
 	rd_train_state_free(&more);

@@ -141,15 +141,20 @@ static void forward_op(struct shadow *s, int i)
 	put(s, out);
 }
 
-/* What backward reads of an operation's operands. */
-static bool read_again(enum rd_op op, int k)
+static bool is_trained(const struct shadow *s, const struct rd_node_op *n)
 {
-	switch (op) {
+	return s->x->opts.training && !s->g->param[n->param[0]].frozen;
+}
+
+/* What backward reads of an operation's operands. */
+static bool read_again(const struct shadow *s, const struct rd_node_op *n, int k)
+{
+	switch (n->op) {
 	case RD_OP_GROUPNORM:
 	case RD_OP_ATTENTION: return true;
 	case RD_OP_CONV:
-	case RD_OP_ACT:
-	case RD_OP_EMBED: return k == 0;
+	case RD_OP_EMBED: return k == 0 && is_trained(s, n); /* for dw: the gradient by the operand is of dy and w */
+	case RD_OP_ACT: return k == 0;
 	case RD_OP_DIVIDE: return k == 1;
 	default: return false;
 	}
@@ -183,7 +188,7 @@ static void backward_op(struct shadow *s, int i)
 	s->where = rd_ops[n->op].name;
 	reads[n_reads++] = grad(s, n->out);
 	for (int k = 0; k < 3; k++)
-		if (n->in[k] != RD_NONE && read_again(n->op, k))
+		if (n->in[k] != RD_NONE && read_again(s, n, k))
 			reads[n_reads++] = value(s, n->in[k]);
 	if (aux(s, i, &a))
 		reads[n_reads++] = a;
@@ -328,6 +333,24 @@ static void check_model(const char *dir)
 	rd_model_free(&m);
 }
 
+/* Where only adapters of attention are trained, less is kept for backward. */
+static void adapters(void)
+{
+	static const struct rd_lora some = {2, RD_LORA_ATTENTION}, all = {2, RD_LORA_ALL};
+	const struct rd_exec_opts training = {.training = true};
+	struct rd_graph *g = graphs_build(graphs_unet, 3), *a = graphs_adapted(graphs_unet, 3, all),
+	                *b = graphs_adapted(graphs_unet, 3, some), *c = graphs_adapted(graphs_condition, 3, all);
+
+	check_graph("adapters", a, true);
+	check_graph("adapters of attention", b, true);
+	check_graph("adapters, condition", c, true);
+	CHECK(check_plan("", b, training).planned < check_plan("", g, training).planned);
+	rd_graph_free(g);
+	rd_graph_free(a);
+	rd_graph_free(b);
+	rd_graph_free(c);
+}
+
 /* x + x, and a value that nothing looks at: their gradients share a buffer, or are not there. */
 static void odd_ends(void)
 {
@@ -361,6 +384,7 @@ int main(void)
 	g = graphs_build(graphs_dit, 3);
 	check_graph("dit", g, true);
 	rd_graph_free(g);
+	adapters();
 	check_model("models/fashion-ddpm");
 	check_model("tests/golden/cifar-like/model");
 	check_model("tests/golden/class-scale-shift/model");

@@ -103,6 +103,8 @@ static void check_dependents(struct opts *o, const struct rd_train_opts *usual)
 		rd_usage_error("--huber-c: the loss is l2; --loss huber or huber-image has it");
 	if (o->t.phase_steps && (!o->t.phases || o->t.coupling == RD_COUPLING_PAIRS))
 		rd_usage_error("--phase-steps: of --phases with another coupling than pairs, whose knots are recorded");
+	if (o->t.lora.layers && !o->t.lora.rank)
+		rd_usage_error("--lora-layers: of the adapters, which --lora RANK asks for");
 	if (o->r.log_every && !o->r.log)
 		rd_usage_error("--log-every: of the log, which --log FILE asks for");
 	if (o->r.held_out_every && !o->t.held_out)
@@ -156,6 +158,8 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (o->init && (o->t.consistency || (o->t.phases && o->t.coupling != RD_COUPLING_PAIRS)))
 		rd_usage_error("%s: the teacher is the model started from (-m); a new one (--init) knows nothing yet",
 		               o->t.phases ? "--phases" : "--consistency");
+	if (o->init && o->t.lora.rank)
+		rd_usage_error("--lora: adapters are of the model started from (-m); a new one (--init) knows nothing yet");
 	if (o->init && o->form)
 		rd_usage_error("--convert-to: a model is converted (-m), not a new one (--init)");
 	if (!o->c.out || !strcmp(o->c.out, "-"))
@@ -164,6 +168,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 		rd_usage_error("no training data: archives, files, or - for standard input");
 	if (o->c.batch)
 		o->t.batch = o->c.batch;
+	o->r.no_raw |= o->t.lora.rank > 0; /* what the averaged ones are for is sampling; of adapters there is one file */
 	o->r.out = o->c.out;
 	o->r.replace = o->c.force;
 }
@@ -236,6 +241,9 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 		rd_warn("warning: %s.lock: the file system has no locks; another rectrain at work on %s would not be noticed", o->r.out,
 		        o->r.out);
 	say_objective(&o->t);
+	if (p->adapter_params)
+		rd_say("adapters of rank %d on %s: %lld parameters are trained", o->t.lora.rank,
+		       o->t.lora.layers == RD_LORA_ALL ? "all layers" : "attention's projections", (long long)p->adapter_params);
 	if (o->t.held_out)
 		rd_say("%lld more are held out; their loss is measured every %lld steps", (long long)o->t.held_out,
 		       (long long)o->r.held_out_every);

@@ -8,6 +8,20 @@
 
 #define ALIGN 64
 
+static bool is_trained(const struct rd_graph *g, const struct rd_node_op *n)
+{
+	bool yes = false;
+
+	for (int i = 0; i < 2; i++)
+		yes |= n->param[i] != RD_NONE && !g->param[n->param[i]].frozen;
+	return yes;
+}
+
+bool rd_exec_learns(const struct rd_exec *x, const struct rd_node_op *n)
+{
+	return x->opts.training && is_trained(x->g, n);
+}
+
 static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 {
 	size_t nv = (size_t)x->g->n_values, nn = (size_t)x->g->n_nodes;
@@ -26,6 +40,7 @@ static int alloc_tables(struct rd_exec *x, struct rd_err *e)
 		{(void **)&x->segment, nn, sizeof *x->segment},
 		{(void **)&x->again, nn, sizeof *x->again},
 		{(void **)&x->conv, nn, sizeof *x->conv},
+		{(void **)&x->trained, nn, sizeof *x->trained},
 		{(void **)&x->conv_par, nn, sizeof *x->conv_par},
 		{(void **)&x->words, (size_t)x->g->batch, sizeof *x->words},
 	};
@@ -50,6 +65,7 @@ static int make_conv(struct rd_exec *x, int i, struct rd_err *e)
 
 	if (rc)
 		return rc;
+	x->trained[i] = is_trained(x->g, &x->g->node[i]) ? x->conv[i] : NULL;
 	bytes = x->be->conv2d_packed_bytes(x->conv[i]);
 	return bytes ? device_alloc(x, &x->conv_par[i].packed, bytes, e) : RD_OK;
 }
@@ -221,6 +237,7 @@ void rd_exec_free(struct rd_exec *x)
 	free(x->segment);
 	free(x->again);
 	free(x->conv);
+	free(x->trained);
 	free(x->conv_par);
 	free(x->words);
 	free(x->rows);
@@ -244,6 +261,11 @@ int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e)
 				x->conv_par[i].b = params + g->param[g->node[i].param[1]].offset;
 		}
 	return x->be->conv2d_pack(x->dev, g->n_nodes, x->conv, x->conv_par, e);
+}
+
+int rd_exec_reload(struct rd_exec *x, struct rd_err *e)
+{
+	return x->be->conv2d_pack(x->dev, x->g->n_nodes, x->trained, x->conv_par, e);
 }
 
 void *rd_exec_value(struct rd_exec *x, rd_ref v)

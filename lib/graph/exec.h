@@ -24,6 +24,8 @@ size_t rd_exec_bytes(const struct rd_exec *x); /* device memory held */
 /* Points the executor at the flat parameters (device, n_flat floats, borrowed) and packs them; to be called again
  * whenever their values have changed. */
 int rd_exec_load(struct rd_exec *x, const float *params, struct rd_err *e) RD_MUST;
+/* The same where none have changed since but those that are trained. */
+int rd_exec_reload(struct rd_exec *x, struct rd_err *e) RD_MUST;
 
 /* Device buffers: of an input (to be filled before every forward: inference may use its memory for something else once it
  * has been read) or the output; and the gradient by the output (filled before
@@ -51,7 +53,7 @@ int rd_exec_set_draw(struct rd_exec *x, uint64_t first, struct rd_err *e) RD_MUS
 
 int rd_exec_forward(struct rd_exec *x, struct rd_err *e) RD_MUST;
 
-/* Adds the parameters' gradients to grads (device, n_flat floats; NULL under vjp). */
+/* Adds the gradients of what is trained to grads (device, n_trained floats; NULL under vjp). */
 int rd_exec_backward(struct rd_exec *x, float *grads, struct rd_err *e) RD_MUST;
 
 #endif

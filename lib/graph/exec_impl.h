@@ -34,6 +34,7 @@ struct rd_exec {
 	int *segment;           /* [n_nodes]: rising; a segment is recomputed, then run backward */
 	bool *again;            /* [n_nodes]: to be recomputed */
 	struct rd_conv2d **conv; /* [n_nodes]; NULL: the node is none */
+	struct rd_conv2d **trained; /* [n_nodes]: conv, but NULL where its parameters are frozen */
 	struct rd_conv2d_params *conv_par; /* [n_nodes] */
 	void *arena, *ws;
 	void *x_sample, *y_sample, *dx_sample, *dy_sample; /* where the device's samples are no activations */
@@ -52,7 +53,8 @@ static inline bool rd_exec_goes_back(const struct rd_exec *x)
 /* One entry per operation. */
 struct rd_op_impl {
 	const char *name;
-	bool keeps[3];   /* operands that backward reads */
+	bool keeps[3];   /* operands that backward reads, */
+	bool for_params; /* all of them for the gradients of parameters alone */
 	int shares;      /* the operand whose buffer the output may take over when that operand dies here; -1: none */
 	int passes;      /* the operand whose gradient is the output's unchanged; -1: none */
 	size_t (*aux_bytes)(const struct rd_exec *x, const struct rd_node_op *n); /* NULL: none; kept for backward */
@@ -61,6 +63,9 @@ struct rd_op_impl {
 	int (*bwd)(struct rd_exec *x, int i, struct rd_err *e);                   /* NULL: no gradient flows through */
 };
 extern const struct rd_op_impl rd_ops[RD_N_OPS];
+
+/* Whether a node has parameters whose gradients are wanted. */
+bool rd_exec_learns(const struct rd_exec *x, const struct rd_node_op *n);
 
 /* Fills fwd, bwd, grad, mode, segment and again, with addresses relative to NULL + 64, and returns the arena's size; exec.c adds
  * the base. */

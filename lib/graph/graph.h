@@ -25,8 +25,10 @@ struct rd_param {
 	char name[RD_PARAM_NAME];
 	struct rd_shape shape;
 	size_t offset, n_elems; /* in the flat array of all parameters */
-	bool frozen;            /* stored, but no gradient and no optimiser touches it */
-	bool computed;          /* frozen, and not in files: a function of its shape */
+	bool frozen;            /* stored, but no gradient and no optimiser touches it: fixed, or there are adapters, of which it is none */
+	bool fixed;             /* never trained */
+	bool computed;          /* fixed, and not in files: a function of its shape */
+	bool adapter;           /* of an adapter (below) */
 	enum rd_init init;
 	double fan_in;
 };
@@ -76,14 +78,25 @@ struct rd_contexts {
 	const void *data, *vectors;
 };
 
+/* Low-rank adapters (arXiv 2106.09685): beside a layer's W x + b there is B A x with A [rank, in] and B [out, rank], `name.lora_A.weight`
+ * and `name.lora_B.weight`, which alone are trained. A layer that is a convolution has A for its kernel, B for a kernel of 1. They are of
+ * a graph, not in a model's files; B is 0 at first. */
+enum rd_lora_layers { RD_LORA_ALL, RD_LORA_ATTENTION /* what makes its q, k, v and output */ };
+struct rd_lora {
+	int rank; /* 0: none */
+	enum rd_lora_layers layers;
+};
+
 struct rd_graph {
 	int64_t batch;
+	struct rd_lora lora;
 	int n_nodes, n_values, n_params;
 	struct rd_node_op *node;
 	struct rd_value *value;
 	struct rd_param *param;
 	size_t n_flat;                 /* floats of the flat parameter array, padding (zero) included */
 	size_t n_trained;              /* its first floats; what is frozen comes after them */
+	size_t n_adapters;             /* its first floats, with adapters: what comes after them is laid out as without */
 	int n_dropouts;
 	rd_ref x, t, label, y;         /* the network's inputs (label may be RD_NONE) and its output */
 	struct rd_contexts contexts;   /* of a context input: label and */
@@ -92,13 +105,15 @@ struct rd_graph {
 	int cap_nodes, cap_values, cap_params;
 };
 
+/* Adapters are for its caller to ask for (g->lora), before there are layers. */
 int rd_graph_new(struct rd_graph **out, int64_t batch, struct rd_err *e) RD_MUST;
 void rd_graph_free(struct rd_graph *g);
 int rd_graph_check(const struct rd_graph *g, struct rd_err *e) RD_MUST;
 struct rd_dims rd_graph_dims(const struct rd_graph *g, rd_ref v);
-/* Of what is in files: elements without padding, and tensors. */
+/* Of what is in a model's files: elements without padding, and tensors. */
 int64_t rd_graph_param_count(const struct rd_graph *g);
 int rd_graph_tensor_count(const struct rd_graph *g);
+int64_t rd_graph_adapter_count(const struct rd_graph *g); /* elements of adapters without padding */
 
 /* Inputs: x (batch, c, h, w); raw ones for times and labels (lib/graph/exec.h puts them there). */
 rd_ref rd_graph_input(struct rd_graph *g, int64_t c, int64_t h, int64_t w);
@@ -167,5 +182,9 @@ rd_ref rd_graph_position(struct rd_graph *g, const char *name, int64_t c, int64_
 void rd_graph_compute_params(const struct rd_graph *g, float *flat);
 /* The flat array of new weights: a function of seed and the parameters' order alone. */
 void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat);
+/* The first n_adapters floats of it alone. */
+void rd_graph_init_adapters(const struct rd_graph *g, uint64_t seed, float *flat);
+/* W += B A for every layer with an adapter. adapters: the first n_adapters floats of g's flat array; base: what comes after them. */
+void rd_graph_merge_adapters(const struct rd_graph *g, const float *adapters, float *base);
 
 #endif

@@ -86,6 +86,20 @@ void rd_graph_context_input(struct rd_graph *g, const struct rd_contexts *c)
 		g->vector = rd_graph_input(g, c->vector_dim, 1, 1);
 }
 
+/* y, the output of the layer that is the convolution d of x, with its adapter's output added where it has one. */
+static rd_ref adapted(struct rd_graph *g, rd_ref y, rd_ref x, const char *name, const struct rd_conv2d_desc *d)
+{
+	struct rd_node_op down = op_of(RD_OP_CONV, x, RD_NONE, RD_NONE), up = op_of(RD_OP_CONV, RD_NONE, y, RD_NONE);
+
+	if (y == RD_NONE || !rd_graph_adapter(g, name, &down.param[0], &up.param[0]))
+		return y;
+	down.u.conv = *d;
+	down.u.conv.out_c = g->lora.rank;
+	up.in[0] = add_node(g, down, rd_conv2d_out(&down.u.conv));
+	up.u.conv = (struct rd_conv2d_desc){rd_graph_dims(g, up.in[0]), d->out_c, .kernel = 1, .stride = 1};
+	return add_node(g, up, rd_graph_dims(g, y));
+}
+
 /* Weight and bias of a convolution: those of that name, if they are there. */
 static void conv_params(struct rd_graph *g, int64_t in_c, const char *name, int64_t out_c, int kernel, rd_pref param[2])
 {
@@ -125,7 +139,7 @@ rd_ref rd_graph_conv(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	if (o.residual != RD_NONE && !same_dims(y, rd_graph_dims(g, o.residual)))
 		return rd_graph_refuse(g, "%s: the residual has another shape", name);
 	conv_params(g, d.c, name, out_c, o.kernel, op.param);
-	return add_node(g, op, y);
+	return adapted(g, add_node(g, op, y), x, name, &op.u.conv);
 }
 
 static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, bool bias, enum rd_init init, rd_ref residual)
@@ -141,7 +155,7 @@ static rd_ref linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out
 	op.param[0] = rd_graph_add_param(g, name, "weight", rd_shape_make(2, (int64_t[]){out_c, d.c}), init, (double)d.c);
 	if (bias)
 		op.param[1] = rd_graph_add_param(g, name, "bias", rd_shape_make(1, (int64_t[]){out_c}), init, (double)d.c);
-	return add_node(g, op, y);
+	return adapted(g, add_node(g, op, y), x, name, &op.u.conv);
 }
 
 rd_ref rd_graph_linear(struct rd_graph *g, rd_ref x, const char *name, int64_t out_c, rd_ref residual)

@@ -33,7 +33,7 @@ static const float *par(const struct rd_exec *x, rd_pref p)
 
 static float *dpar(const struct rd_exec *x, rd_pref p)
 {
-	return x->dw && p != RD_NONE ? x->dw + x->g->param[p].offset : NULL;
+	return x->dw && p != RD_NONE && !x->g->param[p].frozen ? x->dw + x->g->param[p].offset : NULL;
 }
 
 /* The buffer for operand k's gradient, NULL where none is to be computed. */
@@ -473,10 +473,10 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	[RD_OP_INPUT] = {.name = "input", .shares = -1, .passes = -1, .fwd = no_fwd},
 	[RD_OP_TIMESTEP] = {.name = "timestep", .shares = -1, .passes = -1, .fwd = timestep_fwd},
 	[RD_OP_FOURIER] = {.name = "fourier", .shares = -1, .passes = -1, .fwd = fourier_fwd},
-	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
+	[RD_OP_EMBED] = {.name = "embed", .keeps = {true}, .for_params = true, .shares = -1, .passes = -1, .fwd = embed_fwd, .bwd = embed_bwd},
 	[RD_OP_POSITION] = {.name = "position", .shares = -1, .passes = -1, .fwd = position_fwd},
-	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .shares = 1, .passes = 1, .ws_bytes = conv_ws, .fwd = conv_fwd,
-	                .bwd = conv_bwd},
+	[RD_OP_CONV] = {.name = "conv", .keeps = {true}, .for_params = true, .shares = 1, .passes = 1, .ws_bytes = conv_ws,
+	                .fwd = conv_fwd, .bwd = conv_bwd},
 	[RD_OP_GROUPNORM] = {.name = "groupnorm", .keeps = {true, true, true}, .shares = -1, .passes = -1,
 	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
 	[RD_OP_LAYERNORM] = {.name = "layernorm", .keeps = {true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,

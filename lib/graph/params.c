@@ -8,12 +8,26 @@
 /* No network here comes near it; it bounds what a hostile config can ask for. */
 #define MAX_FLAT ((size_t)1 << 33)
 
+static bool is_in_files(const struct rd_param *q)
+{
+	return !q->computed && !q->adapter;
+}
+
 int64_t rd_graph_param_count(const struct rd_graph *g)
 {
 	size_t n = 0;
 
 	for (int i = 0; i < g->n_params; i++)
-		n += g->param[i].computed ? 0 : g->param[i].n_elems;
+		n += is_in_files(&g->param[i]) ? g->param[i].n_elems : 0;
+	return (int64_t)n;
+}
+
+int64_t rd_graph_adapter_count(const struct rd_graph *g)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < g->n_params; i++)
+		n += g->param[i].adapter ? g->param[i].n_elems : 0;
 	return (int64_t)n;
 }
 
@@ -22,7 +36,7 @@ int rd_graph_tensor_count(const struct rd_graph *g)
 	int n = 0;
 
 	for (int i = 0; i < g->n_params; i++)
-		n += !g->param[i].computed;
+		n += is_in_files(&g->param[i]);
 	return n;
 }
 
@@ -31,22 +45,32 @@ static size_t padded(size_t n)
 	return (n + RD_PARAM_ALIGN - 1) / RD_PARAM_ALIGN * RD_PARAM_ALIGN;
 }
 
-/* A place in the flat array; frozen parameters make room for one that is trained. */
+/* Adapters, what is trained without them, what never is. */
+static int zone(const struct rd_param *q)
+{
+	return q->adapter ? 0 : q->fixed ? 2 : 1;
+}
+
+/* A place in the flat array, behind those of its zone; those of later zones make room. */
 static void place(struct rd_graph *g, struct rd_param *q)
 {
 	size_t size = padded(q->n_elems);
 
-	q->offset = q->frozen ? g->n_flat : g->n_trained;
-	for (int i = 0; i < g->n_params && !q->frozen; i++)
-		if (g->param[i].frozen)
+	q->offset = 0;
+	for (int i = 0; i < g->n_params; i++)
+		if (zone(&g->param[i]) <= zone(q))
+			q->offset += padded(g->param[i].n_elems);
+		else
 			g->param[i].offset += size;
 	g->n_flat += size;
 	if (!q->frozen)
 		g->n_trained += size;
+	if (q->adapter)
+		g->n_adapters += size;
 }
 
-rd_pref rd_graph_add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
-                           double fan_in)
+static rd_pref add(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init, double fan_in,
+                   bool adapter)
 {
 	struct rd_param *q;
 	void *p = g->param;
@@ -64,14 +88,28 @@ rd_pref rd_graph_add_param(struct rd_graph *g, const char *name, const char *lea
 	q->shape = shape;
 	q->init = init;
 	q->fan_in = fan_in;
+	q->adapter = adapter;
 	q->computed = init == RD_INIT_POSITION;
-	q->frozen = q->computed || init == RD_INIT_FREQUENCY;
+	q->fixed = q->computed || init == RD_INIT_FREQUENCY;
+	q->frozen = q->fixed || (g->lora.rank && !adapter);
 	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
 		return RD_NONE;
 	if (q->n_elems > MAX_FLAT || g->n_flat > MAX_FLAT - q->n_elems)
 		return rd_graph_refuse(g, "%s: more parameters than a model may have", q->name);
 	place(g, q);
 	return g->n_params++;
+}
+
+rd_pref rd_graph_add_param(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
+                           double fan_in)
+{
+	return add(g, name, leaf, shape, init, fan_in, false);
+}
+
+rd_pref rd_graph_add_adapter(struct rd_graph *g, const char *name, const char *leaf, struct rd_shape shape, enum rd_init init,
+                             double fan_in)
+{
+	return add(g, name, leaf, shape, init, fan_in, true);
 }
 
 rd_pref rd_graph_find_param(const struct rd_graph *g, const char *name, const char *leaf)
@@ -113,32 +151,44 @@ void rd_graph_compute_params(const struct rd_graph *g, float *flat)
 			positions(&g->param[i].shape, flat + g->param[i].offset);
 }
 
+/* Parameter i, whose place w is 0. */
+static void init_param(const struct rd_param *p, int i, uint64_t seed, float *w)
+{
+	float bound = (float)(1 / sqrt(p->fan_in));
+	uint32_t *words = (uint32_t *)(void *)w;
+
+	switch (p->init) {
+	case RD_INIT_FAN_IN: /* 24 bits of each word as a point of (-1, 1) */
+		rd_rng_words(seed, RD_RNG_INIT, (uint64_t)i, words, p->n_elems);
+		for (size_t k = 0; k < p->n_elems; k++)
+			w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
+		break;
+	case RD_INIT_NORMAL:
+	case RD_INIT_FREQUENCY:
+		rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems);
+		for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
+			w[k] *= 16;
+		break;
+	case RD_INIT_ONE:
+		for (size_t k = 0; k < p->n_elems; k++)
+			w[k] = 1;
+		break;
+	default: break;
+	}
+}
+
 void rd_graph_init_params(const struct rd_graph *g, uint64_t seed, float *flat)
 {
 	memset(flat, 0, g->n_flat * sizeof *flat);
-	for (int i = 0; i < g->n_params; i++) {
-		const struct rd_param *p = &g->param[i];
-		float *w = flat + p->offset, bound = (float)(1 / sqrt(p->fan_in));
-		uint32_t *words = (uint32_t *)(void *)w;
-
-		switch (p->init) {
-		case RD_INIT_FAN_IN: /* 24 bits of each word as a point of (-1, 1) */
-			rd_rng_words(seed, RD_RNG_INIT, (uint64_t)i, words, p->n_elems);
-			for (size_t k = 0; k < p->n_elems; k++)
-				w[k] = bound * ((float)(2 * (words[k] >> 9) + 1) * 0x1p-23f - 1);
-			break;
-		case RD_INIT_NORMAL:
-		case RD_INIT_FREQUENCY:
-			rd_rng_normal(seed, RD_RNG_INIT, (uint64_t)i, w, p->n_elems);
-			for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
-				w[k] *= 16;
-			break;
-		case RD_INIT_ONE:
-			for (size_t k = 0; k < p->n_elems; k++)
-				w[k] = 1;
-			break;
-		default: break;
-		}
-	}
+	for (int i = 0; i < g->n_params; i++)
+		init_param(&g->param[i], i, seed, flat + g->param[i].offset);
 	rd_graph_compute_params(g, flat);
+}
+
+void rd_graph_init_adapters(const struct rd_graph *g, uint64_t seed, float *flat)
+{
+	memset(flat, 0, g->n_adapters * sizeof *flat);
+	for (int i = 0; i < g->n_params; i++)
+		if (g->param[i].adapter)
+			init_param(&g->param[i], i, seed, flat + g->param[i].offset);
 }

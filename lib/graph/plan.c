@@ -59,7 +59,7 @@ static void find_needs_grad(struct plan *p)
 		return;
 	for (int i = 0; i < p->n; i++) {
 		const struct rd_node_op *n = &p->g->node[i];
-		bool need = (o->training && n->param[0] != RD_NONE) || ((o->input_grad || o->vjp) && n->out == p->g->x);
+		bool need = rd_exec_learns(p->x, n) || ((o->input_grad || o->vjp) && n->out == p->g->x);
 
 		for (int k = 0; k < 3; k++)
 			need |= n->in[k] != RD_NONE && p->needs_grad[n->in[k]];
@@ -77,7 +77,7 @@ static bool reads_back(const struct plan *p, int i, int k)
 {
 	const struct rd_node_op *n = &p->g->node[i];
 
-	return p->needs_grad[n->out] && rd_ops[n->op].keeps[k];
+	return p->needs_grad[n->out] && rd_ops[n->op].keeps[k] && (!rd_ops[n->op].for_params || rd_exec_learns(p->x, n));
 }
 
 /* Which values are kept, and which nodes backward has to run once more for those that are not. */

@@ -227,6 +227,15 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 	        raw ? "; the raw ones are variant `raw`" : "");
 }
 
+/* What was trained, in a file of its own. */
+static void adapters(FILE *f, const struct rd_model *m, int rank)
+{
+	const char *how = is_part(m) && !rd_net_is_dit(&m->net) ? ", which `pipeline.load_lora_weights(folder)` puts into ORIGINAL" : "";
+
+	fprintf(f, "`" RD_MODEL_LORA_FILE "` holds what these have that the model it came from has not, as a LoRA of rank %d%s.\n\n",
+	        rank, how);
+}
+
 /* Text of others in a table's cell: a bar would end it, and a backquote what stands between backquotes. */
 static void cell(FILE *f, const char *s)
 {
@@ -279,7 +288,7 @@ char *rd_model_card(const struct rd_model *m, const struct rd_card *c)
 {
 	const json_t *run = c->run;
 	bool paired = !strcmp(text_of(run, "coupling"), "pairs"), one_step = paired || json_object_get(run, "consistency");
-	int phases = (int)json_integer_value(json_object_get(run, "phases"));
+	int phases = (int)json_integer_value(json_object_get(run, "phases")), rank = (int)json_integer_value(json_object_get(run, "lora"));
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
@@ -293,6 +302,8 @@ char *rd_model_card(const struct rd_model *m, const struct rd_card *c)
 		fprintf(f, "Classifier-free guidance of %s is in the weights, as it was in what they learnt from: sample without guidance.\n\n",
 		        c->guidance);
 	usage(f, m, phases ? phases : one_step ? 1 : 50, phases > 0, c->guidance || one_step || phases, c->raw);
+	if (rank)
+		adapters(f, m, rank);
 	fprintf(f, "## How it was made\n\n");
 	if (c->command)
 		fprintf(f, "```\n%s\n```\n\n", c->command);

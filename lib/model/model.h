@@ -67,10 +67,13 @@ struct rd_model_out {
 	const float *main, *raw; /* flat */
 	enum rd_dtype type;      /* as which they are written: RD_F32, RD_F16 or RD_BF16 */
 	const json_t *meta, *raw_meta;
+	const struct rd_graph *adapted; /* NULL, or the graph of adapters that are in main already, */
+	const float *adapters;   /* which go into a file of their own, RD_MODEL_LORA_FILE, too */
 	const char *card;
 	const char *contexts; /* a file that holds the contexts of m already, to be shared where a hard link can be made; NULL: none */
 	bool replace;
 };
+#define RD_MODEL_LORA_FILE "pytorch_lora_weights.safetensors" /* as diffusers calls it */
 int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e) RD_MUST;
 
 /* The guidance that the weights have learnt from guided pairs, as their metadata say; NULL: none. */

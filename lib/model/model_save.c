@@ -68,6 +68,9 @@ static int write_all(const struct rd_model *m, struct rd_out_dir *d, const struc
 	if (!rc && o->raw)
 		rc = rd_weights_write(rd_out_dir_path(d, of_net(&p, m, "diffusion_pytorch_model.raw.safetensors")), m->params, o->raw,
 		                      o->type, o->raw_meta, e);
+	if (!rc && o->adapted)
+		rc = rd_weights_write_adapters(rd_out_dir_path(d, RD_MODEL_LORA_FILE), o->adapted, m->net.kind->part, o->adapters, o->type,
+		                               o->meta, e);
 	if (!rc && m->contexts)
 		rc = write_contexts(m, d, o, e);
 	free(index);

@@ -372,44 +372,96 @@ int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, f
 	return rc;
 }
 
-/* The parameters as type, in place of the f32 that they are; said of the first that does not go. */
-static int narrow(const struct rd_graph *params, const float *flat, enum rd_dtype type, uint16_t *out, const char *path, struct rd_err *e)
-{
-	for (int i = 0; i < params->n_params; i++) {
-		const struct rd_param *q = &params->param[i];
+/* Some of a flat array's parameters on their way to a file. */
+struct tensors {
+	const struct rd_param **p;
+	struct rd_st_view *v;
+	char (*name)[RD_PARAM_NAME + 16];
+	void *half; /* data, where these are not the f32 that they were */
+	size_t n;
+};
 
-		if (rd_from_f32(out + q->offset, type, flat + q->offset, q->n_elems))
-			return rd_fail(e, RD_EDOMAIN, "%s: tensor %s holds numbers too large for %s", path, q->name, type == RD_F16 ? "F16" : "BF16");
+/* Those of adapters, or of all else that is in files. prefix: of their names. */
+static int choose(struct tensors *t, const struct rd_graph *params, bool adapters, const char *prefix, struct rd_err *e)
+{
+	const size_t most = (size_t)params->n_params;
+	void *p;
+	int rc = rd_alloc0(&p, most, sizeof *t->v, "tensor table", e);
+
+	t->v = rc ? NULL : p;
+	if (!rc)
+		rc = rd_alloc0(&p, most, sizeof *t->p, "tensor table", e);
+	t->p = rc ? NULL : p;
+	if (!rc)
+		rc = rd_alloc0(&p, most, sizeof *t->name, "tensor table", e);
+	t->name = rc ? NULL : p;
+	for (size_t i = 0; i < most && !rc; i++)
+		if (params->param[i].adapter == adapters && !params->param[i].computed) {
+			snprintf(t->name[t->n], sizeof *t->name, "%.14s%s", prefix, params->param[i].name);
+			t->p[t->n++] = &params->param[i];
+		}
+	return rc;
+}
+
+/* The numbers as type; said of the first that does not go. */
+static int narrow(struct tensors *t, const float *flat, size_t n_flat, enum rd_dtype type, const char *path, struct rd_err *e)
+{
+	int rc = rd_alloc(&t->half, n_flat, rd_dtype_bytes(type), "weights", e);
+
+	for (size_t i = 0; i < t->n && !rc; i++) {
+		const struct rd_param *q = t->p[i];
+
+		if (rd_from_f32((uint16_t *)t->half + q->offset, type, flat + q->offset, q->n_elems))
+			rc = rd_fail(e, RD_EDOMAIN, "%s: tensor %s holds numbers too large for %s", path, q->name,
+			             type == RD_F16 ? "F16" : "BF16");
 	}
-	return RD_OK;
+	return rc;
+}
+
+static int write_tensors(const char *path, struct tensors *t, const float *flat, size_t n_flat, enum rd_dtype type,
+                         const json_t *metadata, struct rd_err *e)
+{
+	const size_t each = rd_dtype_bytes(type);
+	int rc = type == RD_F32 ? RD_OK : narrow(t, flat, n_flat, type, path, e);
+	const char *data = t->half ? t->half : (const char *)flat;
+
+	for (size_t i = 0; i < t->n && !rc; i++)
+		t->v[i] = (struct rd_st_view){.name = t->name[i], .dtype = type, .shape = t->p[i]->shape,
+		                              .data = data + t->p[i]->offset * each, .bytes = t->p[i]->n_elems * each};
+	return rc ? rc : rd_safetensors_save(path, t->v, t->n, metadata, e);
+}
+
+static void free_tensors(struct tensors *t)
+{
+	free(t->v);
+	free(t->p);
+	free(t->name);
+	free(t->half);
 }
 
 int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, enum rd_dtype type, const json_t *metadata,
                      struct rd_err *e)
 {
-	const char *data = (const char *)flat;
-	struct rd_st_view *v;
-	void *table, *half = NULL;
-	size_t n = 0, each = rd_dtype_bytes(type);
-	int rc = rd_alloc0(&table, (size_t)params->n_params, sizeof *v, "tensor table", e);
+	struct tensors t = {0};
+	int rc = choose(&t, params, false, "", e);
 
-	if (!rc && type != RD_F32) {
-		rc = rd_alloc(&half, params->n_flat, each, "weights", e);
-		data = half;
-	}
-	if (!rc && half)
-		rc = narrow(params, flat, type, half, path, e);
-	v = table;
-	for (int i = 0; i < params->n_params && !rc; i++) {
-		const struct rd_param *q = &params->param[i];
-
-		if (!q->computed)
-			v[n++] = (struct rd_st_view){.name = q->name, .dtype = type, .shape = q->shape, .data = data + q->offset * each,
-			                             .bytes = q->n_elems * each};
-	}
 	if (!rc)
-		rc = rd_safetensors_save(path, v, n, metadata, e);
-	free(half);
-	free(table);
+		rc = write_tensors(path, &t, flat, params->n_flat, type, metadata, e);
+	free_tensors(&t);
+	return rc;
+}
+
+int rd_weights_write_adapters(const char *path, const struct rd_graph *g, const char *part, const float *adapters, enum rd_dtype type,
+                              const json_t *metadata, struct rd_err *e)
+{
+	struct tensors t = {0};
+	char prefix[16];
+	int rc;
+
+	snprintf(prefix, sizeof prefix, "%.13s.", part);
+	rc = choose(&t, g, true, prefix, e);
+	if (!rc)
+		rc = write_tensors(path, &t, adapters, g->n_adapters, type, metadata, e);
+	free_tensors(&t);
 	return rc;
 }

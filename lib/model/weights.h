@@ -39,4 +39,9 @@ int rd_weights_read(const struct rd_weights *w, const struct rd_graph *params, f
 int rd_weights_write(const char *path, const struct rd_graph *params, const float *flat, enum rd_dtype type, const json_t *metadata,
                      struct rd_err *e) RD_MUST;
 
+/* The same of g's adapters, the first n_adapters floats of its flat array, as diffusers reads them: each name begins with part, what
+ * the network is called in a pipeline, and a dot. */
+int rd_weights_write_adapters(const char *path, const struct rd_graph *g, const char *part, const float *adapters, enum rd_dtype type,
+                              const json_t *metadata, struct rd_err *e) RD_MUST;
+
 #endif

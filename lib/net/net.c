@@ -41,6 +41,7 @@ int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out,
 
 	if (rc)
 		return rc;
+	(*out)->lora = net->lora;
 	net->kind->describe(net, *out);
 	rc = rd_graph_check(*out, e);
 	if (rc) {

@@ -108,6 +108,7 @@ struct rd_net {
 	int64_t vector_dim;       /* of RD_COND_CONTEXT: numbers of the vector beside each sequence; 0: there is none */
 	struct rd_contexts contexts; /* of RD_COND_CONTEXT; no rows: none were given */
 	double time_scale;        /* the network is fed this times the schedule's net_time */
+	struct rd_lora lora;      /* adapters that its graphs are to have: not a matter of the config */
 };
 
 /* Reads a config; `file` is for messages. Keys that are not known must have their default; what we do not have is refused

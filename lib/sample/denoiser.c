@@ -113,26 +113,32 @@ static int alloc_analytic(struct rd_denoiser *d, int64_t batch, struct rd_err *e
 	return rc;
 }
 
+/* The model's parameters, behind adapters that do nothing where there are any. */
 static int copy_params(struct rd_denoiser *d, struct rd_err *e)
 {
-	const size_t bytes = d->m->params->n_flat * sizeof *d->own;
-	int rc = d->be->alloc(d->dev, (void **)&d->own, bytes, e);
+	const size_t n = d->g->n_adapters;
+	int rc = d->be->alloc(d->dev, (void **)&d->own, d->g->n_flat * sizeof *d->own, e);
 
-	return rc ? rc : d->be->put(d->dev, d->own, d->m->w, bytes, e);
+	if (!rc && n)
+		rc = d->be->zero(d->dev, d->own, n * sizeof *d->own, e);
+	return rc ? rc : d->be->put(d->dev, d->own + n, d->m->w, (d->g->n_flat - n) * sizeof *d->own, e);
 }
 
 /* What a network needs: its executor and weights, and what is fed to it. */
 static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
 	size_t n = (size_t)batch;
+	struct rd_net net = d->m->net;
 	void *p, **label[] = {&d->label, &d->null};
-	int rc = rd_net_build(&d->m->net, batch, &d->g, e);
+	int rc;
 
+	net.lora = d->o.lora;
+	rc = rd_net_build(&net, batch, &d->g, e);
 	if (rc)
 		return rc;
 	d->d = rd_graph_dims(d->g, d->g->x);
 	rc = rd_exec_new(&d->x, d->g, d->be, d->dev, (struct rd_exec_opts){.vjp = d->o.trace.kind != RD_TRACE_NONE}, e);
-	if (!rc && !d->be->on_host)
+	if (!rc && (!d->be->on_host || d->g->n_adapters))
 		rc = copy_params(d, e);
 	if (!rc && d->o.guidance != 1)
 		rc = d->be->alloc(d->dev, &d->f_null, d->be->sample_bytes(d->d), e);
@@ -210,8 +216,12 @@ int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *
 {
 	int rc = d->own ? RD_OK : copy_params(d, e);
 
+	if (!rc && d->g->n_adapters) {
+		rc = d->be->copy(d->dev, d->own, params, d->g->n_adapters * sizeof *d->own, e);
+		return rc ? rc : rd_exec_reload(d->x, e);
+	}
 	if (!rc)
-		rc = d->be->copy(d->dev, d->own, params, d->m->params->n_flat * sizeof *d->own, e);
+		rc = d->be->copy(d->dev, d->own, params, d->g->n_flat * sizeof *d->own, e);
 	return rc ? rc : rd_exec_load(d->x, d->own, e);
 }
 

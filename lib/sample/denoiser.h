@@ -15,6 +15,7 @@ struct rd_denoiser_opts {
 	bool clip_eps;       /* or, with this, becomes that of the clamped x0 */
 	double clip_range;
 	struct rd_trace_opts trace; /* of the Jacobians; not with clip, which has none */
+	struct rd_lora lora; /* adapters on the model's parameters */
 };
 
 /* For batches of exactly `batch` images. The model is borrowed. RD_EUSAGE: guidance without classes or null class; an exact
@@ -24,7 +25,8 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
 void rd_denoiser_free(struct rd_denoiser *d);
 struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
 
-/* Other parameters than the model's (device, n_flat floats) from here on; copied. */
+/* Other parameters than the model's (device, n_flat floats), or with adapters, other adapters (n_adapters floats), from here on;
+ * copied. */
 int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *e) RD_MUST;
 
 /* Labels of the images from here on (host, [batch], each in [0, classes)); NULL: the null class for all. A conditional model

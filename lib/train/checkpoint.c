@@ -59,7 +59,7 @@ static int load_arrays(const struct rd_safetensors *st, const char *path, struct
 		const struct rd_st_view *v = rd_safetensors_find(st, names[i]);
 
 		if (!v || v->dtype != RD_F32 || v->bytes != s->n * sizeof(float))
-			return rd_fail(e, RD_EINPUT, "%s: no array %s of this network's %zu parameters in it", path, names[i], s->n);
+			return rd_fail(e, RD_EINPUT, "%s: no array %s of this run's %zu parameters in it", path, names[i], s->n);
 		memcpy(array_of(s, i), v->data, v->bytes);
 	}
 	return RD_OK;
@@ -104,10 +104,6 @@ int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run,
 		rc = load_best(meta, path, s, e);
 	if (!rc)
 		rc = load_arrays(st, path, s, e);
-	if (rc) {
-		json_decref(*run);
-		*run = NULL;
-	}
 	rd_safetensors_close(st);
 	return rc;
 }

@@ -9,7 +9,8 @@
 
 int rd_checkpoint_save(const char *path, const struct rd_train_state *s, const json_t *run, struct rd_err *e) RD_MUST;
 
-/* Into s, which is made for the n of this network: another size is RD_EINPUT. *run is the caller's. */
+/* Into s, which is made for the n of this run: another size is RD_EINPUT. *run, the caller's, is there where the file says which run
+ * it is of, even if the rest is not as expected; else NULL. */
 int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run, struct rd_err *e) RD_MUST;
 
 /* RD_OK where `have` (recorded in the file called name) and `want` agree in every key but those of the NULL-terminated list

@@ -12,6 +12,7 @@ const char *const rd_loss_names[] = {"l2", "huber", "huber-image", NULL};
 const char *const rd_loss_space_names[] = {"eps", "x0", "output", NULL};
 const char *const rd_rate_names[] = {"constant", "cosine", NULL};
 const char *const rd_coupling_names[] = {"pairs", "independent", "ot", NULL};
+const char *const rd_lora_layer_names[] = {"all", "attention", NULL};
 
 const struct rd_spec_kind rd_weight_kinds[] = {
 	{.name = "none"},
@@ -141,5 +142,9 @@ json_t *rd_train_describe(const struct rd_model *m, const struct rd_dataset *d, 
 	set_text(j, "time_sampling", &o->times, rd_times_kinds);
 	set_text(j, "weight", &o->weight, rd_weight_kinds);
 	describe_objective(j, o);
+	if (o->lora.rank) {
+		json_object_set_new(j, "lora", json_integer(o->lora.rank));
+		json_object_set_new(j, "lora_layers", json_string(rd_lora_layer_names[o->lora.layers]));
+	}
 	return j;
 }

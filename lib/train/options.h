@@ -3,10 +3,12 @@
 #define RD_LIB_TRAIN_OPTIONS_H
 
 #include "kernels/kernels.h"
+#include "lib/graph/graph.h"
 #include "lib/train/dataset.h"
 #include "lib/train/timedist.h"
 
-extern const char *const rd_loss_names[], *const rd_loss_space_names[], *const rd_rate_names[], *const rd_coupling_names[];
+extern const char *const rd_loss_names[], *const rd_loss_space_names[], *const rd_rate_names[], *const rd_coupling_names[],
+	*const rd_lora_layer_names[];
 
 /* Where the noise of a sample comes from: its pair; fresh numbers; fresh numbers, those of a batch dealt to the samples of a
  * class so that the sum of squared distances is least (minibatch optimal transport, arXiv 2302.00482). */
@@ -57,6 +59,7 @@ struct rd_train_opts {
 	int64_t held_out;    /* samples that are not trained on but measured with */
 	uint64_t seed;
 	bool recompute;      /* less memory, more time, the same result */
+	struct rd_lora lora; /* adapters that are trained in place of the model's own weights */
 	int64_t micro_batch; /* images that the network has at once; divides the batch, whose gradients are added up. 0: all */
 };
 

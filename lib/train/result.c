@@ -79,7 +79,8 @@ char *rd_result_guidance(const struct rd_model *m, const struct rd_dataset *d, c
 
 int rd_result_save(const struct rd_result *r, const char *path, bool replace, struct rd_err *e)
 {
-	struct rd_model_out o = {.replace = replace, .main = r->average, .raw = r->raw ? r->state->w : NULL, .type = r->type,
+	struct rd_model_out o = {.replace = replace, .main = r->adapted ? r->merged : r->average,
+	                         .raw = r->raw ? r->state->w : NULL, .type = r->type, .adapted = r->adapted, .adapters = r->average,
 	                         .contexts = r->contexts};
 	char *guidance = rd_result_guidance(r->m, r->d, r->t);
 	json_t *meta = weights_meta(r, guidance, true), *raw = weights_meta(r, guidance, false);

@@ -16,6 +16,8 @@ struct rd_result { /* all borrowed */
 	const char *command; /* NULL: not said */
 	const struct rd_train_state *state;
 	const float *average; /* the state's ema or best */
+	const struct rd_graph *adapted; /* NULL, or the graph of the adapters that the state and the average are, */
+	const float *merged;  /* and the model's weights with the average in them */
 	enum rd_dtype type;   /* of the weights in the file */
 	bool raw;             /* those without averaging too */
 	const char *contexts; /* a file of m's contexts, to be shared; NULL: none */

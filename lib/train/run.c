@@ -89,14 +89,19 @@ static int look_for_out(struct rd_run *r, struct rd_err *e)
 
 static int look_for_checkpoint(struct rd_run *r, struct rd_err *e)
 {
+	struct rd_err other;
 	json_t *run;
 	int rc;
 
 	if (r->o.restart || access(r->ckpt, F_OK))
 		return RD_OK;
 	rc = rd_checkpoint_load(r->ckpt, &r->state, &run, e);
-	rc = rc ? rd_context(e, "cannot go on (--restart begins anew)")
-	        : compare(r, run, r->ckpt, "--restart begins anew", e);
+	if (rc)
+		rc = rd_context(e, "cannot go on (--restart begins anew)");
+	if (run && compare(r, run, r->ckpt, "--restart begins anew", &other)) { /* which says more than that its arrays do not fit */
+		*e = other;
+		rc = other.code;
+	}
 	json_decref(run);
 	if (rc)
 		return rc;
@@ -221,12 +226,20 @@ bool rd_run_reads_model(const struct rd_run *r)
 
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e)
 {
+	const size_t each = rd_dtype_bytes(r->o.save_as);
+	const struct rd_graph *adapted;
+
 	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
-	                          .model_bytes = (r->o.no_raw ? 1 : 2) * r->m->params->n_flat * rd_dtype_bytes(r->o.save_as),
-	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->m->params->n_flat * sizeof(float)};
+	                          .model_bytes = (r->o.no_raw ? 1 : 2) * r->m->params->n_flat * each,
+	                          .checkpoint_bytes = (r->o.keep_best ? 5 : 4) * r->state.n * sizeof(float)};
 	p->contexts_bytes = r->m->contexts ? rd_contexts_bytes(r->m->contexts) : 0;
 	if (r->already)
 		return RD_OK;
+	adapted = rd_trainer_adapters(r->trainer);
+	if (adapted) {
+		p->adapter_params = rd_graph_adapter_count(adapted);
+		p->model_bytes += (size_t)p->adapter_params * each;
+	}
 	p->device_bytes = rd_trainer_bytes(r->trainer);
 	return r->from == r->t.steps ? RD_OK : measure_step(r, measure_well, &p->step_seconds, e);
 }
@@ -248,12 +261,21 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 
 static int save(struct rd_run *r, const char *path, const float *average, const char *contexts, bool replace, struct rd_err *e)
 {
-	const struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command,
-	                              .state = &r->state, .average = average, .type = r->o.save_as, .raw = !r->o.no_raw,
-	                              .contexts = contexts};
+	struct rd_result res = {.m = r->m, .t = &r->t, .run = r->run, .d = r->d, .command = r->o.command, .state = &r->state,
+	                        .average = average, .type = r->o.save_as, .raw = !r->o.no_raw, .contexts = contexts,
+	                        .adapted = rd_trainer_adapters(r->trainer)};
+	void *merged = NULL;
 	int rc = get_state(r, e);
 
-	return rc ? rc : rd_result_save(&res, path, replace, e);
+	if (!rc && res.adapted)
+		rc = rd_alloc(&merged, r->m->params->n_flat, sizeof *res.merged, "weights", e);
+	if (!rc && res.adapted)
+		rc = rd_trainer_merge(r->trainer, average, merged, e);
+	res.merged = merged;
+	if (!rc)
+		rc = rd_result_save(&res, path, replace, e);
+	free(merged);
+	return rc;
 }
 
 /* The contexts of the snapshot before that of `step`, where this very run has made it. */

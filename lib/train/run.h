@@ -46,6 +46,7 @@ bool rd_run_reads_model(const struct rd_run *r);
 /* What it is going to do: already complete or not, the step it goes on from, bytes of device memory and of each file. */
 struct rd_run_plan {
 	bool already;
+	int64_t adapter_params; /* that are trained in place of the model's own; 0: these are */
 	bool unlocked; /* the file system of OUT has no locks: that another process works on it would not be noticed */
 	int64_t from_step;
 	size_t device_bytes, model_bytes, checkpoint_bytes;

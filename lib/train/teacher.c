@@ -60,6 +60,7 @@ int rd_teacher_new(struct rd_teacher **out, const struct rd_objective *b, const 
 	t->dev = dev;
 	guided.guidance = b->o->guidance;
 	rc = rd_denoiser_new(&t->teacher, b->m, be, dev, batch, &guided, e);
+	plain.lora = b->o->lora;
 	if (!rc && b->grid.steps)
 		rc = rd_denoiser_new(&t->average, b->m, be, dev, batch, &plain, e);
 	if (!rc) {

@@ -24,9 +24,10 @@ struct rd_trainer {
 	struct rd_exec *x, *held_x;    /* held_x: without dropout, for what is held out */
 	struct rd_dims d;              /* of what the network has at once */
 	int64_t parts;                 /* of a batch, d.n images each */
-	size_t n_flat, bytes;
+	size_t n, bytes;               /* n: parameters that the state has: all, or those of the adapters */
 	int64_t step;
-	/* device: parameters, gradients, moments, average; the batch */
+	/* device: parameters; gradients, moments, average [n]; the batch. What is frozen where adapters are trained stands behind the
+	 * first n of w, and of ema too where the held-out loss is measured with it. */
 	float *w, *dw, *m, *v, *ema;
 	void *x0, *eps, *target, *norm_ws;
 	/* device, sent with the batch: coefficients of images, and of the update */
@@ -47,13 +48,13 @@ struct rd_trainer {
 
 static int alloc_device(struct rd_trainer *t, struct rd_err *e)
 {
-	size_t act = t->be->sample_bytes(t->d), flat = t->n_flat * sizeof(float);
+	size_t act = t->be->sample_bytes(t->d), all = t->g->n_flat * sizeof(float), n = t->n * sizeof(float);
 	struct {
 		void **p;
 		size_t bytes;
-	} a[] = {{(void **)&t->w, flat}, {(void **)&t->dw, flat}, {(void **)&t->m, flat}, {(void **)&t->v, flat},
-	         {(void **)&t->ema, flat}, {&t->x0, act}, {&t->eps, act}, {&t->target, act},
-	         {&t->norm_ws, t->be->sqnorm_ws_bytes(t->n_flat)}};
+	} a[] = {{(void **)&t->w, all}, {(void **)&t->dw, n}, {(void **)&t->m, n}, {(void **)&t->v, n},
+	         {(void **)&t->ema, t->held ? all : n}, {&t->x0, act}, {&t->eps, act}, {&t->target, act},
+	         {&t->norm_ws, t->be->sqnorm_ws_bytes(t->n)}};
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof a / sizeof *a && !rc; i++) {
@@ -92,18 +93,41 @@ static int alloc_host(struct rd_trainer *t, size_t dim, struct rd_err *e)
 	return rc;
 }
 
+/* New adapters, as a state begins with them. */
+static int put_adapters(struct rd_trainer *t, struct rd_err *e)
+{
+	size_t bytes = t->n * sizeof(float);
+	void *p;
+	int rc = rd_alloc(&p, t->n, sizeof(float), "adapters", e);
+
+	if (rc)
+		return rc;
+	rd_graph_init_adapters(t->g, t->o.seed, p);
+	rc = t->be->put(t->dev, t->w, p, bytes, e);
+	if (!rc)
+		rc = t->be->put(t->dev, t->ema, p, bytes, e);
+	if (!rc)
+		rc = t->be->sync(t->dev, e);
+	free(p);
+	return rc;
+}
+
 static int fill_device(struct rd_trainer *t, struct rd_err *e)
 {
-	size_t flat = t->n_flat * sizeof(float);
-	int rc = t->be->put(t->dev, t->w, t->model->w, flat, e);
+	const size_t n = t->g->n_adapters, flat = (t->g->n_flat - n) * sizeof(float);
+	int rc = t->be->put(t->dev, t->w + n, t->model->w, flat, e);
 
+	if (!rc && (!n || t->held))
+		rc = t->be->put(t->dev, t->ema + n, t->model->w, flat, e);
+	if (!rc && n)
+		rc = put_adapters(t, e);
 	if (!rc)
-		rc = t->be->put(t->dev, t->ema, t->model->w, flat, e);
+		rc = t->be->zero(t->dev, t->m, t->n * sizeof(float), e);
 	if (!rc)
-		rc = t->be->zero(t->dev, t->m, flat, e);
+		rc = t->be->zero(t->dev, t->v, t->n * sizeof(float), e);
 	if (!rc)
-		rc = t->be->zero(t->dev, t->v, flat, e);
-	return rc;
+		rc = rd_exec_load(t->x, t->w, e);
+	return rc || !t->held ? rc : rd_exec_load(t->held_x, t->ema, e);
 }
 
 static int check_options(const struct rd_trainer *t, struct rd_err *e)
@@ -130,8 +154,13 @@ static bool needs_teacher(const struct rd_objective *b)
 static int make_networks(struct rd_trainer *t, struct rd_err *e)
 {
 	int64_t n = t->o.micro_batch ? t->o.micro_batch : t->o.batch;
-	int rc = rd_net_build(&t->model->net, n, &t->g, e);
+	struct rd_net net = t->model->net;
+	int rc;
 
+	net.lora = t->o.lora;
+	rc = rd_net_build(&net, n, &t->g, e);
+	if (!rc && t->o.lora.rank && !t->g->n_adapters)
+		rc = rd_fail(e, RD_EUSAGE, "%s: none of its layers would get an adapter", t->model->dir);
 	if (!rc)
 		rc = rd_exec_new(&t->x, t->g, t->be, t->dev,
 		                 (struct rd_exec_opts){.training = true, .seed = t->o.seed, .recompute = t->o.recompute}, e);
@@ -143,7 +172,7 @@ static int make_networks(struct rd_trainer *t, struct rd_err *e)
 		return rc;
 	t->d = rd_graph_dims(t->g, t->g->x);
 	t->parts = t->o.batch / n;
-	t->n_flat = t->g->n_flat;
+	t->n = t->g->n_adapters ? t->g->n_adapters : t->g->n_flat;
 	t->bytes = rd_exec_bytes(t->x) + (t->held_x ? rd_exec_bytes(t->held_x) : 0);
 	return RD_OK;
 }
@@ -301,9 +330,9 @@ static struct rd_loss_desc loss_desc(const struct rd_trainer *t)
 static int begin(void *ctx, struct rd_err *e)
 {
 	struct rd_trainer *t = ctx;
-	int rc = rd_exec_load(t->x, t->w, e);
+	int rc = rd_exec_reload(t->x, e);
 
-	return rc ? rc : t->be->zero(t->dev, t->dw, t->n_flat * sizeof(float), e);
+	return rc ? rc : t->be->zero(t->dev, t->dw, t->n * sizeof(float), e);
 }
 
 /* Losses and gradient of the part that was uploaded. */
@@ -324,7 +353,7 @@ static int part(void *ctx, struct rd_err *e)
 static int end(void *ctx, struct rd_err *e)
 {
 	struct rd_trainer *t = ctx;
-	int rc = t->be->sqnorm(t->dev, t->n_flat, t->dw, t->sq, t->norm_ws, e);
+	int rc = t->be->sqnorm(t->dev, t->n, t->dw, t->sq, t->norm_ws, e);
 
 	return rc ? rc : t->be->adamw(t->dev, t->adamw, t->sq, t->g->n_trained, t->w, t->dw, t->m, t->v, t->ema, e);
 }
@@ -457,7 +486,7 @@ static int measure(struct rd_trainer *t, const struct rd_train_batch *b, int64_t
 
 int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e)
 {
-	int rc = t->held ? rd_exec_load(t->held_x, t->ema, e) : RD_OK;
+	int rc = t->held ? rd_exec_reload(t->held_x, e) : RD_OK;
 
 	*loss = 0;
 	t->assembled = t->uploaded = -1; /* its places are used */
@@ -505,8 +534,8 @@ bool rd_trainer_reads_model(const struct rd_trainer *t)
 int rd_trainer_state(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e)
 {
 	if (!t->be->on_host)
-		return rd_train_state_init(s, t->n_flat, e);
-	*s = (struct rd_train_state){.n = t->n_flat, .w = t->w, .m = t->m, .v = t->v, .ema = t->ema};
+		return rd_train_state_init(s, t->n, e);
+	*s = (struct rd_train_state){.n = t->n, .w = t->w, .m = t->m, .v = t->v, .ema = t->ema};
 	return RD_OK;
 }
 
@@ -518,7 +547,7 @@ int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err
 	s->step = t->step;
 	for (int i = 0; i < 4 && !rc; i++)
 		if (host[i] != dev[i])
-			rc = t->be->get(t->dev, host[i], dev[i], t->n_flat * sizeof(float), e);
+			rc = t->be->get(t->dev, host[i], dev[i], t->n * sizeof(float), e);
 	return rc;
 }
 
@@ -530,7 +559,22 @@ int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct 
 	t->uploaded = -1; /* consistency's batch is made with the average */
 	for (int i = 0; i < 4 && !rc; i++)
 		if (host[i] != dev[i])
-			rc = t->be->put(t->dev, dev[i], host[i], t->n_flat * sizeof(float), e);
+			rc = t->be->put(t->dev, dev[i], host[i], t->n * sizeof(float), e);
 	t->step = s->step;
+	return rc;
+}
+
+const struct rd_graph *rd_trainer_adapters(const struct rd_trainer *t)
+{
+	return t->g->n_adapters ? t->g : NULL;
+}
+
+int rd_trainer_merge(struct rd_trainer *t, const float *adapters, float *out, struct rd_err *e)
+{
+	const size_t n = t->g->n_adapters;
+	int rc = t->be->get(t->dev, out, t->w + n, (t->g->n_flat - n) * sizeof(float), e);
+
+	if (!rc)
+		rd_graph_merge_adapters(t->g, adapters, out);
 	return rc;
 }

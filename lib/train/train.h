@@ -35,6 +35,12 @@ size_t rd_trainer_bytes(const struct rd_trainer *t); /* device memory of network
  * t is. */
 int rd_trainer_state(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e) RD_MUST;
 
+/* The graph whose adapters are trained; NULL: the model's own weights are. */
+const struct rd_graph *rd_trainer_adapters(const struct rd_trainer *t);
+/* The model's weights with these adapters (n_adapters floats, as a state has them) taken into them; out: host, as many floats as the
+ * model's flat array. */
+int rd_trainer_merge(struct rd_trainer *t, const float *adapters, float *out, struct rd_err *e) RD_MUST;
+
 /* get copies the state out, set copies it in. */
 int rd_trainer_get(struct rd_trainer *t, struct rd_train_state *s, struct rd_err *e) RD_MUST;
 int rd_trainer_set(struct rd_trainer *t, const struct rd_train_state *s, struct rd_err *e) RD_MUST;

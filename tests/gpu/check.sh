@@ -139,6 +139,7 @@ for p in f32 tf32 bf16; do
 	check "goldens, $p" 240 bash -c "in_precision $p $build/tests/test_golden"
 done
 check "gradients by differences" 240 "$build/tests/test_graph"
+check "adapters" 240 "$build/tests/test_lora"
 check "likelihoods" 240 "$build/tests/test_likelihood"
 check "the classifier" 240 "$build/tests/test_classify"
 check "demo pairs, f32" 120 bash -c 'demo_pairs f32 1e-3'

@@ -94,6 +94,10 @@ bool rd_training_opt(struct rd_train_opts *t, int opt)
 	case RD_OPT_HOLD_OUT: t->held_out = rd_opt_int("--hold-out", optarg, 1, INT32_MAX); break;
 	case RD_OPT_RECOMPUTE: t->recompute = true; break;
 	case RD_OPT_MICRO: t->micro_batch = rd_opt_int("--micro-batch", optarg, 1, INT32_MAX); break;
+	case RD_OPT_LORA: t->lora.rank = (int)rd_opt_int("--lora", optarg, 1, 1024); break;
+	case RD_OPT_LORA_LAYERS:
+		t->lora.layers = (enum rd_lora_layers)rd_opt_choice("--lora-layers", optarg, rd_lora_layer_names);
+		break;
 	case 's': t->seed = rd_opt_u64("--seed", optarg); break;
 	default: return objective_opt(t, opt);
 	}

@@ -7,7 +7,8 @@
 
 enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, RD_OPT_WARMUP, RD_OPT_EMA, RD_OPT_LOSS, RD_OPT_LOSS_SPACE,
        RD_OPT_HUBER_C, RD_OPT_WEIGHT, RD_OPT_TIMES, RD_OPT_DECAY, RD_OPT_CLIP_NORM, RD_OPT_BETAS, RD_OPT_DROP, RD_OPT_NULL, RD_OPT_PHASES,
-       RD_OPT_PHASE_STEPS, RD_OPT_CONSISTENCY, RD_OPT_TEACHER_GUIDANCE, RD_OPT_HOLD_OUT, RD_OPT_RECOMPUTE, RD_OPT_MICRO };
+       RD_OPT_PHASE_STEPS, RD_OPT_CONSISTENCY, RD_OPT_TEACHER_GUIDANCE, RD_OPT_HOLD_OUT, RD_OPT_RECOMPUTE, RD_OPT_MICRO, RD_OPT_LORA,
+       RD_OPT_LORA_LAYERS };
 #define RD_TRAINING_SHORT "s:"
 #define RD_TRAINING_LONG \
 	{"coupling", required_argument, 0, RD_OPT_COUPLING}, {"steps", required_argument, 0, RD_OPT_STEPS_OF_TRAINING}, \
@@ -21,7 +22,8 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	{"phases", required_argument, 0, RD_OPT_PHASES}, {"phase-steps", required_argument, 0, RD_OPT_PHASE_STEPS}, \
 	{"consistency", optional_argument, 0, RD_OPT_CONSISTENCY}, {"guidance", required_argument, 0, RD_OPT_TEACHER_GUIDANCE}, \
 	{"hold-out", required_argument, 0, RD_OPT_HOLD_OUT}, {"recompute", no_argument, 0, RD_OPT_RECOMPUTE}, \
-	{"micro-batch", required_argument, 0, RD_OPT_MICRO}, \
+	{"micro-batch", required_argument, 0, RD_OPT_MICRO}, {"lora", required_argument, 0, RD_OPT_LORA}, \
+	{"lora-layers", required_argument, 0, RD_OPT_LORA_LAYERS}, \
 	{"seed", required_argument, 0, 's'}
 #define RD_TRAINING_USAGE \
 	"      --coupling C            pairs (default; the paper's Algorithm 4), independent (fresh noise for every sample; Algorithm\n" \
@@ -54,6 +56,8 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"                              (default 50) steps, must agree\n" \
 	"      --guidance W            of that teacher, default 1\n" \
 	"      --hold-out N            samples not trained on, whose loss is measured every --held-out-every N (500) steps\n" \
+	"      --lora RANK             train low-rank adapters, with much less memory; OUT has them in its weights and as a LoRA file\n" \
+	"      --lora-layers L         those of all layers (default), or of attention's projections\n" \
 	"      --micro-batch N         use less memory: compute the batch's gradient N samples at a time; N divides the batch\n" \
 	"      --recompute             use less memory: compute activations once more in the backward pass\n"
 
