@@ -211,6 +211,24 @@ def check_others(kind, p, folder, tools):
     return result
 
 
+def check_adapters(folder, tools):
+    """5. Of rectrain --lora, by the line of its card: the pipeline that it came from, with the LoRA, and odesample with the weights
+    that it is in."""
+    tools.sh("rectrain -q -m MODEL -o adapted --lora 3 --steps 4 --batch 4 --lr 1e-2 --warmup 0 --ema 0.5 out/pairs-1.tar")
+    card = below(folder + "/adapted/README.md", "Use")
+    [line] = re.findall(r"`(pipeline.load_lora_weights.*?)`", card)
+    ddim = python_of(card).split("image = ")[0].replace("ORIGINAL", "../MODEL").replace("unet=unet, ", "")
+    p = run_python(ddim, folder + "/adapted")["pipeline"]
+    noise, texts = tools.noise("adapted", TEXTS)
+    tell_apart("weights", [latents(p, noise, texts, 1, 1), tools.sample("adapted", "--steps", "1")])
+    run_python(line.replace("folder", "\".\""), folder + "/adapted", pipeline=p)
+    result = {}
+    for steps in STEPS:
+        ours = tools.sample("adapted", "--steps", str(steps), *([] if steps == 1 else ["--solver", "ddim"]))
+        result[f"{steps} steps"] = distance(ours, latents(p, noise, texts, steps, 1))
+    return result
+
+
 def check(kind, tools):
     folder = tools.folder
     build(kind, folder)
@@ -218,6 +236,7 @@ def check(kind, tools):
     result = {"contexts": contexts, "samples": check_sampling(kind, p, folder, tools)}
     p, result["rectified"] = check_rectified(kind, folder, tools)
     result["other texts"] = check_others(kind, p, folder, tools)
+    result["adapters"] = check_adapters(folder, tools)
     return result
 
 
