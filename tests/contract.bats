@@ -322,3 +322,26 @@ cut_anywhere()
 		done
 	done
 }
+
+# spins VARIABLE...: how long threads spin in a tool that has these in its environment, once it reads its input.
+spins()
+{
+	local pid
+	env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$@" tensorcat - <fifo >/dev/null &
+	pid=$!
+	exec 8>fifo
+	sleep 0.3
+	tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^GOMP_SPINCOUNT=//p'
+	exec 8>&-
+	wait "$pid" || true
+}
+
+@test "threads do not spin for long while they wait, unless the environment says how they are to wait" {
+	mkfifo fifo
+	run spins
+	assert_line --index 0 1000
+	run spins GOMP_SPINCOUNT=7
+	assert_line --index 0 7
+	run spins OMP_WAIT_POLICY=active
+	refute_line --regexp '^[0-9]+$'
+}

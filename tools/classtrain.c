@@ -293,7 +293,7 @@ int main(int argc, char **argv)
 	struct rd_agreement a = {0};
 	struct rd_err e;
 
-	rd_tool_init("classtrain", usage, &o.c);
+	rd_tool_init("classtrain", usage, argv, &o.c);
 	o.command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
 	if (rd_out_dir_try(o.c.out, o.c.force, &e) || work(&o, &a, &e))

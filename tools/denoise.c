@@ -236,7 +236,7 @@ int main(int argc, char **argv)
 	struct rd_err e;
 	json_t *end;
 
-	rd_tool_init("denoise", usage, &o.c);
+	rd_tool_init("denoise", usage, argv, &o.c);
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, false, &e) ||

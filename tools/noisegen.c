@@ -235,7 +235,7 @@ int main(int argc, char **argv)
 	struct rd_sink *sink;
 	struct rd_err e;
 
-	rd_tool_init("noisegen", usage, &o.c);
+	rd_tool_init("noisegen", usage, argv, &o.c);
 	parse_opts(&o, argc, argv);
 	if (prepare(&j, &o, &e) || describe(&s, &o, &j, &e) ||
 	    rd_sink_open(&sink, o.c.out, rd_common_out_flags(&o.c), &s, &e))

@@ -274,7 +274,7 @@ int main(int argc, char **argv)
 	struct rd_err e;
 	json_t *end;
 
-	rd_tool_init("odesample", usage, &o.c);
+	rd_tool_init("odesample", usage, argv, &o.c);
 	rd_sampling_init(&o.s);
 	parse_opts(&o, argc, argv);
 	if (rd_sampling_open(&s, &o.s, &o.c, true, &e) || open_noise(&in, &o, &s, &e) || describe(&k.head, &in, &o, &s, &e) ||

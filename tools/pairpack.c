@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 	struct rd_err e;
 	int findings = 0;
 
-	rd_tool_init("pairpack", usage, &o.c);
+	rd_tool_init("pairpack", usage, argv, &o.c);
 	parse_opts(&o, argc, argv);
 	rd_progress_start(&o.c, "pairs", 0);
 	if (!o.test && rd_source_open(&src, o.in, o.n_in, "pairs", &e))

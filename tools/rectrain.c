@@ -410,7 +410,7 @@ int main(int argc, char **argv)
 	struct rd_err e;
 	char *command;
 
-	rd_tool_init("rectrain", usage, &o.c);
+	rd_tool_init("rectrain", usage, argv, &o.c);
 	o.r.command = command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
 	rd_stop_watch();

@@ -306,7 +306,7 @@ int main(int argc, char **argv)
 	struct rd_out *out;
 	struct rd_err e;
 
-	rd_tool_init("samplecmp", usage, &o.c);
+	rd_tool_init("samplecmp", usage, argv, &o.c);
 	parse_opts(&o, argc, argv);
 	if (rd_out_open(&out, o.c.out, 0, &e))
 		rd_die(&e);

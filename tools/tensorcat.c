@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 	struct opts o = {0};
 	struct rd_err e;
 
-	rd_tool_init("tensorcat", usage, &o.c);
+	rd_tool_init("tensorcat", usage, argv, &o.c);
 	parse_opts(&o, argc, argv);
 	if (o.to == TO_TEXT ? show_all(&o, &e) : convert(&o, &e))
 		rd_die(&e);

@@ -423,7 +423,7 @@ int main(int argc, char **argv)
 	struct rd_err e;
 	int rc;
 
-	rd_tool_init("trajdump", usage, &o.c);
+	rd_tool_init("trajdump", usage, argv, &o.c);
 	parse_opts(&o, argc, argv);
 	j.o = &o;
 	rc = o.log ? logs(&j, &e) : trajectories(&j, &e);

@@ -12,6 +12,7 @@
 
 #include "formats/out.h"
 #include "lib/ode/schedule.h"
+#include "tools/common/threads.h"
 
 static struct {
 	const char *name, *usage;
@@ -107,11 +108,12 @@ static void on_signal(int sig)
 	raise(sig); /* SA_RESETHAND: the default action now */
 }
 
-void rd_tool_init(const char *name, const char *usage, struct rd_common *c)
+void rd_tool_init(const char *name, const char *usage, char **argv, struct rd_common *c)
 {
 	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
 	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER}, old;
 
+	rd_threads_be_patient(argv);
 	tool.name = name;
 	tool.usage = usage;
 	tool.c = c;

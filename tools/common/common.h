@@ -37,9 +37,9 @@ enum { RD_OPT_PROGRESS = 256, RD_OPT_PRECISION, RD_OPT_TOOL = 300 };
 	{"device", required_argument, 0, 'd'}, {"batch", required_argument, 0, 'b'}, \
 	{"precision", required_argument, 0, RD_OPT_PRECISION}
 
-/* Sets the tool's name and usage text (printed whole by -h), the defaults, and the signal handlers that remove
- * temporary output. To be called first. */
-void rd_tool_init(const char *name, const char *usage, struct rd_common *c);
+/* Sets the tool's name and usage text (printed whole by -h), the defaults, how threads wait, and the signal handlers that remove
+ * temporary output. To be called first, with main's argv. */
+void rd_tool_init(const char *name, const char *usage, char **argv, struct rd_common *c);
 
 const char *rd_tool_name(void);
 
