@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/graph/exec.h"
+#include "lib/sample/denoiser.h"
 #include "tests/check.h"
 #include "tests/device.h"
 #include "tests/graphs.h"
@@ -211,6 +212,73 @@ static void fresh(void)
 	rd_graph_free(plain);
 }
 
+/* x0 of a few images at one node. */
+static float *denoised(struct rd_denoiser *d, const struct rd_model *m)
+{
+	static const int32_t label[BATCH] = {1, 0, 4};
+	const struct rd_dims dims = rd_denoiser_dims(d);
+	const struct rd_node node = rd_node_at(&m->scheduler.schedule, 400);
+	const size_t n = (size_t)rd_dims_elems(dims), bytes = be->sample_bytes(dims);
+	float *host = numbers(n, 6, 1);
+	void *x, *x0, *eps;
+
+	CHECK_OK(be->alloc(dev, &x, bytes, &e), &e);
+	CHECK_OK(be->alloc(dev, &x0, bytes, &e), &e);
+	CHECK_OK(be->alloc(dev, &eps, bytes, &e), &e);
+	CHECK_OK(be->sample_import(dev, dims, host, x, &e), &e);
+	CHECK_OK(rd_denoiser_labels(d, label, &e), &e);
+	CHECK_OK(rd_denoiser_eval(d, &node, x, x0, eps, &e), &e);
+	CHECK_OK(be->sample_export(dev, dims, x0, host, &e), &e);
+	be->release(dev, x);
+	be->release(dev, x0);
+	be->release(dev, eps);
+	return host;
+}
+
+/* A denoiser of a model with adapters is at first the model's own; given others, one of the model that has those in its weights. */
+static void denoisers(void)
+{
+	const struct rd_denoiser_opts plain = {.guidance = 1, .null_class = -1},
+	                              adapted = {.guidance = 1, .null_class = -1, .lora = {RANK, RD_LORA_ALL}};
+	struct rd_denoiser *d;
+	struct rd_graph *g;
+	struct rd_model m;
+	struct rd_net net;
+	float *adapters, *on_device, *own, *same, *other, *merged;
+	size_t n;
+
+	CHECK_OK(rd_model_load(&m, "tests/golden/class-scale-shift/model", &e), &e);
+	net = m.net;
+	net.lora = adapted.lora;
+	CHECK_OK(rd_net_build(&net, 1, &g, &e), &e);
+	adapters = numbers(g->n_adapters, 4, 0.2f);
+	CHECK_OK(be->alloc(dev, (void **)&on_device, g->n_adapters * sizeof *on_device, &e), &e);
+	CHECK_OK(be->put(dev, on_device, adapters, g->n_adapters * sizeof *on_device, &e), &e);
+	CHECK_OK(rd_denoiser_new(&d, &m, be, dev, BATCH, &adapted, &e), &e);
+	n = (size_t)rd_dims_elems(rd_denoiser_dims(d));
+	same = denoised(d, &m);
+	CHECK_OK(rd_denoiser_load(d, on_device, &e), &e);
+	other = denoised(d, &m);
+	rd_denoiser_free(d);
+	CHECK_OK(rd_denoiser_new(&d, &m, be, dev, BATCH, &plain, &e), &e);
+	own = denoised(d, &m);
+	rd_denoiser_free(d);
+	rd_graph_merge_adapters(g, adapters, m.w);
+	CHECK_OK(rd_denoiser_new(&d, &m, be, dev, BATCH, &plain, &e), &e);
+	merged = denoised(d, &m);
+	rd_denoiser_free(d);
+	CHECK(!memcmp(same, own, n * sizeof *own));
+	CHECK(distance(other, merged, n) < test_bound(2e-5) && distance(other, own, n) > 0.1);
+	be->release(dev, on_device);
+	free(adapters);
+	free(own);
+	free(same);
+	free(other);
+	free(merged);
+	rd_graph_free(g);
+	rd_model_free(&m);
+}
+
 int main(void)
 {
 	CHECK_OK(test_open(&be, &dev, 1, &e), &e);
@@ -222,6 +290,7 @@ int main(void)
 	check("dit", graphs_dit, RD_LORA_ALL);
 	check("dit", graphs_dit, RD_LORA_ATTENTION);
 	fresh();
+	denoisers();
 	be->close(dev);
 	return check_report("lora");
 }
