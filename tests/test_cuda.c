@@ -119,7 +119,7 @@ static void network(struct kt *k, const char *name, struct rd_graph *g, enum rd_
 /* --- training ----------------------------------------------------------------------------------------------------- */
 
 /* Losses of `steps` steps, and the state after them. */
-static struct rd_train_state trained(const struct rd_model *m, const struct rd_backend *b, struct rd_dev *on, int steps,
+static struct rd_train_state trained(const struct rd_model *m, int rank, const struct rd_backend *b, struct rd_dev *on, int steps,
                                      const struct rd_train_state *from, double *loss)
 {
 	struct rd_dataset d = data_of(true, true);
@@ -127,6 +127,7 @@ static struct rd_train_state trained(const struct rd_model *m, const struct rd_b
 	struct rd_trainer *t;
 	struct rd_train_state s;
 
+	o.lora.rank = rank;
 	CHECK_OK(rd_trainer_new(&t, m, &d, NULL, b, on, &o, &e), &e);
 	if (from)
 		CHECK_OK(rd_trainer_set(t, from, &e), &e);
@@ -139,8 +140,8 @@ static struct rd_train_state trained(const struct rd_model *m, const struct rd_b
 }
 
 /* Recorded steps have the bits of steps that are not, a run that was cut those of one that was not, and both are near the
- * CPU's. */
-static void training(struct kt *k, enum rd_precision precision)
+ * CPU's. rank: of adapters, 0 without. */
+static void training(struct kt *k, int rank, enum rd_precision precision)
 {
 	struct rd_model m = model_of("fm", "flow_prediction");
 	struct rd_backend plain = *k->be;
@@ -148,15 +149,15 @@ static void training(struct kt *k, enum rd_precision precision)
 	struct rd_train_state a, b, c, half, whole;
 
 	plain.record_begin = NULL;
-	a = trained(&m, cpu, cpu_dev, 6, NULL, want);
-	b = trained(&m, k->be, k->dev, 6, NULL, got);
-	c = trained(&m, &plain, k->dev, 6, NULL, other);
+	a = trained(&m, rank, cpu, cpu_dev, 6, NULL, want);
+	b = trained(&m, rank, k->be, k->dev, 6, NULL, got);
+	c = trained(&m, rank, &plain, k->dev, 6, NULL, other);
 	CHECK(same_state(&b, &c) && !memcmp(got, other, sizeof got));
 	for (int i = 0; i < 6; i++)
 		CHECK_NEAR(got[i], want[i], bounds[precision] * want[i]);
 	CHECK(far_from(b.w, a.w, a.n) < 10 * bounds[precision]);
-	half = trained(&m, k->be, k->dev, 3, NULL, other);
-	whole = trained(&m, k->be, k->dev, 3, &half, other);
+	half = trained(&m, rank, k->be, k->dev, 3, NULL, other);
+	whole = trained(&m, rank, k->be, k->dev, 3, &half, other);
 	CHECK(same_state(&whole, &b));
 	rd_train_state_free(&a);
 	rd_train_state_free(&b);
@@ -384,8 +385,11 @@ static void all(struct kt *k)
 	network(k, "unet", graphs_build(graphs_unet, 3), p);
 	network(k, "condition", graphs_build(graphs_condition, 3), p);
 	network(k, "dit", graphs_build(graphs_dit, 3), p);
+	network(k, "adapters", graphs_adapted(graphs_condition, 3, (struct rd_lora){2, RD_LORA_ALL}), p);
+	network(k, "adapters of attention", graphs_adapted(graphs_unet, 3, (struct rd_lora){2, RD_LORA_ATTENTION}), p);
 	network(k, "classifier", graphs_classifier(3), p);
-	training(k, p);
+	training(k, 0, p);
+	training(k, 2, p);
 	not_finite(k);
 	sampling(k, p);
 	likelihoods(k, p);

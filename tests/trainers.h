@@ -126,9 +126,10 @@ static inline struct rd_step_report step(struct rd_trainer *t)
 
 static inline struct rd_train_state state_of(struct rd_trainer *t, const struct rd_model *m)
 {
+	const struct rd_graph *adapted = rd_trainer_adapters(t);
 	struct rd_train_state s;
 
-	CHECK_OK(rd_train_state_init(&s, m->params->n_flat, &e), &e);
+	CHECK_OK(rd_train_state_init(&s, adapted ? adapted->n_adapters : m->params->n_flat, &e), &e);
 	CHECK_OK(rd_trainer_get(t, &s, &e), &e);
 	return s;
 }
