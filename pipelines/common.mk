@@ -4,6 +4,8 @@ SHARE := $(abspath $(HERE)/..)
 # In the source tree the tools are in build/bin; an installed pipeline finds them in PATH.
 BIN ?= $(SHARE)/build/bin
 export PATH := $(BIN):$(PATH)
+# Where the decimal point is a comma, awk would read and print numbers that way.
+export LC_ALL := C
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

@@ -102,3 +102,12 @@ made_by()
 	rectify -s OUT=pictures K=1 TEACHER_STEPS=1 >shown
 	[ -s pictures/rectified-1.png ]
 }
+
+@test "a decimal comma changes no table" {
+	localedef -i de_DE -f UTF-8 ./de_DE.UTF-8 2>said || skip "no locale can be made here"
+	printf 'name\tsliced\tpaired\nrd.1-1\t0.5\t1.25\n' >a.tsv
+	printf 'name\tsliced\tpaired\nrd.2-1\t0.75\t2.25\n' >b.tsv
+	printf 'include %s\nall:\n\t@awk -f $(HERE)/summary.awk a.tsv b.tsv\n' "$top/pipelines/common.mk" >makefile
+	LOCPATH=$PWD LC_ALL=de_DE.UTF-8 make -s -f makefile >table
+	[ "$(tail -n 1 table | tr '\t' ' ')" = 'rd 1 2 0.625 0.18 1.75 0.71' ]
+}
