@@ -34,8 +34,9 @@ join_tables = awk 'FNR > 1 || NR == 1' $(filter %.tsv,$^) >$@
 
 # Names of files are written into rules and commands as they are.
 odd := " ' ` \ $$ & ( ) * : ; < > ? [ ] { } | ! % \#
-check_name = $(if $(word 2,$($1))$(strip $(foreach c,$(odd),$(findstring $c,$($1)))),$(error $1=$($1): a name without spaces, quotes and \
-	the like ($(strip $(odd))) is needed))
+odd_OUT := =
+check_name = $(if $(word 2,$($1))$(strip $(foreach c,$(odd) $(odd_$1),$(findstring $c,$($1)))),$(error $1=$($1): a name without spaces, quotes and \
+	the like ($(strip $(odd) $(odd_$1))) is needed))
 
 # What has to be known of MODEL: its weights; early, where its own spacing begins before the noisiest time; picture, where its
 # samples are some.

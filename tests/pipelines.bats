@@ -258,6 +258,7 @@ made_by()
 	cp -r "$no_null" "it's"
 	refused 'OUT=o ut: a name without spaces' OUT='o ut'
 	refused 'OUT=o:t: a name without' OUT=o:t
+	refused 'OUT=lr=1: a name without' OUT=lr=1
 	refused 'MODEL=my model: a name without spaces' MODEL='my model'
 	refused "MODEL=it's: a name without spaces" MODEL="it's"
 	refused 'DATA=a b: a name without spaces' DATA='a b'
