@@ -53,8 +53,9 @@ $(eval $(call made_with,MODEL DATA FEATURES TEACHER_STEPS PHASES N TRAIN_STEPS E
 all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png $(foreach m,$(METHODS),$(OUT)/$m-$k.png))
 	@$(call show,$(OUT)/table.tsv $(OUT)/iterations.tsv)
 
-# 1. Pairs of the teacher's own ODE, with the states between phases.
-$(OUT)/pairs.tar: | $(OUT)/settings
+# 1. Pairs of the teacher's own ODE, with the states between phases; before them, one comparison, which tries the data.
+$(OUT)/pairs.tar: | $(OUT)/settings $(OUT)/teacher-1.set.tsv
+	. $(HERE)/alone.sh $@; \
 	noisegen -n $(N) -s $(SEED) -m $(MODEL) -l uniform:10 $J | \
 	denoise -m $(MODEL) --steps $(TEACHER_STEPS) --knots $(PHASES) $D | pairpack -o $@
 

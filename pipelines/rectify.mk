@@ -16,9 +16,15 @@
 #	OUT                    where it is written (out/rectify)
 #
 # An interrupted run continues where it was. The archives are targets of their own, so that an array of batch jobs can make them, one
-# each, before the rest is made:
+# each, before the rest is made; what is wrong with the variables is found out before, by the target try:
 #
+#	make -f pipelines/rectify.mk MODEL=DIR SHARDS=8 try
 #	sbatch --array=1-8 --wrap 'make -f pipelines/rectify.mk MODEL=DIR SHARDS=8 out/rectify/pairs-$SLURM_ARRAY_TASK_ID.tar'
+#
+# OUT/settings has what the pairs in OUT were made with; to change one of these variables takes another OUT. OUT/rectified.settings has
+# what the model was trained with: to train anew on the same pairs, rename or remove OUT/rectified (and OUT/rectified.ckpt, if it is
+# there). K, EVAL, DATA, FEATURES, ROUNDS, DEVICE and JOBS may change at any time, and so may options in PAIRS and TRAIN that change
+# nothing but last bits, such as --any-machine and --micro-batch. Names of files have no spaces or quotes.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
 MODEL ?= $(error MODEL=DIR: which model is to be rectified)
@@ -47,32 +53,45 @@ FEATURES ?=
 
 # Evaluation is on noise that no pair was made of.
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
-EVALUATED := K DATA FEATURES ROUNDS
-$(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER CLIP GUIDANCE NULL_CLASS PAIRS TRAIN_STEPS BATCH LR EMA TRAIN EVAL))
+EVALUATED := K EVAL DATA FEATURES ROUNDS
+TRAINED := TRAIN_STEPS BATCH LR EMA TRAIN
+# Options that change nothing of what is made but last bits. $(call without,THESE,VALUE)
+free := -[qv]+|--(quiet|verbose)|-j *[^ ]+|--(threads|progress)[ =]+[^ ]+
+free_PAIRS := $(free)|-b *[^ ]+|--batch[ =]+[^ ]+
+free_TRAIN := $(free)|--(any-machine|restart|recompute)|--(micro-batch|scratch|log|(log|checkpoint|snapshot)-every)[ =]+[^ ]+
+without = $(shell printf ' %s \n' $(call quoted,$2) | sed -E ':a; s/ +($1) / /; ta')
+counted_PAIRS = $(call without,$(free_PAIRS),$(PAIRS))
+counted_TRAIN = $(call without,$(free_TRAIN),$(TRAIN))
+$(eval $(call made_with,MODEL LABELS N SHARDS TEACHER_STEPS SOLVER CLIP GUIDANCE NULL_CLASS PAIRS))
 $(if $(if $(NULL_CLASS),$(LABELS),yes),,$(error NULL_CLASS=$(NULL_CLASS) without LABELS=: noisegen would draw that class too (uniform:K:without:$(NULL_CLASS) leaves it out)))
-# Only what is compared needs it: not an archive by itself.
-ifeq ($(filter-out all,$(MAKECMDGOALS)),)
-$(if $(word 2,$(DATA)),$(error DATA=$(DATA): a name without spaces is needed))
+# What is compared is of no concern to an archive by itself.
+whole := $(if $(filter-out all try,$(MAKECMDGOALS)),,yes)
+ifdef whole
 $(if $(DATA),$(if $(wildcard $(DATA)),,$(error DATA=$(DATA) is not there$(no_data))))
+$(if $(FEATURES),$(if $(DATA),,$(error FEATURES=$(FEATURES) without DATA=: there is nothing to compare them with)))
+$(if $(FEATURES),$(if $(wildcard $(FEATURES)/config.json),,$(error FEATURES=$(FEATURES): no classifier is there)))
 endif
-# early: the model's own spacing begins before the noisiest time. latents: its samples are no pictures.
-about := $(shell PATH='$(PATH)' tensorcat '$(MODEL)' | sed -nE 's/^ *sampling .*(leading|linspace).*/early/p; \
-	/^ *sample +\[[0-9]+, [0-9]+, [0-9]+\]/{/\[[13],/!s/.*/latents/p}')
 rounds := $(shell seq $(ROUNDS))
 shards := $(shell seq $(SHARDS))
 all_K := $K $(filter-out $K,$(TEACHER_STEPS))
 # What round 1 makes is called rectified, of round 2 rectified2, and so on.
 after_1 = $(filter-out 1,$1)
 name = rectified$(after_1)
-models := teacher $(foreach r,$(rounds),$(call name,$r))
+trained := $(foreach r,$(rounds),$(call name,$r))
+models := teacher $(trained)
 runs := $(foreach m,$(models),$(foreach k,$(all_K),$m-$k))
 many = --steps $(TEACHER_STEPS) $(if $(SOLVER),--solver $(SOLVER)) $(CLIP)
 # After the first round guidance is in the model. $(call guided,MODEL NAME)
 guided = $(if $(filter teacher,$1),$(if $(filter-out 1,$(GUIDANCE)),--guidance $(GUIDANCE) $(NULL_CLASS:%=--null-class %)))
 tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
 
-.PHONY: all pairs
-all: $(tables) $(if $(filter latents,$(about)),,$(runs:%=$(OUT)/%.png))
+# Models that are there, or begun, and how they were trained.
+begun := $(wildcard $(foreach m,$(trained),$(OUT)/$m $(OUT)/$m.ckpt))
+$(foreach m,$(sort $(basename $(notdir $(begun)))),$(foreach v,$(TRAINED),$(call check,$(OUT)/$m.settings,$v,$(OUT)/$m,to train anew on \
+	the same pairs rename or remove $(begun))))
+
+.PHONY: all pairs try trial
+all: $(tables) $(if $(filter picture,$(about)),$(runs:%=$(OUT)/%.png))
 	@$(call show,$(tables))
 
 # 1. Pairs: the model's own ODE, shard by shard, from noise that is each round's own.
@@ -83,20 +102,41 @@ pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
 from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
 
 $$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings
-	noisegen -n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS) -m $(MODEL) $(LABELS:%=-l %) $J | \
-	denoise -m $$(dir_$$(from_$1)) $(many) $$(call guided,$$(from_$1)) $(PAIRS) $D | pairpack -o $$@
+	@$$(settled)
+	. $(HERE)/alone.sh $$@; \
+	$$(call solve,-n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS),$$(from_$1),$$@)
 
-$$(call model,$$(dir_$(call name,$1))): $$(pairs_$1)
-	rectrain -m $$(dir_$$(from_$1)) -o $$(dir_$(call name,$1)) -f --steps $(TRAIN_STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) \
-		--seed $(SEED) --log $(OUT)/$(call name,$1).jsonl $(NULL_CLASS:%=--null-class %) $(TRAIN) $D $$(pairs_$1)
+# FORCE: one that is gone is made anew though what was made of it is there; archives that are gone are not.
+$$(call model,$$(dir_$(call name,$1))): $$(pairs_$1) $$(if $$(wildcard $$(dir_$(call name,$1))),,FORCE)
+	@$$(call print,$(TRAINED)) >$$(dir_$(call name,$1)).settings
+	$$(call retrain,$$(from_$1),$$(dir_$(call name,$1))) --log $(OUT)/$(call name,$1).jsonl $$(pairs_$1)
 endef
+# $(call solve,NOISE,MODEL NAME,ARCHIVE)
+solve = noisegen $1 -m $(MODEL) $(LABELS:%=-l %) $J | \
+	denoise -m $(dir_$2) $(many) $(call guided,$2) $(PAIRS) $D | pairpack -o $3
+# $(call retrain,MODEL NAME,FOLDER)
+retrain = rectrain -m $(dir_$1) -o $2 -f --steps $(TRAIN_STEPS) --batch $(BATCH) --lr $(LR) --ema $(EMA) --seed $(SEED) \
+	$(NULL_CLASS:%=--null-class %) $(TRAIN) $D
 dir_teacher := $(MODEL)
 $(foreach r,$(rounds),$(eval $(call round,$r)))
 pairs: $(pairs_1)
 
+# Before anything is made: options are tried on a few pairs (and so none of many can be held out), data on samples of the teacher.
+trial:
+	@echo 'trying the options on 8 pairs'
+	@t=$$(mktemp -d); trap 'rm -rf "$$t"' EXIT; \
+	{ $(call solve,-n 8 -s $(SEED),teacher,"$$t/pairs.tar") $(if $(whole),&& \
+	$(call retrain,teacher,"$$t/rectified") $(if $(findstring --ho,$(TRAIN)),--hold-out 1) --dry-run "$$t/pairs.tar"); \
+	} >"$$t/said" 2>&1 || { rc=$$?; cat "$$t/said" >&2; exit $$rc; }
+
+data_first := $(if $(whole),$(if $(DATA),$(OUT)/teacher-$(firstword $(all_K)).data.tsv))
+$(OUT)/settings: | $(if $(if $(wildcard $(OUT)/settings),$(if $(whole),$(if $(begun),,yes)),yes),trial)
+$(pairs_1): | $(data_first)
+try: trial $(data_first)
+
 # 3. Samples of all models from the same noise. Few steps are DDIM's, which is exact on a first-order path; the teacher's many are as
 # its pairs were made.
-$(OUT)/noise.rdf: | $(OUT)/settings
+$(OUT)/noise.rdf: $(OUT)/sampled
 	noisegen -n $(EVAL) -s $(EVAL_SEED) -m $(MODEL) $(LABELS:%=-l %) $J -o $@
 
 # Few steps must begin at the noisiest time, which leading and linspace, the usual configurations, do not.
@@ -117,15 +157,21 @@ $(OUT)/%.png: $(OUT)/%.rdf
 # 4. Distances to the teacher's own samples from the same noise, and to data.
 own := $(OUT)/teacher-$(TEACHER_STEPS).rdf
 $(OUT)/%.own.tsv: $(OUT)/%.rdf $(own)
-	samplecmp --tsv --name '$* to teacher-$(TEACHER_STEPS)' $J $< $(own) > $@
+	samplecmp --tsv --name '$* to teacher-$(TEACHER_STEPS)' $J $< $(own) >$@.part
+	@mv $@.part $@
 
-$(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA) $(OUT)/compared
-	samplecmp --tsv --name '$* to the data' $(if $(FEATURES),$(on_features),$J) $< $(DATA) > $@
+$(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA) $(FEATURES:%=%/config.json) $(OUT)/compared
+	samplecmp --tsv --name '$* to the data' $(if $(FEATURES),$(on_features),$J) $< $(DATA) >$@.part
+	@mv $@.part $@
 on_features = --metric frechet,kid,precision,recall --features $(FEATURES) $D
 
-# What they were compared with, written anew when that changes.
-$(OUT)/compared: FORCE | $(OUT)/settings
-	@echo $(call quoted,$(DATA) $(FEATURES)) | cmp -s - $@ || echo $(call quoted,$(DATA) $(FEATURES)) >$@
+# How many samples there are and what they were compared with: written anew when that changes.
+define remembered
+$(OUT)/$1: $(if $(call differ,$(shell cat $(OUT)/$1 2>/dev/null),$2),FORCE) | $(OUT)/settings
+	@echo $(call quoted,$(strip $2)) >$$@
+endef
+$(eval $(call remembered,sampled,$(EVAL)))
+$(eval $(call remembered,compared,$(DATA) $(FEATURES)))
 
 # Tables are put together each time: of which runs is a matter of K and ROUNDS.
 .PHONY: FORCE

@@ -1,6 +1,7 @@
 # Tables of samplecmp --tsv, with names METHOD[.SEED[.ITERATION]]-STEPS, into one with a row for each method and number of steps: the
 # mean over the seeds and, where there are several, their standard deviation. With -v last=N a row for each iteration instead,
-# what has none in its name being of iteration N. Columns that end in _se are left out.
+# what has none in its name being of iteration N. Columns that end in _se are left out. LC_ALL=C is needed where the locale has a
+# decimal comma.
 BEGIN { FS = OFS = "\t" }
 FNR == 1 { for (i = 2; i <= NF; i++) column[i] = $i; next }
 {
