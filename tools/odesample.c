@@ -6,6 +6,7 @@
 #include "formats/json.h"
 #include "formats/png.h"
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -124,16 +125,18 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
                     struct rd_err *e)
 {
 	static const char *const fields[] = {"x", "x0", "eps"};
-	json_t *meta = in->src ? json_deep_copy(rd_source_stream(in->src)->meta) : json_object();
+	json_t *from = in->src ? json_incref(rd_source_stream(in->src)->meta) : json_object(), *meta;
 	int rc;
 
 	if (!in->src) {
-		json_object_set_new(meta, "seed", rd_json_u64(o->seed));
-		json_object_set_new(meta, "first", json_integer((json_int_t)o->first));
-		json_object_set_new(meta, "count", json_integer((json_int_t)o->count));
+		json_object_set_new(from, "seed", rd_json_u64(o->seed));
+		json_object_set_new(from, "first", json_integer((json_int_t)o->first));
+		json_object_set_new(from, "count", json_integer((json_int_t)o->count));
 	}
-	rd_model_describe(&s->model, meta);
-	rd_sampler_describe(s->sampler, meta);
+	rc = rd_joined_each(&meta, from, rd_sampling_describe, s, e);
+	json_decref(from);
+	if (rc)
+		return rc;
 	if (o->trajectory)
 		json_object_set_new(meta, "grid", rd_sampler_grid_json(s->sampler));
 	rd_meta_history(meta, NULL);
