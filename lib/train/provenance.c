@@ -5,14 +5,18 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "formats/json.h"
 #include "lib/base/size.h"
 #include "lib/data/joined.h"
 
 #define VALUES_SAID 3 /* of a key that differs from input to input */
+#define RANGES_SAID 64 /* of the noise */
 
 struct input {
 	char *name;
 	json_t *parts; /* meta of each kind of its pairs */
+	bool used;     /* it has pairs: */
+	uint64_t first, last; /* their least and largest index */
 };
 
 struct pair {
@@ -60,13 +64,14 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 	p->input = items;
 	if (rc)
 		return rc;
-	in = (struct input){strdup(name), rd_joined_parts(meta)};
+	in = (struct input){.name = strdup(name), .parts = rd_joined_parts(meta)};
 	p->input[p->n_inputs++] = in;
 	return in.name && in.parts ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", name);
 }
 
 int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
 {
+	struct input *in = &p->input[p->n_inputs - 1];
 	void *items = p->pair;
 	int rc = rd_reserve(&items, &p->pairs_room, p->n_pairs + 1, sizeof *p->pair, "what the data were made by", e);
 
@@ -77,6 +82,9 @@ int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *nois
 		p->rising = false;
 	p->pair[p->n_pairs++] = (struct pair){index, XXH3_64bits_withSeed(noise, dim * sizeof *noise, (uint32_t)label),
 	                                      p->n_inputs - 1};
+	in->first = in->used && in->first < index ? in->first : index;
+	in->last = in->used && in->last > index ? in->last : index;
+	in->used = true;
 	return RD_OK;
 }
 
@@ -225,4 +233,62 @@ int64_t rd_provenance_null_class(const struct rd_provenance *p)
 		found = json_integer_value(v);
 	}
 	return found;
+}
+
+/* A range of the list becomes one with first .. last of its seed. */
+static int widen(json_t *range, uint64_t first, uint64_t last)
+{
+	uint64_t a, b;
+
+	if (!rd_json_to_u64(json_object_get(range, "first"), &a) || !rd_json_to_u64(json_object_get(range, "last"), &b))
+		return -1;
+	return json_object_set_new(range, "first", rd_json_u64(a < first ? a : first)) |
+	       json_object_set_new(range, "last", rd_json_u64(b > last ? b : last));
+}
+
+static bool touches(const json_t *range, uint64_t first, uint64_t last)
+{
+	uint64_t a, b;
+
+	return rd_json_to_u64(json_object_get(range, "first"), &a) && rd_json_to_u64(json_object_get(range, "last"), &b) &&
+	       (first <= b || first - b == 1) && (a <= last || a - last == 1);
+}
+
+/* Where the list is full, a range of the same seed takes in what lies between, too. */
+static int add_range(json_t *list, const json_t *seed, uint64_t first, uint64_t last)
+{
+	json_t *same = NULL;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *range = json_array_get(list, i);
+
+		if (!json_equal(json_object_get(range, "seed"), seed))
+			continue;
+		if (touches(range, first, last))
+			return widen(range, first, last);
+		same = range;
+	}
+	if (json_array_size(list) == RANGES_SAID)
+		return same ? widen(same, first, last) : 0;
+	return json_array_append_new(list, json_pack("{s:O, s:o, s:o}", "seed", seed, "first", rd_json_u64(first), "last",
+	                                             rd_json_u64(last)));
+}
+
+json_t *rd_provenance_noise(const struct rd_provenance *p)
+{
+	json_t *list = json_array();
+	struct kind k;
+	int bad = !list;
+
+	for (size_t i = 0; kind_at(p, i, &k) && !bad; i++) {
+		const json_t *seed = json_object_get(k.meta, "seed");
+		uint64_t v;
+
+		if (k.of->used && rd_json_to_u64(seed, &v) && !json_is_true(json_object_get(k.meta, "reverse")))
+			bad = add_range(list, seed, k.of->first, k.of->last);
+	}
+	if (!bad)
+		return list;
+	json_decref(list);
+	return NULL;
 }
