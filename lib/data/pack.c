@@ -19,6 +19,7 @@ struct rd_pack {
 	size_t noise_elems, sample_elems, extra_bytes[RD_PAIRS_EXTRAS]; /* of one pair */
 	struct rd_pairs_chunk c;  /* being filled: c.n of o.chunk */
 	bool shapes_known;
+	uint64_t next;            /* the least index that may follow */
 	float *check;             /* the noise of one sample, made again */
 	uint64_t meta_seed;
 	bool has_meta_seed;
@@ -197,6 +198,10 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	struct rd_pairs_chunk *c = &p->c;
 	int rc = RD_OK;
 
+	if (index < p->next)
+		return rd_fail(e, RD_EINPUT, "sample %llu comes behind sample %llu: indices rise in an archive; pack these by themselves "
+		               "(rectrain takes several archives), or make them under other indices (noisegen -i)",
+		               (unsigned long long)index, (unsigned long long)p->next - 1);
 	if (p->o.ref && !b->ref[p->noise])
 		rc = p->has_meta_seed ? check_ref(p, noise, seed, index, e) :
 		     rd_fail(e, RD_EINPUT, "the stream names no seed: its noise must be stored as data");
@@ -218,6 +223,7 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 			memcpy((char *)c->extra[k].data + (size_t)c->n * p->extra_bytes[k],
 			       (const char *)b->f[p->extra[k]].data + i * p->extra_bytes[k], p->extra_bytes[k]);
 	c->n++;
+	p->next = index + 1;
 	if (!rc && (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs)))
 		rc = flush(p, e);
 	if (!rc && !p->o.limited && is_full(p))
