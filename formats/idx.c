@@ -151,7 +151,7 @@ static int read_data(struct bytes *b, size_t n, void **data, struct rd_err *e)
 	if (!b->gz)
 		return rd_in_new(b->in, n, data, e);
 	do {
-		rc = rd_grow(data, &room, n, "idx", e);
+		rc = rd_grow(data, &room, n, rd_in_name(b->in), e);
 		if (!rc)
 			rc = bytes_exact(b, (uint8_t *)*data + have, room - have, e);
 		have = room;

@@ -282,6 +282,22 @@ open(p, "wb").write(b)'
 	assert_absent out
 }
 
+@test "with standard streams closed, messages go nowhere, least of all into the output" {
+	noisegen -n 10 --shape 2 -o want
+	noisegen -v -n 10 --shape 2 -o out 2>&-
+	cmp out want
+	noisegen -v -n 10 --shape 2 -o out >&- 2>&- <&-
+	cmp out want
+	rm out
+	odesample -m "$m" -n 4 --trajectory -o t
+	run -1 bash -c 'trajdump --tsv - --json out t >&-'
+	assert_absent out
+	run -1 bash -c 'noisegen -n 10 --shape 2 >&-'
+	assert_output "noisegen: standard output: Bad file descriptor"
+	run -1 bash -c '"$@" <&-' - denoise -m "$m" -o out
+	assert_output "denoise: standard input: Bad file descriptor"
+}
+
 @test "a message is one line, whatever a name holds" {
 	local name=$'no\nsuch\x1b[2J\x7f%s%n'
 	refused 1 'no?such?[2J?%s%n: No such file' denoise -m "$m" "$name"

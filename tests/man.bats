@@ -56,6 +56,12 @@ short_page_options() { sed -nE 's/^\.It Fl ([A-Za-z])( .*|$)/\1/p' "man/$1.1" | 
 	done < <(sed -nE 's/^\.(It )?Xr ([a-z]+) ([157]).*/\2 \3/p' man/*.[157] | sort -u)
 }
 
+# With the sampler's own seed, 0, a result would be looked at on the noise that it was trained on.
+@test "examples that make pairs name a seed other than 0" {
+	run bash -c 'grep -nE "noisegen .*-m " man/*.[157] README.md | grep -v -e "-s [1-9]"'
+	assert_output ""
+}
+
 @test "the Python reader in rdframe(5) reads a stream" {
 	"$PYTHON" -c 'import msgpack, numpy' || skip "no python3 with msgpack and numpy"
 	noisegen -n 1000 --shape 3,4 -s 7 -b 300 -o "$BATS_TEST_TMPDIR/stream"

@@ -351,3 +351,44 @@ print(d('$1'), d('$2'))"
 	run -0 rectrain -m "$m" --steps 30 -b 16 -j 1 -o out there.tar back.tar
 	assert_output --partial "400 pairs"
 }
+
+@test "pairs of two kinds in one archive or stream are two kinds still" {
+	local c=$files/cond
+	noisegen -n 40 -m "$c" -s 3 -l uniform:8 | denoise -m "$c" --steps 4 | pairpack -o one.tar
+	noisegen -n 40 -m "$c" -s 4 -l uniform:8 -i 40 | denoise -m "$c" --steps 6 --guidance 2 --null-class 8 | pairpack -o two.tar
+	pairpack -o both.tar one.tar two.tar
+	pairpack -x one.tar two.tar >both
+	pairpack both | cmp - both.tar
+	pairpack - two.tar <one.tar | cmp - both.tar
+	pairpack <(pairpack -x one.tar) <(pairpack -x two.tar) | cmp - both.tar
+	tensorcat --to frame one.tar two.tar -o cat
+	for pairs in both.tar both cat; do
+		run -0 rectrain -m "$c" --steps 30 -b 16 -j 1 --lr 1e-3 --warmup 0 -o "of-$pairs" $pairs
+		assert_output --partial ", 4 and 6 steps, guidance 1 and 2"
+		assert_line "rectrain: warning: $pairs has pairs with guidance 1, and others with guidance 2: they are trained on together"
+		recorded "of-$pairs" 'assert m["rectdiff.guidance_learnt"] == "1 and 2" and m["null_class"] == "8", m
+d = json.loads(m["rectdiff.data"]); assert "guidance" not in d and "seed" not in d and d["solver"] == "dpm++2m", d
+assert [(k["seed"], k["guidance"], k["steps"]) for k in d["joined"]] == [(3, 1, 4), (4, 2, 6)], d'
+	done
+	run -0 rectrain -m of-both -j 1 --dry-run -o out one.tar # what it was trained on before
+	refute_output --partial "another model"
+
+	# Noise of two seeds through one teacher: of the two kinds the seeds are left; of one run in parts, one kind.
+	noisegen -n 20 -m "$c" -s 3 -l uniform:8 -o n3
+	noisegen -n 20 -m "$c" -s 4 -l uniform:8 -o n4
+	tensorcat --to frame n3 n4 | denoise -m "$c" --steps 4 -o of-noise
+	frames of-noise 'm = h["meta"]; assert m["joined"] == [{"seed": 3}, {"seed": 4}] and "seed" not in m and m["guidance"] == 1, m'
+	pairpack both.tar --noise data | pairpack -x - | tensorcat --to npy - | cmp - <(tensorcat --to npy both.tar)
+}
+
+@test "pairs that were clamped and such as were not are a mixture" {
+	noisegen -n 40 -s 3 --shape 2 | denoise -m "$m" --steps 4 --clip -o clipped
+	noisegen -n 40 -s 4 --shape 2 | denoise -m "$m" --steps 4 --clip=3 -o wider
+	noisegen -n 40 -s 5 --shape 2 | denoise -m "$m" --steps 4 --no-clip -o plain
+	run -0 rectrain -m "$m" -j 1 --dry-run -o out clipped plain
+	assert_line "rectrain: warning: clipped has pairs with clip on, plain with clip off: they are trained on together"
+	run -0 rectrain -m "$m" -j 1 --dry-run -o out clipped wider
+	assert_line "rectrain: warning: clipped has pairs with clip range 1, wider with clip range 3: they are trained on together"
+	run -0 rectrain -m "$m" -j 1 --dry-run -o out plain
+	refute_output --partial "trained on together"
+}

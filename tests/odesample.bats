@@ -42,6 +42,33 @@ for k in '${*:3}'.split():
 	assert_output "samples ['noise', 'sample'] 5 200 9 5"
 }
 
+@test "noise that the model was trained on is warned of" {
+	local args
+	noisegen -n 60 -s 5 -i 10 --shape 2 | denoise -q -m "$m" --steps 2 -o a
+	noisegen -n 40 -s 5 -i 70 --shape 2 | denoise -q -m "$m" --steps 2 -o b
+	noisegen -n 40 -s 6 -i 20 --shape 2 | denoise -q -m "$m" --steps 2 | pairpack -o c.tar
+	rectrain -q -m "$m" -j 1 --steps 5 -b 8 --warmup 0 -o learnt b a c.tar
+	tensorcat learnt >about
+	grep -qF '"noise":[{"seed":5,"first":10,"last":109},{"seed":6,"first":20,"last":59}]' about
+	known="odesample: warning: learnt was trained on pairs of seed"
+	run -0 odesample -m learnt -s 5 -i 100 -n 30 --steps 1 -o out
+	assert_output "$known 5, indices 10 to 109, and here is noise of these: elsewhere it does worse (-s another seed)"
+	run -0 odesample -m learnt -s 6 -n 90 -b 10 --steps 1 -o out
+	assert_output "$known 6, indices 20 to 59, and here is noise of these: elsewhere it does worse (-s another seed)"
+	noisegen -n 30 -s 6 --shape 2 -o noise
+	run -0 odesample -m learnt --steps 1 -o out noise
+	assert_output --partial "$known 6"
+	for args in "-m learnt -s 5 -n 10" "-m learnt -s 5 -i 110" "-m learnt -s 7" "-m $m -s 5 -i 10" "-q -m learnt -s 5 -i 10"; do
+		# shellcheck disable=SC2086
+		run -0 odesample $args --steps 1 -o out
+		assert_output ""
+	done
+	denoise -q -m "$m" --steps 1 --reverse a -o back # the seed is that of other noise
+	rectrain -q -m "$m" -j 1 --steps 5 -b 8 --warmup 0 -o other back
+	run -0 odesample -m other -s 5 -i 10 --steps 1 -o out
+	assert_output ""
+}
+
 @test "labels by default: uniform over the classes, without the null class" {
 	odesample -m "$fashion" -n 40 -s 2 --steps 1 -o own
 	noisegen -n 40 -s 2 -m "$fashion" -l uniform:10 | odesample -m "$fashion" --steps 1 -o piped -
@@ -267,6 +294,7 @@ json.dump(c | {"_class_name": "DDIMScheduler"} | eval(sys.argv[2]), open(path, "
 	denoise -q -m teacher --spacing trailing --steps 4 --knots 2 -o knots noise
 	rectrain -q -m teacher -o phased --phases 2 --steps 1 -b 4 knots
 	rectrain -q -m teacher -o trained --coupling independent --steps 1 -b 4 pairs
+	noisegen -n 4 -s 2 -m teacher -o noise # not what they were trained on
 	cmp teacher/scheduler/scheduler_config.json student/scheduler/scheduler_config.json
 
 	for args in "student --steps 1" "student --steps 10" "phased --steps 2 --solver ddim"; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # pairpack: archives from streams and back, shards, every refusal and every exit status.
+# shellcheck disable=SC2154 # what start sets
 bats_require_minimum_version 1.5.0
 
 load common
@@ -234,6 +235,70 @@ n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
 	frames out 'assert end["samples"] == 200 and "count" not in h["meta"]'
 	tensorcat --to frame -o out p2
 	frames out 'assert end["samples"] == h["meta"]["count"] == 100'
+}
+
+@test "limits that several archives were held to stay with each; a looser one changes none" {
+	mlp m
+	noisegen -n 40 --shape 2 | denoise -q -m m --steps 2 --error -o a
+	noisegen -n 40 -i 40 --shape 2 | denoise -q -m m --steps 2 --error -o b
+	pairpack -q --max-error 1e3 -o a.tar a
+	pairpack -q --max-error 1e5 -o b.tar b
+	pairpack -o ab.tar a.tar b.tar
+	pairpack --max-error 1e4 -o limited.tar ab.tar
+	tar xOf ab.tar __meta__ | grep -qF '"joined":[{"max_error":1000.0},{"max_error":100000.0}]'
+	tar xOf limited.tar __meta__ | grep -qF '"joined":[{"max_error":1000.0},{"max_error":10000.0}]'
+	run -0 pairpack -t limited.tar
+	assert_line --partial "; 0 rejected"
+	refute_output --partial "error over"
+	pairpack -q --max-error 0 --rejects again -o none.tar ab.tar
+	frames again 'assert "joined" not in h["meta"] and "max_error" not in h["meta"], h'
+}
+
+@test "all inputs are looked at before the first is read" {
+	pairs p 5 100
+	pairpack p -o a.tar
+	tensorcat --to frame -r pairs noise=p.n.npy sample=p.s.npy -o q
+	run -3 pairpack --shard-pairs 10 -o 's-%d.tar' p q
+	assert_output "pairpack: q: has no field 'label', unlike p"
+	assert_absent s-0.tar
+	run -3 pairpack -o b.tar q a.tar
+	assert_output "pairpack: a.tar: has a field 'label', unlike q"
+	run -1 pairpack --shard-pairs 10 -o 's-%d.tar' p missing
+	assert_absent s-0.tar
+	run -2 pairpack -o b.tar - - <p
+	assert_output "pairpack: standard input is read once: it is there twice"
+	for i in $(seq 20); do cp a.tar "c$i.tar"; done
+	run -0 bash -c 'ulimit -n 12; pairpack -x a.tar c*.tar -o out'
+	frames out 'assert end["samples"] == 2100'
+}
+
+@test "inputs the wrong way round are named, and the way out" {
+	mlp m
+	noisegen -n 30 --shape 2 | denoise -q -m m --steps 1 -o a
+	noisegen -n 30 -i 30 --shape 2 | denoise -q -m m --steps 1 -o b
+	pairpack -o a.tar a
+	for last in a a.tar; do
+		run -3 pairpack -o out b $last
+		assert_output --partial "pairpack: $last: sample 0 comes behind sample 59: indices rise in an archive; pack these by themselves"
+		assert_absent out
+	done
+	pairpack -x b a.tar -o out
+	run -3 pairpack -o out.tar out
+	assert_output --partial "pairpack: out: sample 0 comes behind"
+}
+
+@test "no pairs at all is a finding" {
+	mlp m
+	noisegen -n 30 --shape 2 | denoise -q -m m --steps 1 --error -o a
+	run -0 --separate-stderr pairpack --max-error 0 --rejects - -o none.tar a
+	assert_equal "$stderr" "pairpack: 30 of 30 pairs left out, their error over 0 or not a number; what they were made from is on standard output"
+	run -1 pairpack -t none.tar
+	assert_line "noise   mean -  std -  kurtosis -  min -  max -"
+	assert_line "audit: no pairs"
+	assert_line "audit: FAILED, 1 finding in 0 pairs"
+	pairpack -o all.tar a
+	run -0 pairpack -t none.tar all.tar
+	assert_line "audit: 30 pairs, nothing found"
 }
 
 @test "what is not pairs is refused" {

@@ -46,6 +46,28 @@ col() { awk -v n="$1" '{ print $n }'; }
 	assert_line --regexp '^paired [0-9.]+ '
 }
 
+@test "noise of several seeds is compared as pairs where it is there, and the same" {
+	mlp m
+	for s in 1 2 3; do odesample -q -m m -n 20 -s $s -i $((s > 1 ? 20 : 0)) --steps 1 -o o$s; done
+	for s in 1 2; do odesample -q -m m -n 20 -s $s -i $((s > 1 ? 20 : 0)) --steps 2 -o t$s; done
+	tensorcat --to frame o1 o2 -o o12
+	tensorcat --to frame o1 o3 -o o13
+	tensorcat --to frame t1 t2 -o t12
+	tensorcat --to frame -n sample t12 -o bare
+	run -0 samplecmp --metric paired o12 t12
+	assert_output --regexp '^paired [0-9.e-]+ '
+	run -3 samplecmp --metric paired o12 o13
+	assert_output "samplecmp: paired: o12, o13: their noise is of several seeds, and not the same"
+	run -0 --separate-stderr samplecmp o12 o13
+	refute_output --partial paired
+	run -3 samplecmp --metric paired o12 bare
+	assert_output --partial "noise of several seeds is in one of them"
+	denoise -q -m m --reverse --steps 1 -o back o12 # what this noise is made of is the same data
+	denoise -q -m m --reverse --steps 2 -o back2 o12
+	run -3 samplecmp --metric paired -n noise back back2
+	assert_output --partial "is not there to compare"
+}
+
 @test "an output that cannot be written is told before anything is read" {
 	run -1 samplecmp -o nowhere/table a missing
 	assert_output --partial nowhere

@@ -206,6 +206,17 @@ static void test_labels(void)
 	CHECK(audit(9) == 1 && found("40 labels are beyond the model's 9 classes, the first is 1009"));
 }
 
+static void test_nothing(void)
+{
+	struct rd_audit *a;
+	struct rd_err e;
+
+	CHECK_OK(rd_audit_new(&a, &e), &e);
+	rd_audit_finish(a, &report);
+	rd_audit_free(a);
+	CHECK(report.n_findings == 1 && found("no pairs") == 1);
+}
+
 /* The report names every finding and the verdict. */
 static void test_print(void)
 {
@@ -240,6 +251,7 @@ int main(void)
 	test_swapped();
 	test_equal();
 	test_labels();
+	test_nothing();
 	test_print();
 	return check_report("test_audit");
 }

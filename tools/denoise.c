@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/data/joined.h"
 #include "lib/sample/knots.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
@@ -98,15 +99,21 @@ static bool wants_logp(const struct rd_sampling_args *a)
 	return a->trace.kind != RD_TRACE_NONE;
 }
 
+/* max_error is of the pairs that the noise was taken from. */
+static void describe_part(json_t *meta, const void *ctx)
+{
+	json_object_del(meta, "max_error");
+	rd_sampling_describe(meta, ctx);
+}
+
 static int describe(struct rd_stream *out, const struct rd_noise_in *in, const struct rd_sampling_args *a, const struct rd_sampling *s,
                     struct rd_err *e)
 {
-	json_t *meta = json_deep_copy(rd_source_stream(in->src)->meta);
-	int rc;
+	json_t *meta;
+	int rc = rd_joined_each(&meta, rd_source_stream(in->src)->meta, describe_part, s, e);
 
-	json_object_del(meta, "max_error"); /* of the pairs that this was taken from */
-	rd_model_describe(&s->model, meta);
-	rd_sampler_describe(s->sampler, meta);
+	if (rc)
+		return rc;
 	rd_meta_history(meta, NULL);
 	rd_stream_init(out, "pairs", meta);
 	rc = rd_stream_add(out, "noise", e);

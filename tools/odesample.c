@@ -6,6 +6,7 @@
 #include "formats/json.h"
 #include "formats/png.h"
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -124,16 +125,18 @@ static int describe(struct rd_stream *out, const struct rd_noise_in *in, const s
                     struct rd_err *e)
 {
 	static const char *const fields[] = {"x", "x0", "eps"};
-	json_t *meta = in->src ? json_deep_copy(rd_source_stream(in->src)->meta) : json_object();
+	json_t *from = in->src ? json_incref(rd_source_stream(in->src)->meta) : json_object(), *meta;
 	int rc;
 
 	if (!in->src) {
-		json_object_set_new(meta, "seed", rd_json_u64(o->seed));
-		json_object_set_new(meta, "first", json_integer((json_int_t)o->first));
-		json_object_set_new(meta, "count", json_integer((json_int_t)o->count));
+		json_object_set_new(from, "seed", rd_json_u64(o->seed));
+		json_object_set_new(from, "first", json_integer((json_int_t)o->first));
+		json_object_set_new(from, "count", json_integer((json_int_t)o->count));
 	}
-	rd_model_describe(&s->model, meta);
-	rd_sampler_describe(s->sampler, meta);
+	rc = rd_joined_each(&meta, from, rd_sampling_describe, s, e);
+	json_decref(from);
+	if (rc)
+		return rc;
 	if (o->trajectory)
 		json_object_set_new(meta, "grid", rd_sampler_grid_json(s->sampler));
 	rd_meta_history(meta, NULL);
@@ -230,13 +233,44 @@ static int keep_for_picture(struct sinks *k, int64_t n, size_t dim, struct rd_er
 	return RD_OK;
 }
 
+/* The seed of a batch's noise, where it is known. */
+static bool seed_of(const struct rd_noise_in *in, const struct rd_noise_batch *b, uint64_t *seed)
+{
+	*seed = b->ref_seed;
+	return !in->src || b->ref || rd_json_to_u64(json_object_get(rd_source_stream(in->src)->meta, "seed"), seed);
+}
+
+/* On the noise that it was trained on a model does better than elsewhere. True where a warning was given. */
+static bool warn_of_known(const struct rd_model *m, const struct rd_noise_in *in, const struct rd_noise_batch *b)
+{
+	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.data"));
+	json_t *data = text ? json_loads(text, 0, NULL) : NULL, *ranges = json_object_get(data, "noise");
+	uint64_t seed, of, first, last;
+	bool known = false;
+
+	for (size_t i = 0; i < json_array_size(ranges) && !known && seed_of(in, b, &seed); i++) {
+		const json_t *r = json_array_get(ranges, i);
+
+		known = rd_json_to_u64(json_object_get(r, "seed"), &of) && rd_json_to_u64(json_object_get(r, "first"), &first) &&
+		        rd_json_to_u64(json_object_get(r, "last"), &last) && of == seed && b->first <= last &&
+		        b->first + (uint64_t)b->n > first;
+	}
+	json_decref(data);
+	if (known)
+		rd_warn("warning: %s was trained on pairs of seed %llu, indices %llu to %llu, and here is noise of these: elsewhere it does "
+		        "worse (-s another seed)", m->dir, (unsigned long long)seed, (unsigned long long)first, (unsigned long long)last);
+	return known;
+}
+
 static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *in, struct rd_err *e)
 {
 	int64_t steps = rd_sampler_grid(s->sampler)->steps;
 	struct rd_noise_batch b;
+	bool warned = false;
 	int rc;
 
 	while ((rc = rd_noise_next(in, &b, e)) > 0) {
+		warned = warned || warn_of_known(&s->model, in, &b);
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, k->sample, k->rec.x ? &k->rec : NULL, e);
 		if (!rc)
 			rd_sampling_check(s, k->sample, b.first, b.n, in->dim);

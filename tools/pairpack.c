@@ -92,10 +92,12 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 /* Told without being asked: pairs that are missed later are better known of now. */
 static void tell_rejected(const struct opts *o, uint64_t rejected, uint64_t n)
 {
+	const char *in = !o->p.rejects ? "not kept" : strcmp(o->p.rejects, "-") ? "in " : "on standard output";
+
 	if (rejected)
 		rd_warn("%llu of %llu pairs left out, their error over %g or not a number; what they were made from is %s%s",
-		        (unsigned long long)rejected, (unsigned long long)n, o->p.max_error, o->p.rejects ? "in " : "not kept (--rejects)",
-		        o->p.rejects ? o->p.rejects : "");
+		        (unsigned long long)rejected, (unsigned long long)n, o->p.max_error, in,
+		        !o->p.rejects ? " (--rejects)" : strcmp(o->p.rejects, "-") ? o->p.rejects : "");
 }
 
 static int pack(const struct opts *o, struct rd_source *src, struct rd_err *e)
@@ -109,6 +111,8 @@ static int pack(const struct opts *o, struct rd_source *src, struct rd_err *e)
 		return e->code == RD_EINPUT ? rd_context(e, "%s", rd_source_name(src)) : rc;
 	while ((rc = rd_source_next(src, &b, e)) > 0) {
 		rc = rd_pack_add(p, b, e);
+		if (rc == RD_EINPUT)
+			rc = rd_context(e, "%s", rd_source_name(src));
 		if (rc)
 			break;
 		n += (uint64_t)b->n;
@@ -169,6 +173,7 @@ static int list_batch(const struct opts *o, struct listing *l, struct rd_out *ou
 static int list_input(const struct listing *l, struct rd_out *out, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_stream *s = rd_source_stream(src);
+	const json_t *limit = json_object_get(s->meta, "max_error");
 	struct rd_shape shape;
 	uint64_t rejected;
 	char text[128];
@@ -183,8 +188,9 @@ static int list_input(const struct listing *l, struct rd_out *out, struct rd_sou
 			rc = rd_out_printf(out, e, "%s %s%s%s", k ? "," : ":", s->field[k], shape.nd ? " " : "",
 			                   shape.nd ? rd_shape_str(&shape, text, sizeof text) : "");
 	if (!rc && rd_source_rejected(src, &rejected))
-		rc = rd_out_printf(out, e, "; %llu rejected, error over %g", (unsigned long long)rejected,
-		                   json_number_value(json_object_get(s->meta, "max_error")));
+		rc = rd_out_printf(out, e, "; %llu rejected", (unsigned long long)rejected);
+	if (!rc && rd_source_rejected(src, &rejected) && json_is_number(limit)) /* in an archive of several there may be more than one */
+		rc = rd_out_printf(out, e, ", error over %g", json_number_value(limit));
 	return rc ? rc : rd_out_printf(out, e, "\n");
 }
 

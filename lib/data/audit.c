@@ -282,6 +282,8 @@ void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r)
 	r->label_n = a->label_n;
 	r->label_min = a->label_min;
 	r->label_max = a->label_max;
+	if (!a->pairs)
+		found(r, "no pairs");
 	found_tally(r, &a->bad_noise, "noise vectors hold NaN or infinities");
 	found_tally(r, &a->bad_sample, "samples hold NaN or infinities");
 	found_tally(r, &a->bad_knots, "pairs hold NaN or infinities at their knots");
@@ -292,7 +294,8 @@ void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r)
 	if (a->twice.n)
 		found(r, "%" PRIu64 " noise vectors are there more than once, the first is %" PRIu64 ", a copy of %" PRIu64,
 		      a->twice.n, a->twice.first, a->original);
-	judge_noise(a, r);
+	if (a->pairs)
+		judge_noise(a, r);
 	found_tally(r, &a->equal, "samples equal their noise");
 	found_tally(r, &a->negative, "labels are negative");
 	if (a->beyond.n)
@@ -302,6 +305,8 @@ void rd_audit_finish(struct rd_audit *a, struct rd_audit_report *r)
 
 static int print_field(const char *name, const struct rd_moments *m, struct rd_out *o, struct rd_err *e)
 {
+	if (!m->n)
+		return rd_out_printf(o, e, "%-6s  mean -  std -  kurtosis -  min -  max -\n", name);
 	return rd_out_printf(o, e, "%-6s  mean %.5f  std %.5f  kurtosis %.4f  min %.4f  max %.4f\n", name, rd_moments_mean(m),
 	                     rd_moments_std(m), rd_moments_kurtosis(m), m->min, m->max);
 }

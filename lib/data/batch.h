@@ -32,11 +32,14 @@ struct rd_source;
  * folder of .png files (images in the order of their names) or of a folder of them for each class (field `label` too). "-" is
  * standard input, whatever it holds. All must agree in role, fields (their order is the first input's) and sample shapes: RD_EINPUT
  * names both files otherwise; what their meta says of form, start, grid, knots and contexts must be the same too, so an archive does not join
- * bare arrays; so must class_names (what the labels mean, as folders of pictures say), but not all inputs need have them. role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
+ * bare arrays; so must class_names (what the labels mean, as folders of pictures say), but not all inputs need have them. Streams and
+ * archives are opened and compared before any is read; files are closed again until their turn, what is no file stays open.
+ * role NULL: any; else RD_EINPUT "NAME: holds ROLE, ROLE expected".
  * NAME=PATH in paths (a field name before '=') reads an array as that field; arrays of several fields that follow one
  * another are joined side by side and must have the same n. Their role is noise with a field of that name, pairs with
  * noise and sample, else data. Arrays count their samples from 0, or on from the input before them. */
 int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths, const char *role, struct rd_err *e) RD_MUST;
+/* Fields of the first input; meta of all, joined (lib/data/joined.h). */
 const struct rd_stream *rd_source_stream(const struct rd_source *s);
 /* Shape of one sample of field k where it is known before reading (archives and arrays; after the first batch for streams);
  * false otherwise. */
@@ -46,10 +49,10 @@ int rd_source_next(struct rd_source *s, const struct rd_batch **b, struct rd_err
 /* Whether archives that were read to their ends count pairs that were left out of them (pairpack --max-error); and how many. */
 bool rd_source_rejected(const struct rd_source *s, uint64_t *n);
 const char *rd_source_name(const struct rd_source *s); /* of the input being read, for messages */
-const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has the first one's */
+const json_t *rd_source_meta(const struct rd_source *s); /* its own; rd_source_stream has that of all */
 int rd_source_inputs(const struct rd_source *s); /* which one it is, from 1 */
 bool rd_source_more(const struct rd_source *s); /* whether others follow it */
-/* Of the inputs so far, those that have any; NULL: none does. */
+/* Of streams, archives and the inputs so far, those that have any; NULL: none does. */
 const json_t *rd_source_class_names(const struct rd_source *s);
 const char *rd_source_field_name(const struct rd_source *s, int k); /* the same, of field k's file where that has one of its own */
 /* To be asked straight after opening: no input has a single pair, so that fields are not all known. (An archive without pairs beside

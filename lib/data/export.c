@@ -30,6 +30,7 @@ struct export {
 	struct rd_array all;            /* npy and png: every sample so far, ... */
 	size_t bytes, room;             /* ... in so many bytes of so many */
 	bool begun;                     /* csv: the first line is out */
+	const char *name; /* of the input whose batch is being added; borrowed */
 };
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
@@ -61,8 +62,8 @@ static int gather(struct export *x, const struct rd_batch *b, struct rd_err *e)
 	int64_t n = x->all.shape.nd ? x->all.shape.d[0] : 0;
 
 	if (!rd_add(x->bytes, more, &need))
-		return rd_fail(e, RD_ENOMEM, "an array that overflows a size");
-	if (rd_reserve(&x->all.data, &x->room, need, 1, "an array", e))
+		return rd_fail(e, RD_ENOMEM, "%s: samples that overflow a size", x->name);
+	if (rd_reserve(&x->all.data, &x->room, need, 1, x->name, e))
 		return e->code;
 	memcpy((char *)x->all.data + x->bytes, a->data, more);
 	x->bytes = need;
@@ -210,6 +211,7 @@ int rd_export(struct rd_source *src, const struct rd_export_opts *o, struct rd_e
 		rc = open_form(&x, e);
 	while (!rc && (rc = rd_source_next(src, &b, e)) > 0) {
 		narrow(&x, b, &v);
+		x.name = rd_source_name(src);
 		rc = v.n ? x.form->add(&x, &v, e) : RD_OK;
 	}
 	if (!rc)

@@ -62,28 +62,47 @@ static bool is_folder(const char *path)
 	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e)
+int rd_input_look(struct rd_input_look *l, const char *path, struct rd_err *e)
 {
 	enum rd_input_form form;
+	struct stat st;
+	int rc;
+
+	if (is_folder(path))
+		return RD_OK;
+	l->once = !strcmp(path, "-") || stat(path, &st) || !S_ISREG(st.st_mode);
+	rc = rd_in_open(&l->file, path, e);
+	if (!rc)
+		rc = rd_input_sniff(l->file, &form, e);
+	if (rc || (form != RD_FORM_FRAMES && form != RD_FORM_PAIRS))
+		return rc;
+	rc = form == RD_FORM_FRAMES ? rd_input_frames(&l->in, l->file, e) : rd_input_pairs(&l->in, l->file, e);
+	l->file = NULL;
+	return rc;
+}
+
+void rd_input_look_end(struct rd_input_look *l)
+{
+	rd_input_close(l->in);
+	rd_in_close(l->file);
+	*l = (struct rd_input_look){0};
+}
+
+int rd_input_open(struct rd_input **out, const char *path, struct rd_input_look *l, uint64_t first, struct rd_err *e)
+{
 	struct rd_in *file;
 	int rc;
 
 	*out = NULL;
 	if (is_folder(path))
 		return rd_input_images(out, path, first, e);
-	rc = rd_in_open(&file, path, e);
+	rc = l->in || l->file ? RD_OK : rd_input_look(l, path, e);
 	if (rc)
 		return rc;
-	rc = rd_input_sniff(file, &form, e);
-	if (rc) {
-		rd_in_close(file);
-		return rc;
-	}
-	switch (form) {
-	case RD_FORM_FRAMES: return rd_input_frames(out, file, e);
-	case RD_FORM_PAIRS: return rd_input_pairs(out, file, e);
-	default: return rd_input_array(out, file, first, e);
-	}
+	*out = l->in;
+	file = l->file;
+	*l = (struct rd_input_look){0};
+	return *out ? RD_OK : rd_input_array(out, file, first, e);
 }
 
 void rd_input_close(struct rd_input *in)

@@ -9,6 +9,7 @@
 #include "formats/pairs.h"
 #include "kernels/rng.h"
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 #include "lib/data/rejects.h"
 
 struct rd_pack {
@@ -18,6 +19,7 @@ struct rd_pack {
 	size_t noise_elems, sample_elems, extra_bytes[RD_PAIRS_EXTRAS]; /* of one pair */
 	struct rd_pairs_chunk c;  /* being filled: c.n of o.chunk */
 	bool shapes_known;
+	uint64_t next;            /* the least index that may follow */
 	float *check;             /* the noise of one sample, made again */
 	uint64_t meta_seed;
 	bool has_meta_seed;
@@ -196,6 +198,10 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 	struct rd_pairs_chunk *c = &p->c;
 	int rc = RD_OK;
 
+	if (index < p->next)
+		return rd_fail(e, RD_EINPUT, "sample %llu comes behind sample %llu: indices rise in an archive; pack these by themselves "
+		               "(rectrain takes several archives), or make them under other indices (noisegen -i)",
+		               (unsigned long long)index, (unsigned long long)p->next - 1);
 	if (p->o.ref && !b->ref[p->noise])
 		rc = p->has_meta_seed ? check_ref(p, noise, seed, index, e) :
 		     rd_fail(e, RD_EINPUT, "the stream names no seed: its noise must be stored as data");
@@ -217,6 +223,7 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 			memcpy((char *)c->extra[k].data + (size_t)c->n * p->extra_bytes[k],
 			       (const char *)b->f[p->extra[k]].data + i * p->extra_bytes[k], p->extra_bytes[k]);
 	c->n++;
+	p->next = index + 1;
 	if (!rc && (c->n == p->o.chunk || (p->o.shard_pairs && p->in_shard + c->n == p->o.shard_pairs)))
 		rc = flush(p, e);
 	if (!rc && !p->o.limited && is_full(p))
@@ -254,20 +261,14 @@ static int check_stream(struct rd_pack *p, const struct rd_stream *s, struct rd_
 
 /* How many there were at first says nothing of an archive, which counts its own pairs. Those that met a stricter limit before keep
  * to it. */
-static int set_meta(struct rd_pack *p, const struct rd_stream *s, struct rd_err *e)
+static void change_meta(json_t *meta, const void *ctx)
 {
-	const json_t *before = json_object_get(s->meta, "max_error");
-	double limit = p->o.max_error;
+	const struct rd_pack_opts *o = ctx;
+	const json_t *before = json_object_get(meta, "max_error");
 
-	p->meta = json_copy(s->meta);
-	if (!p->meta)
-		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
-	json_object_del(p->meta, "count");
-	if (json_is_number(before) && json_number_value(before) < limit)
-		limit = json_number_value(before);
-	if (p->o.limited && json_object_set_new(p->meta, "max_error", json_real(limit)))
-		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
-	return RD_OK;
+	json_object_del(meta, "count");
+	if (o->limited && !(json_is_number(before) && json_number_value(before) < o->max_error))
+		json_object_set_new(meta, "max_error", json_real(o->max_error));
 }
 
 int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s, struct rd_err *e)
@@ -286,7 +287,7 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 	if (!p)
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	p->o = *o;
-	rc = set_meta(p, s, e);
+	rc = rd_joined_each(&p->meta, s->meta, change_meta, o, e);
 	p->has_meta_seed = rd_json_to_u64(json_object_get(p->meta, "seed"), &p->meta_seed);
 	if (!rc)
 		rc = check_stream(p, s, e);

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "formats/json.h"
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 
 /* Room for n samples, of which there is for *room now. */
 static int reserve(struct rd_points *p, size_t *room, size_t n, bool labels, struct rd_err *e)
@@ -54,9 +56,39 @@ static int append(struct rd_points *p, size_t *room, const struct rd_batch *b, i
 	return RD_OK;
 }
 
+/* Whether all kinds of the samples are from one seed, as far as they say; a seed that is null is any of many. */
+static void read_seeds(struct rd_points *p, const json_t *meta)
+{
+	json_t *parts = rd_joined_parts(meta);
+
+	p->has_seed = rd_json_to_u64(json_object_get(meta, "seed"), &p->seed);
+	for (size_t i = 0; i < json_array_size(parts) && !p->has_seed; i++)
+		p->mixed |= json_object_get(json_array_get(parts, i), "seed") != NULL;
+	json_decref(parts);
+}
+
+/* Sample by sample: batches need not be alike. */
+static void add_noise(struct rd_points *p, const struct rd_array *a)
+{
+	const size_t row = rd_shape_sample_elems(&a->shape);
+	const float *x = a->data;
+
+	for (int64_t i = 0; i < a->shape.d[0]; i++)
+		p->noise = XXH3_64bits_withSeed(x + (size_t)i * row, row * sizeof *x, p->noise);
+}
+
+/* The noise that the samples were made of; data that were taken back to noise are not. */
+static int noise_of(const struct rd_stream *s, const char *field)
+{
+	bool made = strcmp(field, "noise") && !json_is_true(json_object_get(s->meta, "reverse"));
+
+	return made ? rd_stream_field(s, "noise") : -1;
+}
+
 static int load(struct rd_points *p, struct rd_source *s, const char *field, struct rd_err *e)
 {
 	const int k = rd_stream_field(rd_source_stream(s), field), label = rd_stream_field(rd_source_stream(s), "label");
+	const int noise = noise_of(rd_source_stream(s), field);
 	const struct rd_batch *b;
 	size_t room = 0;
 	int rc;
@@ -64,11 +96,14 @@ static int load(struct rd_points *p, struct rd_source *s, const char *field, str
 	if (k < 0)
 		return rd_fail(e, RD_EINPUT, "%s: has no field '%s' (role %s)", rd_source_name(s), field,
 		               rd_source_stream(s)->role);
-	p->has_seed = rd_json_to_u64(json_object_get(rd_source_stream(s)->meta, "seed"), &p->seed);
+	read_seeds(p, rd_source_stream(s)->meta);
+	p->has_noise = noise >= 0;
 	while ((rc = rd_source_next(s, &b, e)) > 0) {
 		rc = append(p, &room, b, k, label, e);
 		if (rc)
 			return rd_context(e, "%s", rd_source_name(s));
+		if (noise >= 0)
+			add_noise(p, &b->f[noise]);
 	}
 	p->class_names = json_incref((json_t *)(uintptr_t)rd_source_class_names(s));
 	return rc;
@@ -104,6 +139,14 @@ bool rd_points_may_pair(const struct rd_points *a, const struct rd_points *b, ch
 	}
 	if (known && a->n == b->n && a->indices != b->indices) {
 		snprintf(why, cap, "their samples have other indices");
+		return false;
+	}
+	if ((a->mixed || b->mixed) && !(a->has_noise && b->has_noise)) {
+		snprintf(why, cap, "noise of several seeds is in one of them, and is not there to compare");
+		return false;
+	}
+	if ((a->mixed || b->mixed) && a->n == b->n && a->noise != b->noise) {
+		snprintf(why, cap, "their noise is of several seeds, and not the same");
 		return false;
 	}
 	for (int64_t i = 0; a->label && b->label && i < a->n && i < b->n; i++)

@@ -2,21 +2,30 @@
 
 #include <stdlib.h>
 
+#include "lib/data/joined.h"
+
 struct rd_rejects {
 	struct rd_sink *sink;
 	int n_fields, from[2]; /* fields of the pairs */
 };
 
-static int describe(struct rd_rejects *r, struct rd_stream *out, const struct rd_stream *s, struct rd_err *e)
+/* What was said of all the pairs. */
+static void drop_stale(json_t *meta, const void *ctx)
 {
-	static const char *const stale[] = {"first", "count", "max_error"}; /* what was said of all the pairs */
-	bool reverse = json_is_true(json_object_get(s->meta, "reverse"));
-	const char *fields[] = {reverse ? "sample" : "noise", "label"};
-	json_t *meta = json_copy(s->meta);
-	int rc = meta ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for what is left out");
+	static const char *const stale[] = {"first", "count", "max_error"};
 
+	(void)ctx;
 	for (size_t i = 0; i < sizeof stale / sizeof *stale; i++)
 		json_object_del(meta, stale[i]);
+}
+
+static int describe(struct rd_rejects *r, struct rd_stream *out, const struct rd_stream *s, struct rd_err *e)
+{
+	bool reverse = json_is_true(json_object_get(s->meta, "reverse"));
+	const char *fields[] = {reverse ? "sample" : "noise", "label"};
+	json_t *meta;
+	int rc = rd_joined_each(&meta, s->meta, drop_stale, NULL, e);
+
 	rd_stream_init(out, reverse ? "data" : "noise", meta);
 	for (int k = 0; k < 2 && !rc; k++) {
 		r->from[r->n_fields] = rd_stream_field(s, fields[k]);

@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 #include "lib/data/source_impl.h"
 
 struct rd_source {
 	char **path;
 	int n_paths, next_path, n_opened;
+	struct rd_input_look *look; /* at paths that cannot be opened twice */
 	char role[RD_FRAME_NAME]; /* wanted; "": any */
-	struct rd_stream stream;  /* of the first input */
+	struct rd_stream stream;  /* of the first input; its meta is that of all */
 	char *first_name;
 	json_t *class_names;      /* of the first input that has some; NULL: none yet */
 	char *named_by;           /* that input */
@@ -26,12 +28,17 @@ struct rd_source {
 
 static int copy_paths(struct rd_source *s, const char *const *paths, int n, struct rd_err *e)
 {
+	int stdins = 0, rc;
 	void *p;
-	int rc;
 
 	rc = rd_alloc0(&p, (size_t)n, sizeof *s->path, "inputs", e);
 	s->path = p;
+	if (!rc)
+		rc = rd_alloc0(&p, (size_t)n, sizeof *s->look, "inputs", e);
+	s->look = rc ? NULL : p;
 	for (int i = 0; !rc && i < n; i++) {
+		if (!strcmp(paths[i], "-") && stdins++)
+			return rd_fail(e, RD_EUSAGE, "standard input is read once: it is there twice");
 		s->path[i] = strdup(paths[i]);
 		if (!s->path[i])
 			rc = rd_fail(e, RD_ENOMEM, "%s: no memory", paths[i]);
@@ -62,11 +69,6 @@ static int set_stream(struct rd_source *s, const struct rd_input *in, struct rd_
 {
 	s->stream = in->stream;
 	json_incref(s->stream.meta);
-	if (s->next_path < s->n_paths && json_object_get(in->stream.meta, "count")) { /* more follow: it is not of them all */
-		json_decref(s->stream.meta);
-		s->stream.meta = json_copy(in->stream.meta);
-		json_object_del(s->stream.meta, "count");
-	}
 	s->first_name = strdup(in->name);
 	return s->first_name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", in->name);
 }
@@ -86,7 +88,7 @@ static void brief(const json_t *v, char *out, size_t cap)
 		snprintf(out, cap, "%s", v ? "another" : "none");
 }
 
-/* What the numbers mean must agree too: from here on the first input's meta stands for all. */
+/* What the numbers mean must agree too. */
 static int match_meta(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
 {
 	static const char *const keys[] = {"form", "start", "grid", "knots", "contexts"};
@@ -122,22 +124,22 @@ static int match_classes(struct rd_source *s, const struct rd_input *in, struct 
 	return RD_OK;
 }
 
-/* The same fields in any order. */
-static int match_stream(struct rd_source *s, const struct rd_input *in, struct rd_err *e)
+/* The same fields in any order; of_input: which of the input's our k-th is. */
+static int match_stream(struct rd_source *s, const struct rd_input *in, int *of_input, struct rd_err *e)
 {
 	int rc;
 
 	if (!s->first_name && set_stream(s, in, e))
 		return e->code;
-	if (s->stream.n_fields != in->stream.n_fields)
-		return rd_fail(e, RD_EINPUT, "%s: %d fields, but %d in %s", in->name, in->stream.n_fields, s->stream.n_fields,
-		               s->first_name);
 	for (int k = 0; k < s->stream.n_fields; k++) {
-		s->of_input[k] = rd_stream_field(&in->stream, s->stream.field[k]);
-		if (s->of_input[k] < 0)
+		of_input[k] = rd_stream_field(&in->stream, s->stream.field[k]);
+		if (of_input[k] < 0)
 			return rd_fail(e, RD_EINPUT, "%s: has no field '%s', unlike %s", in->name, s->stream.field[k],
 			               s->first_name);
 	}
+	for (int k = 0; k < in->stream.n_fields; k++)
+		if (rd_stream_field(&s->stream, in->stream.field[k]) < 0)
+			return rd_fail(e, RD_EINPUT, "%s: has a field '%s', unlike %s", in->name, in->stream.field[k], s->first_name);
 	rc = match_meta(s, in, e);
 	return rc ? rc : match_classes(s, in, e);
 }
@@ -158,9 +160,9 @@ static int match_shape(struct rd_source *s, int k, const struct rd_shape *one, s
 
 /* An archive without a pair, whose fields are not all known, is held to its role alone; it is what the source is like only where
  * nothing else follows. */
-static bool passed_over(const struct rd_source *s)
+static bool passed_over(const struct rd_source *s, const struct rd_input *in)
 {
-	return s->in->empty && (s->first_name || s->next_path < s->n_paths);
+	return in->empty && (s->first_name || s->next_path < s->n_paths);
 }
 
 static int match_role(const struct rd_source *s, const struct rd_input *in, struct rd_err *e)
@@ -182,14 +184,14 @@ static int open_next(struct rd_source *s, struct rd_err *e)
 	if (group)
 		rc = rd_input_named(&s->in, arg, group, s->next_index, e);
 	else
-		rc = rd_input_open(&s->in, arg[0], s->next_index, e);
+		rc = rd_input_open(&s->in, arg[0], &s->look[s->next_path], s->next_index, e);
 	s->next_path += group ? group : 1;
 	s->n_opened++;
 	if (!rc)
 		rc = match_role(s, s->in, e);
-	if (rc || passed_over(s))
+	if (rc || passed_over(s, s->in))
 		return rc;
-	rc = match_stream(s, s->in, e);
+	rc = match_stream(s, s->in, s->of_input, e);
 	for (int k = 0; !rc && k < s->stream.n_fields; k++)
 		if (s->in->sample[s->of_input[k]].nd >= 0)
 			rc = match_shape(s, k, &s->in->sample[s->of_input[k]], e);
@@ -219,6 +221,48 @@ static int open_first(struct rd_source *s, struct rd_err *e)
 	return rc;
 }
 
+/* --- what follows the first input --------------------------------------------------------------------------------- */
+
+/* Path i is held to the first input before anything is read, and its meta joins the list. Arrays and folders have none. */
+static int look_at(struct rd_source *s, int i, json_t *list, struct rd_err *e)
+{
+	struct rd_input_look *look = &s->look[i];
+	int rc = rd_input_name_len(s->path[i]) ? RD_OK : rd_input_look(look, s->path[i], e);
+	const struct rd_input *in = look->in;
+	int unused[RD_FRAME_MAX_FIELDS];
+
+	if (!rc && in)
+		rc = match_role(s, in, e);
+	if (!rc && in && passed_over(s, in))
+		return RD_OK;
+	if (!rc && in)
+		rc = match_stream(s, in, unused, e);
+	if (!rc && json_array_append_new(list, in ? json_incref(in->stream.meta) : json_object()))
+		rc = rd_fail(e, RD_ENOMEM, "%s: no memory", s->path[i]);
+	return rc;
+}
+
+/* The stream's meta comes to be that of all inputs, of which the first is open. */
+static int look_ahead(struct rd_source *s, struct rd_err *e)
+{
+	json_t *list = json_array(), *all;
+	int rc = list && !json_array_append(list, s->stream.meta) ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for a source");
+
+	for (int i = s->next_path; i < s->n_paths && !rc; i++) {
+		rc = look_at(s, i, list, e);
+		if (!s->look[i].once)
+			rd_input_look_end(&s->look[i]);
+	}
+	if (!rc)
+		rc = rd_joined_new(&all, list, e);
+	if (!rc) {
+		json_decref(s->stream.meta);
+		s->stream.meta = all;
+	}
+	json_decref(list);
+	return rc;
+}
+
 int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths, const char *role, struct rd_err *e)
 {
 	struct rd_source *s;
@@ -236,6 +280,8 @@ int rd_source_open(struct rd_source **out, const char *const *paths, int n_paths
 	rc = copy_paths(s, paths, n_paths, e);
 	if (!rc)
 		rc = open_first(s, e);
+	if (!rc && s->next_path < s->n_paths)
+		rc = look_ahead(s, e);
 	if (rc)
 		rd_source_close(s);
 	else
@@ -365,8 +411,11 @@ void rd_source_close(struct rd_source *s)
 		return;
 	rd_input_close(s->in);
 	rd_stream_free(&s->stream);
-	for (int i = 0; i < s->n_paths; i++)
+	for (int i = 0; i < s->n_paths; i++) {
+		rd_input_look_end(&s->look[i]);
 		free(s->path[i]);
+	}
+	free(s->look);
 	free(s->path);
 	free(s->first_name);
 	json_decref(s->class_names);

@@ -26,8 +26,19 @@ struct rd_input {
 	uint64_t rejected;                           /* pairs that were left out of it, as it says itself */
 };
 
-/* Looks into the file and opens what it finds. Arrays count their samples from first. */
-int rd_input_open(struct rd_input **out, const char *path, uint64_t first, struct rd_err *e) RD_MUST;
+/* What there is to see of a path before its turn: frames or pairs as the input that they are; of arrays just the file, of a folder
+ * nothing. */
+struct rd_input_look {
+	struct rd_input *in;
+	struct rd_in *file;
+	bool once; /* it cannot be opened again: a pipe, standard input */
+};
+int rd_input_look(struct rd_input_look *l, const char *path, struct rd_err *e) RD_MUST;
+void rd_input_look_end(struct rd_input_look *l); /* closes what nobody has taken; nothing where all is 0 */
+
+/* Looks into the file and opens what it finds, taking what l has (all 0: nobody has looked). Arrays count their samples from
+ * first. */
+int rd_input_open(struct rd_input **out, const char *path, struct rd_input_look *l, uint64_t first, struct rd_err *e) RD_MUST;
 void rd_input_close(struct rd_input *in); /* NULL-safe */
 
 /* The forms. Each takes `file` over, also when it fails. */

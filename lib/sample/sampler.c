@@ -428,6 +428,7 @@ void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 	replace(meta, "null_class", s->o.denoise.guidance == 1 ? NULL : json_integer((json_int_t)s->o.denoise.null_class));
 	replace(meta, "reverse", s->o.reverse ? json_true() : NULL);
 	json_object_set_new(meta, "clip", json_boolean(s->o.denoise.clip));
+	replace(meta, "clip_range", s->o.denoise.clip ? json_real(s->o.denoise.clip_range) : NULL);
 	json_object_set_new(meta, "start", json_pack("{s:f, s:f, s:f, s:f}", "t", start->t, "alpha", start->alpha,
 	                                             "sigma", start->sigma, "scale", g->start_scale));
 	replace(meta, "knots", s->knots.phases ? rd_knots_json(&s->knots, g) : NULL);

@@ -231,6 +231,17 @@ static int note_pairs(struct loader *l, const struct rd_source *src, const struc
 	return rc;
 }
 
+/* Which noise was learnt from, for those who sample the result. */
+static int record_noise(struct rd_dataset *d, struct rd_err *e)
+{
+	json_t *noise = rd_provenance_noise(d->made_by);
+	bool none = noise && !json_array_size(noise);
+
+	if (none)
+		json_decref(noise);
+	return none || !json_object_set_new(d->meta, "noise", noise) ? RD_OK : rd_fail(e, RD_ENOMEM, "training data: no memory");
+}
+
 static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 {
 	const struct rd_batch *b;
@@ -247,7 +258,9 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 		if (rc)
 			return rc;
 	}
-	return rc || !l->d->made_by ? rc : rd_provenance_check(l->d->made_by, e);
+	if (!rc && l->d->made_by)
+		rc = rd_provenance_check(l->d->made_by, e);
+	return rc || !l->d->made_by ? rc : record_noise(l->d, e);
 }
 
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,

@@ -19,7 +19,7 @@ struct rd_dataset {
 	int64_t n_knots;
 	int32_t *label;   /* [n] or NULL */
 	struct rd_block mem[4]; /* what these four are in */
-	json_t *meta;     /* of the first input */
+	json_t *meta;     /* of the inputs; of pairs also which noise they are of, as rd_provenance_noise says it */
 	struct rd_provenance *made_by; /* of pairs; else NULL */
 	char hash[17];    /* of all that training sees */
 };

@@ -5,13 +5,18 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "formats/json.h"
 #include "lib/base/size.h"
+#include "lib/data/joined.h"
 
 #define VALUES_SAID 3 /* of a key that differs from input to input */
+#define RANGES_SAID 64 /* of the noise */
 
 struct input {
 	char *name;
-	json_t *meta;
+	json_t *parts; /* meta of each kind of its pairs */
+	bool used;     /* it has pairs: */
+	uint64_t first, last; /* their least and largest index */
 };
 
 struct pair {
@@ -43,7 +48,7 @@ void rd_provenance_free(struct rd_provenance *p)
 		return;
 	for (size_t i = 0; i < p->n_inputs; i++) {
 		free(p->input[i].name);
-		json_decref(p->input[i].meta);
+		json_decref(p->input[i].parts);
 	}
 	free(p->input);
 	free(p->pair);
@@ -59,13 +64,14 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 	p->input = items;
 	if (rc)
 		return rc;
-	in = (struct input){strdup(name), json_incref((json_t *)(uintptr_t)meta)};
+	in = (struct input){.name = strdup(name), .parts = rd_joined_parts(meta)};
 	p->input[p->n_inputs++] = in;
-	return in.name ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+	return in.name && in.parts ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", name);
 }
 
 int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
 {
+	struct input *in = &p->input[p->n_inputs - 1];
 	void *items = p->pair;
 	int rc = rd_reserve(&items, &p->pairs_room, p->n_pairs + 1, sizeof *p->pair, "what the data were made by", e);
 
@@ -76,6 +82,9 @@ int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *nois
 		p->rising = false;
 	p->pair[p->n_pairs++] = (struct pair){index, XXH3_64bits_withSeed(noise, dim * sizeof *noise, (uint32_t)label),
 	                                      p->n_inputs - 1};
+	in->first = in->used && in->first < index ? in->first : index;
+	in->last = in->used && in->last > index ? in->last : index;
+	in->used = true;
 	return RD_OK;
 }
 
@@ -115,10 +124,27 @@ int rd_provenance_inputs(const struct rd_provenance *p)
 	return (int)p->n_inputs;
 }
 
-/* NULL: it says nothing of the key. */
-static char *value_of(const struct input *in, const char *key)
+/* A kind of pairs: those of an input, or some of them. */
+struct kind {
+	const struct input *of;
+	const json_t *meta;
+};
+
+/* The i-th of all; false behind the last. */
+static bool kind_at(const struct rd_provenance *p, size_t i, struct kind *k)
 {
-	const json_t *v = json_object_get(in->meta, key);
+	for (size_t j = 0; p && j < p->n_inputs; i -= json_array_size(p->input[j++].parts))
+		if (i < json_array_size(p->input[j].parts)) {
+			*k = (struct kind){&p->input[j], json_array_get(p->input[j].parts, i)};
+			return true;
+		}
+	return false;
+}
+
+/* NULL: it says nothing of the key. */
+static char *value_of(const struct kind *k, const char *key)
+{
+	const json_t *v = json_object_get(k->meta, key);
 	char *text = NULL;
 	int rc = -1;
 
@@ -126,16 +152,19 @@ static char *value_of(const struct input *in, const char *key)
 		rc = asprintf(&text, "%s", json_string_value(v));
 	else if (json_is_number(v))
 		rc = asprintf(&text, "%.15g", json_number_value(v));
+	else if (json_is_boolean(v))
+		rc = asprintf(&text, "%s", json_is_true(v) ? "on" : "off");
 	return rc < 0 ? NULL : text;
 }
 
 char *rd_provenance_text(const struct rd_provenance *p, const char *key)
 {
 	char *seen[VALUES_SAID] = {NULL}, *text = NULL;
+	struct kind k;
 	int n = 0;
 
-	for (size_t i = 0; p && i < p->n_inputs && n < VALUES_SAID; i++) {
-		char *v = value_of(&p->input[i], key);
+	for (size_t i = 0; n < VALUES_SAID && kind_at(p, i, &k); i++) {
+		char *v = value_of(&k, key);
 		bool known = !v;
 
 		for (int j = 0; j < n && !known; j++)
@@ -155,9 +184,10 @@ char *rd_provenance_text(const struct rd_provenance *p, const char *key)
 bool rd_provenance_says(const struct rd_provenance *p, const char *key, const char *value)
 {
 	bool found = false;
+	struct kind k;
 
-	for (size_t i = 0; p && i < p->n_inputs && !found; i++) {
-		char *v = value_of(&p->input[i], key);
+	for (size_t i = 0; !found && kind_at(p, i, &k); i++) {
+		char *v = value_of(&k, key);
 
 		found = v && !strcmp(v, value);
 		free(v);
@@ -167,16 +197,18 @@ bool rd_provenance_says(const struct rd_provenance *p, const char *key, const ch
 
 bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct rd_provenance_pair *which)
 {
+	struct kind k;
+
 	*which = (struct rd_provenance_pair){0};
-	for (size_t i = 0; p && i < p->n_inputs; i++) {
-		char *v = value_of(&p->input[i], key);
+	for (size_t i = 0; kind_at(p, i, &k); i++) {
+		char *v = value_of(&k, key);
 		int at = which->value[0] ? 1 : 0;
 
 		if (!v || (at && !strcmp(v, which->value[0]))) {
 			free(v);
 			continue;
 		}
-		which->name[at] = p->input[i].name;
+		which->name[at] = k.of->name;
 		which->value[at] = v;
 		if (at)
 			return true;
@@ -189,9 +221,10 @@ bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct
 int64_t rd_provenance_null_class(const struct rd_provenance *p)
 {
 	int64_t found = -1;
+	struct kind k;
 
-	for (size_t i = 0; p && i < p->n_inputs; i++) {
-		const json_t *v = json_object_get(p->input[i].meta, "null_class");
+	for (size_t i = 0; kind_at(p, i, &k); i++) {
+		const json_t *v = json_object_get(k.meta, "null_class");
 
 		if (!json_is_integer(v) || json_integer_value(v) < 0)
 			continue;
@@ -200,4 +233,62 @@ int64_t rd_provenance_null_class(const struct rd_provenance *p)
 		found = json_integer_value(v);
 	}
 	return found;
+}
+
+/* A range of the list becomes one with first .. last of its seed. */
+static int widen(json_t *range, uint64_t first, uint64_t last)
+{
+	uint64_t a, b;
+
+	if (!rd_json_to_u64(json_object_get(range, "first"), &a) || !rd_json_to_u64(json_object_get(range, "last"), &b))
+		return -1;
+	return json_object_set_new(range, "first", rd_json_u64(a < first ? a : first)) |
+	       json_object_set_new(range, "last", rd_json_u64(b > last ? b : last));
+}
+
+static bool touches(const json_t *range, uint64_t first, uint64_t last)
+{
+	uint64_t a, b;
+
+	return rd_json_to_u64(json_object_get(range, "first"), &a) && rd_json_to_u64(json_object_get(range, "last"), &b) &&
+	       (first <= b || first - b == 1) && (a <= last || a - last == 1);
+}
+
+/* Where the list is full, a range of the same seed takes in what lies between, too. */
+static int add_range(json_t *list, const json_t *seed, uint64_t first, uint64_t last)
+{
+	json_t *same = NULL;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *range = json_array_get(list, i);
+
+		if (!json_equal(json_object_get(range, "seed"), seed))
+			continue;
+		if (touches(range, first, last))
+			return widen(range, first, last);
+		same = range;
+	}
+	if (json_array_size(list) == RANGES_SAID)
+		return same ? widen(same, first, last) : 0;
+	return json_array_append_new(list, json_pack("{s:O, s:o, s:o}", "seed", seed, "first", rd_json_u64(first), "last",
+	                                             rd_json_u64(last)));
+}
+
+json_t *rd_provenance_noise(const struct rd_provenance *p)
+{
+	json_t *list = json_array();
+	struct kind k;
+	int bad = !list;
+
+	for (size_t i = 0; kind_at(p, i, &k) && !bad; i++) {
+		const json_t *seed = json_object_get(k.meta, "seed");
+		uint64_t v;
+
+		if (k.of->used && rd_json_to_u64(seed, &v) && !json_is_true(json_object_get(k.meta, "reverse")))
+			bad = add_range(list, seed, k.of->first, k.of->last);
+	}
+	if (!bad)
+		return list;
+	json_decref(list);
+	return NULL;
 }

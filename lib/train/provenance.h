@@ -35,4 +35,8 @@ bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct
 /* The class that stands for none in all of them that say; -1: none says, or they do not agree. */
 int64_t rd_provenance_null_class(const struct rd_provenance *p);
 
+/* The noise of the pairs by seed and index, where meta says of what seed it is: [{"seed": s, "first": i, "last": j}, ...], inputs that
+ * follow one another in one; not of data that were taken back to noise. NULL only without memory. */
+json_t *rd_provenance_noise(const struct rd_provenance *p);
+
 #endif

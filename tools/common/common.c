@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -108,12 +109,24 @@ static void on_signal(int sig)
 	raise(sig); /* SA_RESETHAND: the default action now */
 }
 
+/* A closed descriptor would be that of the first file opened, and messages would go into it. What is put there fails as a closed one
+ * does: it is read where one writes, and written where one reads. */
+static void hold_descriptors(void)
+{
+	static const int mode[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode[fd]) < 0) /* the lowest that is free: fd */
+			_exit(1);
+}
+
 void rd_tool_init(const char *name, const char *usage, char **argv, struct rd_common *c)
 {
 	static const int sigs[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT, SIGXCPU};
 	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_NODEFER}, old;
 
 	rd_threads_be_patient(argv);
+	hold_descriptors();
 	tool.name = name;
 	tool.usage = usage;
 	tool.c = c;

@@ -256,6 +256,14 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	return RD_OK;
 }
 
+void rd_sampling_describe(json_t *meta, const void *s)
+{
+	const struct rd_sampling *by = s;
+
+	rd_model_describe(&by->model, meta);
+	rd_sampler_describe(by->sampler, meta);
+}
+
 void rd_sampling_check(struct rd_sampling *s, const float *x, uint64_t first, int64_t n, size_t dim)
 {
 	for (int64_t i = 0; i < n; i++, x += dim) {

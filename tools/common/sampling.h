@@ -61,6 +61,8 @@ struct rd_sampling {
 /* Loads the model and opens the device and the sampler. clip_default: whether clip_sample of the config counts. */
 int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, const struct rd_common *c, bool clip_default,
                      struct rd_err *e) RD_MUST;
+/* Into a meta: the model and how it is sampled. s is a struct rd_sampling (rd_joined_each calls it). */
+void rd_sampling_describe(json_t *meta, const void *s);
 /* Counts those of the n samples from index `first`, of dim numbers each, that hold NaN or infinities. */
 void rd_sampling_check(struct rd_sampling *s, const float *x, uint64_t first, int64_t n, size_t dim);
 /* Warns of samples that rd_sampling_check counted. Into an end map, and for -v: what the samples took, where that is not known before. */

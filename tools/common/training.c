@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/data/joined.h"
+
 /* On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold): a long first moment damps the
  * stiff directions, a short second one follows the falling gradient, and the rate goes to 0.
  *
@@ -104,15 +106,15 @@ bool rd_training_opt(struct rd_train_opts *t, int opt)
 	return true;
 }
 
-/* Pairs of two teachers, or of one under two guidances, have noises that lead to two different places. */
+/* Pairs of two teachers, or of one under two guidances, or now clamped and now not, have noises that lead to two different places. */
 static void warn_of_mixture(const struct rd_provenance *p, const char *key, const char *what)
 {
 	struct rd_provenance_pair d;
 
 	if (!rd_provenance_differ(p, key, &d))
 		return;
-	rd_warn("warning: %s has pairs %s %s, %s %s %s: they are trained on together", d.name[0], what, d.value[0], d.name[1], what,
-	        d.value[1]);
+	rd_warn("warning: %s has pairs %s %s, %s %s %s: they are trained on together", d.name[0], what, d.value[0],
+	        strcmp(d.name[0], d.name[1]) ? d.name[1] : "and others", what, d.value[1]);
 	free(d.value[0]);
 	free(d.value[1]);
 }
@@ -121,10 +123,15 @@ static void warn_of_mixture(const struct rd_provenance *p, const char *key, cons
 static bool descends(const struct rd_model *m, const char *key, const struct rd_provenance *p)
 {
 	const char *text = json_string_value(json_object_get(m->meta, key));
-	json_t *o = text ? json_loads(text, 0, NULL) : NULL;
-	const char *hash = json_string_value(json_object_get(o, "model"));
-	bool yes = hash && rd_provenance_says(p, "model", hash);
+	json_t *o = text ? json_loads(text, 0, NULL) : NULL, *parts = o ? rd_joined_parts(o) : NULL;
+	bool yes = false;
 
+	for (size_t i = 0; i < json_array_size(parts) && !yes; i++) {
+		const char *hash = json_string_value(json_object_get(json_array_get(parts, i), "model"));
+
+		yes = hash && rd_provenance_says(p, "model", hash);
+	}
+	json_decref(parts);
 	json_decref(o);
 	return yes;
 }
@@ -162,4 +169,6 @@ void rd_training_say_pairs(const struct rd_dataset *d, int64_t n, const struct r
 		warn_of_strangers(d->made_by, m);
 	warn_of_mixture(d->made_by, "model", "by model");
 	warn_of_mixture(d->made_by, "guidance", "with guidance");
+	warn_of_mixture(d->made_by, "clip", "with clip");
+	warn_of_mixture(d->made_by, "clip_range", "with clip range");
 }
