@@ -361,6 +361,9 @@ int main(void)
 	g = graphs_build(graphs_dit, 3);
 	check_graph("dit", g, true);
 	rd_graph_free(g);
+	g = graphs_build(graphs_sd3, 3);
+	check_graph("sd3", g, true);
+	rd_graph_free(g);
 	check_model("models/fashion-ddpm");
 	check_model("tests/golden/cifar-like/model");
 	check_model("tests/golden/class-scale-shift/model");
