@@ -9,7 +9,8 @@ DEFAULTS = {
 
 
 def layers_outside(c):
-    return any(isinstance(i, bool) or i not in range(c["num_layers"]) for i in c["dual_attention_layers"])
+    layers = c["dual_attention_layers"]
+    return isinstance(layers, list) and any(i not in range(c["num_layers"]) for i in layers)
 
 
 # What we refuse though diffusers takes it, by the key that the message names: for which configs, and why.
