@@ -16,7 +16,7 @@ def layers_outside(c):
 # What we refuse though diffusers takes it, by the key that the message names: for which configs, and why.
 REFUSED = {
     "qk_norm": (lambda c: c["qk_norm"] in ("layer_norm", "fp32_layer_norm"), "not of any model of the class"),
-    "num_layers": (lambda c: c["num_layers"] == 0, "nothing would look at contexts"),
+    "num_layers": (lambda c: c["num_layers"] in (0, -1), "nothing would look at contexts"),
     "pos_embed_max_size": (lambda c: c["pos_embed_max_size"] is None, "positions that are not in the weights: of no such model"),
     "dual_attention_layers": (layers_outside, "diffusers does not say that there is no such layer"),
 }
