@@ -7,6 +7,7 @@
 	X(conv2d_new) X(conv2d_free) X(conv2d_packed_bytes) X(conv2d_ws_bytes) X(conv2d_pack) X(conv2d_fwd) X(conv2d_bwd) \
 	X(groupnorm_ws_bytes) X(groupnorm_fwd) X(groupnorm_bwd) \
 	X(layernorm_ws_bytes) X(layernorm_fwd) X(layernorm_bwd) \
+	X(rmsnorm_ws_bytes) X(rmsnorm_fwd) X(rmsnorm_bwd) \
 	X(adanorm_ws_bytes) X(adanorm_fwd) X(adanorm_bwd) \
 	X(attention_ws_bytes) X(attention_fwd) X(attention_bwd) \
 	X(act_fwd) X(act_bwd) X(gate_fwd) X(gate_bwd) X(gain_fwd) X(gain_ws_bytes) X(gain_bwd) \

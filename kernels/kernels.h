@@ -1,6 +1,7 @@
 /* The kernel API: one table of functions per backend. Above kernels/ an activation has a logical shape (n, c, h, w) and
  * its buffer is opaque: act_bytes says how large it is, act_import and act_export convert from and to host NCHW f32.
- * A feature vector is (n, c, 1, 1). Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]).
+ * A feature vector is (n, c, 1, 1). The buffer of (n, c, h, w) is also one of (n, c / k, k h w, 1) and of (n, c h w, 1, 1), a
+ * pixel's channels side by side. Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]).
  * A sample is what solvers and losses work on, outside of the network: opaque too, and f32 where activations are narrower.
  *
  * All functions but those of memory and sync are asynchronous on the device's stream, allocate nothing, and return 0 or a
@@ -188,6 +189,14 @@ struct rd_backend {
 	int (*layernorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const float *gamma,
 	                     const float *stats, const void *dy, void *dx, int acc_dx, float *dgamma, float *dbeta, void *ws,
 	                     struct rd_err *e);
+
+	/* y = gamma x / sqrt(mean of x^2 + eps), over the channels of each pixel. stats, ws as for layernorm; the mean in stats is 0. dx
+	 * may alias dy when acc_dx is 0. */
+	size_t (*rmsnorm_ws_bytes)(struct rd_dev *dev, const struct rd_layernorm_desc *p);
+	int (*rmsnorm_fwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const float *gamma, void *y,
+	                   float *stats, struct rd_err *e);
+	int (*rmsnorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, const void *x, const float *gamma,
+	                   const float *stats, const void *dy, void *dx, int acc_dx, float *dgamma, void *ws, struct rd_err *e);
 
 	/* Adaptive layer normalisation (arXiv 2212.09748): y = (1 + scale) xn + shift, xn = (x - mean) / sqrt(var + eps) over the
 	 * channels of each pixel; shift_scale (n,2c,1,1): shift in the first c, scale in the last (groupnorm's stand the other way

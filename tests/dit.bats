@@ -67,8 +67,8 @@ close(f["eps"][:, 0], null[:, 0] + 3 * (one[:, 0] - null[:, 0]), 1e-5)'
 	EOF
 	mkdir m/vae
 	odesample -q -m m -n 1 --steps 1 -o samples
-	sed -i 's/"Transformer2DModel"/"SD3Transformer2DModel"/' m/model_index.json
-	unsampled 'm/model_index.json: ' SD3Transformer2DModel
+	sed -i 's/"Transformer2DModel"/"FluxTransformer2DModel"/' m/model_index.json
+	unsampled 'm/model_index.json: ' FluxTransformer2DModel
 }
 
 @test "a new DiT begins as one that says nothing" {
@@ -117,7 +117,7 @@ np.save('label.npy', np.arange(24, dtype='<i4') % 3)"
 	dropout=1.0|dropout: 
 	interpolation_scale=2.0|interpolation_scale: 
 	unheard_of=1|unheard_of: a key that is not known
-	_class_name='SD3Transformer2DModel'|_class_name SD3Transformer2DModel: only UNet2DModel
+	_class_name='FluxTransformer2DModel'|_class_name FluxTransformer2DModel: only UNet2DModel
 	EOF
 	python "import json
 c = json.load(open('m/transformer/config.json'))

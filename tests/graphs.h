@@ -33,7 +33,14 @@ static const char graphs_dit[] =
 	"{\"_class_name\": \"DiTTransformer2DModel\", \"sample_size\": 6, \"in_channels\": 3, \"out_channels\": 6, \"patch_size\": 2,"
 	" \"num_attention_heads\": 3, \"attention_head_dim\": 4, \"num_layers\": 2, \"num_embeds_ada_norm\": 3}";
 
-/* 4 contexts of 5 tokens for the network before the last, and their vectors. */
+/* Patches and tokens of a context, of which the first block's patches also attend to themselves alone. */
+static const char graphs_sd3[] =
+	"{\"_class_name\": \"SD3Transformer2DModel\", \"sample_size\": 6, \"in_channels\": 3, \"out_channels\": 3, \"patch_size\": 2,"
+	" \"num_attention_heads\": 3, \"attention_head_dim\": 4, \"num_layers\": 2, \"joint_attention_dim\": 6,"
+	" \"caption_projection_dim\": 12, \"pooled_projection_dim\": 7, \"pos_embed_max_size\": 4, \"dual_attention_layers\": [0],"
+	" \"qk_norm\": \"rms_norm\"}";
+
+/* 4 contexts of 5 tokens for networks that take them, and their vectors. */
 static inline struct rd_contexts graphs_contexts(void)
 {
 	static float row[4 * 5 * 6], vector[4 * 7];
@@ -135,6 +142,17 @@ static inline rd_ref graphs_patches(struct rd_graph *g, rd_ref x, rd_ref temb)
 	return rd_graph_slice(g, rd_graph_unpatch(g, h, 2), 1, 2);
 }
 
+/* Pixels and their neighbours two by two in a row, and of this some; positions from a file. */
+static inline rd_ref graphs_tokens(struct rd_graph *g, rd_ref x, rd_ref few)
+{
+	rd_ref h = rd_graph_rmsnorm(g, x, "rmsnorm", 4, 1e-6f), both = rd_graph_join(g, h, rd_graph_linear(g, few, "few", 16, RD_NONE));
+
+	h = rd_graph_tokens(g, both, 0, 8, 8);
+	both = rd_graph_add(g, rd_graph_tokens(g, both, 16, 8, 8), rd_graph_position_of(g, "grid", 16, 8, 8, 11, 1.5));
+	both = rd_graph_join(g, rd_graph_linear(g, both, "tokens", 16, h), x);
+	return rd_graph_add(g, rd_graph_tokens(g, both, 0, 8, 8), rd_graph_tokens(g, rd_graph_join(g, h, h), 10, 8, 8));
+}
+
 /* Of a time as sinusoids and as Fourier features of two layers, and of a label as a row and as a number. */
 static inline rd_ref graphs_embedding(struct rd_graph *g)
 {
@@ -176,7 +194,7 @@ static inline struct rd_graph *graphs_every_op(int64_t batch, float dropout)
 
 	low = rd_graph_concat(g, rd_graph_conv(g, h, "down", 8, half), rd_graph_avgpool2(g, h));
 	low = rd_graph_concat(g, rd_graph_concat(g, low, low), rd_graph_fir_down2(g, h));
-	h = graphs_transformer(g, h, low);
+	h = graphs_tokens(g, graphs_transformer(g, h, low), low);
 	low = rd_graph_act(g, rd_graph_add(g, low, low), RD_ACT_GELU);
 	first = rd_graph_add(g, first, rd_graph_fir_up2(g, rd_graph_linear(g, low, "narrow", 16, RD_NONE)));
 	h = rd_graph_concat(g, rd_graph_upsample2(g, rd_graph_conv(g, low, "mid", 16, c1)), first);
@@ -221,6 +239,8 @@ static inline rd_ref graphs_random_op(struct rd_graph *g, int op, const char *na
 	case 13: return rd_graph_gain(g, a, rd_graph_slice(g, rd_graph_conv(g, b, name, 12, whole), 3, 8), c);
 	case 14: return rd_graph_unpatch(g, rd_graph_conv(g, a, name, 32, half), 2);
 	case 15: return rd_graph_slice(g, rd_graph_concat(g, rd_graph_act(g, a, RD_ACT_GELU_TANH), b), 5, 8);
+	case 16: return rd_graph_rmsnorm(g, a, name, 2, 1e-6f);
+	case 17: return rd_graph_tokens(g, rd_graph_join(g, a, rd_graph_act(g, b, RD_ACT_SILU)), 7, 4, 4);
 	default: return rd_graph_add(g, rd_graph_upsample2(g, rd_graph_conv(g, a, name, 8, half)), b);
 	}
 }
@@ -247,7 +267,7 @@ static inline struct rd_graph *graphs_random(unsigned seed, int64_t batch, float
 			in[k] = v[n - 1 - back];
 		}
 		snprintf(name, sizeof name, "n%d", n);
-		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 17), name, in[0], in[1], in[2], dropout);
+		v[n++] = graphs_random_op(g, graphs_draw(seed, i++, 19), name, in[0], in[1], in[2], dropout);
 	}
 	g->y = rd_graph_linear(g, v[n - 1], "out", 3, RD_NONE);
 	CHECK_OK(rd_graph_check(g, &e), &e);

@@ -385,6 +385,7 @@ static void all(struct kt *k)
 	network(k, "unet", graphs_build(graphs_unet, 3), p);
 	network(k, "condition", graphs_build(graphs_condition, 3), p);
 	network(k, "dit", graphs_build(graphs_dit, 3), p);
+	network(k, "sd3", graphs_build(graphs_sd3, 3), p);
 	network(k, "adapters", graphs_adapted(graphs_condition, 3, (struct rd_lora){2, RD_LORA_ALL}), p);
 	network(k, "adapters of attention", graphs_adapted(graphs_unet, 3, (struct rd_lora){2, RD_LORA_ATTENTION}), p);
 	network(k, "classifier", graphs_classifier(3), p);

@@ -227,7 +227,8 @@ int main(void)
 	static const char *const unets[] = {"tests/golden/unet-skip", "tests/golden/unet-attn-skip", "tests/golden/unet-resnet",
 	                                    "tests/golden/unet-identity", "tests/golden/unet-cross",
 	                                    "tests/golden/unet-cross-linear", "tests/golden/unet-cross-vectors",
-	                                    "tests/golden/dit", "tests/golden/dit-pixels"};
+	                                    "tests/golden/dit", "tests/golden/dit-pixels", "tests/golden/sd3",
+	                                    "tests/golden/sd3-dual"};
 	struct rd_model m;
 	struct stat st;
 

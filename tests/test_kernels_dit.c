@@ -163,7 +163,7 @@ static void unpatch(struct kt *k, int64_t n, int64_t c, int64_t h, int64_t w, in
 }
 
 /* Channels, those of x, and the first: in packs and one by one, with others before them, behind them, both or neither; as many as
- * a block's threads and more side by side. */
+ * a block's threads and more side by side, and rows in parts. */
 static const struct {
 	struct rd_dims d;
 	int64_t xc, first;
@@ -171,6 +171,7 @@ static const struct {
 	{ { 1, 1, 1, 1 }, 1, 0 },     { { 3, 5, 1, 1 }, 7, 2 },       { { 2, 3, 7, 8 }, 6, 0 },     { { 2, 3, 7, 8 }, 6, 3 },
 	{ { 4, 16, 1, 1 }, 48, 32 },  { { 3, 32, 5, 5 }, 96, 16 },    { { 2, 8, 5, 3 }, 24, 4 },    { { 1, 4, 33, 31 }, 8, 0 },
 	{ { 2, 1160, 1, 1 }, 3480, 1160 }, { { 2, 2304, 1, 1 }, 6912, 0 }, { { 2, 300, 1, 3 }, 601, 301 }, { { 3, 8, 4, 4 }, 17, 8 },
+	{ { 2, 70000, 1, 1 }, 70020, 12 },
 };
 
 static void all(struct kt *k)

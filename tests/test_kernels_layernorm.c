@@ -1,14 +1,17 @@
-/* Layer normalisation and its adaptive form, of every backend against double; on the CPU the same bits with every instruction
+/* Layer normalisation, its adaptive form and that by the root mean square, of every backend against double; on the CPU the same bits with every instruction
  * set and any number of threads. */
 #include "tests/kernels.h"
 
 #define TOL 1e-6
 
+enum kind { PLAIN, ADAPTIVE, RMS, N_KINDS };
+
 /* The gain is one + gamma; image n's gamma and beta are those of image 0, or `pitch` n after them: in the adaptive form, which
- * has shift_scale [n][2c], beta is its shift and gamma its scale. The gradients lie as these do. */
+ * has shift_scale [n][2c], beta is its shift and gamma its scale. The gradients lie as these do. By the root mean square the mean
+ * is 0 and beta is not looked at. */
 struct layer {
 	struct rd_layernorm_desc p;
-	int adaptive;
+	enum kind kind;
 	int64_t pitch, n_params; /* of gamma and beta together */
 	double one;
 	const float *x, *params, *gamma, *beta, *dy;
@@ -22,7 +25,7 @@ static void pixel(const struct layer *r, int64_t n, int64_t i)
 	const float *gamma = r->gamma + n * r->pitch, *beta = r->beta + n * r->pitch;
 	double m = 0.0, v = 0.0, s1 = 0.0, s2 = 0.0, rstd;
 
-	for (int64_t l = 0; l < c; l++)
+	for (int64_t l = 0; l < c && r->kind != RMS; l++)
 		m += (double)r->x[first + l * px] / (double)c;
 	for (int64_t l = 0; l < c; l++)
 		v += ((double)r->x[first + l * px] - m) * ((double)r->x[first + l * px] - m) / (double)c;
@@ -33,10 +36,10 @@ static void pixel(const struct layer *r, int64_t n, int64_t i)
 		int64_t at = first + l * px;
 		double xn = ((double)r->x[at] - m) * rstd, gain = r->one + (double)gamma[l], g = gain * (double)r->dy[at];
 
-		r->y[at] = gain * xn + (double)beta[l];
+		r->y[at] = gain * xn + (r->kind == RMS ? 0.0 : (double)beta[l]);
 		r->dgamma[n * r->pitch + l] += (double)r->dy[at] * xn;
 		r->dbeta[n * r->pitch + l] += (double)r->dy[at];
-		s1 += g / (double)c;
+		s1 += r->kind == RMS ? 0.0 : g / (double)c;
 		s2 += g * xn / (double)c;
 	}
 	for (int64_t l = 0; l < c; l++) {
@@ -62,16 +65,16 @@ static void reference(struct kt *k, struct layer *r)
 		pixel(r, i / px, i % px);
 }
 
-static struct layer layer(struct kt *k, const struct rd_layernorm_desc *p, int adaptive, float offset, float spread)
+static struct layer layer(struct kt *k, const struct rd_layernorm_desc *p, enum kind kind, float offset, float spread)
 {
-	int64_t n = rd_dims_elems(p->d), n_params = 2 * p->d.c * (adaptive ? p->d.n : 1);
+	int64_t n = rd_dims_elems(p->d), n_params = 2 * p->d.c * (kind == ADAPTIVE ? p->d.n : 1);
 	float *x = kt_random(k, n, 1), *params = kt_random(k, n_params, 2);
 	struct layer r = {
 		.p = *p,
-		.adaptive = adaptive,
-		.pitch = adaptive ? 2 * p->d.c : 0,
+		.kind = kind,
+		.pitch = kind == ADAPTIVE ? 2 * p->d.c : 0,
 		.n_params = n_params,
-		.one = adaptive,
+		.one = kind == ADAPTIVE,
 		.x = x,
 		.params = params,
 		.beta = params,
@@ -96,15 +99,23 @@ struct device_in {
 	float *params, *stats; /* beta, gamma */
 };
 
+static size_t ws_bytes(struct kt *k, const struct layer *r)
+{
+	if (r->kind == ADAPTIVE)
+		return k->be->adanorm_ws_bytes(k->dev, &r->p);
+	return (r->kind == RMS ? k->be->rmsnorm_ws_bytes : k->be->layernorm_ws_bytes)(k->dev, &r->p);
+}
+
 static struct device_in device_in(struct kt *k, const struct layer *r)
 {
 	int64_t rows = r->p.d.n * r->p.d.h * r->p.d.w;
+	int adaptive = r->kind == ADAPTIVE;
 
 	return (struct device_in){
 		.x = kt_act(k, r->p.d, r->x),
-		.ws = kt_poison(k, (r->adaptive ? k->be->adanorm_ws_bytes : k->be->layernorm_ws_bytes)(k->dev, &r->p)),
-		.ss = r->adaptive ? kt_act(k, shape_ss(r), r->params) : NULL,
-		.params = r->adaptive ? NULL : kt_flat(k, r->n_params, r->params),
+		.ws = kt_poison(k, ws_bytes(k, r)),
+		.ss = adaptive ? kt_act(k, shape_ss(r), r->params) : NULL,
+		.params = adaptive ? NULL : kt_flat(k, r->n_params, r->params),
 		.stats = kt_poison(k, (size_t)rows * 2 * sizeof(float)),
 	};
 }
@@ -113,8 +124,10 @@ static void run_fwd(struct kt *k, const struct layer *r, const struct device_in 
 {
 	int64_t c = r->p.d.c;
 
-	if (r->adaptive)
+	if (r->kind == ADAPTIVE)
 		CHECK_OK(k->be->adanorm_fwd(k->dev, &r->p, in->x, in->ss, y, in->stats, &k->e), &k->e);
+	else if (r->kind == RMS)
+		CHECK_OK(k->be->rmsnorm_fwd(k->dev, &r->p, in->x, in->params + c, y, in->stats, &k->e), &k->e);
 	else
 		CHECK_OK(k->be->layernorm_fwd(k->dev, &r->p, in->x, in->params + c, in->params, y, in->stats, &k->e), &k->e);
 }
@@ -131,8 +144,10 @@ static void run_bwd(struct kt *k, const struct layer *r, const struct device_in 
 {
 	const struct rd_layernorm_desc *p = &r->p;
 
-	if (r->adaptive)
+	if (r->kind == ADAPTIVE)
 		CHECK_OK(k->be->adanorm_bwd(k->dev, p, in->x, in->ss, in->stats, dy, dx, acc, g->dss, g->acc_dss, in->ws, &k->e), &k->e);
+	else if (r->kind == RMS)
+		CHECK_OK(k->be->rmsnorm_bwd(k->dev, p, in->x, in->params + p->d.c, in->stats, dy, dx, acc, g->dgamma, in->ws, &k->e), &k->e);
 	else
 		CHECK_OK(k->be->layernorm_bwd(k->dev, p, in->x, in->params + p->d.c, in->stats, dy, dx, acc, g->dgamma, g->dbeta, in->ws,
 		                              &k->e), &k->e);
@@ -148,17 +163,17 @@ static void backward(struct kt *k, const struct layer *r, const struct device_in
 	void *dy = kt_act(k, d, r->dy), *dx = in_place ? dy : mask & 1 ? kt_out(k, d, acc, x0) : NULL;
 	struct grads g = { .acc_dss = mask >> 2 & 1 };
 
-	if (r->adaptive) {
+	if (r->kind == ADAPTIVE) {
 		g.dss = mask & 2 ? kt_out(k, shape_ss(r), g.acc_dss, g0) : NULL;
 	} else {
-		g.dbeta = mask & 4 ? kt_flat(k, c, g0) : NULL;
+		g.dbeta = mask & 4 && r->kind == PLAIN ? kt_flat(k, c, g0) : NULL;
 		g.dgamma = mask & 2 ? kt_flat(k, c, g0 + c) : NULL;
 	}
 	run_bwd(k, r, in, dy, dx, acc, &g);
 	memcpy(want, r->dx, (size_t)n * sizeof *want);
 	memcpy(wp, r->dparams, (size_t)r->n_params * sizeof *wp);
 	kt_acc(want, x0, n, acc);
-	kt_acc(wp, g0, r->n_params, !r->adaptive || g.acc_dss);
+	kt_acc(wp, g0, r->n_params, r->kind != ADAPTIVE || g.acc_dss);
 	if (dx)
 		kt_near(k, "layernorm dx", kt_get_act(k, d, dx), want, n, TOL);
 	if (g.dss)
@@ -169,11 +184,11 @@ static void backward(struct kt *k, const struct layer *r, const struct device_in
 		kt_near(k, "layernorm dgamma", kt_get(k, c, g.dgamma), wp + c, c, TOL);
 }
 
-static void norm(struct kt *k, const struct rd_layernorm_desc *p, int adaptive, float offset, float spread)
+static void norm(struct kt *k, const struct rd_layernorm_desc *p, enum kind kind, float offset, float spread)
 {
 	struct rd_dims d = p->d;
 	int64_t n = rd_dims_elems(d), rows = d.n * d.h * d.w;
-	struct layer r = layer(k, p, adaptive, offset, spread);
+	struct layer r = layer(k, p, kind, offset, spread);
 	struct device_in in = device_in(k, &r);
 	void *y = kt_out(k, d, 0, NULL);
 	float *stats, *mean = kt_host(k, (size_t)rows, sizeof *mean), *rstd = kt_host(k, (size_t)rows, sizeof *rstd);
@@ -195,11 +210,11 @@ static void norm(struct kt *k, const struct rd_layernorm_desc *p, int adaptive, 
 }
 
 /* Everything that the first device of the CPU made of one case, for the others. */
-static void same_bits(struct kt *k, int adaptive)
+static void same_bits(struct kt *k, enum kind kind)
 {
 	static const struct rd_layernorm_desc p = { { 3, 203, 40, 41 }, 1e-5f };
-	static float *first[2];
-	struct layer r = layer(k, &p, adaptive, 0.0f, 1.5f);
+	static float *first[N_KINDS];
+	struct layer r = layer(k, &p, kind, 0.0f, 1.5f);
 	int64_t n = rd_dims_elems(p.d), rows = p.d.n * p.d.h * p.d.w, c = p.d.c, np = r.n_params;
 	size_t all = (size_t)(2 * n + 2 * rows + np) * sizeof(float);
 	struct device_in in = device_in(k, &r);
@@ -214,11 +229,11 @@ static void same_bits(struct kt *k, int adaptive)
 	memcpy(at, kt_get_act(k, p.d, y), (size_t)n * sizeof *at);
 	memcpy(at += n, kt_get_act(k, p.d, dx), (size_t)n * sizeof *at);
 	memcpy(at += n, kt_get(k, 2 * rows, in.stats), (size_t)rows * 2 * sizeof *at);
-	memcpy(at + 2 * rows, adaptive ? kt_get_act(k, shape_ss(&r), g.dss) : kt_get(k, np, dparams), (size_t)np * sizeof *at);
-	if (!first[adaptive])
-		first[adaptive] = got;
-	CHECK(memcmp(first[adaptive], got, all) == 0);
-	if (first[adaptive] != got)
+	memcpy(at + 2 * rows, kind == ADAPTIVE ? kt_get_act(k, shape_ss(&r), g.dss) : kt_get(k, np, dparams), (size_t)np * sizeof *at);
+	if (!first[kind])
+		first[kind] = got;
+	CHECK(memcmp(first[kind], got, all) == 0);
+	if (first[kind] != got)
 		free(got);
 	kt_free(k);
 }
@@ -252,11 +267,11 @@ static const struct {
 
 static void norms(struct kt *k)
 {
-	for (int adaptive = 0; adaptive < 2; adaptive++) {
+	for (enum kind kind = PLAIN; kind < N_KINDS; kind++) {
 		for (size_t i = 0; i < KT_N(cases); i++)
-			norm(k, &cases[i].p, adaptive, cases[i].offset, cases[i].spread);
+			norm(k, &cases[i].p, kind, cases[i].offset, cases[i].spread);
 		if (k->threads)
-			same_bits(k, adaptive);
+			same_bits(k, kind);
 	}
 }
 

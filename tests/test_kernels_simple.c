@@ -303,6 +303,8 @@ static void all(struct kt *k)
 	gates(k, (struct rd_dims){ 2, 2064, 1, 3 }); /* more than a block's packs side by side */
 	concat(k, (struct rd_dims){ 2, 96, 3, 3 }, 24);
 	concat(k, (struct rd_dims){ 3, 8, 1, 3 }, 1100); /* more than a block's threads side by side */
+	concat(k, (struct rd_dims){ 2, 9000, 1, 1 }, 20003); /* rows in parts */
+	concat(k, (struct rd_dims){ 2, 70000, 1, 1 }, 16400);
 	act_edges(k);
 	timestep(k, 32, 1, 0.0f);
 	timestep(k, 64, 0, 1.0f);

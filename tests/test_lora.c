@@ -289,6 +289,8 @@ int main(void)
 	check("condition", graphs_condition, RD_LORA_ATTENTION);
 	check("dit", graphs_dit, RD_LORA_ALL);
 	check("dit", graphs_dit, RD_LORA_ATTENTION);
+	check("sd3", graphs_sd3, RD_LORA_ALL);
+	check("sd3", graphs_sd3, RD_LORA_ATTENTION);
 	fresh();
 	denoisers();
 	be->close(dev);

@@ -59,7 +59,7 @@ static bool aux(const struct shadow *s, int i, struct range *r)
 
 	if (n->op == RD_OP_GROUPNORM) {
 		bytes = (size_t)(n->u.groupnorm.d.n * n->u.groupnorm.groups * 2) * sizeof(float);
-	} else if (n->op == RD_OP_LAYERNORM || n->op == RD_OP_ADANORM) {
+	} else if (n->op == RD_OP_LAYERNORM || n->op == RD_OP_RMSNORM || n->op == RD_OP_ADANORM) {
 		bytes = (size_t)(n->u.layernorm.d.n * n->u.layernorm.d.h * n->u.layernorm.d.w * 2) * sizeof(float);
 	} else if (n->op == RD_OP_ATTENTION && rd_exec_goes_back(s->x)) {
 		const struct rd_attention_desc *a = &n->u.attention;
@@ -383,6 +383,9 @@ int main(void)
 	rd_graph_free(g);
 	g = graphs_build(graphs_dit, 3);
 	check_graph("dit", g, true);
+	rd_graph_free(g);
+	g = graphs_build(graphs_sd3, 3);
+	check_graph("sd3", g, true);
 	rd_graph_free(g);
 	adapters();
 	check_model("models/fashion-ddpm");

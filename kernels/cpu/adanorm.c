@@ -41,7 +41,7 @@ int RD_SYM(adanorm_fwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, c
 		for (int64_t i = r.lo; i < r.hi; i++) {
 			const float *shift = ss + i / pixels * 2 * c;
 
-			rd_ln_fwd(fx + i * c, shift + c, 1, shift, p->eps, fy + i * c, stats + 2 * i, c);
+			rd_ln_fwd(fx + i * c, shift + c, RD_LN_ADAPTIVE, shift, p->eps, fy + i * c, stats + 2 * i, c);
 		}
 	}
 	return RD_OK;
@@ -70,7 +70,7 @@ int RD_SYM(adanorm_bwd)(struct rd_dev *dev, const struct rd_layernorm_desc *p, c
 			const struct rd_ln_rows j = { fx + lo * c, fdy + lo * c, fdx ? fdx + lo * c : NULL, stats + 2 * lo,
 			                              ss + (2 * image + 1) * c, rows, c, acc_dx };
 
-			rd_ln_bwd(&j, 1, sums + omp_get_thread_num() * 2 * c, fdss ? totals + k * 2 * c : NULL);
+			rd_ln_bwd(&j, RD_LN_ADAPTIVE, sums + omp_get_thread_num() * 2 * c, fdss ? totals + k * 2 * c : NULL);
 		}
 #pragma omp barrier
 		for (int64_t i = images.lo; fdss && i < images.hi; i++) {

@@ -1,4 +1,5 @@
-/* Layer normalisation of one row, a pixel's channels; it stays in the first cache from its sums to its result.
+/* Layer normalisation of one row, a pixel's channels, and that by its root mean square; it stays in the first cache from its sums
+ * to its result.
  *
  * A mean of f32 is off by as much as its last digit, which where it is large is much beside the spread of x. So x is taken
  * about that mean k, and `rest`, the mean of x - k, comes off too:
@@ -6,7 +7,8 @@
  *   xn = (x - k - rest) rstd,  y = g xn + beta
  *   w = g dy,  dx = rstd (w - mean of w - xn mean of w xn) = rstd w + c2 (x - k) + c3
  *
- * The gain g is gamma, or with `one` 1 + gamma. */
+ * The gain g is gamma, or in the adaptive form 1 + gamma. Of the root mean square nothing comes off: k, rest and c3 are 0, and
+ * there is no beta. */
 #ifndef RD_KERNELS_CPU_LAYERNORM_H
 #define RD_KERNELS_CPU_LAYERNORM_H
 
@@ -17,9 +19,11 @@
 
 enum { RD_LN_LANES = 32 };
 
-RD_INLINE float rd_ln_gain(const float *gamma, int64_t l, int one)
+enum rd_ln_kind { RD_LN_PLAIN, RD_LN_ADAPTIVE, RD_LN_RMS };
+
+RD_INLINE float rd_ln_gain(const float *gamma, int64_t l, enum rd_ln_kind kind)
 {
-	return one ? 1.0f + gamma[l] : gamma[l];
+	return kind == RD_LN_ADAPTIVE ? 1.0f + gamma[l] : gamma[l];
 }
 
 /* Sums of x - k and of its square. In lanes, the rest of the row apart: the same order with every instruction set. */
@@ -50,16 +54,18 @@ static inline void rd_ln_moments(const float *x, float k, int64_t c, double sum[
 	}
 }
 
-RD_INLINE void rd_ln_fwd(const float *x, const float *gamma, int one, const float *beta, float eps, float *y, float *stats,
-                         int64_t c)
+RD_INLINE void rd_ln_fwd(const float *x, const float *gamma, enum rd_ln_kind kind, const float *beta, float eps, float *y,
+                         float *stats, int64_t c)
 {
 	double sum[2], n = (double)c, rest_of, var;
-	float k, rest, rstd;
+	float k = 0.0f, rest, rstd;
 
-	rd_ln_moments(x, x[0], c, sum);
-	k = (float)((double)x[0] + sum[0] / n);
+	if (kind != RD_LN_RMS) {
+		rd_ln_moments(x, x[0], c, sum);
+		k = (float)((double)x[0] + sum[0] / n);
+	}
 	rd_ln_moments(x, k, c, sum);
-	rest_of = sum[0] / n;
+	rest_of = kind == RD_LN_RMS ? 0.0 : sum[0] / n;
 	var = sum[1] / n - rest_of * rest_of;
 	if (var < 0.0)
 		var = 0.0;
@@ -69,7 +75,7 @@ RD_INLINE void rd_ln_fwd(const float *x, const float *gamma, int one, const floa
 	stats[1] = rstd;
 	RD_SIMD
 	for (int64_t l = 0; l < c; l++)
-		y[l] = ((x[l] - k) - rest) * rstd * rd_ln_gain(gamma, l, one) + beta[l];
+		y[l] = ((x[l] - k) - rest) * rstd * rd_ln_gain(gamma, l, kind) + (kind == RD_LN_RMS ? 0.0f : beta[l]);
 }
 
 /* What backward makes of a row's sums. */
@@ -77,7 +83,8 @@ struct rd_ln_coef {
 	float k, rest, rstd, c2, c3;
 };
 
-RD_INLINE struct rd_ln_coef rd_ln_coef(const float *x, const float *gamma, int one, const float *dy, const float *stats, int64_t c)
+RD_INLINE struct rd_ln_coef rd_ln_coef(const float *x, const float *gamma, enum rd_ln_kind kind, const float *dy, const float *stats,
+                                       int64_t c)
 {
 	float s1[RD_LN_LANES] = { 0.0f }, s2[RD_LN_LANES] = { 0.0f }, s3[RD_LN_LANES] = { 0.0f };
 	float k = stats[0];
@@ -87,7 +94,7 @@ RD_INLINE struct rd_ln_coef rd_ln_coef(const float *x, const float *gamma, int o
 	for (int64_t j = 0; j < full; j += RD_LN_LANES) {
 		RD_SIMD
 		for (int l = 0; l < RD_LN_LANES; l++) {
-			float dl = x[j + l] - k, wl = rd_ln_gain(gamma, j + l, one) * dy[j + l];
+			float dl = x[j + l] - k, wl = rd_ln_gain(gamma, j + l, kind) * dy[j + l];
 
 			s1[l] += dl;
 			s2[l] += wl;
@@ -100,12 +107,14 @@ RD_INLINE struct rd_ln_coef rd_ln_coef(const float *x, const float *gamma, int o
 		wd += (double)s3[l];
 	}
 	for (int64_t j = full; j < c; j++) {
-		double dl = (double)x[j] - (double)k, wl = (double)rd_ln_gain(gamma, j, one) * (double)dy[j];
+		double dl = (double)x[j] - (double)k, wl = (double)rd_ln_gain(gamma, j, kind) * (double)dy[j];
 
 		d += dl;
 		w += wl;
 		wd += wl * dl;
 	}
+	if (kind == RD_LN_RMS)
+		d = w = 0.0;
 	c2 = -rstd * rstd * rstd * (wd - d * w / n) / n;
 	return (struct rd_ln_coef){ k, (float)(d / n), (float)rstd, (float)c2, (float)(-rstd * w / n - c2 * d / n) };
 }
@@ -120,12 +129,12 @@ static inline void rd_ln_add(const struct rd_ln_coef *k, const float *x, const f
 	}
 }
 
-RD_INLINE void rd_ln_dx(const struct rd_ln_coef *k, const float *x, const float *gamma, int one, const float *dy, float *dx,
-                        int64_t c, int acc)
+RD_INLINE void rd_ln_dx(const struct rd_ln_coef *k, const float *x, const float *gamma, enum rd_ln_kind kind, const float *dy,
+                        float *dx, int64_t c, int acc)
 {
 	RD_SIMD
 	for (int64_t l = 0; l < c; l++)
-		dx[l] = (acc ? dx[l] : 0.0f) + (k->rstd * (rd_ln_gain(gamma, l, one) * dy[l]) + (k->c2 * (x[l] - k->k) + k->c3));
+		dx[l] = (acc ? dx[l] : 0.0f) + (k->rstd * (rd_ln_gain(gamma, l, kind) * dy[l]) + (k->c2 * (x[l] - k->k) + k->c3));
 }
 
 /* Rows that have their gain and offset in common. */
@@ -142,7 +151,7 @@ struct rd_ln_rows {
 enum { RD_LN_BLOCK = 32 };
 
 /* dx, and where total [2 c] is wanted both gradients of the parameters in double. sum [2 c]: room for a block's. */
-RD_INLINE void rd_ln_bwd(const struct rd_ln_rows *j, int one, float *sum, double *total)
+RD_INLINE void rd_ln_bwd(const struct rd_ln_rows *j, enum rd_ln_kind kind, float *sum, double *total)
 {
 	int64_t c = j->c;
 
@@ -150,7 +159,7 @@ RD_INLINE void rd_ln_bwd(const struct rd_ln_rows *j, int one, float *sum, double
 		total[k] = 0.0;
 	for (int64_t i = 0; i < j->rows; i++) {
 		const float *x = j->x + i * c, *dy = j->dy + i * c;
-		const struct rd_ln_coef k = rd_ln_coef(x, j->gamma, one, dy, j->stats + 2 * i, c);
+		const struct rd_ln_coef k = rd_ln_coef(x, j->gamma, kind, dy, j->stats + 2 * i, c);
 
 		if (total && i % RD_LN_BLOCK == 0)
 			for (int64_t l = 0; l < 2 * c; l++)
@@ -158,9 +167,9 @@ RD_INLINE void rd_ln_bwd(const struct rd_ln_rows *j, int one, float *sum, double
 		if (total)
 			rd_ln_add(&k, x, dy, sum, c);
 		if (j->dx && j->acc)
-			rd_ln_dx(&k, x, j->gamma, one, dy, j->dx + i * c, c, 1);
+			rd_ln_dx(&k, x, j->gamma, kind, dy, j->dx + i * c, c, 1);
 		else if (j->dx)
-			rd_ln_dx(&k, x, j->gamma, one, dy, j->dx + i * c, c, 0);
+			rd_ln_dx(&k, x, j->gamma, kind, dy, j->dx + i * c, c, 0);
 		if (total && (i % RD_LN_BLOCK == RD_LN_BLOCK - 1 || i == j->rows - 1))
 			for (int64_t l = 0; l < 2 * c; l++)
 				total[l] += (double)sum[l];

@@ -3,6 +3,7 @@
 #include "kernels/cuda/layernorm.h"
 
 struct modulation {
+	static constexpr bool centred = true;
 	const void *ss; /* [n][2][c]: shift, scale */
 	int64_t c;
 

@@ -4,6 +4,7 @@
 
 /* One by one: where parameters lie side by side, a layer's may begin anywhere. */
 struct params {
+	static constexpr bool centred = true;
 	const float *g, *b;
 
 	template <class T, int V> __device__ void gamma(float *out, int64_t, int64_t at) const

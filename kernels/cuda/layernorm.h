@@ -1,4 +1,4 @@
-/* What layer normalisation and its adaptive form share; kernels/cpu/layernorm.h has the formulas. A row is one pixel's
+/* What layer normalisation, its adaptive form and that by the root mean square share; kernels/cpu/layernorm.h has the formulas. A row is one pixel's
  * channels.
  *
  * A block has a chunk of rows of one set, which is what has a gamma and a beta of its own: an image, or all images together.
@@ -7,7 +7,7 @@
  * and dgamma are sums down a chunk, which are added in the chunks' order.
  *
  * P is what has gamma and beta: p.gamma<T, V>(out, set, at) and p.beta<T, V>(out, set, at) load those of V channels from `at`
- * on, where T is the type of an activation. */
+ * on, where T is the type of an activation. P::centred says whether a mean comes off. */
 #ifndef RD_KERNELS_CUDA_LAYERNORM_H
 #define RD_KERNELS_CUDA_LAYERNORM_H
 
@@ -95,13 +95,15 @@ static __device__ __forceinline__ void rd_ln_fwd_coefs(const rd_ln_fwd_job<T, P>
 
 	for (int u = 0; u < R; u++)
 		k[u] = 0.0f;
-	rd_ln_moments<T, V, R>(j.l, j.x, p, k, sum);
-	for (int u = 0; u < R; u++)
-		k[u] = sum[u][0] / n;
+	if (P::centred) {
+		rd_ln_moments<T, V, R>(j.l, j.x, p, k, sum);
+		for (int u = 0; u < R; u++)
+			k[u] = sum[u][0] / n;
+	}
 	rd_ln_moments<T, V, R>(j.l, j.x, p, k, sum);
 	for (int u = 0; u < R; u++) {
 		int64_t r = p.lo + p.warp + u * RD_LN_WARPS;
-		float rest = sum[u][0] / n, var = sum[u][1] / n - rest * rest, rstd, *out = coef + (r - p.lo) * RD_LN_FWD;
+		float rest = P::centred ? sum[u][0] / n : 0.0f, var = sum[u][1] / n - rest * rest, rstd, *out = coef + (r - p.lo) * RD_LN_FWD;
 
 		if (p.lane || r >= p.hi)
 			continue;
@@ -179,7 +181,8 @@ static __device__ __forceinline__ void rd_ln_bwd_coefs(const rd_ln_bwd_job<T, P>
 	}
 	for (int u = 0; u < R; u++) {
 		int64_t r = first + u * RD_LN_WARPS;
-		float rest = rd_warp_sum(d[u]) / n, mean_w = rd_warp_sum(w[u]) / n, mean_wd = rd_warp_sum(wd[u]) / n;
+		float rest = P::centred ? rd_warp_sum(d[u]) / n : 0.0f, mean_w = P::centred ? rd_warp_sum(w[u]) / n : 0.0f;
+		float mean_wd = rd_warp_sum(wd[u]) / n;
 		float rstd, c2, *out = coef + (r - p.lo) * RD_LN_BWD;
 
 		if (p.lane || r >= p.hi)

@@ -12,13 +12,13 @@ struct rd_strip {
 	int acc;
 };
 
-/* The grid's second dimension is the strip. */
+/* The grid's second dimension is the strip, its third parts of a row: a row may be as long as an image. */
 template <class T, int V> static __global__ void rd_strips_kernel(int64_t rows, rd_strip first, rd_strip second)
 {
 	const rd_strip s = blockIdx.y ? second : first;
 
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step())
-		for (int64_t j = threadIdx.x * V; j < s.cols; j += blockDim.x * V) {
+		for (int64_t j = (blockIdx.z * blockDim.x + threadIdx.x) * V; j < s.cols; j += gridDim.z * blockDim.x * V) {
 			float v[V];
 
 			rd_load<T, V>(v, (const T *)s.from + r * s.from_c + s.from_at + j);
@@ -28,9 +28,12 @@ template <class T, int V> static __global__ void rd_strips_kernel(int64_t rows, 
 
 template <class T, int V> static int rd_strips_v(struct rd_dev *dev, int64_t rows, const rd_strip *s, unsigned n, struct rd_err *e)
 {
-	rd_tiles t = rd_tile(rows, (n > 1 && s[1].cols > s[0].cols ? s[1].cols : s[0].cols) / V);
+	enum { EACH = 8 }; /* packs of a thread, of a long row */
+	int64_t most = (n > 1 && s[1].cols > s[0].cols ? s[1].cols : s[0].cols) / V, parts = most / (RD_THREADS * EACH);
+	rd_tiles t = rd_tile(rows, most);
 
 	t.grid.y = n;
+	t.grid.z = parts < 1 ? 1 : parts < 1 << 10 ? (unsigned)parts : 1u << 10;
 	return RD_LAUNCH(dev, e, (rd_strips_kernel<T, V>), t.grid, t.block, 0, rows, s[0], s[n - 1]);
 }
 

@@ -19,7 +19,8 @@ typedef int rd_ref;   /* a value of the graph */
 typedef int rd_pref;  /* a parameter of the graph */
 
 enum rd_init { RD_INIT_FAN_IN /* uniform in +-1/sqrt(fan_in) */, RD_INIT_ZERO, RD_INIT_ONE, RD_INIT_NORMAL,
-               RD_INIT_FREQUENCY /* normal, 16 wide */, RD_INIT_POSITION /* sinusoids of row and column: [h, w, c] */ };
+               RD_INIT_FREQUENCY /* normal, 16 wide */, RD_INIT_POSITION /* sinusoids of row and column: [h, w, c] */,
+               RD_INIT_GRID /* the same in a file: [1, side^2, c] */, RD_INIT_CROP /* the middle of a grid: [h, w, c] */ };
 
 struct rd_param {
 	char name[RD_PARAM_NAME];
@@ -27,16 +28,17 @@ struct rd_param {
 	size_t offset, n_elems; /* in the flat array of all parameters */
 	bool frozen;            /* stored, but no gradient and no optimiser touches it: fixed, or there are adapters, of which it is none */
 	bool fixed;             /* never trained */
-	bool computed;          /* fixed, and not in files: a function of its shape */
+	bool computed;          /* fixed, and not in files: a function of its shape and, of a crop, of the grid that comes before it */
 	bool adapter;           /* of an adapter (below) */
 	enum rd_init init;
-	double fan_in;
+	double fan_in;          /* of a grid and a position: what rows and columns are divided by */
+	int grid;               /* of a crop: the parameter that it is the middle of */
 };
 
 enum rd_op {
 	RD_OP_INPUT, RD_OP_TIMESTEP, RD_OP_FOURIER, RD_OP_EMBED, RD_OP_POSITION, RD_OP_CONV, RD_OP_GROUPNORM, RD_OP_LAYERNORM,
-	RD_OP_ADANORM, RD_OP_ATTENTION, RD_OP_ACT, RD_OP_GATE, RD_OP_GAIN, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE,
-	RD_OP_CONCAT, RD_OP_SLICE, RD_OP_UNPATCH, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2, RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
+	RD_OP_RMSNORM, RD_OP_ADANORM, RD_OP_ATTENTION, RD_OP_ACT, RD_OP_GATE, RD_OP_GAIN, RD_OP_DROPOUT, RD_OP_ADD, RD_OP_AFFINE, RD_OP_DIVIDE,
+	RD_OP_CONCAT, RD_OP_SLICE, RD_OP_JOIN, RD_OP_TOKENS, RD_OP_UNPATCH, RD_OP_UPSAMPLE2, RD_OP_AVGPOOL2, RD_OP_FIR_DOWN2, RD_OP_FIR_UP2, RD_N_OPS
 };
 
 struct rd_node_op {
@@ -47,12 +49,12 @@ struct rd_node_op {
 	union {
 		struct rd_conv2d_desc conv;
 		struct rd_groupnorm_desc groupnorm;
-		struct rd_layernorm_desc layernorm; /* of adanorm as well */
+		struct rd_layernorm_desc layernorm; /* of rmsnorm, whose pixels are heads, and adanorm as well */
 		struct rd_attention_desc attention;
 		struct rd_timestep_desc timestep;
 		struct rd_dropout_desc dropout; /* the seed is the executor's */
 		enum rd_act act; /* of a gate as well */
-		int64_t first;   /* of a slice */
+		int64_t first;   /* of a slice; of tokens */
 		int patch;       /* of unpatch */
 		struct {
 			float scale, shift;
@@ -150,6 +152,8 @@ rd_ref rd_graph_groupnorm(struct rd_graph *g, rd_ref x, const char *name, struct
 
 /* Over the channels of each pixel; adaptive: with each image's own shift_scale (batch, 2 c, 1, 1), see adanorm_fwd. */
 rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float eps);
+/* By the root mean square over the channels of each pixel and head; one gain for all heads, name.weight [c / heads]. */
+rd_ref rd_graph_rmsnorm(struct rd_graph *g, rd_ref x, const char *name, int64_t heads, float eps);
 rd_ref rd_graph_adanorm(struct rd_graph *g, rd_ref x, rd_ref shift_scale, float eps);
 
 /* k and v may have other heights and widths than q. */
@@ -164,6 +168,9 @@ rd_ref rd_graph_divide(struct rd_graph *g, rd_ref x, rd_ref t); /* image i over 
 rd_ref rd_graph_dropout(struct rd_graph *g, rd_ref x, float p); /* in training only; p = 0 gives x itself */
 rd_ref rd_graph_concat(struct rd_graph *g, rd_ref a, rd_ref b);
 rd_ref rd_graph_slice(struct rd_graph *g, rd_ref x, int64_t first, int64_t c); /* these channels of x; all of them: x itself */
+/* Pixels as tokens, row by row: (n, c, tokens, 1), those of a before those of b; and (n, c, h, w) of x's tokens from first on. */
+rd_ref rd_graph_join(struct rd_graph *g, rd_ref a, rd_ref b);
+rd_ref rd_graph_tokens(struct rd_graph *g, rd_ref x, int64_t first, int64_t h, int64_t w);
 rd_ref rd_graph_unpatch(struct rd_graph *g, rd_ref x, int patch); /* see unpatch_fwd */
 rd_ref rd_graph_upsample2(struct rd_graph *g, rd_ref x);
 rd_ref rd_graph_avgpool2(struct rd_graph *g, rd_ref x);
@@ -177,6 +184,9 @@ rd_ref rd_graph_embed(struct rd_graph *g, rd_ref index, const char *name, int64_
 
 /* (batch, c, h, w), the same for all images: RD_INIT_POSITION's table; c is a multiple of 4. */
 rd_ref rd_graph_position(struct rd_graph *g, const char *name, int64_t c, int64_t h, int64_t w);
+/* The same from the middle of a grid of side x side that is in files, name.pos_embed [1, side^2, c], frozen. In a new network it has
+ * the sinusoids of rows and columns over `per`. */
+rd_ref rd_graph_position_of(struct rd_graph *g, const char *name, int64_t c, int64_t h, int64_t w, int64_t side, double per);
 
 /* The parameters of the flat array that are computed. */
 void rd_graph_compute_params(const struct rd_graph *g, float *flat);

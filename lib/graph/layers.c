@@ -207,6 +207,22 @@ rd_ref rd_graph_layernorm(struct rd_graph *g, rd_ref x, const char *name, float 
 	return add_node(g, op, d);
 }
 
+/* A head is a pixel of its own. */
+rd_ref rd_graph_rmsnorm(struct rd_graph *g, rd_ref x, const char *name, int64_t heads, float eps)
+{
+	struct rd_dims d = rd_graph_dims(g, x), each = {d.n, 0, d.h * d.w * heads, 1};
+	struct rd_node_op op = op_of(RD_OP_RMSNORM, x, RD_NONE, RD_NONE);
+
+	if (g->err.code)
+		return RD_NONE;
+	if (heads < 1 || d.c % heads)
+		return rd_graph_refuse(g, "%s: %lld channels do not divide into %lld heads", name, (long long)d.c, (long long)heads);
+	each.c = d.c / heads;
+	op.u.layernorm = (struct rd_layernorm_desc){each, eps};
+	op.param[0] = rd_graph_add_param(g, name, "weight", rd_shape_make(1, &each.c), RD_INIT_ONE, 1);
+	return add_node(g, op, d);
+}
+
 rd_ref rd_graph_adanorm(struct rd_graph *g, rd_ref x, rd_ref shift_scale, float eps)
 {
 	struct rd_dims d = rd_graph_dims(g, x), ss = {d.n, 2 * d.c, 1, 1};
@@ -329,6 +345,29 @@ rd_ref rd_graph_slice(struct rd_graph *g, rd_ref x, int64_t first, int64_t c)
 	return add_node(g, op, d);
 }
 
+rd_ref rd_graph_join(struct rd_graph *g, rd_ref a, rd_ref b)
+{
+	struct rd_dims da = rd_graph_dims(g, a), db = rd_graph_dims(g, b);
+
+	if (!g->err.code && (da.n != db.n || da.c != db.c))
+		return rd_graph_refuse(g, "tokens of %lld and of %lld channels in a row", (long long)da.c, (long long)db.c);
+	if (a == b) /* their gradients are written side by side */
+		b = rd_graph_affine(g, b, 1, 0);
+	return add_node(g, op_of(RD_OP_JOIN, a, b, RD_NONE), (struct rd_dims){da.n, da.c, da.h * da.w + db.h * db.w, 1});
+}
+
+rd_ref rd_graph_tokens(struct rd_graph *g, rd_ref x, int64_t first, int64_t h, int64_t w)
+{
+	struct rd_dims d = rd_graph_dims(g, x);
+	struct rd_node_op op = op_of(RD_OP_TOKENS, x, RD_NONE, RD_NONE);
+
+	if (!g->err.code && (first < 0 || h < 1 || w < 1 || first > d.h * d.w - h * w))
+		return rd_graph_refuse(g, "%lldx%lld tokens from %lld on of %lld", (long long)h, (long long)w, (long long)first,
+		                       (long long)(d.h * d.w));
+	op.u.first = first;
+	return add_node(g, op, (struct rd_dims){d.n, d.c, h, w});
+}
+
 rd_ref rd_graph_unpatch(struct rd_graph *g, rd_ref x, int patch)
 {
 	struct rd_dims d = rd_graph_dims(g, x);
@@ -418,5 +457,21 @@ rd_ref rd_graph_position(struct rd_graph *g, const char *name, int64_t c, int64_
 	if (!g->err.code && c % 4)
 		return rd_graph_refuse(g, "%s: %lld channels: a multiple of 4 expected", name, (long long)c);
 	op.param[0] = rd_graph_add_param(g, name, "table", rd_shape_make(3, (int64_t[]){h, w, c}), RD_INIT_POSITION, 1);
+	return add_node(g, op, (struct rd_dims){g->batch, c, h, w});
+}
+
+rd_ref rd_graph_position_of(struct rd_graph *g, const char *name, int64_t c, int64_t h, int64_t w, int64_t side, double per)
+{
+	struct rd_node_op op = op_of(RD_OP_POSITION, RD_NONE, RD_NONE, RD_NONE);
+	rd_pref grid;
+
+	if (!g->err.code && (c % 4 || h > side || w > side))
+		return rd_graph_refuse(g, "%s: %lldx%lld positions of %lld channels: a multiple of 4, and at most %lld a side expected", name,
+		                       (long long)h, (long long)w, (long long)c, (long long)side);
+	grid = rd_graph_add_param(g, name, "pos_embed", rd_shape_make(3, (int64_t[]){1, side * side, c}), RD_INIT_GRID, per);
+	op.param[0] = rd_graph_add_param(g, name, "table", rd_shape_make(3, (int64_t[]){h, w, c}), RD_INIT_CROP, 1);
+	if (g->err.code)
+		return RD_NONE;
+	g->param[op.param[0]].grid = grid;
 	return add_node(g, op, (struct rd_dims){g->batch, c, h, w});
 }

@@ -16,7 +16,7 @@ static bool ends_in(const char *name, const char *end)
 
 static bool has_adapter(const struct rd_graph *g, const char *name)
 {
-	static const char *const attention[] = {"to_q", "to_k", "to_v", "to_out.0", NULL};
+	static const char *const attention[] = {"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", NULL};
 
 	if (!g->lora.rank || g->lora.layers == RD_LORA_ALL)
 		return g->lora.rank;

@@ -2,11 +2,12 @@
  *   conv           x, residual (added; may be absent)     params weight, bias (may be absent)
  *   groupnorm      x, chan, scale_shift (may be absent)   params weight, bias; aux: statistics
  *   layernorm      x                                      params weight, bias; aux: statistics
+ *   rmsnorm        x                                      param weight; aux: statistics
  *   adanorm        x, shift_scale                         aux: statistics
  *   attention      q, k, v                                aux: statistics
- *   act, gate, dropout, affine, slice, unpatch, upsample2, avgpool2, fir_down2, fir_up2   x
+ *   act, gate, dropout, affine, slice, tokens, unpatch, upsample2, avgpool2, fir_down2, fir_up2   x
  *   gain           x, residual (added), gain
- *   add, concat    a, b
+ *   add, concat, join   a, b
  *   divide         x, divisors (raw)
  *   timestep       times (raw)
  *   fourier        times (raw)                            param frequencies
@@ -201,6 +202,26 @@ static int layernorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	                            din(x, i, 0), acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
 }
 
+static size_t rmsnorm_ws(const struct rd_exec *x, int i)
+{
+	return rd_exec_goes_back(x) ? x->be->rmsnorm_ws_bytes(x->dev, &x->g->node[i].u.layernorm) : 0;
+}
+
+static int rmsnorm_fwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->rmsnorm_fwd(x->dev, &n->u.layernorm, val(x, n->in[0]), par(x, n->param[0]), val(x, n->out), x->aux[i], e);
+}
+
+static int rmsnorm_bwd(struct rd_exec *x, int i, struct rd_err *e)
+{
+	NODE;
+
+	return x->be->rmsnorm_bwd(x->dev, &n->u.layernorm, val(x, n->in[0]), par(x, n->param[0]), x->aux[i], dout(x, i), din(x, i, 0),
+	                          acc(x, i, 0), dpar(x, n->param[0]), x->ws, e);
+}
+
 static size_t adanorm_ws(const struct rd_exec *x, int i)
 {
 	return rd_exec_goes_back(x) ? x->be->adanorm_ws_bytes(x->dev, &x->g->node[i].u.layernorm) : 0;
@@ -369,11 +390,25 @@ static int dropout_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	return drop(x, i, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
 }
 
+/* v as concatenations and slices have it. Tokens one after another are an image's channels, if it is taken for a single pixel. */
+static struct rd_dims run(const struct rd_exec *x, const struct rd_node_op *n, rd_ref v)
+{
+	struct rd_dims d = dims(x, v);
+
+	return n->op == RD_OP_JOIN || n->op == RD_OP_TOKENS ? (struct rd_dims){d.n, d.c * d.h * d.w, 1, 1} : d;
+}
+
+/* Of a slice, by its channels; of tokens, by those of a token. */
+static int64_t first_of(const struct rd_exec *x, const struct rd_node_op *n)
+{
+	return n->op == RD_OP_TOKENS ? n->u.first * dims(x, n->out).c : n->u.first;
+}
+
 static int concat_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->concat_fwd(x->dev, dims(x, n->in[0]), dims(x, n->in[1]).c, val(x, n->in[0]), val(x, n->in[1]),
+	return x->be->concat_fwd(x->dev, run(x, n, n->in[0]), run(x, n, n->in[1]).c, val(x, n->in[0]), val(x, n->in[1]),
 	                         val(x, n->out), e);
 }
 
@@ -381,7 +416,7 @@ static int concat_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->concat_bwd(x->dev, dims(x, n->in[0]), dims(x, n->in[1]).c, dout(x, i), din(x, i, 0), acc(x, i, 0),
+	return x->be->concat_bwd(x->dev, run(x, n, n->in[0]), run(x, n, n->in[1]).c, dout(x, i), din(x, i, 0), acc(x, i, 0),
 	                         din(x, i, 1), acc(x, i, 1), e);
 }
 
@@ -389,14 +424,15 @@ static int slice_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->slice_fwd(x->dev, dims(x, n->out), dims(x, n->in[0]).c, n->u.first, val(x, n->in[0]), val(x, n->out), e);
+	return x->be->slice_fwd(x->dev, run(x, n, n->out), run(x, n, n->in[0]).c, first_of(x, n), val(x, n->in[0]), val(x, n->out), e);
 }
 
 static int slice_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->slice_bwd(x->dev, dims(x, n->out), dims(x, n->in[0]).c, n->u.first, dout(x, i), din(x, i, 0), acc(x, i, 0), e);
+	return x->be->slice_bwd(x->dev, run(x, n, n->out), run(x, n, n->in[0]).c, first_of(x, n), dout(x, i), din(x, i, 0),
+	                        acc(x, i, 0), e);
 }
 
 static int unpatch_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -481,6 +517,8 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	                     .aux_bytes = groupnorm_aux, .ws_bytes = groupnorm_ws, .fwd = groupnorm_fwd, .bwd = groupnorm_bwd},
 	[RD_OP_LAYERNORM] = {.name = "layernorm", .keeps = {true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
 	                     .ws_bytes = layernorm_ws, .fwd = layernorm_fwd, .bwd = layernorm_bwd},
+	[RD_OP_RMSNORM] = {.name = "rmsnorm", .keeps = {true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
+	                   .ws_bytes = rmsnorm_ws, .fwd = rmsnorm_fwd, .bwd = rmsnorm_bwd},
 	[RD_OP_ADANORM] = {.name = "adanorm", .keeps = {true, true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
 	                   .ws_bytes = adanorm_ws, .fwd = adanorm_fwd, .bwd = adanorm_bwd},
 	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,
@@ -496,6 +534,8 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	                  .bwd = divide_bwd},
 	[RD_OP_CONCAT] = {.name = "concat", .shares = -1, .passes = -1, .fwd = concat_fwd, .bwd = concat_bwd},
 	[RD_OP_SLICE] = {.name = "slice", .shares = -1, .passes = -1, .fwd = slice_fwd, .bwd = slice_bwd},
+	[RD_OP_JOIN] = {.name = "join", .shares = -1, .passes = -1, .fwd = concat_fwd, .bwd = concat_bwd},
+	[RD_OP_TOKENS] = {.name = "tokens", .shares = -1, .passes = -1, .fwd = slice_fwd, .bwd = slice_bwd},
 	[RD_OP_UNPATCH] = {.name = "unpatch", .shares = -1, .passes = -1, .fwd = unpatch_fwd, .bwd = unpatch_bwd},
 	[RD_OP_UPSAMPLE2] = {.name = "upsample2", .shares = -1, .passes = -1, .fwd = upsample2_fwd, .bwd = upsample2_bwd},
 	[RD_OP_AVGPOOL2] = {.name = "avgpool2", .shares = -1, .passes = -1, .fwd = avgpool2_fwd, .bwd = avgpool2_bwd},

@@ -89,8 +89,8 @@ static rd_pref add(struct rd_graph *g, const char *name, const char *leaf, struc
 	q->init = init;
 	q->fan_in = fan_in;
 	q->adapter = adapter;
-	q->computed = init == RD_INIT_POSITION;
-	q->fixed = q->computed || init == RD_INIT_FREQUENCY;
+	q->computed = init == RD_INIT_POSITION || init == RD_INIT_CROP;
+	q->fixed = q->computed || init == RD_INIT_FREQUENCY || init == RD_INIT_GRID;
 	q->frozen = q->fixed || (g->lora.rank && !adapter);
 	if (rd_shape_elems(&shape, &q->n_elems, &g->err))
 		return RD_NONE;
@@ -123,11 +123,11 @@ rd_pref rd_graph_find_param(const struct rd_graph *g, const char *name, const ch
 	return RD_NONE;
 }
 
-/* Sinusoids of a column in the first half of the channels and of its row in the second, sines before cosines: DiT's, as
- * diffusers.models.embeddings.get_2d_sincos_pos_embed computes them in double. */
-static void positions(const struct rd_shape *s, float *out)
+/* Sinusoids of a column in the first half of the channels and of its row in the second, both over `per`, sines before cosines: as
+ * diffusers.models.embeddings.get_2d_sincos_pos_embed computes them, the quotients in float and the rest in double. */
+static void positions(int64_t h, int64_t w, int64_t c, float per, float *out)
 {
-	int64_t h = s->d[0], w = s->d[1], c = s->d[2], q = c / 4;
+	int64_t q = c / 4;
 
 	for (int64_t k = 0; k < q; k++) {
 		double omega = 1 / pow(10000, (double)k / (double)q);
@@ -136,19 +136,39 @@ static void positions(const struct rd_shape *s, float *out)
 			for (int64_t j = 0; j < w; j++) {
 				float *at = out + (i * w + j) * c + k;
 
-				at[0] = (float)sin((double)j * omega);
-				at[q] = (float)cos((double)j * omega);
-				at[2 * q] = (float)sin((double)i * omega);
-				at[3 * q] = (float)cos((double)i * omega);
+				at[0] = (float)sin((double)((float)j / per) * omega);
+				at[q] = (float)cos((double)((float)j / per) * omega);
+				at[2 * q] = (float)sin((double)((float)i / per) * omega);
+				at[3 * q] = (float)cos((double)((float)i / per) * omega);
 			}
 	}
 }
 
+static int64_t side_of(const struct rd_param *grid)
+{
+	return (int64_t)sqrt((double)grid->shape.d[1]);
+}
+
+/* Where the margins are not even, the smaller one is above and to the left. */
+static void crop(const struct rd_param *p, const struct rd_param *grid, float *flat)
+{
+	int64_t h = p->shape.d[0], w = p->shape.d[1], c = p->shape.d[2], side = side_of(grid);
+	const float *from = flat + grid->offset + ((side - h) / 2 * side + (side - w) / 2) * c;
+
+	for (int64_t i = 0; i < h; i++)
+		memcpy(flat + p->offset + i * w * c, from + i * side * c, (size_t)(w * c) * sizeof *flat);
+}
+
 void rd_graph_compute_params(const struct rd_graph *g, float *flat)
 {
-	for (int i = 0; i < g->n_params; i++)
-		if (g->param[i].computed)
-			positions(&g->param[i].shape, flat + g->param[i].offset);
+	for (int i = 0; i < g->n_params; i++) {
+		const struct rd_param *p = &g->param[i];
+
+		if (p->init == RD_INIT_POSITION)
+			positions(p->shape.d[0], p->shape.d[1], p->shape.d[2], (float)p->fan_in, flat + p->offset);
+		else if (p->init == RD_INIT_CROP)
+			crop(p, &g->param[p->grid], flat);
+	}
 }
 
 /* Parameter i, whose place w is 0. */
@@ -169,6 +189,7 @@ static void init_param(const struct rd_param *p, int i, uint64_t seed, float *w)
 		for (size_t k = 0; k < p->n_elems && p->init == RD_INIT_FREQUENCY; k++)
 			w[k] *= 16;
 		break;
+	case RD_INIT_GRID: positions(side_of(p), side_of(p), p->shape.d[2], (float)p->fan_in, w); break;
 	case RD_INIT_ONE:
 		for (size_t k = 0; k < p->n_elems; k++)
 			w[k] = 1;

@@ -122,7 +122,11 @@ static bool is_part(const struct rd_model *m)
 
 static const char *pipeline(const struct rd_model *m)
 {
-	return rd_net_is_dit(&m->net) ? "DiTPipeline" : m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
+	if (rd_net_is_dit(&m->net))
+		return "DiTPipeline";
+	if (m->net.kind == &rd_net_sd3)
+		return "StableDiffusion3Pipeline";
+	return m->net.vector_dim ? "StableDiffusionXLPipeline" : "StableDiffusionPipeline";
 }
 
 /* The class that loads the network now. */

@@ -154,6 +154,12 @@ static void blocks(struct rd_page *p, const struct rd_net *net, const json_t *co
 	}
 }
 
+static void patches(struct rd_page *p, int64_t side, int64_t heads, int64_t head_dim)
+{
+	SAY(p, "patches", "%lld x %lld, %lld channels, attention in %lld heads", (long long)side, (long long)side,
+	    (long long)(heads * head_dim), (long long)heads);
+}
+
 void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json_t *config, const struct rd_graph *g,
                          int64_t null_class)
 {
@@ -165,8 +171,9 @@ void rd_describe_network(struct rd_page *p, const struct rd_net *net, const json
 	if (net->variance)
 		SAY(p, "variance", "as many channels again are put out, and not used");
 	if (rd_net_is_dit(net))
-		SAY(p, "patches", "%lld x %lld, %lld channels, attention in %lld heads", (long long)net->u.dit.patch,
-		    (long long)net->u.dit.patch, (long long)(net->u.dit.heads * net->u.dit.head_dim), (long long)net->u.dit.heads);
+		patches(p, net->u.dit.patch, net->u.dit.heads, net->u.dit.head_dim);
+	if (net->kind == &rd_net_sd3)
+		patches(p, net->u.sd3.patch, net->u.sd3.heads, net->u.sd3.head_dim);
 	if (net->vector_dim)
 		snprintf(vectors, sizeof vectors, ", and vectors of %lld", (long long)net->vector_dim);
 	if (net->contexts.rows)

@@ -90,7 +90,9 @@ static const struct key net_keys[] = {
 	{"use_linear_projection", BOOL | NUL, 0, 0}, {"upcast_attention", BOOL | NUL, 0, 0},
 	{"patch_size", INT, 0, 0}, {"activation_fn", STR, 0, 0}, {"attention_bias", BOOL | NUL, 0, 0},
 	{"num_embeds_ada_norm", INT, 0, 0}, {"norm_type", STR, 0, 0}, {"norm_elementwise_affine", BOOL | NUL, 0, 0},
-	{"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
+	{"num_attention_heads", INT | LIST | NUL, 0, 0}, {"joint_attention_dim", INT, 0, 0}, {"caption_projection_dim", INT, 0, 0},
+	{"pooled_projection_dim", INT, 0, 0}, {"pos_embed_max_size", INT, 0, 0}, {"dual_attention_layers", LIST, 0, 0},
+	{"qk_norm", STR | NUL, 0, 0}, {"hidden_dim", INT, 0, 0}, {"num_layers", INT, 0, 0}, {"time_scale", NUM, 0, 0}, {NULL, 0, 0, 0}};
 
 static const struct key scheduler_keys[] = {
 	{"_class_name", STR, 0, 0}, {"num_train_timesteps", INT, 0, 0}, {"beta_start", NUM, TINY, 1}, {"beta_end", NUM, TINY, 1},

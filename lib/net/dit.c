@@ -99,5 +99,7 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	g->y = rd_net_prediction(g, rd_graph_unpatch(g, h, (int)d->patch));
 }
 
-const struct rd_net_kind rd_net_dit = {"DiTTransformer2DModel", "transformer", true, rd_dit_parse, describe};
-const struct rd_net_kind rd_net_dit_legacy = {"Transformer2DModel", "transformer", true, rd_dit_parse, describe};
+const struct rd_net_kind rd_net_dit = {
+	.class_name = "DiTTransformer2DModel", .part = "transformer", .latent = true, .parse = rd_dit_parse, .describe = describe};
+const struct rd_net_kind rd_net_dit_legacy = {
+	.class_name = "Transformer2DModel", .part = "transformer", .latent = true, .parse = rd_dit_parse, .describe = describe};

@@ -81,4 +81,4 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	g->y = rd_graph_linear(g, rd_graph_act(g, h, m->act), "out", m->dim, RD_NONE);
 }
 
-const struct rd_net_kind rd_net_mlp = {"MLPModel", "unet", false, parse, describe};
+const struct rd_net_kind rd_net_mlp = {.class_name = "MLPModel", .part = "unet", .parse = parse, .describe = describe};

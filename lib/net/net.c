@@ -7,7 +7,7 @@
 #include "formats/json.h"
 
 static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_dit, &rd_net_dit_legacy,
-                                                  &rd_net_mlp, NULL};
+                                                  &rd_net_sd3, &rd_net_mlp, NULL};
 
 const char *const rd_net_parts[] = {"unet", "transformer", NULL};
 
@@ -107,11 +107,11 @@ int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const c
 	if (net->cond != RD_COND_CONTEXT)
 		return rd_fail(e, RD_EINPUT, "%s: the network is not conditioned on contexts", file);
 	if (c->dim != net->cond_dim)
-		return rd_fail(e, RD_EINPUT, "%s: contexts of %lld numbers a token, the network takes %lld (cross_attention_dim)", file,
-		               (long long)c->dim, (long long)net->cond_dim);
+		return rd_fail(e, RD_EINPUT, "%s: contexts of %lld numbers a token, the network takes %lld (%s)", file, (long long)c->dim,
+		               (long long)net->cond_dim, net->kind->context_key);
 	if (c->vector_dim != net->vector_dim)
-		return rd_fail(e, RD_EINPUT, "%s: vectors of %lld numbers, the network takes %lld (0: none; "
-		               "projection_class_embeddings_input_dim)", file, (long long)c->vector_dim, (long long)net->vector_dim);
+		return rd_fail(e, RD_EINPUT, "%s: vectors of %lld numbers, the network takes %lld (0: none; %s)", file, (long long)c->vector_dim,
+		               (long long)net->vector_dim, net->kind->vector_key);
 	net->contexts = *c;
 	net->classes = c->rows;
 	return RD_OK;
@@ -147,6 +147,13 @@ int rd_net_act(const json_t *config, const char *file, enum rd_act *out, struct 
 			return RD_OK;
 		}
 	return rd_fail(e, RD_EINPUT, "%s: act_fn: '%s' is not one of silu, swish, relu, gelu, mish", file, name);
+}
+
+void rd_net_context_input(const struct rd_net *net, struct rd_graph *g)
+{
+	struct rd_contexts none = {.tokens = 1, .dim = net->cond_dim, .vector_dim = net->vector_dim};
+
+	rd_graph_context_input(g, net->contexts.rows ? &net->contexts : &none);
 }
 
 rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim, enum rd_act act)

@@ -73,6 +73,16 @@ struct rd_dit {
 	bool gated;
 };
 
+#define RD_SD3_MAX_LAYERS 256
+
+/* diffusers' SD3Transformer2DModel. */
+struct rd_sd3 {
+	int64_t in_channels, out_channels, size, patch, heads, head_dim, layers;
+	int64_t grid;                 /* pos_embed_max_size */
+	bool qk_norm;                 /* q and k are normalised by their root mean square, head by head */
+	bool dual[RD_SD3_MAX_LAYERS]; /* dual_attention_layers: the patches also attend to themselves alone */
+};
+
 /* A residual multilayer perceptron over flat samples; rdmodel(5) describes it. */
 struct rd_mlp {
 	struct rd_shape sample;      /* without the batch dimension */
@@ -82,12 +92,13 @@ struct rd_mlp {
 
 struct rd_net;
 
-#define RD_NET_CLASSES "UNet2DModel, UNet2DConditionModel, DiTTransformer2DModel and MLPModel" /* for messages */
+#define RD_NET_CLASSES "UNet2DModel, UNet2DConditionModel, DiTTransformer2DModel, SD3Transformer2DModel and MLPModel" /* for messages */
 
 struct rd_net_kind {
 	const char *class_name; /* _class_name in config.json */
 	const char *part;       /* what a pipeline of diffusers calls its network, and the folder that holds it: "unet", "transformer" */
 	bool latent;            /* samples are latents: a pipeline has parts beside the network and the scheduler, which are not read */
+	const char *context_key, *vector_key; /* of RD_COND_CONTEXT: the keys that say how wide these are */
 	int (*parse)(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e);
 	void (*describe)(const struct rd_net *net, struct rd_graph *g); /* declares inputs and output of g as well */
 };
@@ -97,6 +108,7 @@ struct rd_net {
 	union {
 		struct rd_unet2d unet2d;
 		struct rd_dit dit;
+		struct rd_sd3 sd3;
 		struct rd_mlp mlp;
 	} u;
 	struct rd_shape sample;   /* of one sample: [c, h, w], or what an MLP's config says */
@@ -126,7 +138,7 @@ int rd_net_set_contexts(struct rd_net *net, const struct rd_contexts *c, const c
  * have nothing to feed it with. */
 int rd_net_takes_labels(const struct rd_net *net, struct rd_err *e) RD_MUST;
 
-extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_dit, rd_net_dit_legacy, rd_net_mlp;
+extern const struct rd_net_kind rd_net_unet2d, rd_net_unet2d_condition, rd_net_dit, rd_net_dit_legacy, rd_net_sd3, rd_net_mlp;
 
 /* What pipelines call their networks: the values of a kind's part, NULL-terminated. */
 extern const char *const rd_net_parts[];
@@ -157,6 +169,10 @@ int rd_net_bool(const json_t *config, const char *file, const char *key, bool de
 /* The last word of the parsers of networks over images: samples go in and come out, a variance beside them or not. */
 int rd_net_set_channels(struct rd_net *net, int64_t in, int64_t out, int64_t height, int64_t width, const char *file,
                         struct rd_err *e) RD_MUST;
+
+/* For the descriptions: the contexts of net, or where none were given one of a single token: parameters do not depend on how many
+ * there are. */
+void rd_net_context_input(const struct rd_net *net, struct rd_graph *g);
 
 /* For the descriptions: name.linear_2(act(name.linear_1(x))); and of an output the channels of g->x, without a variance. */
 rd_ref rd_net_embedding(struct rd_graph *g, rd_ref x, const char *name, int64_t dim, enum rd_act act);

@@ -49,15 +49,12 @@ static rd_ref embed(const struct rd_net *net, struct rd_graph *g)
 	return rd_graph_add(g, h, c);
 }
 
-/* What the blocks attend to. Where no contexts are given, one of a single token stands for them: parameters do not depend on how
- * many there are. */
+/* What the blocks attend to. */
 static rd_ref context(const struct rd_net *net, struct rd_graph *g)
 {
-	struct rd_contexts none = {.tokens = 1, .dim = net->cond_dim, .vector_dim = net->vector_dim};
-
 	if (net->cond != RD_COND_CONTEXT)
 		return RD_NONE;
-	rd_graph_context_input(g, net->contexts.rows ? &net->contexts : &none);
+	rd_net_context_input(net, g);
 	return g->label;
 }
 
@@ -92,6 +89,8 @@ static void describe(const struct rd_net *net, struct rd_graph *g)
 	g->y = rd_net_prediction(g, g->y);
 }
 
-const struct rd_net_kind rd_net_unet2d = {"UNet2DModel", "unet", false, rd_unet2d_parse, describe};
-const struct rd_net_kind rd_net_unet2d_condition = {"UNet2DConditionModel", "unet", true, rd_unet2d_condition_parse,
-                                                    describe};
+const struct rd_net_kind rd_net_unet2d = {
+	.class_name = "UNet2DModel", .part = "unet", .parse = rd_unet2d_parse, .describe = describe};
+const struct rd_net_kind rd_net_unet2d_condition = {
+	.class_name = "UNet2DConditionModel", .part = "unet", .latent = true, .context_key = "cross_attention_dim",
+	.vector_key = "projection_class_embeddings_input_dim", .parse = rd_unet2d_condition_parse, .describe = describe};

@@ -106,7 +106,8 @@ static const char *const words[] = {
 	"only_cross_attention", "dual_cross_attention", "encoder_hid_dim", "num_attention_heads", "conv_in_kernel",
 	"DiTTransformer2DModel", "Transformer2DModel", "patch_size", "num_embeds_ada_norm", "norm_type", "ada_norm_zero",
 	"norm_elementwise_affine", "attention_bias", "activation_fn", "gelu-approximate", "geglu", "interpolation_scale",
-	"resnet_out_scale_factor", "addition_embed_type", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
+	"SD3Transformer2DModel", "joint_attention_dim", "caption_projection_dim", "pooled_projection_dim", "pos_embed_max_size",
+	"dual_attention_layers", "qk_norm", "rms_norm", "resnet_out_scale_factor", "addition_embed_type", "RectdiffClassifier", "num_classes", "sample_shape", "hidden_dim", "num_layers", "time_scale", "Infinity", "NaN", "true",
 	"false", "null", NULL};
 
 static size_t mutate(uint8_t *data, size_t n, size_t max, uint32_t seed)

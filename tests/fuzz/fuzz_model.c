@@ -159,8 +159,13 @@ static void seeds(fuzz_emit *emit, void *arg)
 
 	static const char dit[] = "{\"_class_name\":\"DiTTransformer2DModel\",\"sample_size\":2,\"in_channels\":1,\"patch_size\":1,"
 	                          "\"num_attention_heads\":1,\"attention_head_dim\":4,\"num_layers\":1,\"num_embeds_ada_norm\":1}";
+	static const char sd3[] = "{\"_class_name\":\"SD3Transformer2DModel\",\"sample_size\":1,\"in_channels\":1,\"out_channels\":1,"
+	                          "\"patch_size\":1,\"num_attention_heads\":1,\"attention_head_dim\":4,\"num_layers\":1,"
+	                          "\"joint_attention_dim\":1,\"caption_projection_dim\":4,\"pooled_projection_dim\":1,"
+	                          "\"pos_embed_max_size\":2,\"qk_norm\":\"rms_norm\"}";
 
 	emit_model(emit, arg, dit, ddpm, RD_BF16);
+	emit_model(emit, arg, sd3, flow, RD_BF16);
 	emit_model(emit, arg, mlp, ddpm, RD_F32);
 	emit_model(emit, arg, mlp, flow, RD_F16);
 	emit_model(emit, arg, unet, ddpm, RD_BF16);

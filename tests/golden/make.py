@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/unet-* and dit*: small UNet2DModels of diffusers that have every kind of block, time embedding and
-condition between them, UNet2DConditionModels in the manner of Stable Diffusion 1, 2 and XL, and DiTTransformer2DModels, with
-outputs and gradients in float32. Run by hand in tests/golden, for all or for those that are named; README.md says with which
+"""Makes tests/golden/unet-*, dit* and sd3*: small UNet2DModels of diffusers that have every kind of block, time embedding and
+condition between them, UNet2DConditionModels in the manner of Stable Diffusion 1, 2 and XL, DiTTransformer2DModels and
+SD3Transformer2DModels, with outputs and gradients in float32. Run by hand in tests/golden, for all or for those that are named; README.md says with which
 versions.
 
 The weights are f16 numbers: half the bytes, and exact in f32."""
@@ -24,7 +24,8 @@ EULER = {"_class_name": "EulerDiscreteScheduler", "beta_schedule": "scaled_linea
          "timestep_spacing": "leading", "steps_offset": 1, "interpolation_type": "linear", "use_karras_sigmas": False}
 DDIM = {"_class_name": "DDIMScheduler", "beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02, "clip_sample": False,
         "num_train_timesteps": 1000, "prediction_type": "epsilon", "set_alpha_to_one": True, "steps_offset": 0, "trained_betas": None}
-SCHEDULERS = {"unet-cross": PNDM, "unet-cross-linear": DDIM_V, "unet-cross-vectors": EULER, "dit": DDIM}
+FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0}
+SCHEDULERS = {"unet-cross": PNDM, "unet-cross-linear": DDIM_V, "unet-cross-vectors": EULER, "dit": DDIM, "sd3": FLOW, "sd3-dual": FLOW}
 ROWS, TOKENS, NULL_ROW = 3, 5, 2  # of contexts.safetensors
 
 SKIPS = {"in_channels": 3, "out_channels": 3, "sample_size": [8, 4], "norm_num_groups": None}
@@ -68,6 +69,13 @@ MODELS = {
                 norm_elementwise_affine=False, norm_num_groups=32, dropout=0.0, upcast_attention=False),
     "dit-pixels": dict(in_channels=3, out_channels=3, sample_size=16, patch_size=4, num_attention_heads=4, attention_head_dim=9,
                        num_layers=3, num_embeds_ada_norm=4, attention_bias=False, norm_eps=0.01, dropout=0.1),
+    # of 7x7 positions the middle ones, which is not quite their middle
+    "sd3": dict(in_channels=4, out_channels=4, sample_size=8, patch_size=2, num_layers=2, num_attention_heads=2, attention_head_dim=8,
+                joint_attention_dim=12, caption_projection_dim=16, pooled_projection_dim=7, pos_embed_max_size=7),
+    # in the manner of Stable Diffusion 3.5
+    "sd3-dual": dict(in_channels=3, out_channels=3, sample_size=6, patch_size=2, num_layers=3, num_attention_heads=3,
+                     attention_head_dim=4, joint_attention_dim=10, caption_projection_dim=12, pooled_projection_dim=5,
+                     pos_embed_max_size=5, dual_attention_layers=[0, 2], qk_norm="rms_norm"),
 }
 
 # What facebook/DiT-XL-2-256 has: the class's former name, and keys of that
@@ -80,8 +88,13 @@ RUNS = {
                    "ddim_cfg3": (6, 3, {"_class_name": "DDIMScheduler"})},
     "unet-cross-linear": {"ddim_v": (6, 1, {})},
     "unet-cross-vectors": {"euler_leading": (6, 1, {}), "euler_cfg3": (6, 3, {})},
+    "sd3": {"euler": (6, 1, {}), "euler_cfg3": (6, 3, {})},
     "dit": {"ddim_leading": (6, 1, {}), "ddim_cfg3": (6, 3, {}), "dpmpp2m": (6, 1, {"_class_name": "DPMSolverMultistepScheduler"})},
 }
+
+
+def is_sd3(config):
+    return "joint_attention_dim" in config
 
 
 def is_cross(config):
@@ -93,6 +106,8 @@ def is_dit(config):
 
 
 def class_of(config):
+    if is_sd3(config):
+        return diffusers.SD3Transformer2DModel
     name = "DiTTransformer2DModel" if is_dit(config) else "UNet2DConditionModel" if is_cross(config) else "UNet2DModel"
     return getattr(diffusers, name)
 
@@ -101,21 +116,27 @@ def inputs(config):
     shape = [2, config["in_channels"]] + list(np.broadcast_to(config["sample_size"], 2))
     learned = config.get("time_embedding_type") == "learned"
     t = np.array([3, 19]) if learned else np.array([0.5, 40], np.float32)
-    kind = "row" if is_cross(config) or is_dit(config) else config.get("class_embed_type")
+    kind = "row" if is_cross(config) or is_dit(config) or is_sd3(config) else config.get("class_embed_type")
     label = {None: None, "timestep": np.array([7, 2]), "identity": np.random.randn(2, config.get("time_embedding_dim", 0)),
              "row": np.array([1, 0])}[kind]
     return np.random.randn(*shape).astype(np.float32), t, label.astype(np.float32) if kind == "identity" else label
 
 
+def frozen(model):
+    """What is saved with the parameters but is none."""
+    parameters = dict(model.named_parameters())
+    return {k: v for k, v in model.state_dict().items() if k not in parameters}
+
+
 def model_of(config):
     model = class_of(config)(**config).eval()
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for name, p in list(model.named_parameters()) + list(frozen(model).items()):
             if name != "time_proj.weight":
                 p += 0.05 * torch.randn_like(p)
-            if (is_cross(config) or is_dit(config)) and (".to_q." in name or ".to_k." in name):
+            if (is_cross(config) or is_dit(config) or is_sd3(config)) and (".to_q." in name or ".to_k." in name):
                 p *= 2  # or all tokens would count alike
-            if is_dit(config) and ".ff.net.0." in name:
+            if (is_dit(config) or is_sd3(config)) and (".ff.net.0." in name or ".ff_context.net.0." in name):
                 p *= 4  # to where the forms of gelu differ
             p.copy_(p.half().float())
     return model
@@ -135,19 +156,23 @@ def condition(label, contexts):
     label = None if label is None else torch.from_numpy(label)
     if contexts is None:
         return {"class_labels": label}
+    if "text_embeds" not in contexts and "vectors" in contexts:
+        return {"encoder_hidden_states": contexts["contexts"][label], "pooled_projections": contexts["vectors"][label]}
     added = {k: contexts[k][label] for k in ("text_embeds", "time_ids") if k in contexts}
     return {"encoder_hidden_states": contexts["contexts"][label], "added_cond_kwargs": added}
 
 
 def draw_contexts(config):
     """What labels stand for, by the names that diffusers has for it; and `vectors`, as the file has them."""
+    normal = lambda *shape: torch.from_numpy(np.random.randn(*shape).astype(np.float32))
+    if is_sd3(config):
+        return {"contexts": normal(ROWS, TOKENS, config["joint_attention_dim"]), "vectors": normal(ROWS, config["pooled_projection_dim"])}
     if not is_cross(config):
         return None
-    c = {"contexts": torch.from_numpy(np.random.randn(ROWS, TOKENS, config["cross_attention_dim"]).astype(np.float32))}
+    c = {"contexts": normal(ROWS, TOKENS, config["cross_attention_dim"])}
     if "addition_embed_type" in config:
         dim = config["addition_time_embed_dim"]
-        c["text_embeds"] = torch.from_numpy(
-            np.random.randn(ROWS, config["projection_class_embeddings_input_dim"] - 6 * dim).astype(np.float32))
+        c["text_embeds"] = normal(ROWS, config["projection_class_embeddings_input_dim"] - 6 * dim)
         c["time_ids"] = torch.from_numpy(np.random.randint(0, 64, (ROWS, 6)))
         sizes = get_timestep_embedding(c["time_ids"].flatten(), dim, flip_sin_to_cos=True, downscale_freq_shift=0)
         c["vectors"] = torch.cat([c["text_embeds"], sizes.reshape(ROWS, -1)], -1)
@@ -174,7 +199,7 @@ def write_json(file, value, indent=None):
 
 def write_model(name, config, model, contexts):
     folder = name + "/model"
-    network = folder + ("/transformer" if is_dit(config) else "/unet")
+    network = folder + ("/transformer" if is_dit(config) or is_sd3(config) else "/unet")
     write_json(network + "/config.json", {**config, "_class_name": type(model).__name__, **FORMER.get(name, {})}, 2)
     write_json(folder + "/scheduler/scheduler_config.json", scheduler_of(name, config), 2)
     save_file({k: v.half() for k, v in model.state_dict().items()}, network + "/diffusion_pytorch_model.safetensors")
@@ -184,18 +209,19 @@ def write_model(name, config, model, contexts):
 
 def predict(model, x, t, label, contexts):
     """The output without its variances, if it has any."""
-    return model(x, t, **condition(label, contexts)).sample[:, :x.shape[1]]
+    return model(x, timestep=t, **condition(label, contexts)).sample[:, :x.shape[1]]
 
 
 @torch.no_grad()
 def sample(model, scheduler, x, label, contexts, guidance):
     null = np.full_like(label, model.config.num_embeds_ada_norm if is_dit(model.config) else NULL_ROW)
-    x = x * scheduler.init_noise_sigma
+    flow = isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler)
+    x = x * (1 if flow else scheduler.init_noise_sigma)
     for t in scheduler.timesteps:
-        times = t.expand(len(x))
-        y = predict(model, scheduler.scale_model_input(x, t), times, label, contexts)
+        times, given = t.expand(len(x)), x if flow else scheduler.scale_model_input(x, t)
+        y = predict(model, given, times, label, contexts)
         if guidance != 1:
-            y0 = predict(model, scheduler.scale_model_input(x, t), times, null, contexts)
+            y0 = predict(model, given, times, null, contexts)
             y = y0 + guidance * (y - y0)
         x = scheduler.step(y, t, x).prev_sample
     return x.numpy()
@@ -232,6 +258,7 @@ def main():
         y = predict(model, tx, torch.from_numpy(t), label, contexts)
         (y.square().mean() / 2).backward()
         sums = {k: [float(f"{v:.9g}") for v in (p.grad.norm(), p.grad.sum())] if p.grad is not None else [0, 0] for k, p in model.named_parameters()}
+        sums.update({k: [0, 0] for k in frozen(model)})
         write_json(name + "/grad_norm_sum.json", sums)
         arrays = {"x": x, "t": t, "label": label, "y": y.detach().numpy(), "grad_x": tx.grad.numpy()}
         for key, value in arrays.items():

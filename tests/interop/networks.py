@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""UNet2DModel, UNet2DConditionModel and DiTTransformer2DModel configs, in turns, drawn over all of their keys, computed by
-diffusers and by tests/probe: output and gradients. Of a network that also predicts a variance, the prediction only.
+"""UNet2DModel, UNet2DConditionModel, DiTTransformer2DModel and SD3Transformer2DModel configs, in turns, drawn over all of their
+keys, computed by diffusers and by tests/probe: output and gradients. Of a network that also predicts a variance, the prediction only.
 
-A config counts as equal, as refused by both, as refused as documented (REFUSED in cross.py and dit.py), or as a failure. Run
+A config counts as equal, as refused by both, as refused as documented (REFUSED in cross.py, dit.py and sd3.py), or as a failure. Run
 by hand, with the packages of requirements.txt:
     make build/tests/probe && tests/interop/networks.py -n 200 --seed 1 --probe build/tests/probe
 Exits with 1 where a config failed."""
@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 import cross
 import dit
+import sd3
 
 FORWARD, GRADIENT = 1e-5, 1e-4  # of the largest value; of a tensor's norm, or of 1e-3 of the largest norm
 PLAIN = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]
@@ -174,12 +175,15 @@ def draw_labels(c, r, n):
     return None
 
 
+DEFAULT_SIZES = {m: d["sample_size"] for m, d in (("DiTTransformer2DModel", dit.DEFAULTS), ("SD3Transformer2DModel", sd3.DEFAULTS))}
+
+
 def channels_of(name, c):
-    return c.get("in_channels", 3 if name == "UNet2DModel" else 4) or 3
+    return c.get("in_channels", {"UNet2DModel": 3, "SD3Transformer2DModel": 16}.get(name, 4)) or 3
 
 
 def draw_inputs(name, c, r):
-    n, size = r.randint(2, 3), c.get("sample_size", dit.DEFAULTS["sample_size"]) or 8
+    n, size = r.randint(2, 3), c.get("sample_size", DEFAULT_SIZES.get(name)) or 8
     size = size if isinstance(size, list) else [size] * 2
     rng = np.random.default_rng(r.randrange(2 ** 32))
     out = {"x": rng.standard_normal([n, channels_of(name, c)] + size).astype(np.float32), "t": draw_times(c, r, n), "contexts": None}
@@ -187,7 +191,7 @@ def draw_inputs(name, c, r):
         return dict(out, label=draw_labels(c, r, n))
     if name == "DiTTransformer2DModel":
         return dict(out, label=rows((c.get("num_embeds_ada_norm", dit.DEFAULTS["num_embeds_ada_norm"]) or 0) + 1, r, n))
-    contexts = cross.draw_contexts(r, c)
+    contexts = (sd3 if name == "SD3Transformer2DModel" else cross).draw_contexts(r, c)
     return dict(out, label=rows(len(contexts["contexts"]), r, n), contexts=contexts)
 
 
@@ -196,19 +200,22 @@ def draw_inputs(name, c, r):
 def evaluate(model, inputs, x):
     x = x.clone().requires_grad_()
     label = None if inputs["label"] is None else torch.from_numpy(inputs["label"])
-    more = {}
+    more = {"class_labels": label}
     if inputs["contexts"] is not None:
         given = {k: v[label].to(x.dtype) for k, v in inputs["contexts"].items()}
-        more = {"encoder_hidden_states": given["contexts"],
-                "added_cond_kwargs": {k: given[k] for k in ("text_embeds", "time_ids") if k in given}}
+        if isinstance(model, diffusers.SD3Transformer2DModel):
+            more = {"pooled_projections": given["vectors"]}
+        else:
+            more["added_cond_kwargs"] = {k: given[k] for k in ("text_embeds", "time_ids") if k in given}
+        more["encoder_hidden_states"] = given["contexts"]
     model.zero_grad()
-    y = model(x, torch.from_numpy(inputs["t"]), class_labels=label, **more).sample
+    y = model(x, timestep=torch.from_numpy(inputs["t"]), **more).sample
     if y.shape[1] == 2 * x.shape[1]:
         y = y[:, :x.shape[1]]  # the rest is a variance
     if y.shape != x.shape:
         raise ValueError(f"{tuple(y.shape)} is no prediction for {tuple(x.shape)}")
     (y.square().mean() / 2).backward()
-    grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.named_parameters()}
+    grads = {k: torch.zeros_like(p) if p.grad is None else p.grad for k, p in model.state_dict(keep_vars=True).items()}
     return {"y": y.detach().numpy(), "grad_x": x.grad.numpy(), "grads": {k: g.numpy().copy() for k, g in grads.items()}}
 
 
@@ -237,7 +244,7 @@ def theirs(name, config, inputs, seed, dtype):
     try:
         model = (dit.model_of(config) if name == "DiTTransformer2DModel" else getattr(diffusers, name)(**config)).eval()
         with torch.no_grad():
-            for key, p in model.named_parameters():
+            for key, p in model.state_dict(keep_vars=True).items():
                 if key != "time_proj.weight":
                     p += 0.05 * torch.randn_like(p)
                 p.copy_(p.to(dtype).float())
@@ -267,7 +274,7 @@ def old_names(model, state):
 
 def save(folder, name, config, contexts, model, r, dtype):
     """As a pipeline is saved, or flat; attention by its old names at times."""
-    flat, part = r.random() < 0.2, "transformer" if name == "DiTTransformer2DModel" else "unet"
+    flat, part = r.random() < 0.2, "transformer" if "Transformer" in name else "unet"
     network, scheduler = (folder, folder) if flat else (os.path.join(folder, part), os.path.join(folder, "scheduler"))
     for d in {network, scheduler}:
         os.makedirs(d, exist_ok=True)
@@ -330,9 +337,10 @@ def compare(got, want, model, inputs):
     return {"verdict": "equal" if within(errors) else "FAIL", "errors": errors, "float64": True}
 
 
-CLASSES = {"UNet2DModel": draw, "UNet2DConditionModel": cross.draw, "DiTTransformer2DModel": dit.draw}
+CLASSES = {"UNet2DModel": draw, "UNet2DConditionModel": cross.draw, "DiTTransformer2DModel": dit.draw,
+           "SD3Transformer2DModel": sd3.draw}
 DOCUMENTED = {"UNet2DModel": lambda key, config: None, "UNet2DConditionModel": cross.documented,
-              "DiTTransformer2DModel": dit.documented}
+              "DiTTransformer2DModel": dit.documented, "SD3Transformer2DModel": sd3.documented}
 
 
 def check(probe, seed, number, names):
@@ -343,7 +351,7 @@ def check(probe, seed, number, names):
     dtype = r.choice([torch.float32] * 3 + [torch.float16, torch.bfloat16])
     model, want, why = theirs(name, config, inputs, r.randrange(2 ** 32), dtype)
     with tempfile.TemporaryDirectory() as folder:
-        attends = name == "UNet2DConditionModel" and cross.attends(config)
+        attends = name == "SD3Transformer2DModel" or name == "UNet2DConditionModel" and cross.attends(config)
         save(folder, name, config, inputs["contexts"] if attends else None, model, r, dtype)
         got, reason = ours(probe, folder, inputs)
     result = {"number": number, "class": name, "config": config}
