@@ -88,9 +88,11 @@ classify()
 		use $t -f -o folder/
 		refused 1 "is a folder of something else than a model" "${cmd[@]}"
 		use $t -f -o ..
-		refused 1 "is not replaced" "${cmd[@]}"
+		refused 2 "..: an output folder is put in its place by its name" "${cmd[@]}"
+		use $t -f -o /proc
+		refused 1 "/proc" "${cmd[@]}"
 		use $t -o folder
-		refused 1 "folder: is there already (-f replaces it)" "${cmd[@]}"
+		refused 1 "is a folder of something else than a model" "${cmd[@]}"
 	done
 	[ -p fifo ]
 	[ "$(cat file folder/thesis | xargs)" = "precious precious" ]
