@@ -153,7 +153,7 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 @test "stopped by a signal, the same command ends as if it had not been" {
 	local cmd=(rectrain "${fresh[@]}" --steps 6000 -b 256 -j 1 "$data") sig first
 	"${cmd[@]}" -q -o undisturbed --log undisturbed.log --log-every 5
-	for sig in TERM INT USR1 HUP XCPU; do
+	for sig in TERM INT USR1 USR2 HUP XCPU; do
 		stopped $sig "${cmd[@]}" -o a
 		grep -q "stopped at step [0-9]* of 6000; the same command goes on from there" stopped.err
 		[ -e a.ckpt ] && [ ! -e a ]
