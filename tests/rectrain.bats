@@ -25,16 +25,6 @@ setup()
 	fresh=(--init "$files/net.json" --coupling independent)
 }
 
-# same_weights A B: the folders hold the same weights, to the byte.
-same_weights()
-{
-	cmp "$1/unet/diffusion_pytorch_model.safetensors" "$2/unet/diffusion_pytorch_model.safetensors"
-	cmp "$1/unet/diffusion_pytorch_model.raw.safetensors" "$2/unet/diffusion_pytorch_model.raw.safetensors"
-}
-
-# names: of all that is here, in a line.
-names() { find . -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
-
 # falls LOG FACTOR: the loss of the last line is below FACTOR times that of the first.
 falls()
 {
