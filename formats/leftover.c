@@ -1,27 +1,34 @@
 #include "formats/leftover.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "formats/name.h"
 #include "lib/base/tree.h"
 
 #define PATH 8192
+#define DAY 86400 /* seconds */
 
 /* The output that is looked after: its folder, with the slash, and its name there. */
 struct place {
 	char folder[PATH / 2], base[256];
 };
 
-typedef bool (*leftover_fn)(const struct place *p, const char *name);
+/* Removes what is called name in the folder, where it is a leftover of the output. */
+typedef void (*clean_fn)(const struct place *p, const char *name);
 
 /* False where the path is too long to have been written to. */
 static bool place_of(struct place *p, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	const char *base = rd_name_last(path);
 
 	return snprintf(p->folder, sizeof p->folder, "%.*s", (int)(base - path), path) < (int)sizeof p->folder &&
 	       snprintf(p->base, sizeof p->base, "%s", base) < (int)sizeof p->base;
@@ -50,14 +57,42 @@ static bool is_there(const struct place *p, const char *name, size_t n, const ch
 	return !access(path, F_OK);
 }
 
-static bool is_of_file(const struct place *p, const char *name)
+/* What follows the name of a machine; *ours: of this one. */
+static const char *after_host(const char *s, bool *ours)
 {
-	char front[256];
-	const char *s;
+	char host[RD_NAME_HOST];
+	size_t n = s ? strspn(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") : 0;
 
-	snprintf(front, sizeof front, ".%.200s.", p->base);
-	s = after(after_number(after(after_number(after(name, front)), ".")), ".tmp");
-	return s && !*s;
+	rd_name_host(host);
+	*ours = n == strlen(host) && !strncmp(s, host, n);
+	return n ? s + n : NULL;
+}
+
+/* Removes a file that nobody writes, as its lock tells. A lock need not reach other machines: what was made on one of them must also have
+ * been left alone for a day. */
+static void remove_abandoned(const char *path, bool ours)
+{
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (ours || st.st_mtime < time(NULL) - DAY) && !flock(fd, LOCK_EX | LOCK_NB))
+		unlink(path);
+	close(fd);
+}
+
+static void clean_file(const struct place *p, const char *name)
+{
+	char front[256], path[PATH];
+	const char *s;
+	bool ours;
+
+	snprintf(front, sizeof front, ".%." RD_LEFTOVER_BASE "s.", p->base);
+	s = after_host(after(name, front), &ours);
+	s = after(after_number(after(after_number(after(s, ".")), ".")), ".tmp");
+	if (s && !*s && snprintf(path, sizeof path, "%s%s", p->folder, name) < (int)sizeof path)
+		remove_abandoned(path, ours);
 }
 
 static bool is_of_dir(const struct place *p, const char *name)
@@ -73,9 +108,16 @@ static bool is_of_dir(const struct place *p, const char *name)
 	return end && (!*end || (!strcmp(end, ".old") && is_there(p, name, n, "")));
 }
 
-static void clean(const char *path, leftover_fn is_leftover)
+static void clean_dir(const struct place *p, const char *name)
 {
-	char victim[PATH];
+	char path[PATH];
+
+	if (is_of_dir(p, name) && snprintf(path, sizeof path, "%s%s", p->folder, name) < (int)sizeof path)
+		rd_remove_tree(path);
+}
+
+static void clean(const char *path, clean_fn clean_one)
+{
 	struct place p;
 	struct dirent *f;
 	DIR *d;
@@ -84,30 +126,28 @@ static void clean(const char *path, leftover_fn is_leftover)
 		return;
 	d = opendir(*p.folder ? p.folder : ".");
 	while (d && (f = readdir(d)))
-		if (is_leftover(&p, f->d_name) &&
-		    snprintf(victim, sizeof victim, "%s%s", p.folder, f->d_name) < (int)sizeof victim)
-			rd_remove_tree(victim);
+		clean_one(&p, f->d_name);
 	if (d)
 		closedir(d);
 }
 
 /* Temporary names lie beside the real path; those of snapshots beside the name that was given. */
-static void clean_both(const char *path, leftover_fn is_leftover)
+static void clean_both(const char *path, clean_fn clean_one)
 {
 	char *real = realpath(path, NULL);
 
-	clean(path, is_leftover);
+	clean(path, clean_one);
 	if (real)
-		clean(real, is_leftover);
+		clean(real, clean_one);
 	free(real);
 }
 
 void rd_leftover_file(const char *file)
 {
-	clean_both(file, is_of_file);
+	clean_both(file, clean_file);
 }
 
 void rd_leftover_dir(const char *dir)
 {
-	clean_both(dir, is_of_dir);
+	clean_both(dir, clean_dir);
 }

@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "formats/leftover.h"
+#include "formats/name.h"
 
 #define BUF_BYTES ((size_t)64 << 10)
 #define PIPE_BYTES (1 << 20)
@@ -21,12 +25,10 @@ struct rd_out {
 	char *name;   /* for messages */
 	char *target; /* what tmp is renamed to */
 	char *tmp;    /* NULL: written in place */
-	dev_t dir_dev; /* the folder that it is in, with tmp */
-	ino_t dir_ino;
 	struct rd_out *_Atomic next;
 	uint64_t bytes;
 	size_t fill;
-	uint8_t *buf; /* BUF_BYTES; gone once the output is settled */
+	uint8_t *buf; /* BUF_BYTES; NULL once the output is settled */
 };
 
 /* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic
@@ -79,44 +81,40 @@ static void release(struct rd_out *o)
 	errno = saved;
 }
 
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* Two outputs under one name would both be written in full, and one of them lost at the end. */
 static int check_single(struct rd_out *o, struct rd_err *e)
 {
-	const int n = (int)(base_of(o->target) - o->target);
-	struct stat st;
-	char *dir;
 	bool twice = false;
 
-	if (asprintf(&dir, "%.*s.", n, o->target) < 0)
-		return rd_fail(e, RD_ENOMEM, "%s: no memory for a name", o->name);
-	if (!stat(dir, &st)) { /* where it fails, so does what comes next */
-		o->dir_dev = st.st_dev;
-		o->dir_ino = st.st_ino;
-	}
-	free(dir);
 	pthread_mutex_lock(&list_lock);
 	for (struct rd_out *p = atomic_load(&open_outputs); p && !twice; p = atomic_load(&p->next))
-		twice = p->dir_dev == o->dir_dev && p->dir_ino == o->dir_ino && !strcmp(base_of(p->target), base_of(o->target));
+		twice = rd_name_same(p->target, o->target);
 	pthread_mutex_unlock(&list_lock);
 	return twice ? rd_fail(e, RD_EUSAGE, "%s: two outputs under one name", o->name) : RD_OK;
 }
 
-/* "DIR/.BASE.PID.N.tmp": beside the target, since a rename does not cross file systems. */
+/* "DIR/.BASE.HOST.PID.N.tmp", at most 255 bytes of a name: beside the target, since a rename does not cross file systems. */
 static char *temp_name(const char *target, unsigned n)
 {
-	const char *base = base_of(target);
-	char *s;
+	const char *base = rd_name_last(target);
+	char host[RD_NAME_HOST], *s;
 
-	if (asprintf(&s, "%.*s.%.200s.%ld.%u.tmp", (int)(base - target), target, base, (long)getpid(), n) < 0)
+	rd_name_host(host);
+	if (asprintf(&s, "%.*s.%." RD_LEFTOVER_BASE "s.%s.%ld.%u.tmp", (int)(base - target), target, base, host, (long)getpid(), n) < 0)
 		return NULL;
 	return s;
+}
+
+/* The lock says that somebody writes the file, until that is closed. False where it was taken for a leftover before; where there are no
+ * locks, nothing is. */
+static bool lock_temp(int fd, const char *tmp)
+{
+	int rc;
+
+	do {
+		rc = flock(fd, LOCK_EX | LOCK_NB);
+	} while (rc && errno == EINTR);
+	return !(rc && errno == EWOULDBLOCK) && !access(tmp, F_OK);
 }
 
 /* A new file under a temporary name; open() rather than mkstemp(), so that the umask decides its mode. A target that is
@@ -131,13 +129,16 @@ static int open_temp(struct rd_out *o, const struct stat *old, struct rd_err *e)
 			return rd_fail(e, RD_ENOMEM, "%s: no memory for a name", o->name);
 		list_add(o);
 		o->fd = open(o->tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (o->fd >= 0)
+		if (o->fd >= 0 && lock_temp(o->fd, o->tmp))
 			break;
 		list_remove(o);
 		free(o->tmp);
 		o->tmp = NULL;
-		if (errno != EEXIST)
+		if (o->fd < 0 && errno != EEXIST)
 			break;
+		if (o->fd >= 0)
+			close(o->fd);
+		o->fd = -1;
 	}
 	if (o->fd < 0)
 		return rd_fail_errno(e, RD_EIO, "%s: cannot create a file beside it", o->name);
@@ -158,11 +159,17 @@ static int open_path(struct rd_out *o, const char *path, struct rd_err *e)
 		o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 		return o->fd < 0 ? rd_fail_errno(e, RD_EIO, "%s", path) : RD_OK;
 	}
-	o->target = there ? realpath(path, NULL) : strdup(path); /* a symbolic link stays one */
+	o->target = there ? realpath(path, NULL) : rd_name_follow(path); /* a symbolic link stays one */
 	if (!o->target)
 		return rd_fail_errno(e, RD_EIO, "%s", path);
-	rc = check_single(o, e);
-	return rc ? rc : open_temp(o, there ? &st : NULL, e);
+	rc = there ? rd_name_replaceable(o->target, &st, path, e) : RD_OK;
+	if (!rc)
+		rc = check_single(o, e);
+	if (!rc)
+		rc = open_temp(o, there ? &st : NULL, e);
+	if (!rc)
+		rd_leftover_file(o->target);
+	return rc;
 }
 
 static int open_fd(struct rd_out *o, const char *path, unsigned flags, struct rd_err *e)
@@ -283,23 +290,6 @@ int rd_out_sync(int fd)
 	return fsync(fd) && errno != EINVAL && errno != EROFS && errno != ENOTSUP && errno != ENOSYS ? -1 : 0;
 }
 
-/* Data on disk, descriptor closed. */
-static int settle(struct rd_out *o, struct rd_err *e)
-{
-	int rc = drain(o, NULL, 0, e), fd = o->fd;
-
-	if (rc)
-		return rc;
-	if (rd_out_sync(fd))
-		return rd_fail_errno(e, RD_EIO, "%s", o->name);
-	o->fd = -1;
-	free(o->buf);
-	o->buf = NULL;
-	if (close(fd))
-		return rd_fail_errno(e, RD_EIO, "%s", o->name);
-	return RD_OK;
-}
-
 void rd_out_sync_entry(const char *target)
 {
 	const char *slash = strrchr(target, '/');
@@ -317,23 +307,44 @@ void rd_out_sync_entry(const char *target)
 
 int rd_out_settle(struct rd_out *o, struct rd_err *e)
 {
-	return o->fd >= 0 ? settle(o, e) : RD_OK;
+	int rc = o->buf ? drain(o, NULL, 0, e) : RD_OK;
+
+	if (rc || !o->buf)
+		return rc;
+	if (rd_out_sync(o->fd))
+		return rd_fail_errno(e, RD_EIO, "%s", o->name);
+	free(o->buf);
+	o->buf = NULL;
+	return RD_OK;
+}
+
+/* Until it has its name it stays locked, and so open; what closing could still tell, syncing has told. */
+static int put_in_place(struct rd_out *o, struct rd_err *e)
+{
+	if (rename(o->tmp, o->target)) {
+		(void)rd_fail_errno(e, RD_EIO, "%s", o->name);
+		rd_name_keep(o->tmp, o->target, e);
+		return e->code;
+	}
+	rd_out_sync_entry(o->target);
+	return RD_OK;
 }
 
 int rd_out_finish(struct rd_out *o, struct rd_err *e)
 {
 	int rc = rd_out_settle(o, e);
 
-	if (!rc && o->tmp && rename(o->tmp, o->target))
-		rc = rd_fail_errno(e, RD_EIO, "%s", o->name);
 	if (rc) {
 		rd_out_abort(o);
 		return rc;
 	}
 	if (o->tmp)
-		rd_out_sync_entry(o->target);
+		rc = put_in_place(o, e);
+	if (close(o->fd) && !rc)
+		rc = rd_fail_errno(e, RD_EIO, "%s", o->name);
+	o->fd = -1;
 	release(o);
-	return RD_OK;
+	return rc;
 }
 
 void rd_out_abort(struct rd_out *o)

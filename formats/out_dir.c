@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/name.h"
 #include "formats/out.h"
 #include "lib/base/size.h"
 #include "lib/base/tree.h"
@@ -68,6 +69,21 @@ static bool is_model(const char *dir)
 	return false;
 }
 
+static bool is_mount_point(const char *dir)
+{
+	struct statx st;
+
+	return !statx(AT_FDCWD, dir, 0, STATX_BASIC_STATS, &st) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+/* A folder that is renamed needs a name of its own. */
+static bool is_dots(const char *dir)
+{
+	const char *last = rd_name_last(dir);
+
+	return !strcmp(last, ".") || !strcmp(last, "..");
+}
+
 /* What stands in the target's place goes for good, so it has to be what one expects to lose: never a file or a device, nor a
  * folder of something else. A symbolic link stays one. */
 static int check_target(struct rd_out_dir *o, const char *dir, struct rd_err *e)
@@ -77,6 +93,8 @@ static int check_target(struct rd_out_dir *o, const char *dir, struct rd_err *e)
 
 	if (!*o->target)
 		return rd_fail(e, RD_EUSAGE, "an output folder's name is empty");
+	if (is_dots(o->target))
+		return rd_fail(e, RD_EUSAGE, "%s: an output folder is put in its place by its name: say what it is called", dir);
 	if (lstat(o->target, &st))
 		return RD_OK; /* what else is wrong shows when the folder beside it is made */
 	if (S_ISLNK(st.st_mode)) {
@@ -90,11 +108,11 @@ static int check_target(struct rd_out_dir *o, const char *dir, struct rd_err *e)
 	}
 	if (!S_ISDIR(st.st_mode))
 		return rd_fail(e, RD_EFAIL, "%s: is there already and is no folder", dir);
-	if (!o->replace)
-		return rd_fail(e, RD_EFAIL, "%s: is there already (-f replaces it)", dir);
+	if (is_mount_point(o->target))
+		return rd_fail(e, RD_EFAIL, "%s: is a mount point, which cannot be replaced; a folder in it can be written", dir);
 	if (!is_model(o->target) && !is_empty(o->target))
 		return rd_fail(e, RD_EFAIL, "%s: is a folder of something else than a model: it is not replaced", dir);
-	return RD_OK;
+	return o->replace ? rd_name_replaceable(o->target, &st, dir, e) : rd_fail(e, RD_EFAIL, "%s: is there already (-f replaces it)", dir);
 }
 
 static int make_temp(struct rd_out_dir *o, const char *dir, struct rd_err *e)
@@ -108,7 +126,6 @@ static int make_temp(struct rd_out_dir *o, const char *dir, struct rd_err *e)
 int rd_out_dir_open(struct rd_out_dir **out, const char *dir, bool replace, struct rd_err *e)
 {
 	struct rd_out_dir *o;
-	size_t n = strlen(dir);
 	void *p;
 	int rc = rd_alloc0(&p, 1, sizeof *o, "output folder", e);
 
@@ -117,9 +134,7 @@ int rd_out_dir_open(struct rd_out_dir **out, const char *dir, bool replace, stru
 		return rc;
 	o = p;
 	o->replace = replace;
-	while (n > 1 && dir[n - 1] == '/')
-		n--;
-	if (snprintf(o->target, sizeof o->target, "%.*s", (int)n, dir) >= (int)sizeof o->target)
+	if (snprintf(o->target, sizeof o->target, "%.*s", (int)rd_name_length(dir), dir) >= (int)sizeof o->target)
 		rc = rd_fail(e, RD_EFAIL, "%.200s: the path is too long", dir);
 	if (!rc)
 		rc = check_target(o, dir, e);
@@ -204,20 +219,6 @@ static int put_in_place(const struct rd_out_dir *o, struct rd_err *e)
 	return RD_OK;
 }
 
-/* What is complete and cannot have its name stays under another, which no cleaning takes for a torn one. */
-static void keep_complete(const struct rd_out_dir *o, struct rd_err *e)
-{
-	char path[sizeof o->tmp + 32];
-	struct rd_err why = *e;
-	const char *kept, *slash;
-
-	snprintf(path, sizeof path, "%s.complete.%ld", o->target, (long)getpid());
-	kept = rename(o->tmp, path) ? o->tmp : path;
-	slash = strrchr(kept, '/');
-	(void)rd_fail(e, why.code, "%.200s; what was to be there is complete, and is kept beside it as %.255s", why.msg,
-	              slash ? slash + 1 : kept);
-}
-
 int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e)
 {
 	int rc = RD_OK;
@@ -232,7 +233,7 @@ int rd_out_dir_finish(struct rd_out_dir *o, struct rd_err *e)
 	}
 	rc = put_in_place(o, e);
 	if (rc)
-		keep_complete(o, e);
+		rd_name_keep(o->tmp, o->target, e);
 	else
 		rd_out_sync_entry(o->target);
 	free(o);

@@ -9,7 +9,7 @@
 struct rd_out_dir;
 
 /* Makes DIR.tmp.PID, for the caller to fill. A DIR that is there already is refused; with replace it is one that is empty or
- * holds a model, and anything else is refused still. */
+ * holds a model, and anything else is refused still, as are mount points and names that end in . or .. */
 int rd_out_dir_open(struct rd_out_dir **out, const char *dir, bool replace, struct rd_err *e) RD_MUST;
 /* Whether DIR could be opened: to be asked before long work. Leaves nothing. */
 int rd_out_dir_try(const char *dir, bool replace, struct rd_err *e) RD_MUST;

@@ -301,7 +301,7 @@ cut_anywhere()
 	local t sig pid rc cmd
 	noisegen -n 5000 --shape 2 -o noise
 	for t in denoise odesample tensorcat; do
-		for sig in TERM HUP; do
+		for sig in TERM HUP USR1 USR2 ALRM; do
 			mkfifo "$t.$sig"
 			reading "$t" "$t.out"
 			"${cmd[@]}" <"$t.$sig" 3>&- &
@@ -344,4 +344,42 @@ spins()
 	assert_line --index 0 7
 	run spins OMP_WAIT_POLICY=active
 	refute_line --regexp '^[0-9]+$'
+}
+
+# writing OUT: starts a tool that writes OUT until it is killed, and sets pid.
+writing()
+{
+	mkfifo fifo
+	denoise -q -m "$m" --steps 1 -o "$1" fifo 3>&- &
+	pid=$!
+	exec 9>fifo
+	head -c 200000 noise >&9
+	for _ in $(seq 500); do
+		[ -z "$(find . -name ".$1.*.$pid.*")" ] || break
+		sleep 0.02
+	done
+	rm fifo
+	[ -n "$(find . -name ".$1.*.$pid.*")" ] || fail "denoise has not begun"
+}
+
+@test "what a killed tool left goes when its output is written the next time, and what another is writing stays" {
+	local pid killed rc=0
+	noisegen -n 50000 --shape 2 -o noise
+	writing out
+	killed=$pid
+	kill -KILL "$pid"
+	wait "$pid" || rc=$?
+	exec 9>&-
+	assert_equal "$rc" 137
+	[ -n "$(find . -name ".out.*.$killed.*.tmp")" ]
+	writing out
+	assert_equal "$(find . -name '.out.*')" "$(find . -name ".out.*.$pid.*.tmp")" # the live one alone
+	noisegen -n 5 --shape 2 -o out
+	assert_equal "$(find . -name '.out.*')" "$(find . -name ".out.*.$pid.*.tmp")"
+	[ -n "$(find . -name '.out.*')" ]
+	tail -c +200001 noise >&9
+	exec 9>&-
+	wait "$pid"
+	assert_equal "$(find . -name '*out*')" ./out
+	tensorcat out >/dev/null
 }

@@ -88,9 +88,11 @@ classify()
 		use $t -f -o folder/
 		refused 1 "is a folder of something else than a model" "${cmd[@]}"
 		use $t -f -o ..
-		refused 1 "is not replaced" "${cmd[@]}"
+		refused 2 "..: an output folder is put in its place by its name" "${cmd[@]}"
+		use $t -f -o /proc
+		refused 1 "/proc" "${cmd[@]}"
 		use $t -o folder
-		refused 1 "folder: is there already (-f replaces it)" "${cmd[@]}"
+		refused 1 "is a folder of something else than a model" "${cmd[@]}"
 	done
 	[ -p fifo ]
 	[ "$(cat file folder/thesis | xargs)" = "precious precious" ]
@@ -119,6 +121,38 @@ classify()
 	use rectrain --snapshot-every 1 -o out
 	refused 1 "out.1: is a folder of something else than a model" "${cmd[@]}"
 	[ "$(cat out.1/thesis)" = precious ]
+	assert_absent out.ckpt
+}
+
+@test "snapshots of another run are replaced with -f only, and all that is in their way is told before the first step" {
+	local cmd
+	train -o out.6
+	cp -r out.6 before
+	use rectrain --snapshot-every 2 --steps 8 -s 3 -o out
+	refused 1 "out.6: is there already (-f replaces it)" "${cmd[@]}"
+	diff -r out.6 before
+	assert_equal "$(echo out*)" out.6
+	"${cmd[@]}" -f
+	run ! diff -rq out.6 before
+	assert_equal "$(echo out*)" "out out.2 out.4 out.6"
+	rm -r out out.2 # what this very run made is its own
+	"${cmd[@]}"
+	assert_equal "$(echo out*)" "out out.2 out.4 out.6"
+	use rectrain --snapshot-every 2 --steps 8 -s 3 -o long
+	refused 2 "--log ./long.4: the run itself writes there" "${cmd[@]}" --log ./long.4
+	ln -s nowhere long.4
+	refused 1 "long.4: a link that leads nowhere" "${cmd[@]}" -f
+}
+
+@test "a log that cannot be written costs no steps" {
+	local cmd
+	use rectrain --steps 30 -o out --log-every 10
+	run -1 "${cmd[@]}" --log /dev/full
+	assert_output "rectrain: step 10 is done, and is in out.ckpt, from which rectrain goes on: /dev/full: No space left on device"
+	run -0 "${cmd[@]}" --log log
+	assert_equal "$(grep -oE 'step":[0-9]+' log | xargs -d '\n')" 'step":20 step":30'
+	train --steps 30 -o straight
+	cmp {out,straight}/unet/diffusion_pytorch_model.raw.safetensors
 }
 
 @test "what is in an output folder's way is told before the work, not after it" {
@@ -138,6 +172,34 @@ classify()
 	done
 	use rectrain -o out --log out
 	refused 2 "--log out: the run itself writes there" "${cmd[@]}"
+	assert_absent out
+}
+
+@test "a log has no place in what the run replaces" {
+	local t cmd f
+	for t in rectrain classtrain; do
+		use $t -o out
+		"${cmd[@]}"
+		ln -s out/log link
+		ln -s "$PWD/out" there
+		use $t -f -o ./out/ --steps 3
+		for f in out out/log out/./log "$PWD/there/log" link there; do
+			refused 2 "--log $f: the run itself writes there: ./out is replaced as a whole" "${cmd[@]}" --log "$f"
+		done
+		use $t -f -o there --steps 3
+		refused 2 "--log out/log: the run itself writes there" "${cmd[@]}" --log out/log
+		"${cmd[@]}" --log out.log
+		[ -s out.log ]
+		rm -r out out.log link there
+		mkdir out
+		use $t -f -o out
+		refused 2 "--log out/log: the run itself writes there" "${cmd[@]}" --log out/log
+		rmdir out
+	done
+	use rectrain -o out
+	for f in ./out.ckpt out.lock; do
+		refused 2 "--log $f: the run itself writes there" "${cmd[@]}" --log "$f"
+	done
 	assert_absent out
 }
 

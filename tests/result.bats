@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What rectrain writes in the end: which weights, of which type, and how they were made.
+# What rectrain writes in the end: which weights, of which type, and how they were made; and what is taken for it.
 # shellcheck disable=SC2154 # what start sets
 bats_require_minimum_version 1.5.0
 
@@ -90,4 +90,51 @@ write(w, t, meta)'
 	assert_absent r.ckpt
 	rectrain -q -m m -o straight --steps 6 --batch 8 --save-as bf16 "$pairs"
 	cmp <(tensors r/unet/diffusion_pytorch_model.safetensors) <(tensors straight/unet/diffusion_pytorch_model.safetensors)
+}
+
+@test "what is there already is what was asked for, or is not passed over" {
+	local run
+	run=(rectrain -m "$m" -o a --steps 40 -b 16 -j 1)
+	"${run[@]}" -q "$pairs"
+	run -0 "${run[@]}" --log log --snapshot-every 10 "$pairs"
+	assert_line "rectrain: a is there already, of this very run: nothing to do, so --log and --snapshot-every without effect"
+	run -0 "${run[@]}" --snapshot-every 10 -f "$pairs"
+	assert_line "rectrain: a is there already, of this very run: nothing to do, so --snapshot-every without effect"
+	[ "$(names)" = a ]
+	cp -r a before
+	run -1 "${run[@]}" --save-as f16 "$pairs"
+	assert_output "rectrain: a: is of this very run, but its weights are F32, which --save-as does not ask for (-f makes it anew)"
+	run -1 "${run[@]}" --no-raw "$pairs"
+	assert_output "rectrain: a: is of this very run, but has those weights that are not averaged (-f makes it anew)"
+	diff -r a before
+	"${run[@]}" --save-as f16 --no-raw -f -q "$pairs"
+	run tensorcat a
+	assert_line --partial F16
+	assert_absent a/unet/diffusion_pytorch_model.raw.safetensors
+	run -0 "${run[@]}" --save-as f16 --no-raw "$pairs"
+	assert_line "rectrain: a is there already, of this very run: nothing to do"
+	run -1 "${run[@]}" --save-as f16 "$pairs"
+	assert_output --partial "but lacks those weights"
+	"${run[@]}" -f -q "$pairs"
+	same_weights a before
+}
+
+@test "a snapshot in the place of the result is not the result" {
+	local more best=(--hold-out 20 --held-out-every 2 --keep-best)
+	for more in none best; do
+		[ "$more" = best ] || best=()
+		run=(rectrain -q -m "$m" --steps 6 -b 16 -j 1 --snapshot-every 2 "${best[@]}" "$pairs")
+		"${run[@]}" -o a
+		"${run[@]}" -o a
+		mv a whole
+		mv a.4 a
+		run tensorcat a
+		assert_line --regexp "trained.*: 4 of 6 steps of 16 on"
+		run -1 "${run[@]}" -o a
+		assert_output "rectrain: a: is a snapshot of this very run, of step 4 of 6 (-f replaces it by the result)"
+		"${run[@]}" -o a -f
+		same_weights a whole
+		rm -r a* whole
+		best=(--hold-out 20 --held-out-every 2 --keep-best)
+	done
 }

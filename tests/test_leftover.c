@@ -1,17 +1,43 @@
 /* What killed processes left is removed by its exact names; what is only called like it stays. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats/leftover.h"
+#include "formats/name.h"
 #include "formats/out.h"
 #include "formats/out_dir.h"
 #include "lib/base/tree.h"
 #include "tests/check.h"
 
 static struct rd_err e;
+
+/* --- machines: these stand in for the C library's ------------------------------------------------------------------------------------ */
+
+static const char *host = "node-1";
+static int lock_errno; /* 0: locks work */
+
+int gethostname(char *name, size_t n)
+{
+	return snprintf(name, n, "%s", host) < 0;
+}
+
+int flock(int fd, int operation)
+{
+	if (lock_errno) {
+		errno = lock_errno;
+		return -1;
+	}
+	return (int)syscall(SYS_flock, fd, operation);
+}
+
+/* --- what is left -------------------------------------------------------------------------------------------------------------------- */
 
 /* A folder with something in it. */
 static void make(const char *dir)
@@ -79,25 +105,93 @@ static void test_locked(void)
 	CHECK(access("a.7.tmp.1", F_OK) && entries(".") == 0);
 }
 
+static void put(const char *file, time_t age)
+{
+	const struct timespec then[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
+
+	CHECK_OK(rd_out_file(file, "x", 1, &e), &e);
+	CHECK(!utimensat(AT_FDCWD, file, then, 0));
+}
+
 static void test_files(void)
 {
-	static const char *const left[] = {".l.og.1.0.tmp", ".l.og.123.4567.tmp"};
+	static const char *const left[] = {".l.og.node-1.1.0.tmp", ".l.og.node-1.123.4567.tmp"};
 	static const char *const mine[] = {
-		"l.og", ".l.og.1.tmp", ".l.og.1.0.tmp.x", ".l.og.1.x.tmp", ".l.og.mine.0.tmp", ".l.og.1.0.2.tmp", ".lxog.1.0.tmp", "l.og.1.0.tmp",
-		".l.og..0.tmp",
+		"l.og", ".l.og.node-1.1.tmp", ".l.og.node-1.1.0.tmp.x", ".l.og.node-1.1.x.tmp", ".l.og.node-1.mine.0.tmp", ".l.og.node-1.1.0.2.tmp",
+		".lxog.node-1.1.0.tmp", "l.og.node-1.1.0.tmp", ".l.og.node-1..0.tmp", ".l.og.1.0.tmp", ".l.og..1.0.tmp", ".l.og.a.b.1.0.tmp",
 	};
 	const int n = sizeof mine / sizeof *mine;
 
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
-		CHECK_OK(rd_out_file(left[i], "x", 1, &e), &e);
+		put(left[i], 0);
 	for (int i = 0; i < n; i++)
-		CHECK_OK(rd_out_file(mine[i], "x", 1, &e), &e);
+		put(mine[i], 1000000);
 	rd_leftover_file("l.og");
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
 		CHECK(access(left[i], F_OK));
 	for (int i = 0; i < n; i++)
 		CHECK(!unlink(mine[i]));
 	CHECK(entries(".") == 0);
+}
+
+/* Those of other machines, of which a lock may say nothing here, when they are a day old. */
+static void test_hosts(void)
+{
+	static const char *const young[] = {".l.og.node-2.1.0.tmp", ".l.og.node-10.1.0.tmp", ".l.og.node.1.0.tmp"};
+
+	for (int i = 0; i < 3; i++)
+		put(young[i], 80000);
+	put(".l.og.node-3.1.0.tmp", 90000);
+	rd_leftover_file("l.og");
+	CHECK(entries(".") == 3);
+	for (int i = 0; i < 3; i++)
+		CHECK(!unlink(young[i]));
+}
+
+/* A process that is at work keeps its file, whoever asks; without locks nobody knows. */
+static void test_at_work(void)
+{
+	struct rd_out *a, *b, *c;
+
+	CHECK_OK(rd_out_open(&a, "l.og", 0, &e), &e);
+	rd_leftover_file("l.og");
+	CHECK(entries(".") == 1);
+	CHECK_OK(rd_out_settle(a, &e), &e);
+	rd_leftover_file("l.og");
+	CHECK(entries(".") == 1);
+	put(".l.og.node-1.1.0.tmp", 1000000);
+	lock_errno = ENOLCK;
+	rd_leftover_file("l.og");
+	CHECK(entries(".") == 2);
+	CHECK_OK(rd_out_open(&b, "other", 0, &e), &e);
+	lock_errno = 0;
+	CHECK_OK(rd_out_finish(b, &e), &e);
+	CHECK_OK(rd_out_finish(a, &e), &e);
+	CHECK(entries(".") == 3 && !access("l.og", F_OK));
+	CHECK_OK(rd_out_open(&c, "l.og", 0, &e), &e); /* and who starts removes what is left */
+	CHECK(entries(".") == 3 && access(".l.og.node-1.1.0.tmp", F_OK));
+	rd_out_abort(c);
+	CHECK(!unlink("l.og") && !unlink("other"));
+}
+
+/* Names of machines with dots or anything else in them are one word. */
+static void test_host_names(void)
+{
+	static const char *const names[][2] = {{"a.b-c", "a-b-c"}, {"x/../y", "x----y"}, {"", "host"}};
+	struct rd_out *o;
+	char tmp[300];
+
+	for (int i = 0; i < 3; i++) {
+		host = names[i][0];
+		CHECK_OK(rd_out_open(&o, "l.og", 0, &e), &e);
+		CHECK(entries(".") == 1);
+		rd_out_abort(o);
+		snprintf(tmp, sizeof tmp, ".l.og.%s.1.0.tmp", names[i][1]);
+		put(tmp, 0);
+		rd_leftover_file("l.og");
+		CHECK(entries(".") == 0);
+	}
+	host = "node-1";
 }
 
 /* What the writers leave lies beside the real path. */
@@ -112,11 +206,12 @@ static void test_links(void)
 	CHECK_OK(rd_out_dir_open(&d, "a", true, &e), &e);
 	CHECK_OK(rd_out_open(&o, "log", 0, &e), &e);
 	make("a.3.tmp.1");
-	CHECK(entries("far") == 4 && entries(".") == 4);
+	CHECK_OK(rd_out_file("far/.file.node-1.1.0.tmp", "x", 1, &e), &e);
+	CHECK(entries("far") == 5 && entries(".") == 4);
 	rd_leftover_dir("a");
-	CHECK(entries("far") == 3 && entries(".") == 3);
+	CHECK(entries("far") == 4 && entries(".") == 3);
 	rd_leftover_file("log");
-	CHECK(entries("far") == 2);
+	CHECK(entries("far") == 3);
 	rd_leftover_dir("nowhere/a");
 	rd_leftover_dir("none");
 	rd_out_abort(o);
@@ -128,16 +223,21 @@ static void test_links(void)
 /* A name of the greatest length is cut in that of its temporary file. */
 static void test_long_name(void)
 {
-	char name[251];
+	char name[251], tmp[300];
 	struct rd_out *o;
 
 	memset(name, 'n', sizeof name - 1);
 	name[sizeof name - 1] = '\0';
+	host = "a-host-whose-name-is-as-long-as-names-of-hosts-can-be-on-a-linux";
+	CHECK(strlen(host) == RD_NAME_HOST - 1);
 	CHECK_OK(rd_out_open(&o, name, 0, &e), &e);
 	CHECK(entries(".") == 1);
+	snprintf(tmp, sizeof tmp, ".%.150s.%s.4194304.4294967295.tmp", name, host);
+	put(tmp, 0);
 	rd_leftover_file(name);
-	CHECK(entries(".") == 0);
+	CHECK(entries(".") == 1);
 	rd_out_abort(o);
+	host = "node-1";
 }
 
 int main(void)
@@ -150,6 +250,9 @@ int main(void)
 	test_old_alone();
 	test_locked();
 	test_files();
+	test_hosts();
+	test_at_work();
+	test_host_names();
 	test_links();
 	test_long_name();
 	CHECK(!chdir("/"));

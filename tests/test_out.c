@@ -11,6 +11,7 @@
 #include "formats/out.h"
 #include "tests/check.h"
 #include "tests/folder.h"
+#include "tests/user.h"
 
 static struct rd_err e;
 
@@ -105,6 +106,70 @@ static void test_modes_and_links(void)
 	CHECK(holds("a", "3") && !lstat("link", &st) && S_ISLNK(st.st_mode));
 	unlink("a");
 	unlink("link");
+}
+
+/* As the shell does, what is written is where the link leads, also the first time. */
+static void test_links_to_nothing(void)
+{
+	struct rd_out *o;
+	struct stat st;
+
+	CHECK(!mkdir("far", 0777) && !mkdir("near", 0777));
+	CHECK(!symlink("../far/new", "near/relative") && !symlink("near/relative", "link"));
+	CHECK_OK(rd_out_file("link", "1", 1, &e), &e);
+	CHECK(holds("far/new", "1") && !lstat("link", &st) && S_ISLNK(st.st_mode) && !lstat("near/relative", &st) && S_ISLNK(st.st_mode));
+	CHECK(!unlink("far/new") && !rmdir("far"));
+	CHECK(rd_out_open(&o, "link", 0, &e) == RD_EIO && strstr(e.msg, "link: cannot create a file beside it"));
+	CHECK(!symlink("b", "a") && !symlink("a", "b"));
+	CHECK(rd_out_open(&o, "a", 0, &e) == RD_EIO && strstr(e.msg, strerror(ELOOP)));
+	CHECK(!unlink("near/relative") && !rmdir("near") && !unlink("link") && !unlink("a") && !unlink("b") && entries() == 0);
+}
+
+/* What could not be replaced in the end is told before the work. */
+static void test_not_replaceable(void)
+{
+	struct rd_out *o;
+
+	CHECK(!mkdir("common", 0777) && !chmod("common", 01777));
+	CHECK_OK(rd_out_file("common/a", "theirs", 6, &e), &e);
+	if (as_nobody()) {
+		CHECK(rd_out_open(&o, "common/a", 0, &e) == RD_EIO && strstr(e.msg, "common/a: Permission denied"));
+		as_before();
+		CHECK(!chmod("common/a", 0666));
+		CHECK(as_nobody() && rd_out_open(&o, "common/a", 0, &e) == RD_EIO && strstr(e.msg, "common/a: is another user's"));
+		CHECK_OK(rd_out_file("common/b", "1", 1, &e), &e);
+		CHECK_OK(rd_out_file("common/b", "2", 1, &e), &e);
+		CHECK(!chmod("common/b", 0444));
+		CHECK(rd_out_open(&o, "common/b", 0, &e) == RD_EIO && strstr(e.msg, "common/b: Permission denied") && holds("common/b", "2"));
+		as_before();
+		CHECK(holds("common/a", "theirs") && !unlink("common/b") && !chmod("common", 0777));
+		CHECK(as_nobody());
+		CHECK_OK(rd_out_file("common/a", "mine", 4, &e), &e); /* nothing keeps it without that bit */
+		as_before();
+		CHECK(holds("common/a", "mine"));
+	}
+	CHECK(!unlink("common/a") && !rmdir("common"));
+}
+
+/* What is complete is not lost, however its name is taken. */
+static void test_kept(void)
+{
+	char name[201], kept[300];
+	struct rd_out *o;
+
+	memset(name, 'n', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	for (int i = 0; i < 2; i++) {
+		const char *path = i ? name : "a";
+
+		CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
+		CHECK_OK(rd_out_write(o, "work", 4, &e), &e);
+		CHECK(!mkdir(path, 0777));
+		CHECK(rd_out_finish(o, &e) == RD_EIO && (i || strstr(e.msg, strerror(EISDIR))));
+		snprintf(kept, sizeof kept, "%s.complete.%ld", path, (long)getpid());
+		CHECK(strstr(e.msg, "kept beside it as ") && strstr(e.msg, kept) && holds(kept, "work") && entries() == 2);
+		CHECK(!unlink(kept) && !rmdir(path));
+	}
 }
 
 static void test_refusals(void)
@@ -307,12 +372,15 @@ int main(void)
 {
 	char dir[] = "/tmp/test_out.XXXXXX";
 
-	if (!mkdtemp(dir) || chdir(dir))
+	if (!mkdtemp(dir) || chmod(dir, 0755) || chdir(dir))
 		return 1;
 	test_whole_file();
 	test_abort();
 	test_settle();
 	test_modes_and_links();
+	test_links_to_nothing();
+	test_not_replaceable();
+	test_kept();
 	test_refusals();
 	test_full();
 	test_stdout();

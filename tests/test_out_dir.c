@@ -12,6 +12,7 @@
 #include "lib/base/tree.h"
 #include "tests/check.h"
 #include "tests/folder.h"
+#include "tests/user.h"
 
 static struct rd_err e;
 
@@ -170,6 +171,39 @@ static void test_appeared_meanwhile(void)
 	fault.with_flags = 0;
 }
 
+/* What no rename can put a folder in the place of: told before there is one. */
+static void test_places(void)
+{
+	static const char *const dots[] = {".", "..", "a/.", "a/..", "./"};
+
+	CHECK_OK(make("a", "one", false), &e);
+	for (size_t i = 0; i < sizeof dots / sizeof *dots; i++)
+		CHECK(rd_out_dir_try(dots[i], true, &e) == RD_EUSAGE && strstr(e.msg, dots[i]) && strstr(e.msg, "what it is called"));
+	CHECK(rd_out_dir_try("/proc", true, &e) == RD_EFAIL && strstr(e.msg, "/proc: is a mount point"));
+	CHECK(!symlink("/proc", "p"));
+	CHECK(rd_out_dir_try("p", true, &e) == RD_EFAIL && strstr(e.msg, "p: is a mount point"));
+	CHECK(rd_out_dir_try("/", true, &e) == RD_EFAIL && strstr(e.msg, "/: is a mount point"));
+	CHECK(!unlink("p") && entries() == 1);
+	rd_remove_tree("a");
+}
+
+/* Models that may not be replaced: of somebody else in a folder with the sticky bit, and read-only ones. */
+static void test_not_mine(void)
+{
+	CHECK(!mkdir("common", 0777) && !chmod("common", 01777));
+	CHECK_OK(make("common/a", "one", false), &e);
+	if (as_nobody()) {
+		CHECK(rd_out_dir_try("common/a", true, &e) == RD_EIO && strstr(e.msg, "common/a: Permission denied"));
+		as_before();
+		CHECK(!chmod("common/a", 0777));
+		CHECK(as_nobody() && rd_out_dir_try("common/a", true, &e) == RD_EIO && strstr(e.msg, "sticky bit"));
+		CHECK_OK(make("common/b", "one", false), &e);
+		CHECK_OK(make("common/b", "two", true), &e);
+		as_before();
+	}
+	rd_remove_tree("common");
+}
+
 static void test_folders_not_synced(void)
 {
 	static const int tolerated[] = {EINVAL, EROFS, ENOTSUP, ENOSYS};
@@ -191,12 +225,14 @@ int main(void)
 	char dir[64];
 
 	snprintf(dir, sizeof dir, "/tmp/test_out_dir.%ld", (long)getpid());
-	CHECK(!mkdir(dir, 0700) && !chdir(dir));
+	CHECK(!mkdir(dir, 0755) && !chdir(dir));
 	for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
 		test_replaced(faults[i]);
 	test_last_rename_fails();
 	test_not_put_back();
 	test_appeared_meanwhile();
+	test_places();
+	test_not_mine();
 	test_folders_not_synced();
 	CHECK(!chdir("/"));
 	rd_remove_tree(dir);

@@ -203,6 +203,28 @@ static void snapshots(struct job *j)
 	CHECK(!access("out.6/unet/config.json", F_OK) && access("out.8", F_OK));
 }
 
+static void be_in_the_way(void)
+{
+	CHECK(!mkdir("out.4", 0777) && !mkdir("out.4/mine", 0777));
+}
+
+/* What comes to be in a snapshot's way costs no step; once it is gone the snapshot is made. */
+static void hindered_snapshot(struct job *j)
+{
+	struct rd_run_plan p;
+
+	j->t.seed = 4;
+	j->at = 2;
+	j->then = be_in_the_way;
+	rd_remove_tree("out.4");
+	CHECK(try(j, &p) == RD_EFAIL && strstr(e.msg, "step 4 is done, and is in out.ckpt, from which rectrain goes on: out.4: is a folder"));
+	rd_remove_tree("out.4");
+	j->at = 0;
+	p = go(j);
+	CHECK(p.from_step == 4 && !access("out.4/unet/config.json", F_OK) && access("out.ckpt", F_OK));
+	CHECK(inode("out.4/contexts.safetensors") == inode("out.2/contexts.safetensors"));
+}
+
 /* A file of its own, in the place of another that may be there. */
 static void put_contexts(void)
 {
@@ -268,6 +290,7 @@ static void with_contexts(const char *top)
 	j.d.eps = x + N * dim;
 	rd_rng_normal(11, RD_RNG_DATA, 0, x, 2 * N * dim);
 	snapshots(&j);
+	hindered_snapshot(&j);
 	changed_contexts(&j);
 	rd_model_free(&j.m);
 	json_decref(j.d.meta);

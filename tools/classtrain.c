@@ -172,6 +172,8 @@ static int fit(struct rd_classifier *c, const struct rd_points *data, const stru
 	struct rd_classify *t;
 	int rc = o->log ? rd_trainlog_file(&log, o->log, o->c.force, run, e) : RD_OK;
 
+	if (!rc && o->log)
+		rc = rd_trainlog_apart(&log, o->c.out, e);
 	if (!rc)
 		rc = rd_classify_new(&t, c, data, be, dev, &o->t, e);
 	if (rc)

@@ -222,6 +222,15 @@ static void say_files(const struct opts *o, const struct rd_run_plan *p)
 	       (long long)o->r.checkpoint_every, snapshots, o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
 }
 
+/* Options that would have left more than OUT are named: that is not made up for. */
+static void say_already(const struct rd_run_opts *o)
+{
+	const bool log = o->log != NULL, snapshots = o->snapshot_every > 0;
+
+	rd_say("%s is there already, of this very run: nothing to do%s%s%s%s%s", o->out, log || snapshots ? ", so " : "", log ? "--log" : "",
+	       log && snapshots ? " and " : "", snapshots ? "--snapshot-every" : "", log || snapshots ? " without effect" : "");
+}
+
 /* What is about to happen, in a few lines on standard error. */
 static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
 {
@@ -248,7 +257,7 @@ static void say_plan(const struct opts *o, const struct rd_model *m, const struc
 		rd_say("%lld more are held out; their loss is measured every %lld steps", (long long)o->t.held_out,
 		       (long long)o->r.held_out_every);
 	if (p->already) {
-		rd_say("%s is there already, of this very run: nothing to do", o->r.out);
+		say_already(&o->r);
 		return;
 	}
 	if (p->from_step == o->t.steps) {

@@ -119,12 +119,17 @@ static void provenance(struct rd_page *p, const struct rd_model *m)
 {
 	const char *text = text_of(m->meta, "rectdiff.run", NULL), *which = text_of(m->meta, "rectdiff.weights", NULL);
 	json_t *run = text ? json_loads(text, 0, NULL) : NULL;
+	const long long step = strtoll(text_of(m->meta, "rectdiff.step", "0"), NULL, 10);
+	char part[32] = "";
 
+	if (step && step != int_of(run, "steps")) /* a snapshot, or the step that did best */
+		snprintf(part, sizeof part, "%lld of ", step);
 	if (which)
 		SAY(p, "kind", "%s", !strcmp(which, "ema") ? "moving average (EMA)" : which);
 	if (json_is_object(run))
-		SAY(p, "trained", "by rectdiff %s from model %s: %lld steps of %lld on %lld %s, data %s",
-		    text_of(m->meta, "rectdiff.version", "?"), text_of(run, "model", "?"), int_of(run, "steps"), int_of(run, "batch"), int_of(run, "samples"),
+		SAY(p, "trained", "by rectdiff %s from model %s: %s%lld steps of %lld on %lld %s, data %s",
+		    text_of(m->meta, "rectdiff.version", "?"), text_of(run, "model", "?"), part, int_of(run, "steps"), int_of(run, "batch"),
+		    int_of(run, "samples"),
 		    !strcmp(text_of(run, "coupling", ""), "pairs") ? "pairs" : "samples", text_of(run, "data", "?"));
 	json_decref(run);
 	metadata(p, m->meta);

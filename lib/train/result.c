@@ -5,7 +5,13 @@
 #include <string.h>
 
 #include "formats/json.h"
+#include "formats/safetensors.h"
+#include "lib/base/tree.h"
 #include "lib/model/card.h"
+
+#define STEP "rectdiff.step"
+#define RUN "rectdiff.run"
+#define HELD_OUT "rectdiff.held_out"
 
 static void set_number(json_t *meta, const char *key, const char *format, double v)
 {
@@ -20,19 +26,19 @@ static json_t *weights_meta(const struct rd_result *r, const char *guidance, boo
 {
 	char *run = rd_json_text(r->run), *data = rd_json_text(r->d->meta);
 	json_t *meta = run && data ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "format", "pt", "rectdiff.version", RD_VERSION,
-	                                       "rectdiff.weights", averaged ? "ema" : "raw", "rectdiff.run", run, "rectdiff.data", data)
+	                                       "rectdiff.weights", averaged ? "ema" : "raw", RUN, run, "rectdiff.data", data)
 	                           : NULL;
 	int64_t null = r->t->null_class >= 0 ? r->t->null_class : r->m->null_class;
 
 	if (meta)
-		set_number(meta, "rectdiff.step", "%.0f", (double)r->state->step);
+		set_number(meta, STEP, "%.0f", (double)r->state->step);
 	if (meta && null >= 0)
 		set_number(meta, "null_class", "%.0f", (double)null);
 	if (meta && guidance)
 		json_object_set_new(meta, RD_MODEL_GUIDANCE_LEARNT, json_string(guidance));
 	if (meta && averaged && r->state->best && r->average == r->state->best) {
-		set_number(meta, "rectdiff.step", "%.0f", (double)r->state->best_step);
-		set_number(meta, "rectdiff.held_out", "%.9g", r->state->best_loss);
+		set_number(meta, STEP, "%.0f", (double)r->state->best_step);
+		set_number(meta, HELD_OUT, "%.9g", r->state->best_loss);
 	}
 	free(run);
 	free(data);
@@ -98,4 +104,34 @@ int rd_result_save(const struct rd_result *r, const char *path, bool replace, st
 	free(card);
 	free(guidance);
 	return rc;
+}
+
+int rd_result_find(struct rd_result_found *f, const struct rd_model *m, const char *folder, struct rd_err *e)
+{
+	struct rd_safetensors *st;
+	const json_t *meta;
+	const char *run, *step;
+	char path[4200];
+	int rc;
+
+	*f = (struct rd_result_found){.raw = rd_exists("%s/%s/diffusion_pytorch_model.raw.safetensors", folder, m->net.kind->part)};
+	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", folder, m->net.kind->part);
+	if (!rd_exists("%s", path))
+		return RD_OK;
+	rc = rd_safetensors_open(&st, path, e);
+	if (rc)
+		return rc;
+	meta = rd_safetensors_metadata(st);
+	run = json_string_value(json_object_get(meta, RUN));
+	step = json_string_value(json_object_get(meta, STEP));
+	if (run && step && rd_safetensors_count(st) && rd_st_is_float(rd_safetensors_at(st, 0)))
+		f->run = json_loads(run, 0, NULL);
+	if (f->run) {
+		f->step = strtoll(step, NULL, 10);
+		f->best = json_object_get(meta, HELD_OUT) != NULL;
+		f->type = rd_safetensors_at(st, 0)->dtype;
+		f->type_name = rd_safetensors_at(st, 0)->type;
+	}
+	rd_safetensors_close(st);
+	return f->run ? RD_OK : rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", folder);
 }

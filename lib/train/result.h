@@ -26,4 +26,16 @@ struct rd_result { /* all borrowed */
 /* RD_EFAIL where path is there and replace is not set. */
 int rd_result_save(const struct rd_result *r, const char *path, bool replace, struct rd_err *e) RD_MUST;
 
+/* What the folder of a result says of itself. */
+struct rd_result_found {
+	json_t *run;        /* what decided it; NULL: there are no weights of m's network in the folder */
+	int64_t step;       /* whose average it has */
+	bool best;          /* which is the one that did best of the whole run */
+	enum rd_dtype type; /* of the weights */
+	const char *type_name;
+	bool raw;           /* those without averaging are there too */
+};
+/* RD_EFAIL where the weights are not rectrain's; f->run is then NULL too. */
+int rd_result_find(struct rd_result_found *f, const struct rd_model *m, const char *folder, struct rd_err *e) RD_MUST;
+
 #endif

@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/json.h"
 #include "formats/leftover.h"
+#include "formats/name.h"
 #include "formats/out_dir.h"
-#include "formats/safetensors.h"
 #include "lib/base/clock.h"
 #include "lib/base/moments.h"
 #include "lib/base/size.h"
@@ -36,29 +37,6 @@ struct rd_run {
 /* Keys of a run's description that may differ on request. */
 static const char *const machine_keys[] = {"device", "micro_batch", NULL}, *const no_keys[] = {NULL};
 
-/* The description that a finished folder carries, NULL where there is none. */
-static int finished_run(const struct rd_run *r, const char *folder, json_t **run, struct rd_err *e)
-{
-	struct rd_safetensors *st;
-	char path[4200];
-	const char *text;
-	int rc;
-
-	*run = NULL;
-	snprintf(path, sizeof path, "%s/%s/diffusion_pytorch_model.safetensors", folder, r->m->net.kind->part);
-	if (access(path, F_OK))
-		return RD_OK;
-	rc = rd_safetensors_open(&st, path, e);
-	if (rc)
-		return r->o.replace ? RD_OK : rc;
-	text = json_string_value(json_object_get(rd_safetensors_metadata(st), "rectdiff.run"));
-	*run = text ? json_loads(text, 0, NULL) : NULL;
-	rd_safetensors_close(st);
-	if (!*run && !r->o.replace)
-		return rd_fail(e, RD_EFAIL, "%s: is a model that rectrain did not make (-f replaces it)", folder);
-	return RD_OK;
-}
-
 /* RD_OK where `run`, of the file called name, is this very run; else what is wrong, with the ways out of it: ways, and more where
  * it is but another machine. */
 static int compare(const struct rd_run *r, const json_t *run, const char *name, const char *ways, struct rd_err *e)
@@ -71,20 +49,36 @@ static int compare(const struct rd_run *r, const json_t *run, const char *name, 
 	return rc ? rd_context(e, "cannot go on (--any-machine does all the same, %s)", ways) : RD_OK;
 }
 
+/* What is there of this run may be a snapshot that was put there, or have weights of another type, or others, than asked for. */
+static int check_complete(const struct rd_run *r, const struct rd_result_found *f, struct rd_err *e)
+{
+	if (r->o.keep_best ? !f->best : f->step != r->t.steps)
+		return rd_fail(e, RD_EFAIL, "%s: is a snapshot of this very run, of step %lld of %lld (-f replaces it by the result)", r->out,
+		               (long long)f->step, (long long)r->t.steps);
+	if (f->type != r->o.save_as)
+		return rd_fail(e, RD_EFAIL, "%s: is of this very run, but its weights are %s, which --save-as does not ask for (-f makes it anew)",
+		               r->out, f->type_name);
+	if (f->raw == r->o.no_raw)
+		return rd_fail(e, RD_EFAIL, "%s: is of this very run, but %s those weights that are not averaged (-f makes it anew)", r->out,
+		               f->raw ? "has" : "lacks");
+	return RD_OK;
+}
+
 static int look_for_out(struct rd_run *r, struct rd_err *e)
 {
+	struct rd_result_found f;
 	char ways[300];
-	json_t *run;
-	int rc = finished_run(r, r->out, &run, e);
+	int rc = rd_result_find(&f, r->m, r->out, e);
 
-	if (rc || !run)
-		return rc;
-	snprintf(ways, sizeof ways, "-f replaces it, -m %.200s -o NEW trains it further", r->out);
-	rc = compare(r, run, r->out, ways, e);
-	json_decref(run);
-	if (!rc && !r->o.restart)
-		r->already = true;
-	return rc && r->o.replace ? RD_OK : rc;
+	if (!rc && f.run) {
+		snprintf(ways, sizeof ways, "-f replaces it, -m %.200s -o NEW trains it further", r->out);
+		rc = compare(r, f.run, r->out, ways, e);
+		if (!rc)
+			rc = check_complete(r, &f, e);
+		r->already = !rc && !r->o.restart;
+	}
+	json_decref(f.run);
+	return r->o.replace ? RD_OK : rc;
 }
 
 static int look_for_checkpoint(struct rd_run *r, struct rd_err *e)
@@ -109,19 +103,66 @@ static int look_for_checkpoint(struct rd_run *r, struct rd_err *e)
 	return rd_trainer_set(r->trainer, &r->state, e);
 }
 
+static void snapshot_path(const struct rd_run *r, int64_t step, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s.%lld", r->out, (long long)step);
+}
+
+/* Whether this very run has made the snapshot, be it on another machine. */
+static bool is_ours(const struct rd_run *r, const char *snapshot)
+{
+	struct rd_result_found f;
+	struct rd_err e;
+	bool ours = !rd_result_find(&f, r->m, snapshot, &e) && f.run && !rd_run_same(f.run, r->run, machine_keys, snapshot, &e);
+
+	json_decref(f.run);
+	return ours;
+}
+
+/* What is in the way of a snapshot is to be known now, not when its step is done. */
+static int look_for_snapshots(const struct rd_run *r, struct rd_err *e)
+{
+	const int64_t every = r->o.snapshot_every;
+	int64_t step = every;
+	char path[4200];
+	struct stat st;
+	int rc = RD_OK;
+
+	if (every && r->from >= every)
+		step = r->from - r->from % every;
+	for (; every && step < r->t.steps && !rc; step += every) {
+		snapshot_path(r, step, path, sizeof path);
+		if (r->o.log)
+			rc = rd_trainlog_apart(&r->log, path, e);
+		if (!rc && (!lstat(path, &st) || r->t.steps - step <= every)) /* or the longest name */
+			rc = rd_out_dir_try(path, r->o.replace || is_ours(r, path), e);
+	}
+	return rc;
+}
+
 static int set_paths(struct rd_run *r, struct rd_err *e)
 {
-	size_t n = strlen(r->o.out);
+	const size_t n = rd_name_length(r->o.out);
 
-	while (n > 1 && r->o.out[n - 1] == '/')
-		n--;
 	if (n > 4000)
 		return rd_fail(e, RD_EUSAGE, "-o: the path is too long");
 	if (asprintf(&r->out, "%.*s", (int)n, r->o.out) < 0 || asprintf(&r->ckpt, "%s.ckpt", r->out) < 0)
 		return rd_fail(e, RD_ENOMEM, "no memory");
-	if (r->o.log && (!strcmp(r->o.log, r->out) || !strcmp(r->o.log, r->ckpt)))
-		return rd_fail(e, RD_EUSAGE, "--log %s: the run itself writes there", r->o.log);
 	return RD_OK;
+}
+
+/* Where the run logs, which is no place that it writes otherwise; without machine_keys, which may change under way. */
+static int set_log(struct rd_run *r, struct rd_err *e)
+{
+	char *lock = NULL;
+	int rc = rd_trainlog_file(&r->log, r->o.log, r->o.replace, r->run, e);
+
+	if (!rc && asprintf(&lock, "%s.lock", r->out) < 0)
+		return rd_fail(e, RD_ENOMEM, "no memory");
+	for (int i = 0; i < 3 && !rc; i++)
+		rc = rd_trainlog_apart(&r->log, (const char *[]){r->out, r->ckpt, lock}[i], e);
+	free(lock);
+	return rc;
 }
 
 int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_dataset *d, const struct rd_dataset *held,
@@ -145,7 +186,7 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	if (r->run && o->keep_best)
 		json_object_set_new(r->run, "keep_best_of_every", json_integer(o->held_out_every));
 	if (!rc && o->log)
-		rc = rd_trainlog_file(&r->log, o->log, o->replace, r->run, e); /* without machine_keys, which may change under way */
+		rc = set_log(r, e);
 	if (!rc) {
 		json_object_set_new(r->run, "device", json_string(be->describe(dev)));
 		if (t->micro_batch && t->micro_batch != t->batch)
@@ -172,6 +213,8 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 		rc = rd_train_state_keep_best(&r->state, e);
 	if (!rc && !r->already)
 		rc = look_for_checkpoint(r, e);
+	if (!rc && !r->already)
+		rc = look_for_snapshots(r, e);
 	if (rc)
 		rd_run_close(r);
 	else
@@ -281,13 +324,10 @@ static int save(struct rd_run *r, const char *path, const float *average, const 
 /* The contexts of the snapshot before that of `step`, where this very run has made it. */
 static bool shared_contexts(const struct rd_run *r, int64_t step, char *path, size_t cap)
 {
-	json_t *run = NULL;
-	struct rd_err e;
 	bool ours;
 
-	snprintf(path, cap, "%s.%lld", r->out, (long long)(step - r->o.snapshot_every));
-	ours = r->m->contexts && !finished_run(r, path, &run, &e) && run && !rd_run_same(run, r->run, machine_keys, path, &e);
-	json_decref(run);
+	snapshot_path(r, step - r->o.snapshot_every, path, cap);
+	ours = r->m->contexts && is_ours(r, path);
 	snprintf(path + strlen(path), cap - strlen(path), "/" RD_CONTEXTS_FILE);
 	return ours;
 }
@@ -299,19 +339,38 @@ static int snapshot(struct rd_run *r, int64_t step, struct rd_err *e)
 
 	if (!r->o.snapshot_every || step % r->o.snapshot_every || step == r->t.steps)
 		return RD_OK;
-	snprintf(path, sizeof path, "%s.%lld", r->out, (long long)step);
-	return save(r, path, r->state.ema, shared_contexts(r, step, contexts, sizeof contexts) ? contexts : NULL, true, e);
+	snapshot_path(r, step, path, sizeof path);
+	return save(r, path, r->state.ema, shared_contexts(r, step, contexts, sizeof contexts) ? contexts : NULL,
+	            r->o.replace || is_ours(r, path), e);
 }
 
-/* Where OUT cannot be written, a checkpoint of the last step keeps the work. */
+/* That of the step which the run goes on from: it may have been what could not be written. */
+static int missing_snapshot(struct rd_run *r, struct rd_err *e)
+{
+	char path[4200];
+
+	snapshot_path(r, r->from, path, sizeof path);
+	return !r->from || !r->o.snapshot_every || is_ours(r, path) ? RD_OK : snapshot(r, r->from, e);
+}
+
+/* Where something else cannot be written, a checkpoint keeps the work. */
+static int keep_work(struct rd_run *r, struct rd_err *e)
+{
+	const int64_t done = rd_trainer_done(r->trainer);
+	struct rd_err later;
+
+	if (checkpoint(r, &later))
+		return e->code;
+	if (done == r->t.steps)
+		return rd_context(e, "all steps are done, and are in %s, from which rectrain goes on", r->ckpt);
+	return rd_context(e, "step %lld is done, and is in %s, from which rectrain goes on", (long long)done, r->ckpt);
+}
+
 static int finish(struct rd_run *r, struct rd_err *e)
 {
-	struct rd_err later;
 	int rc = save(r, r->out, r->state.best ? r->state.best : r->state.ema, NULL, r->o.replace, e);
 
-	if (rc && !checkpoint(r, &later))
-		rc = rd_context(e, "all steps are done, and are in %s, from which rectrain goes on", r->ckpt);
-	return rc;
+	return rc ? keep_work(r, e) : RD_OK;
 }
 
 static bool measure_due(const struct rd_run *r, int64_t done)
@@ -338,6 +397,18 @@ static int measure(struct rd_run *r, int64_t done, double *loss, struct rd_err *
 	return RD_OK;
 }
 
+/* What the step that is done leaves in files, but for checkpoints. */
+static int record(struct rd_run *r, struct rd_trainlog *log, int64_t done, const double *held, struct rd_err *e)
+{
+	int rc = RD_OK;
+
+	if (done % r->o.log_every == 0 || done == r->t.steps || held)
+		rc = rd_trainlog_write(log, done, held, e);
+	if (!rc)
+		rc = snapshot(r, done, e);
+	return rc ? keep_work(r, e) : RD_OK;
+}
+
 /* Steps until the end or until tick asks to stop. */
 static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res,
                  struct rd_err *e)
@@ -355,10 +426,8 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 		rd_trainlog_add(log, &s);
 		if (measure_due(r, done))
 			rc = measure(r, done, &held, e);
-		if (!rc && (done % r->o.log_every == 0 || done == r->t.steps || measure_due(r, done)))
-			rc = rd_trainlog_write(log, done, measure_due(r, done) ? &held : NULL, e);
 		if (!rc)
-			rc = snapshot(r, done, e);
+			rc = record(r, log, done, measure_due(r, done) ? &held : NULL, e);
 		if (!rc && tick(ctx, done, &s))
 			res->stopped = done < r->t.steps;
 		if (!rc && done < r->t.steps && (res->stopped || done % r->o.checkpoint_every == 0))
@@ -380,6 +449,8 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 	if (!r->already) {
 		if (r->o.log)
 			rc = rd_trainlog_open(&log, &r->log, r->from, e);
+		if (!rc)
+			rc = missing_snapshot(r, e);
 		if (!rc)
 			rc = steps(r, log, tick, ctx, res, e);
 		if (!rc && !res->stopped)

@@ -14,7 +14,7 @@ struct rd_run_opts {
 	int64_t snapshot_every;    /* steps between folders OUT.STEP, of the average so far; 0: none */
 	int64_t held_out_every;    /* steps between measurements on what is held out */
 	bool keep_best;            /* OUT gets the average that did best there, not the last */
-	bool replace;              /* an OUT of another run may be replaced */
+	bool replace;              /* an OUT or OUT.STEP of another run, or an OUT that is not what is asked for, may be replaced */
 	bool any_machine;          /* go on from a checkpoint of another device, CPU or thread count */
 	bool restart;              /* begin anew although a checkpoint is there */
 	const char *command;       /* for the model card */

@@ -9,6 +9,7 @@
 
 #include "formats/in.h"
 #include "formats/json.h"
+#include "formats/name.h"
 #include "formats/out.h"
 #include "lib/base/clock.h"
 #include "lib/base/size.h"
@@ -37,6 +38,22 @@ int rd_trainlog_file(struct rd_trainlog_file *f, const char *path, bool replace,
 	snprintf(f->run, sizeof f->run, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
 	free(text);
 	return RD_OK;
+}
+
+int rd_trainlog_apart(const struct rd_trainlog_file *f, const char *output, struct rd_err *e)
+{
+	char *log = rd_name_follow(f->path), *trimmed = strndup(output, rd_name_length(output));
+	char *out = trimmed ? rd_name_follow(trimmed) : NULL;
+	int rc = RD_OK;
+
+	if (!log || !out)
+		rc = rd_fail_errno(e, RD_EIO, "--log %s", f->path);
+	else if (rd_name_same(log, out) || rd_name_within(log, out))
+		rc = rd_fail(e, RD_EUSAGE, "--log %s: the run itself writes there: %s is replaced as a whole", f->path, trimmed);
+	free(log);
+	free(trimmed);
+	free(out);
+	return rc;
 }
 
 /* --- a file that is there --------------------------------------------------------------------------------------------- */

@@ -16,6 +16,9 @@ struct rd_trainlog_file {
 /* run: what decides the result. RD_EUSAGE where path is "-", which no run could go on with. */
 int rd_trainlog_file(struct rd_trainlog_file *f, const char *path, bool replace, const json_t *run, struct rd_err *e) RD_MUST;
 
+/* RD_EUSAGE where the log is the file or folder `output`, or lies in it: that is replaced as a whole. */
+int rd_trainlog_apart(const struct rd_trainlog_file *f, const char *output, struct rd_err *e) RD_MUST;
+
 /* Whether the log could be opened, whatever step the run goes on from: to be asked before long work. Changes nothing. */
 int rd_trainlog_try(const struct rd_trainlog_file *f, struct rd_err *e) RD_MUST;
 

@@ -17,7 +17,7 @@ static sigset_t watched; /* settled before there is a second thread */
 /* What was ignored when the program started stays so: SIGINT in a shell's background jobs, SIGHUP under nohup. */
 static void settle_watched(void)
 {
-	static const int sigs[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP, SIGXCPU};
+	static const int sigs[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU};
 	struct sigaction old;
 
 	sigemptyset(&watched);
