@@ -127,7 +127,7 @@ $B/tests/bench_%.o: tests/bench/%.c | ready
 CXX_WARN := -Wall -Wextra -Werror -Wshadow
 comma := ,
 empty :=
-NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
@@ -160,7 +160,7 @@ $B/host/%.o: %.cpp | ready
 	@mkdir -p $(@D)
 	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
 
-$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn_graph.cu,$(CUDA_SRC))) \
+$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined
