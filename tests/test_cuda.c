@@ -354,7 +354,7 @@ static void recordings(struct kt *k)
 	}
 	k->be->replay_free(k->dev, r);
 	CHECK_OK(k->be->record_begin(k->dev, &e), &e);
-	k->be->replay_free(k->dev, NULL);
+	k->be->record_drop(k->dev, NULL);
 	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
 	kt_free(k);
 }
@@ -370,6 +370,98 @@ static void no_memory(struct kt *k)
 	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
 	CHECK(v[0] == 1 && v[2] == 2);
 	kt_free(k);
+}
+
+/* --- without recordings, or with short ones ------------------------------------------------------------------------- */
+
+static int graphs_off; /* times that the device's note said so */
+
+static void listen(const char *line)
+{
+	graphs_off += strstr(line, "CUDA graph") != NULL;
+}
+
+/* Six steps of training and four samplings on a device of its own. */
+static struct rd_train_state worked(const struct rd_backend *b, enum rd_precision precision, double *loss, float *samples)
+{
+	const struct rd_dev_opts o = {.precision = precision, .note = listen};
+	struct rd_model m = model_of("fm", "flow_prediction");
+	struct rd_train_state s;
+	struct rd_dev *on;
+
+	graphs_off = 0;
+	CHECK_OK(b->open(&on, &o, &e), &e);
+	s = trained(&m, b, on, 6, NULL, loss);
+	sampled(&m, b, on, 0, 2, samples);
+	b->close(on);
+	rd_model_free(&m);
+	return s;
+}
+
+/* Whichever call of a recording fails, work goes on without one, with the same result and a word about it; so it does where the user
+ * wants none. */
+static void not_recorded(const struct rd_backend *b, enum rd_precision precision)
+{
+	static const struct {
+		const char *name, *value;
+	} env[] = {{"RD_SHIM_FAIL", ""},       {"RD_SHIM_FAIL", "capture"}, {"RD_SHIM_FAIL", "end"}, {"RD_SHIM_FAIL", "instantiate"},
+	           {"RD_SHIM_FAIL", "launch"}, {"RECTDIFF_NO_GRAPHS", "1"}};
+	enum { ALL = 4 * IMAGES * (DIM + 1) };
+	static float want[ALL], got[ALL];
+	double loss[6], other[6];
+	struct rd_train_state s[2];
+
+	for (int i = 0; i < LEN(env); i++) {
+		setenv(env[i].name, env[i].value, 1);
+		s[i > 0] = worked(b, precision, i ? other : loss, i ? got : want);
+		unsetenv(env[i].name);
+		CHECK(graphs_off == (i > 0));
+		CHECK(!i || (same_state(&s[0], &s[1]) && !memcmp(loss, other, sizeof loss) && !memcmp(want, got, sizeof want)));
+		if (i)
+			rd_train_state_free(&s[1]);
+	}
+	rd_train_state_free(&s[0]);
+}
+
+/* However many steps a sampling has, a recording holds one pass of the network. */
+static void long_sampling(const struct rd_backend *b)
+{
+	const struct rd_dev_opts o = {.note = listen};
+	static const char *const most[] = {"100", "3"};
+	struct rd_model m = model_of("ddpm", "v_prediction");
+	struct rd_sampler_opts so = rd_sampler_defaults(&m.scheduler, false);
+	float noise[IMAGES * DIM], out[IMAGES * DIM];
+	struct rd_sampler *s;
+	struct rd_dev *on;
+
+	so.grid.steps = 60;
+	so.denoise.guidance = 2;
+	so.denoise.null_class = 3;
+	rd_rng_normal(9, RD_RNG_NOISE, 0, noise, LEN(noise));
+	for (int i = 0; i < LEN(most); i++) {
+		setenv("RD_SHIM_NODES", most[i], 1);
+		graphs_off = 0;
+		CHECK_OK(b->open(&on, &o, &e), &e);
+		CHECK_OK(rd_sampler_new(&s, &m, b, on, &so, &e), &e);
+		for (int j = 0; j < 3; j++)
+			CHECK_OK(rd_sampler_run(s, IMAGES, noise, (int32_t[IMAGES]){0, 1, 2, 2}, out, NULL, &e), &e);
+		rd_sampler_free(s);
+		b->close(on);
+		unsetenv("RD_SHIM_NODES");
+		CHECK(graphs_off == i);
+	}
+	rd_model_free(&m);
+}
+
+/* A driver that is too old is told with the numbers that say what would do. */
+static void old_driver(const struct rd_backend *b)
+{
+	const struct rd_dev_opts o = {.precision = RD_PRECISION_F32};
+	struct rd_dev *on;
+
+	setenv("RD_SHIM_FAIL", "driver", 1);
+	CHECK(b->open(&on, &o, &e) == RD_EDEVICE && strstr(e.msg, "CUDA up to 12.4") && strstr(e.msg, "built with CUDA 13.0"));
+	unsetenv("RD_SHIM_FAIL");
 }
 
 static void all(struct kt *k)
@@ -402,6 +494,12 @@ int main(void)
 		if (host && p != RD_PRECISION_TF32)
 			kt_cuda(all, host->backend((enum rd_precision)p), (enum rd_precision)p);
 		kt_cuda(all, NULL, (enum rd_precision)p);
+	}
+	if (host) {
+		not_recorded(host->backend(RD_PRECISION_F32), RD_PRECISION_F32);
+		not_recorded(host->backend(RD_PRECISION_BF16), RD_PRECISION_BF16);
+		long_sampling(host->backend(RD_PRECISION_F32));
+		old_driver(host->backend(RD_PRECISION_F32));
 	}
 	trainers_end();
 	return check_report("cuda");
