@@ -134,7 +134,9 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DR
 # RD_ATT_MOST: so few that attention takes its images in parts. RD_MOST_Y: that kernels go on to further images in steps.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN -DRD_ATT_MOST=2000 \
 	-DRD_MOST_Y=3 -Itests/cuda -I.
-nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
+# Libraries are looked for above the plug-in (gpu-bundle), then where this nvcc has its own: a loader need not know of them.
+CUDA_LIBDIR = $(abspath $(firstword $(wildcard $(dir $(realpath $(NVCC)))../lib64)))
+nvcc_libs = -Xlinker -rpath -Xlinker '$$ORIGIN/..$(addprefix :,$(CUDA_LIBDIR))' -lcublasLt $(if $(CUDNN),-lcudnn)
 
 $B/plugin/%.o: %.cu | ready
 	@mkdir -p $(@D)
@@ -163,7 +165,7 @@ $B/host/%.o: %.cpp | ready
 $B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined
+	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -ldl -Wl,--no-undefined
 
 define isa_rule
 $B/kernels/cpu/%.$1.o: kernels/cpu/%.c | ready

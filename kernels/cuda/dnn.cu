@@ -3,6 +3,7 @@
  * over, in f32 those that round operands or transform them, and in tf32 and bf16 those without tensor cores. */
 #include "kernels/cuda/dnn.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,16 @@ struct rd_dnn {
 	char *engines; /* as last told */
 };
 
+/* cuDNN looks for the compiler of its fused kernels in a few places of its own, and takes it where it has been loaded. */
+static void load_compiler(struct rd_dev *dev)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "libnvrtc.so.%d", CUDART_VERSION / 1000);
+	if (!dlopen(name, RTLD_LAZY))
+		rd_cuda_note(dev, "cuDNN may lack the engines that it compiles: %s", dlerror());
+}
+
 int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
 {
 	struct rd_dnn *d = (struct rd_dnn *)calloc(1, sizeof *d);
@@ -42,6 +53,7 @@ int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
 	*out = NULL;
 	if (!d)
 		return rd_fail(e, RD_ENOMEM, "no memory");
+	load_compiler(dev);
 	s = cudnnCreate(&d->handle);
 	if (s == CUDNN_STATUS_SUCCESS)
 		s = cudnnSetStream(d->handle, dev->stream);

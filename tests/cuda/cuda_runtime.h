@@ -19,6 +19,7 @@
 #include <utility>
 
 #define RD_CUDA_HOST 1 /* for the few lines that differ */
+#define CUDART_VERSION 13000
 
 #define __global__
 #define __device__
