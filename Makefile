@@ -152,6 +152,7 @@ $B/lib/rectdiff/rectdiff-cuda.so: $(CUDA_SRC:%.cu=$B/plugin/%.o) $(PLUGIN_C:%=$B
 
 # What cuBLASLt and cuDNN say of descriptors, which they check without a device.
 $B/tests/cuda-libs: tests/cuda/try_libs.cu $B/lib/rectdiff/rectdiff-cuda.so
+	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(NVCC) $(NVCC_FLAGS) -o $@ $^ -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/rectdiff'
 
 $B/host/%.o: %.cu | ready

@@ -486,6 +486,8 @@ static void old_driver(const struct rd_backend *b)
 
 	setenv("RD_SHIM_FAIL", "driver", 1);
 	CHECK(b->open(&on, &o, &e) == RD_EDEVICE && strstr(e.msg, "CUDA up to 12.4") && strstr(e.msg, "built with CUDA 13.0"));
+	setenv("RD_SHIM_FAIL", "no driver", 1);
+	CHECK(b->open(&on, &o, &e) == RD_EDEVICE && !strcmp(e.msg, "device cuda: no driver is installed"));
 	unsetenv("RD_SHIM_FAIL");
 }
 

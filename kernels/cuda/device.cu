@@ -37,7 +37,7 @@ void rd_cuda_note(struct rd_dev *dev, const char *fmt, ...)
 	dev->note(line);
 }
 
-/* Of versions as CUDA numbers them, 13020 for 13.2. */
+/* CUDA numbers its versions as 13020 for 13.2; where there is no driver it says that one is too old, and 0. */
 static int count_devices(int *n, struct rd_err *e)
 {
 	int driver = 0, runtime = 0;
@@ -48,6 +48,8 @@ static int count_devices(int *n, struct rd_err *e)
 	(void)cudaGetLastError();
 	(void)cudaDriverGetVersion(&driver);
 	(void)cudaRuntimeGetVersion(&runtime);
+	if (!driver)
+		return rd_fail(e, RD_EDEVICE, "device cuda: no driver is installed");
 	return rd_fail(e, RD_EDEVICE,
 	               "device cuda: the driver is there for CUDA up to %d.%d, and this plug-in was built with CUDA %d.%d: a newer driver is "
 	               "needed, or a build with an older CUDA", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);

@@ -320,12 +320,12 @@ cudaError_t cudaGetLastError()
 cudaError_t cudaGetDeviceCount(int *n)
 {
 	*n = 1;
-	return fails("driver") ? failed(cudaErrorInsufficientDriver) : cudaSuccess;
+	return fails("driver") || fails("no driver") ? failed(cudaErrorInsufficientDriver) : cudaSuccess;
 }
 
 cudaError_t cudaDriverGetVersion(int *v)
 {
-	*v = 12040;
+	*v = fails("no driver") ? 0 : 12040;
 	return cudaSuccess;
 }
 
