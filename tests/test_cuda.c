@@ -508,6 +508,7 @@ static void all(struct kt *k)
 	not_finite(k);
 	sampling(k, p);
 	likelihoods(k, p);
+	CHECK(!kt_graphs_off); /* else recorded was compared with what was not */
 }
 
 int main(void)

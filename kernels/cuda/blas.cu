@@ -164,10 +164,10 @@ static void tell_none(struct rd_dev *dev, const struct plan *n, cublasStatus_t s
 {
 	const struct rd_product *p = &n->key.p;
 
-	rd_cuda_note(dev, "cuBLASLt: no algorithm for %lld x %lld x %lld, %lld of them, %s to %s%s, alignments %u %u %u: %s", (long long)p->m,
-	             (long long)p->n, (long long)p->k, (long long)(p->batch ? p->batch : 1), p->bf16_in ? "bf16" : "f32",
-	             p->bf16_out ? "bf16" : "f32", n->key.align[3] ? " with bias" : "", n->key.align[0], n->key.align[1], n->key.align[2],
-	             cublasLtGetStatusString(s));
+	rd_cuda_note(dev, "cuBLASLt: no algorithm for %lld x %lld x %lld, %lld of them, %s to %s%s, alignments %u %u %u: %s",
+	             (long long)p->m, (long long)p->n, (long long)p->k, (long long)(p->batch ? p->batch : 1),
+	             p->bf16_in ? "bf16" : "f32", p->bf16_out ? "bf16" : "f32", n->key.align[3] ? " with bias" : "", n->key.align[0],
+	             n->key.align[1], n->key.align[2], cublasLtGetStatusString(s));
 }
 
 /* The first algorithm that the library's table gives: no timing race, so the same one every time. */
@@ -181,7 +181,8 @@ static int choose(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 		return rc;
 	rc = set_preference(pref, &n->key, e);
 	if (!rc) {
-		cublasStatus_t s = cublasLtMatmulAlgoGetHeuristic(dev->blas->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r, &found);
+		cublasStatus_t s = cublasLtMatmulAlgoGetHeuristic(dev->blas->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r,
+		                                                  &found);
 
 		if (s == CUBLAS_STATUS_SUCCESS && found)
 			s = r.state;

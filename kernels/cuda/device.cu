@@ -51,8 +51,8 @@ static int count_devices(int *n, struct rd_err *e)
 	if (!driver)
 		return rd_fail(e, RD_EDEVICE, "device cuda: no driver is installed");
 	return rd_fail(e, RD_EDEVICE,
-	               "device cuda: the driver is there for CUDA up to %d.%d, and this plug-in was built with CUDA %d.%d: a newer driver is "
-	               "needed, or a build with an older CUDA", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+	               "device cuda: the driver is there for CUDA up to %d.%d, and this plug-in was built with CUDA %d.%d: a newer "
+	               "driver is needed, or a build with an older CUDA", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
 }
 
 static void tell_device(struct rd_dev *dev, const struct cudaDeviceProp *p)
@@ -61,8 +61,8 @@ static void tell_device(struct rd_dev *dev, const struct cudaDeviceProp *p)
 
 	(void)cudaDriverGetVersion(&driver);
 	(void)cudaRuntimeGetVersion(&runtime);
-	rd_cuda_note(dev, "%.80s: %d multiprocessors, %zu MiB; driver for CUDA %d.%d, built with %d.%d", p->name, p->multiProcessorCount,
-	             p->totalGlobalMem >> 20, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+	rd_cuda_note(dev, "%.80s: %d multiprocessors, %zu MiB; driver for CUDA %d.%d, built with %d.%d", p->name,
+	             p->multiProcessorCount, p->totalGlobalMem >> 20, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
 }
 
 /* So that work can be looked at call by call, or goes on where graphs do not. */

@@ -57,7 +57,8 @@ static int product(struct rd_dev *dev, const struct rd_product *p, const void *a
 	dim3 grid((unsigned)tiles, rd_blocks_y(p->batch ? p->batch : 1));
 
 	if (tiles > INT32_MAX)
-		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)p->m, (long long)p->n, (long long)p->k);
+		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)p->m,
+		               (long long)p->n, (long long)p->k);
 	return RD_LAUNCH(dev, e, (product_kernel<In, Out>), grid, RD_THREADS, 2 * TILE * TILE * sizeof(float), *p, (const In *)a,
 	                 (const In *)b, (const Out *)bias, (Out *)c);
 }

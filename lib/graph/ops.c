@@ -142,7 +142,8 @@ static int conv_bwd(struct rd_exec *x, int i, struct rd_err *e)
 	int rc = RD_OK;
 
 	if (dx || dw || db) /* else the residual's is wanted alone, and the plan has no way back */
-		rc = x->be->conv2d_bwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), dout(x, i), dx, acc(x, i, 0), dw, db, x->ws, e);
+		rc = x->be->conv2d_bwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), dout(x, i), dx, acc(x, i, 0), dw, db,
+		                       x->ws, e);
 	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
 }
 

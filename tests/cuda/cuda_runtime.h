@@ -7,8 +7,9 @@
  *
  * Streams are lazy: nothing that is asynchronous happens before somebody waits for it, so that a missing wait shows.
  *
- * RD_SHIM_FAIL in the environment makes one thing fail, as often as it is asked for: "driver" (too old), "no driver", "launch" (of a graph),
- * "instantiate", "end" (of a capture), "capture" (its fifth work is refused); RD_SHIM_NODES is the most works that a graph may have. */
+ * RD_SHIM_FAIL in the environment makes one thing fail, as often as it is asked for: "driver" (too old), "no driver", "launch" (of a
+ * graph), "instantiate", "end" (of a capture), "capture" (its fifth work is refused); RD_SHIM_NODES is the most works that a graph
+ * may have. */
 #ifndef RD_TESTS_CUDA_RUNTIME_H
 #define RD_TESTS_CUDA_RUNTIME_H
 

@@ -189,8 +189,9 @@ static bool read(const state &graph, convolution *c)
 	if (c->t[2].inside != c->biased)
 		return false;
 	if (c->biased) {
-		const state *in = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_XDESC), *b = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_BDESC),
-		            *out = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
+		const state *in = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_XDESC);
+		const state *b = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_BDESC);
+		const state *out = held(*ops[1], CUDNN_ATTR_OPERATION_POINTWISE_YDESC);
 
 		if (c->way || !in || !b || !out || tensor_of(*in).uid != c->t[2].uid)
 			return false;
@@ -329,7 +330,8 @@ static void convolve(const convolution &c, void *const *p, const void *bias)
 					for (t[2] = 0; t[2] < w.d[2]; t[2]++)
 						for (t[3] = 0; t[3] < w.d[3]; t[3]++)
 							for (t[1] = 0; t[1] < w.d[1]; t[1]++) {
-								int64_t j[4] = { i[0], t[1], i[2] * c.stride[0] - c.lo[0] + t[2], i[3] * c.stride[1] - c.lo[1] + t[3] };
+								int64_t jy = i[2] * c.stride[0] - c.lo[0] + t[2], jx = i[3] * c.stride[1] - c.lo[1] + t[3];
+								int64_t j[4] = { i[0], t[1], jy, jx };
 								int64_t px = place(x, j), pw = place(w, t);
 
 								if (j[2] < 0 || j[2] >= x.d[2] || j[3] < 0 || j[3] >= x.d[3])
