@@ -127,14 +127,16 @@ $B/tests/bench_%.o: tests/bench/%.c | ready
 CXX_WARN := -Wall -Wextra -Werror -Wshadow
 comma := ,
 empty :=
-NVCC_FLAGS = -std=c++17 -O3 -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
 # RD_ATT_MOST: so few that attention takes its images in parts. RD_MOST_Y: that kernels go on to further images in steps.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN -DRD_ATT_MOST=2000 \
 	-DRD_MOST_Y=3 -Itests/cuda -I.
-nvcc_libs = -lcublasLt $(if $(CUDNN),-lcudnn)
+# Libraries are looked for above the plug-in (gpu-bundle), then where this nvcc has its own: a loader need not know of them.
+CUDA_LIBDIR = $(abspath $(firstword $(wildcard $(dir $(realpath $(NVCC)))../lib64)))
+nvcc_libs = -Xlinker -rpath -Xlinker '$$ORIGIN/..$(addprefix :,$(CUDA_LIBDIR))' -lcublasLt $(if $(CUDNN),-lcudnn)
 
 $B/plugin/%.o: %.cu | ready
 	@mkdir -p $(@D)
@@ -150,6 +152,7 @@ $B/lib/rectdiff/rectdiff-cuda.so: $(CUDA_SRC:%.cu=$B/plugin/%.o) $(PLUGIN_C:%=$B
 
 # What cuBLASLt and cuDNN say of descriptors, which they check without a device.
 $B/tests/cuda-libs: tests/cuda/try_libs.cu $B/lib/rectdiff/rectdiff-cuda.so
+	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(NVCC) $(NVCC_FLAGS) -o $@ $^ -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/rectdiff'
 
 $B/host/%.o: %.cu | ready
@@ -160,10 +163,10 @@ $B/host/%.o: %.cpp | ready
 	@mkdir -p $(@D)
 	$(call say,CXX ,$@)$(CXX) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
 
-$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu %/dnn_graph.cu,$(CUDA_SRC))) \
+$B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -Wl,--no-undefined
+	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -ldl -Wl,--no-undefined
 
 define isa_rule
 $B/kernels/cpu/%.$1.o: kernels/cpu/%.c | ready

@@ -1,6 +1,7 @@
 /* Which backend answers to a device's name. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,14 @@ const char *const rd_precision_names[] = { "f32", "tf32", "bf16", "f64", NULL };
 #define RD_PLUGIN_DIR "/usr/local/lib/rectdiff"
 #endif
 
+/* The loader's own words; a library of the plug-in's that it does not find may be anywhere. */
+static int not_loaded(const char *words, struct rd_err *e)
+{
+	bool missing = strstr(words, "cannot open shared object file") != NULL;
+
+	return rd_fail(e, RD_EDEVICE, "%s%s", words, missing ? " (LD_LIBRARY_PATH names folders to look in)" : "");
+}
+
 int rd_plugin_load(const char *path, const struct rd_plugin **out, struct rd_err *e)
 {
 	const struct rd_plugin *p;
@@ -24,7 +33,7 @@ int rd_plugin_load(const char *path, const struct rd_plugin **out, struct rd_err
 
 	*out = NULL;
 	if (!so)
-		return rd_fail(e, RD_EDEVICE, "%s", dlerror());
+		return not_loaded(dlerror(), e);
 	p = dlsym(so, RD_PLUGIN_SYMBOL);
 	if (!p || p->table_bytes != sizeof(struct rd_backend) || strcmp(p->version, RD_VERSION) != 0) {
 		dlclose(so);

@@ -39,6 +39,15 @@ struct rd_conv2d_desc {
 /* (n, out_c, oh, ow), oh = (h + pad_lo + pad_hi - kernel) / stride + 1 */
 struct rd_dims rd_conv2d_out(const struct rd_conv2d_desc *d);
 
+/* What is asked of a convolution, as bits: y written, added to, written with a bias; dx written, added to; dw. db comes with any
+ * of backward. */
+enum rd_conv2d_way {
+	RD_CONV_Y = 1, RD_CONV_Y_ACC = 2, RD_CONV_Y_BIAS = 4, RD_CONV_DX = 8, RD_CONV_DX_ACC = 16, RD_CONV_DW = 32,
+	RD_CONV_FORWARD = RD_CONV_Y | RD_CONV_Y_ACC | RD_CONV_Y_BIAS,
+	RD_CONV_BACKWARD = RD_CONV_DX | RD_CONV_DX_ACC | RD_CONV_DW,
+	RD_CONV_ALL = RD_CONV_FORWARD | RD_CONV_BACKWARD
+};
+
 /* A convolution's parameters, and what its plan made of them for its own kernels (for training, those of backward too). */
 struct rd_conv2d_params {
 	const float *w, *b; /* (out_c, c, kernel, kernel); [out_c] or NULL */
@@ -98,7 +107,8 @@ struct rd_adamw {
 };
 
 /* f32: f32 throughout. tf32: matrix products and convolutions round their operands to tf32. bf16: activations and the
- * operands of products are bf16; sums, statistics, parameters and their gradients are f32. f64: matrix products and convolutions
+ * operands of products are bf16; sums, statistics, parameters and their gradients are f32, but what one call of conv2d_bwd adds to dw
+ * may have been rounded to bf16 once it was summed (cuDNN's, of kernels above 1). f64: matrix products and convolutions
  * are double and round their results to f32; it tells how much of a result is rounding. The CPU has f32 and f64, CUDA all but f64. */
 enum rd_precision { RD_PRECISION_F32, RD_PRECISION_TF32, RD_PRECISION_BF16, RD_PRECISION_F64 };
 extern const char *const rd_precision_names[];
@@ -107,6 +117,9 @@ struct rd_dev_opts {
 	int threads; /* CPU: 0 means all there are */
 	int index;   /* CUDA: which device */
 	enum rd_precision precision;
+	/* Told, a line each and once, where a device does its work another way than it is meant to: recordings that are off,
+	 * convolutions and products without an algorithm of a library's, and why. NULL: nobody listens. */
+	void (*note)(const char *line);
 };
 
 struct rd_replay; /* work of a device that was recorded */
@@ -138,7 +151,10 @@ struct rd_backend {
 	int (*record_begin)(struct rd_dev *dev, struct rd_err *e);
 	int (*record_end)(struct rd_dev *dev, struct rd_replay **out, struct rd_err *e);
 	int (*replay)(struct rd_dev *dev, struct rd_replay *r, struct rd_err *e);
-	void (*replay_free)(struct rd_dev *dev, struct rd_replay *r); /* NULL is fine; ends a recording that failed */
+	void (*replay_free)(struct rd_dev *dev, struct rd_replay *r); /* NULL is fine */
+	/* Ends the recording under way, if there is one, with nothing kept of it. why, unless it is NULL, goes to the device's note,
+	 * and record_begin refuses from then on. */
+	void (*record_drop)(struct rd_dev *dev, const struct rd_err *why);
 
 	/* activations */
 	size_t (*act_bytes)(struct rd_dims d);
@@ -152,10 +168,10 @@ struct rd_backend {
 	int (*widen)(struct rd_dev *dev, struct rd_dims d, const void *act, void *sample, struct rd_err *e);
 
 	/* y = conv(x, w) + b, or y += that where accumulate is 1. A linear layer, y = W x + b at every pixel, is one with a
-	 * kernel of 1. The plan is made once (and may allocate). Whenever w or b change conv2d_pack is to be called, which does
-	 * it for n plans at once and passes over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents
-	 * kept between calls. */
-	int (*conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out, struct rd_err *e);
+	 * kernel of 1. The plan is made once (and may allocate), for the ways that are named, of enum rd_conv2d_way; nothing else
+	 * may be asked of it. Whenever w or b change conv2d_pack is to be called, which does it for n plans at once and passes
+	 * over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
+	int (*conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways, struct rd_conv2d **out, struct rd_err *e);
 	void (*conv2d_free)(struct rd_conv2d *p);
 	size_t (*conv2d_packed_bytes)(const struct rd_conv2d *p);
 	size_t (*conv2d_ws_bytes)(const struct rd_conv2d *p);

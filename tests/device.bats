@@ -79,6 +79,33 @@ needs_fake()
 	assert_output --partial "is not of rectdiff"
 }
 
+@test "a plug-in whose libraries are not found says what would help" {
+	needs_fake
+	mkdir -p lost/bin lost/lib/rectdiff
+	cp "$fake/denoise" lost/bin
+	LC_ALL=C sed 's/libstdc++\.so\.6/libstdc++.so.0/g' "$files/fake/lib/rectdiff/rectdiff-cuda.so" >lost/lib/rectdiff/rectdiff-cuda.so
+	run -1 lost/bin/denoise -m "$files/m" -d cuda -o out "$files/noise"
+	assert_output --partial "libstdc++.so.0: cannot open"
+	assert_output --partial "LD_LIBRARY_PATH"
+}
+
+@test "a device's notes are told under -v: what it is, recordings that are off and why; and change nothing" {
+	needs_fake
+	set -- "$fake/denoise" -m "$files/m" -d cuda --steps 4 -b 8 "$files/noise"
+	run -0 "$@" -v -o recorded
+	assert_output --partial "4 multiprocessors, 1024 MiB; driver for CUDA 12.4, built with 13.0"
+	refute_output --partial "CUDA graph"
+	RECTDIFF_NO_GRAPHS='' run -0 "$@" -v -o recorded -f
+	refute_output --partial "CUDA graph"
+	RECTDIFF_NO_GRAPHS=1 run -0 "$@" -v -o plain
+	assert_output --partial "RECTDIFF_NO_GRAPHS is set: nothing is recorded"
+	RD_SHIM_FAIL=instantiate run -0 "$@" -v -o failed
+	assert_output --partial "work goes on call by call: device cuda: recording: out of memory"
+	RD_SHIM_FAIL=instantiate run -0 "$@" -o failed -f
+	assert_output ""
+	frames recorded 'for other in "plain", "failed": m2, g = read(other); assert (f["sample"] == g["sample"]).all()'
+}
+
 @test "pairs over the plug-in are the CPU's within 1e-4, in bf16 within a hundredth" {
 	needs_fake
 	"$fake/denoise" -m "$files/m" -d cuda --steps 4 -b 16 -o f32 "$files/noise"

@@ -270,12 +270,22 @@ static inline void kt_cpu(void (*f)(struct kt *), int isa, int threads, enum rd_
 /* How much wider the bounds of a device that is no CPU are: f32 with other functions; products of 11 bits; everything of 8. */
 static const double kt_factors[] = { 4.0, 1000.0, 8000.0 };
 
+/* Times that a device said that it goes on without recordings. */
+static int kt_graphs_off;
+
+static inline void kt_note(const char *line)
+{
+	kt_graphs_off += strstr(line, "CUDA graph") != NULL;
+	if (test_on_cuda())
+		printf("  note: %s\n", line);
+}
+
 /* A device of the CUDA backend, opened by open(). */
 static inline void kt_cuda(void (*f)(struct kt *), const struct rd_backend *be, enum rd_precision p)
 {
 	struct kt k = { .be = be, .factor = kt_factors[p], .bf16 = p == RD_PRECISION_BF16, .on_host = be != NULL,
 		        .sparse = getenv("RD_TEST_SPARSE") != NULL };
-	const struct rd_dev_opts o = { .precision = p };
+	const struct rd_dev_opts o = { .precision = p, .note = kt_note };
 
 	if (be ? be->open(&k.dev, &o, &k.e) : rd_device_open_with("cuda", o, &k.be, &k.dev, &k.e)) {
 		if (test_on_cuda())

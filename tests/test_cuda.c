@@ -5,6 +5,7 @@
 #include "tests/trainers.h"
 
 #include "lib/graph/exec.h"
+#include "lib/graph/routine.h"
 #include "lib/sample/sampler.h"
 
 static const struct rd_backend *cpu;
@@ -46,15 +47,33 @@ static const struct rd_exec_opts training_opts = {.training = true, .input_grad 
                                  recompute_opts = {.training = true, .input_grad = true, .recompute = true, .seed = 5},
                                  vjp_opts = {.vjp = true};
 
-/* Forward and backward (of vjp, twice) of g with the same weights and inputs on any device. */
-static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *b, struct rd_dev *on, struct rd_exec_opts o)
+struct run {
+	struct rd_exec *x;
+	float *dw;
+};
+
+static int forward(void *ctx, struct rd_err *err)
+{
+	return rd_exec_forward(((struct run *)ctx)->x, err);
+}
+
+static int backward(void *ctx, struct rd_err *err)
+{
+	return rd_exec_backward(((struct run *)ctx)->x, ((struct run *)ctx)->dw, err);
+}
+
+/* Forward and backward (of vjp, twice) of g with the same weights and inputs on any device; `times` times, the last of which counts, as
+ * the work that is recorded. */
+static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *b, struct rd_dev *on, struct rd_exec_opts o, int times)
 {
 	static const float t[] = {1, 17.5f, 400};
 	static const int32_t classes[] = {3, 0, 3};
 	struct rd_dims dx = rd_graph_dims(g, g->x), dy = rd_graph_dims(g, g->y);
 	struct passed p = {.n_y = (size_t)rd_dims_elems(dy), .n_x = (size_t)rd_dims_elems(dx), .n_w = g->n_flat};
 	float *w = floats(p.n_w, 1), *x = floats(p.n_x, 2), *up = floats(p.n_y, 3), *d_w, *d_g;
+	struct rd_routine there = {.be = b, .dev = on}, back = there;
 	struct rd_exec *ex;
+	struct run r;
 
 	for (size_t i = 0; i < p.n_w; i++)
 		w[i] *= 0.2f;
@@ -65,20 +84,25 @@ static struct passed pass_of(const struct rd_graph *g, const struct rd_backend *
 	CHECK_OK(b->alloc(on, (void **)&d_w, p.n_w * sizeof *d_w, &e), &e);
 	CHECK_OK(b->alloc(on, (void **)&d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(b->put(on, d_w, w, p.n_w * sizeof *d_w, &e), &e);
-	CHECK_OK(b->zero(on, d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(rd_exec_load(ex, d_w, &e), &e);
-	CHECK_OK(b->sample_import(on, dx, x, rd_exec_value(ex, g->x), &e), &e);
-	if (g->t != RD_NONE)
-		CHECK_OK(rd_exec_put_times(ex, t, &e), &e);
-	CHECK_OK(rd_exec_put_labels(ex, classes, &e), &e);
 	CHECK_OK(rd_exec_set_draw(ex, 1000, &e), &e);
-	CHECK_OK(rd_exec_forward(ex, &e), &e);
-	CHECK_OK(b->sample_export(on, dy, rd_exec_value(ex, g->y), p.y, &e), &e);
-	CHECK_OK(b->sample_import(on, dy, up, rd_exec_grad(ex, g->y), &e), &e);
-	for (int i = 0; i < (o.vjp ? 2 : 1); i++)
-		CHECK_OK(rd_exec_backward(ex, o.vjp ? NULL : d_g, &e), &e);
+	r = (struct run){ex, o.vjp ? NULL : d_g};
+	for (int i = 0; i < times; i++) {
+		CHECK_OK(b->zero(on, d_g, p.n_w * sizeof *d_g, &e), &e);
+		CHECK_OK(b->sample_import(on, dx, x, rd_exec_value(ex, g->x), &e), &e);
+		if (g->t != RD_NONE)
+			CHECK_OK(rd_exec_put_times(ex, t, &e), &e);
+		CHECK_OK(rd_exec_put_labels(ex, classes, &e), &e);
+		CHECK_OK(rd_routine_run(&there, forward, &r, &e), &e);
+		CHECK_OK(b->sample_export(on, dy, rd_exec_value(ex, g->y), p.y, &e), &e);
+		CHECK_OK(b->sample_import(on, dy, up, rd_exec_grad(ex, g->y), &e), &e);
+		for (int j = 0; j < (o.vjp ? 2 : 1); j++)
+			CHECK_OK(rd_routine_run(&back, backward, &r, &e), &e);
+	}
 	CHECK_OK(b->get(on, p.dw, d_g, p.n_w * sizeof *d_g, &e), &e);
 	CHECK_OK(b->sample_export(on, dx, rd_exec_grad(ex, g->x), p.dx, &e), &e);
+	rd_routine_free(&there);
+	rd_routine_free(&back);
 	b->release(on, d_w);
 	b->release(on, d_g);
 	rd_exec_free(ex);
@@ -97,15 +121,16 @@ static void passed_free(struct passed *p)
 
 static void network(struct kt *k, const char *name, struct rd_graph *g, enum rd_precision precision)
 {
-	struct passed want = pass_of(g, cpu, cpu_dev, training_opts), got = pass_of(g, k->be, k->dev, training_opts),
-	              again = pass_of(g, k->be, k->dev, recompute_opts), product = pass_of(g, cpu, cpu_dev, vjp_opts),
-	              got_product = pass_of(g, k->be, k->dev, vjp_opts);
+	struct passed want = pass_of(g, cpu, cpu_dev, training_opts, 1), got = pass_of(g, k->be, k->dev, training_opts, 1),
+	              again = pass_of(g, k->be, k->dev, recompute_opts, 3), product = pass_of(g, cpu, cpu_dev, vjp_opts, 1),
+	              got_product = pass_of(g, k->be, k->dev, vjp_opts, 2);
 	double y = far_from(got.y, want.y, want.n_y), dx = far_from(got.dx, want.dx, want.n_x),
 	       dw = far_from(got.dw, want.dw, want.n_w);
 
 	printf("  %s, %s: from the CPU y %.1g, dx %.1g, dw %.1g\n", k->be->describe(k->dev), name, y, dx, dw);
 	CHECK(y < bounds[precision] && dx < bounds[precision] && dw < bounds[precision]);
 	CHECK(!memcmp(got.dw, again.dw, got.n_w * sizeof *got.dw) && !memcmp(got.dx, again.dx, got.n_x * sizeof *got.dx));
+	CHECK(!memcmp(got.y, again.y, got.n_y * sizeof *got.y) && !kt_graphs_off);
 	CHECK(far_from(got_product.y, product.y, want.n_y) < bounds[precision]);
 	CHECK(far_from(got_product.dx, product.dx, want.n_x) < bounds[precision]);
 	passed_free(&want);
@@ -355,7 +380,7 @@ static void recordings(struct kt *k)
 	}
 	k->be->replay_free(k->dev, r);
 	CHECK_OK(k->be->record_begin(k->dev, &e), &e);
-	k->be->replay_free(k->dev, NULL);
+	k->be->record_drop(k->dev, NULL);
 	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
 	kt_free(k);
 }
@@ -371,6 +396,100 @@ static void no_memory(struct kt *k)
 	CHECK_OK(k->be->get(k->dev, v, a, sizeof v, &e), &e);
 	CHECK(v[0] == 1 && v[2] == 2);
 	kt_free(k);
+}
+
+/* --- without recordings, or with short ones ------------------------------------------------------------------------- */
+
+static int graphs_off; /* times that the device's note said so */
+
+static void listen(const char *line)
+{
+	graphs_off += strstr(line, "CUDA graph") != NULL;
+}
+
+/* Six steps of training and four samplings on a device of its own. */
+static struct rd_train_state worked(const struct rd_backend *b, enum rd_precision precision, double *loss, float *samples)
+{
+	const struct rd_dev_opts o = {.precision = precision, .note = listen};
+	struct rd_model m = model_of("fm", "flow_prediction");
+	struct rd_train_state s;
+	struct rd_dev *on;
+
+	graphs_off = 0;
+	CHECK_OK(b->open(&on, &o, &e), &e);
+	s = trained(&m, b, on, 6, NULL, loss);
+	sampled(&m, b, on, 0, 2, samples);
+	b->close(on);
+	rd_model_free(&m);
+	return s;
+}
+
+/* Whichever call of a recording fails, work goes on without one, with the same result and a word about it; so it does where the user
+ * wants none. */
+static void not_recorded(const struct rd_backend *b, enum rd_precision precision)
+{
+	static const struct {
+		const char *name, *value;
+	} env[] = {{"RD_SHIM_FAIL", ""},       {"RD_SHIM_FAIL", "capture"}, {"RD_SHIM_FAIL", "end"}, {"RD_SHIM_FAIL", "instantiate"},
+	           {"RD_SHIM_FAIL", "launch"}, {"RECTDIFF_NO_GRAPHS", "1"}};
+	enum { ALL = 4 * IMAGES * (DIM + 1) };
+	static float want[ALL], got[ALL];
+	double loss[6], other[6];
+	struct rd_train_state s[2];
+
+	for (int i = 0; i < LEN(env); i++) {
+		setenv(env[i].name, env[i].value, 1);
+		s[i > 0] = worked(b, precision, i ? other : loss, i ? got : want);
+		unsetenv(env[i].name);
+		CHECK(graphs_off == (i > 0));
+		CHECK(!i || (same_state(&s[0], &s[1]) && !memcmp(loss, other, sizeof loss) && !memcmp(want, got, sizeof want)));
+		if (i)
+			rd_train_state_free(&s[1]);
+	}
+	rd_train_state_free(&s[0]);
+}
+
+/* However many steps a sampling has, a recording holds one pass of the network. */
+static void long_sampling(const struct rd_backend *b)
+{
+	const struct rd_dev_opts o = {.note = listen};
+	static const char *const most[] = {"100", "3"};
+	struct rd_model m = model_of("ddpm", "v_prediction");
+	struct rd_sampler_opts so = rd_sampler_defaults(&m.scheduler, false);
+	float noise[IMAGES * DIM], out[IMAGES * DIM];
+	struct rd_sampler *s;
+	struct rd_dev *on;
+
+	so.grid.steps = 60;
+	so.denoise.guidance = 2;
+	so.denoise.null_class = 3;
+	rd_rng_normal(9, RD_RNG_NOISE, 0, noise, LEN(noise));
+	for (int i = 0; i < LEN(most); i++) {
+		setenv("RD_SHIM_NODES", most[i], 1);
+		graphs_off = 0;
+		CHECK_OK(b->open(&on, &o, &e), &e);
+		CHECK_OK(rd_sampler_new(&s, &m, b, on, &so, &e), &e);
+		for (int j = 0; j < 3; j++)
+			CHECK_OK(rd_sampler_run(s, IMAGES, noise, (int32_t[IMAGES]){0, 1, 2, 2}, out, NULL, &e), &e);
+		rd_sampler_free(s);
+		b->close(on);
+		unsetenv("RD_SHIM_NODES");
+		CHECK(graphs_off == i);
+	}
+	rd_model_free(&m);
+}
+
+/* A driver that is too old is told with the numbers that say what would do. */
+static void old_driver(const struct rd_backend *b)
+{
+	const struct rd_dev_opts o = {.precision = RD_PRECISION_F32};
+	struct rd_dev *on;
+
+	setenv("RD_SHIM_FAIL", "driver", 1);
+	CHECK(b->open(&on, &o, &e) == RD_EDEVICE && strstr(e.msg, "CUDA up to 12.4") && strstr(e.msg, "built with CUDA 13.0"));
+	setenv("RD_SHIM_FAIL", "no driver", 1);
+	CHECK(b->open(&on, &o, &e) == RD_EDEVICE && !strcmp(e.msg, "device cuda: no driver is installed"));
+	unsetenv("RD_SHIM_FAIL");
 }
 
 static void all(struct kt *k)
@@ -394,6 +513,7 @@ static void all(struct kt *k)
 	not_finite(k);
 	sampling(k, p);
 	likelihoods(k, p);
+	CHECK(!kt_graphs_off); /* else recorded was compared with what was not */
 }
 
 int main(void)
@@ -407,6 +527,12 @@ int main(void)
 		if (host && p != RD_PRECISION_TF32)
 			kt_cuda(all, host->backend((enum rd_precision)p), (enum rd_precision)p);
 		kt_cuda(all, NULL, (enum rd_precision)p);
+	}
+	if (host) {
+		not_recorded(host->backend(RD_PRECISION_F32), RD_PRECISION_F32);
+		not_recorded(host->backend(RD_PRECISION_BF16), RD_PRECISION_BF16);
+		long_sampling(host->backend(RD_PRECISION_F32));
+		old_driver(host->backend(RD_PRECISION_F32));
 	}
 	trainers_end();
 	return check_report("cuda");

@@ -48,7 +48,7 @@ static int library_part(struct rd_dev *dev, struct rd_conv2d *p, struct rd_err *
 	return RD_OK;
 }
 
-int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
+int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways, struct rd_conv2d **out,
                        struct rd_err *e)
 {
 	struct rd_conv2d *p;
@@ -63,12 +63,12 @@ int RD_SYM(conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, int t
 		return rc;
 	p = mem;
 	p->d = *d;
-	p->training = training;
+	p->training = (ways & RD_CONV_BACKWARD) != 0;
 	p->threads = dev->threads;
 	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
 	p->wide = dev->wide && !p->linear;
 	p->narrow = !p->linear && !p->wide && RD_SYM(narrow_fits)(d);
-	if (!p->linear && !p->wide && !(p->narrow && !training))
+	if (!p->linear && !p->wide && !(p->narrow && !p->training))
 		rc = library_part(dev, p, e);
 	if (rc)
 		RD_SYM(conv2d_free)(p);

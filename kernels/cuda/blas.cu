@@ -21,7 +21,7 @@ struct plan {
 	cublasLtMatmulDesc_t op;
 	cublasLtMatrixLayout_t a, b, c;
 	cublasLtMatmulAlgo_t algo;
-	bool none; /* with the bias there is no algorithm */
+	bool none; /* there is no algorithm */
 };
 
 struct rd_blas {
@@ -160,8 +160,18 @@ static int set_preference(cublasLtMatmulPreference_t pref, const struct key *k, 
 	return rc;
 }
 
+static void tell_none(struct rd_dev *dev, const struct plan *n, cublasStatus_t s)
+{
+	const struct rd_product *p = &n->key.p;
+
+	rd_cuda_note(dev, "cuBLASLt: no algorithm for %lld x %lld x %lld, %lld of them, %s to %s%s, alignments %u %u %u: %s",
+	             (long long)p->m, (long long)p->n, (long long)p->k, (long long)(p->batch ? p->batch : 1),
+	             p->bf16_in ? "bf16" : "f32", p->bf16_out ? "bf16" : "f32", n->key.align[3] ? " with bias" : "", n->key.align[0],
+	             n->key.align[1], n->key.align[2], cublasLtGetStatusString(s));
+}
+
 /* The first algorithm that the library's table gives: no timing race, so the same one every time. */
-static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
+static int choose(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 {
 	cublasLtMatmulPreference_t pref;
 	cublasLtMatmulHeuristicResult_t r = {};
@@ -170,14 +180,17 @@ static int choose(struct rd_blas *b, struct plan *n, struct rd_err *e)
 	if (rc)
 		return rc;
 	rc = set_preference(pref, &n->key, e);
-	if (!rc)
-		rc = check(cublasLtMatmulAlgoGetHeuristic(b->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r, &found),
-		           "algorithm", e);
-	if (!rc && (!found || r.state != CUBLAS_STATUS_SUCCESS))
-		rc = rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)n->key.p.m,
-		             (long long)n->key.p.n, (long long)n->key.p.k);
-	if (!rc)
+	if (!rc) {
+		cublasStatus_t s = cublasLtMatmulAlgoGetHeuristic(dev->blas->handle, n->op, n->a, n->b, n->c, n->c, pref, 1, &r,
+		                                                  &found);
+
+		if (s == CUBLAS_STATUS_SUCCESS && found)
+			s = r.state;
+		n->none = s != CUBLAS_STATUS_SUCCESS || !found;
+		if (n->none)
+			tell_none(dev, n, s);
 		n->algo = r.algo;
+	}
 	cublasLtMatmulPreferenceDestroy(pref);
 	return rc;
 }
@@ -205,11 +218,7 @@ static int find_plan(struct rd_dev *dev, const struct key *k, const void *bias, 
 	if (!rc && bias) /* whose alignment the library takes from the pointer itself */
 		rc = set_bias(n, bias, e);
 	if (!rc)
-		rc = choose(dev->blas, n, e);
-	if (rc && bias) {
-		n->none = true;
-		rc = RD_OK;
-	}
+		rc = choose(dev, n, e);
 	if (rc) {
 		free_plan(n);
 		return rc;

@@ -22,7 +22,7 @@ void rd_blas_free(struct rd_blas *b);
 int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
                     struct rd_err *e);
 
-/* For product.cu: the same as the library does it. *none: it does not with this bias, and nothing was done. */
+/* For product.cu: the same as the library does it. *none: it has no algorithm for it (with this bias), and nothing was done. */
 int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
                      bool *none, struct rd_err *e);
 }

@@ -15,7 +15,7 @@ enum { UNFOLDED_BYTES = 64 << 20 };
 
 struct rd_conv2d {
 	struct rd_conv2d_desc d;
-	int training;
+	unsigned ways; /* of enum rd_conv2d_way */
 	bool linear;
 	struct rd_dnn_conv *dnn;
 	size_t elem;       /* bytes of an activation's element */
@@ -38,14 +38,19 @@ static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
 	return RD_OK;
 }
 
+/* The bias may be added after the rest. */
+static bool by_library(const struct rd_conv2d *p, unsigned way)
+{
+	return rd_dnn_conv_has(p->dnn, (enum rd_conv2d_way)way) || (way == RD_CONV_Y_BIAS && rd_dnn_conv_has(p->dnn, RD_CONV_Y));
+}
+
 /* Some way of it that cuDNN does not have is wanted. */
 static bool unfolds(const struct rd_conv2d *p)
 {
-	bool missing = p->training && !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS, 0);
+	bool missing = false;
 
-	for (int acc = 0; acc < 2; acc++)
-		missing = missing || !rd_dnn_conv_has(p->dnn, RD_DNN_FWD, acc) ||
-		          (p->training && !rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA, acc));
+	for (unsigned way = 1; way <= RD_CONV_ALL; way <<= 1)
+		missing = missing || (p->ways & way && !by_library(p, way));
 	return !p->linear && missing;
 }
 
@@ -58,10 +63,10 @@ static void plan_work_space(struct rd_conv2d *p)
 	if (p->at_once > p->d.in.n)
 		p->at_once = p->d.in.n;
 	p->unfolded_bytes = unfolds(p) ? rd_align((size_t)p->at_once * image) : 0;
-	p->dw_bytes = p->training && !p->linear ? rd_align((size_t)(p->d.out_c * p->taps) * sizeof(float)) : 0;
+	p->dw_bytes = p->ways & RD_CONV_DW && !p->linear ? rd_align((size_t)(p->d.out_c * p->taps) * sizeof(float)) : 0;
 }
 
-int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int training, struct rd_conv2d **out,
+int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways, struct rd_conv2d **out,
                        struct rd_err *e)
 {
 	struct rd_conv2d *p;
@@ -74,14 +79,14 @@ int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, int t
 	if (!p)
 		return rd_fail(e, RD_ENOMEM, "no memory for a convolution's plan");
 	p->d = *d;
-	p->training = training;
+	p->ways = ways;
 	p->linear = d->kernel == 1 && d->stride == 1 && !d->pad_lo && !d->pad_hi;
 	p->elem = rd_is_bf16(dev) ? 2 : 4;
 	p->taps = (int64_t)d->kernel * d->kernel * d->in.c;
 	p->w_bytes = p->linear && !rd_is_bf16(dev) ? 0 : rd_align((size_t)(d->out_c * p->taps) * p->elem);
 	p->b_bytes = rd_is_bf16(dev) ? (size_t)d->out_c * p->elem : 0;
 	if (!p->linear && dev->dnn)
-		p->dnn = rd_dnn_conv_new(dev, d, training);
+		p->dnn = rd_dnn_conv_new(dev, d, ways);
 	plan_work_space(p);
 	*out = p;
 	return RD_OK;
@@ -103,7 +108,8 @@ size_t rd_cuda_conv2d_packed_bytes(const struct rd_conv2d *p)
 /* ws: dw in the packed layout, then the unfolded images or cuDNN's own. */
 size_t rd_cuda_conv2d_ws_bytes(const struct rd_conv2d *p)
 {
-	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn) : 0;
+	unsigned ways = p->ways & RD_CONV_Y_BIAS ? p->ways | RD_CONV_Y : p->ways;
+	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn, ways) : 0;
 
 	return p->dw_bytes + (dnn > p->unfolded_bytes ? dnn : p->unfolded_bytes);
 }
@@ -160,18 +166,39 @@ static const void *dy_of(const struct rd_conv2d *p, const struct rd_unfold &u, c
 	return (const char *)dy + (size_t)(u.from * u.oh * u.ow * p->d.out_c) * p->elem;
 }
 
+static int wants(const struct rd_conv2d *p, unsigned ways, struct rd_err *e)
+{
+	return p->ways & ways ? RD_OK : rd_fail(e, RD_EUSAGE, "convolution: the plan was made for other ways than this");
+}
+
+/* y = conv(x, w) + bias, or y += that. */
+static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const float *bias, const void *x, void *y, int acc,
+                       void *ws, struct rd_err *e)
+{
+	struct rd_dims o = rd_conv2d_out(&p->d);
+	int rc;
+
+	if (bias && !acc && rd_dnn_conv_has(p->dnn, RD_CONV_Y_BIAS))
+		return rd_dnn_conv_run(dev, p->dnn, RD_CONV_Y_BIAS, x, w, y, bias, ws, e);
+	rc = rd_dnn_conv_run(dev, p->dnn, acc ? RD_CONV_Y_ACC : RD_CONV_Y, x, w, y, NULL, ws, e);
+	return rc || !bias ? rc : rd_cuda_add_bias(dev, o.n * o.h * o.w, o.c, bias, y, e);
+}
+
 int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
                        int accumulate, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&p->d);
 	const void *w = weights_of(p, par), *bias = bias_of(p, par);
+	unsigned way = accumulate ? RD_CONV_Y_ACC : par->b ? RD_CONV_Y_BIAS : RD_CONV_Y;
 	void *cols = rest_at(p, ws);
-	int rc = RD_OK;
+	int rc = wants(p, way, e);
 
+	if (rc)
+		return rc;
 	if (p->linear)
 		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, y, accumulate, e);
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD, accumulate))
-		return rd_dnn_conv_fwd(dev, p->dnn, w, par->b, x, y, accumulate, cols, e);
+	if (by_library(p, way))
+		return library_fwd(dev, p, w, par->b, x, y, accumulate, cols, e);
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
@@ -186,10 +213,11 @@ int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_
 static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const void *dy, void *dx, int acc, void *rest,
                     struct rd_err *e)
 {
+	enum rd_conv2d_way way = acc ? RD_CONV_DX_ACC : RD_CONV_DX;
 	int rc = RD_OK;
 
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_DATA, acc))
-		return rd_dnn_conv_bwd_data(dev, p->dnn, w, dy, dx, acc, rest, e);
+	if (by_library(p, way))
+		return rd_dnn_conv_run(dev, p->dnn, way, dx, w, dy, NULL, rest, e);
 	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * u.oh * u.ow, p->taps, p->d.out_c };
@@ -207,8 +235,8 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, c
 	void *own = ws, *rest = rest_at(p, ws);
 	int rc;
 
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_BWD_WEIGHTS, 0)) {
-		rc = rd_dnn_conv_bwd_weights(dev, p->dnn, x, dy, own, rest, e);
+	if (by_library(p, RD_CONV_DW)) {
+		rc = rd_dnn_conv_run(dev, p->dnn, RD_CONV_DW, x, own, dy, NULL, rest, e);
 		return rc ? rc : rd_add_weights(dev, &p->d, own, rd_is_bf16(dev), dw, e);
 	}
 	rc = rd_cuda_zero(dev, own, p->dw_bytes, e);
@@ -229,10 +257,14 @@ int rd_cuda_conv2d_bwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_
 	struct rd_dims o = rd_conv2d_out(&p->d);
 	const void *w = weights_of(p, par);
 	int64_t rows = o.n * o.h * o.w;
-	int rc = RD_OK;
+	int rc = wants(p, RD_CONV_BACKWARD, e);
 
-	if (!p->training)
-		return rd_fail(e, RD_EUSAGE, "convolution: the plan was made without training");
+	if (!rc && dx)
+		rc = wants(p, acc_dx ? RD_CONV_DX_ACC : RD_CONV_DX, e);
+	if (!rc && dw)
+		rc = wants(p, RD_CONV_DW, e);
+	if (rc)
+		return rc;
 	if (p->linear) {
 		rc = rd_linear_back(dev, { rows, p->d.in.c, o.c }, x, w, dy, dx, acc_dx, dw, e);
 	} else {

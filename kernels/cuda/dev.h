@@ -20,6 +20,8 @@ struct rd_dev {
 	struct rd_stage *stage;
 	struct rd_block *scratch;  /* the newest, which is the largest, first: recordings may name the others */
 	struct rd_replay *recording;
+	bool no_graphs;            /* recordings are refused */
+	void (*note)(const char *line); /* of rd_dev_opts */
 	struct rd_blas *blas;
 	struct rd_dnn *dnn;        /* NULL: not there */
 	void *coef;                /* 256 bytes for adamw.cu */
@@ -28,6 +30,8 @@ struct rd_dev {
 
 extern "C" {
 int rd_cuda_check(cudaError_t rc, const char *what, struct rd_err *e);
+/* A line for whoever opened the device. */
+void rd_cuda_note(struct rd_dev *dev, const char *fmt, ...) RD_PRINTF(2, 3);
 /* bytes of device memory until the next operation. RD_EDEVICE while recording, where no call before wanted as much. */
 int rd_cuda_scratch(struct rd_dev *dev, size_t bytes, void **out, struct rd_err *e);
 }

@@ -4,6 +4,7 @@
 #include "kernels/cuda/record.h"
 #include "kernels/cuda/stage.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +24,61 @@ int rd_cuda_check(cudaError_t rc, const char *what, struct rd_err *e)
 	               cudaGetErrorString(rc));
 }
 
+void rd_cuda_note(struct rd_dev *dev, const char *fmt, ...)
+{
+	char line[1024];
+	va_list ap;
+
+	if (!dev->note)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	dev->note(line);
+}
+
+/* CUDA numbers its versions as 13020 for 13.2; where there is no driver it says that one is too old, and 0. */
+static int count_devices(int *n, struct rd_err *e)
+{
+	int driver = 0, runtime = 0;
+	cudaError_t rc = cudaGetDeviceCount(n);
+
+	if (rc != cudaErrorInsufficientDriver)
+		return rd_cuda_check(rc, "no device", e);
+	(void)cudaGetLastError();
+	(void)cudaDriverGetVersion(&driver);
+	(void)cudaRuntimeGetVersion(&runtime);
+	if (!driver)
+		return rd_fail(e, RD_EDEVICE, "device cuda: no driver is installed");
+	return rd_fail(e, RD_EDEVICE,
+	               "device cuda: the driver is there for CUDA up to %d.%d, and this plug-in was built with CUDA %d.%d: a newer "
+	               "driver is needed, or a build with an older CUDA", driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
+static void tell_device(struct rd_dev *dev, const struct cudaDeviceProp *p)
+{
+	int driver = 0, runtime = 0;
+
+	(void)cudaDriverGetVersion(&driver);
+	(void)cudaRuntimeGetVersion(&runtime);
+	rd_cuda_note(dev, "%.80s: %d multiprocessors, %zu MiB; driver for CUDA %d.%d, built with %d.%d", p->name,
+	             p->multiProcessorCount, p->totalGlobalMem >> 20, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+}
+
+/* So that work can be looked at call by call, or goes on where graphs do not. */
+static void ask_for_graphs(struct rd_dev *dev)
+{
+	const char *no = getenv("RECTDIFF_NO_GRAPHS");
+
+	dev->no_graphs = no && *no;
+	if (dev->no_graphs)
+		rd_cuda_note(dev, "RECTDIFF_NO_GRAPHS is set: nothing is recorded as a CUDA graph");
+}
+
 static int find_device(struct rd_dev *dev, struct rd_err *e)
 {
 	struct cudaDeviceProp p;
-	int n = 0, rc = rd_cuda_check(cudaGetDeviceCount(&n), "no device", e);
+	int n = 0, rc = count_devices(&n, e);
 
 	if (rc)
 		return rc;
@@ -42,6 +94,7 @@ static int find_device(struct rd_dev *dev, struct rd_err *e)
 		               dev->index, p.name, p.major, p.minor);
 	snprintf(dev->text, sizeof dev->text, "cuda, %.80s, sm_%d%d, %s", p.name, p.major, p.minor,
 	         dev->precision == RD_PRECISION_BF16 ? "bf16" : dev->precision == RD_PRECISION_TF32 ? "tf32" : "f32");
+	tell_device(dev, &p);
 	return RD_OK;
 }
 
@@ -74,6 +127,7 @@ int rd_cuda_open(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err
 		return rd_fail(e, RD_ENOMEM, "no memory");
 	dev->index = o->index;
 	dev->precision = o->precision;
+	dev->note = o->note;
 	rc = find_device(dev, e);
 	if (!rc)
 		rc = make_resources(dev, e);
@@ -83,6 +137,7 @@ int rd_cuda_open(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err
 	}
 	len = strlen(dev->text);
 	snprintf(dev->text + len, sizeof dev->text - len, ", %s", rd_dnn_text(dev->dnn));
+	ask_for_graphs(dev);
 	*out = dev;
 	return RD_OK;
 }

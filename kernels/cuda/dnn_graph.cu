@@ -107,7 +107,7 @@ static desc convolution(struct graph *g, const struct rd_conv2d_desc *c)
 static const struct {
 	cudnnBackendDescriptorType_t op;
 	cudnnBackendAttributeName_t x, w, y, conv, alpha, beta;
-} ways[] = {
+} ops[] = {
 	{ CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
 	  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y,
 	  CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
@@ -153,13 +153,13 @@ static void build(struct graph *g, const struct rd_conv2d_desc *d, enum rd_preci
 	y = tensor(g, UID_Y, type, o.n, o.c, o.h, o.w, false);
 	sum = k->bias ? tensor(g, UID_SUM, CUDNN_DATA_FLOAT, o.n, o.c, o.h, o.w, true) : y;
 	conv = convolution(g, d);
-	op = make(g, ways[k->way].op);
-	set(g, op, ways[k->way].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
-	set(g, op, ways[k->way].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w);
-	set(g, op, ways[k->way].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum);
-	set(g, op, ways[k->way].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
-	set(g, op, ways[k->way].alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
-	set(g, op, ways[k->way].beta, CUDNN_TYPE_FLOAT, 1, &beta);
+	op = make(g, ops[k->op].op);
+	set(g, op, ops[k->op].x, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x);
+	set(g, op, ops[k->op].w, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &w);
+	set(g, op, ops[k->op].y, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &sum);
+	set(g, op, ops[k->op].conv, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &conv);
+	set(g, op, ops[k->op].alpha, CUDNN_TYPE_FLOAT, 1, &alpha);
+	set(g, op, ops[k->op].beta, CUDNN_TYPE_FLOAT, 1, &beta);
 	finish(g, op);
 	g->ops[g->n_ops++] = op;
 	if (k->bias)
@@ -201,7 +201,8 @@ static bool look_at(desc config, struct engine *en)
 }
 
 /* Why an engine is passed over, or RD_DNN_N_REASONS: it sums in the order of its threads' arrival, or in less than f32, or it
- * makes the operands less than their type; or, in f32, rounds them to tf32 or transforms them, which loses digits. */
+ * makes the operands less than their type; or, in f32, rounds them to tf32 or transforms them, which loses digits; or, in tf32 and
+ * bf16, it has no tensor cores: a product over unfolded images, which has, is then many times as fast. */
 static enum rd_dnn_reason objection(unsigned notes, enum rd_precision precision)
 {
 	if (notes & NOTE(NONDETERMINISTIC))
@@ -210,7 +211,21 @@ static enum rd_dnn_reason objection(unsigned notes, enum rd_precision precision)
 		return RD_DNN_SUMS;
 	if (notes & NOTE(DOWN_CONVERT_INPUTS) || (precision == RD_PRECISION_F32 && notes & (NOTE(TENSOR_CORE) | transforms)))
 		return RD_DNN_OPERANDS;
+	if (precision != RD_PRECISION_F32 && !(notes & NOTE(TENSOR_CORE)))
+		return RD_DNN_PLAIN;
 	return RD_DNN_N_REASONS;
+}
+
+static void refused(struct rd_dnn_plan *p, enum rd_dnn_refused what, cudnnStatus_t status)
+{
+	if (p->refused >= what)
+		return;
+	p->refused = what;
+	p->status = status;
+	cudnnGetLastErrorString(p->text, sizeof p->text);
+	for (char *c = p->text; *c; c++)
+		if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+			*c = ' ';
 }
 
 static bool make_plan(struct rd_dnn_plan *p, cudnnHandle_t h, desc config)
@@ -224,6 +239,8 @@ static bool make_plan(struct rd_dnn_plan *p, cudnnHandle_t h, desc config)
 	finish(&g, plan);
 	if (g.status == CUDNN_STATUS_SUCCESS)
 		g.status = cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &got, &bytes);
+	if (g.status != CUDNN_STATUS_SUCCESS)
+		refused(p, RD_DNN_PLAN, g.status);
 	if (g.status != CUDNN_STATUS_SUCCESS || bytes < 0 || bytes > (int64_t)1 << 30) {
 		drop(&g);
 		return false;
@@ -268,6 +285,8 @@ static bool choose(struct rd_dnn_plan *p, cudnnHandle_t h, desc graph, cudnnBack
 	if (g.status == CUDNN_STATUS_SUCCESS)
 		g.status = cudnnBackendGetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_CONFIGS,
 		                                    &n, config);
+	if (g.status != CUDNN_STATUS_SUCCESS)
+		refused(p, RD_DNN_HEURISTICS, g.status);
 	for (int64_t i = 0; g.status == CUDNN_STATUS_SUCCESS && i < n && i < MAX_CONFIGS && !found; i++)
 		if (try_config(p, h, config[i], precision)) {
 			p->config = keep(&g, config[i]);
@@ -294,6 +313,8 @@ void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_co
 	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &h);
 	set(&g, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, g.n_ops, g.ops);
 	finish(&g, graph);
+	if (g.status != CUDNN_STATUS_SUCCESS)
+		refused(p, RD_DNN_GRAPH, g.status);
 	for (size_t i = 0; i < sizeof modes / sizeof *modes && g.status == CUDNN_STATUS_SUCCESS && !p->plan; i++)
 		if (choose(p, h, graph, modes[i].mode, precision))
 			p->mode = modes[i].name;

@@ -7,18 +7,23 @@
 
 #include "kernels/cuda/dnn.h"
 
-/* What a convolution may be asked for. acc: the result is added to; bias: forward with a bias of f32 in the same kernel. */
+/* The ways of a convolution, a kind for each bit of enum rd_conv2d_way. acc: the result is added to; bias: forward with a bias of f32
+ * in the same kernel. */
+enum rd_dnn_op { RD_DNN_FWD, RD_DNN_BWD_DATA, RD_DNN_BWD_WEIGHTS };
 enum { RD_DNN_N_KINDS = 6 };
 struct rd_dnn_kind {
 	const char *name;
-	enum rd_dnn_way way;
+	enum rd_dnn_op op;
 	int acc, bias;
 };
 extern const struct rd_dnn_kind rd_dnn_kinds[RD_DNN_N_KINDS];
 
 /* Why configurations are passed over: the order of their sums, sums in less than f32, operands in less than their type or
- * transformed; or the library makes no plan of them, or one whose work space is too large. */
-enum rd_dnn_reason { RD_DNN_ORDER, RD_DNN_SUMS, RD_DNN_OPERANDS, RD_DNN_NO_PLAN, RD_DNN_N_REASONS };
+ * transformed, plain arithmetic where the precision has tensor cores; or the library makes no plan of them, or one whose work space is
+ * too large. */
+enum rd_dnn_reason { RD_DNN_ORDER, RD_DNN_SUMS, RD_DNN_OPERANDS, RD_DNN_PLAIN, RD_DNN_NO_PLAN, RD_DNN_N_REASONS };
+
+enum rd_dnn_refused { RD_DNN_NOTHING, RD_DNN_GRAPH, RD_DNN_HEURISTICS, RD_DNN_PLAN };
 
 struct rd_dnn_plan {
 	cudnnBackendDescriptor_t plan; /* NULL: cuDNN has no engine for it */
@@ -30,6 +35,10 @@ struct rd_dnn_plan {
 	char mode;      /* of the heuristics: A, B, or F, fallback */
 	bool tensor_core, transforms;
 	int passed_over[RD_DNN_N_REASONS];
+	/* what the library refused first, of what came nearest to a plan */
+	enum rd_dnn_refused refused;
+	cudnnStatus_t status;
+	char text[256]; /* its own words, without quotation marks; "" */
 };
 
 void rd_dnn_plan_make(struct rd_dnn_plan *p, cudnnHandle_t h, const struct rd_conv2d_desc *d, enum rd_precision precision,

@@ -21,44 +21,27 @@ const char *rd_cuda_engines(struct rd_dev *)
 	return "";
 }
 
-struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, int)
+struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc *, unsigned)
 {
 	return NULL;
 }
 
 void rd_dnn_conv_free(struct rd_dnn_conv *) {}
 
-bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_way, int)
+bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_conv2d_way)
 {
 	return false;
 }
 
-size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *)
+size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *, unsigned)
 {
 	return 0;
 }
 
-static int none(struct rd_err *e)
+int rd_dnn_conv_run(struct rd_dev *, struct rd_dnn_conv *, enum rd_conv2d_way, const void *, const void *, const void *,
+                    const float *, void *, struct rd_err *e)
 {
 	return rd_fail(e, RD_EDEVICE, "this build has no cuDNN");
-}
-
-int rd_dnn_conv_fwd(struct rd_dev *, struct rd_dnn_conv *, const void *, const float *, const void *, void *, int, void *,
-                    struct rd_err *e)
-{
-	return none(e);
-}
-
-int rd_dnn_conv_bwd_data(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, int, void *,
-                         struct rd_err *e)
-{
-	return none(e);
-}
-
-int rd_dnn_conv_bwd_weights(struct rd_dev *, struct rd_dnn_conv *, const void *, const void *, void *, void *,
-                            struct rd_err *e)
-{
-	return none(e);
 }
 
 #endif

@@ -26,6 +26,7 @@ RD_OP(record_begin);
 RD_OP(record_end);
 RD_OP(replay);
 RD_OP(replay_free);
+RD_OP(record_drop);
 
 /* dnn.cu or dnn_none.cu */
 RD_OP(engines);

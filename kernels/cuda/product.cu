@@ -1,7 +1,75 @@
-/* A product with a bias where the library has none: without it, and the bias after that. cuBLASLt refuses some whose matrices have a
- * single row or column. */
+/* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses some whose
+ * matrices have a single row or column. One without: by a kernel of this file, slowly. */
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/map.h"
+
+enum { TILE = 16 };
+
+static_assert(TILE * TILE == RD_THREADS, "a thread for each element of a tile");
+
+/* Element at `at` of op(a) or op(b). */
+template <class T> static __device__ float element(const T *p, bool there, int64_t at)
+{
+	return there ? rd_to_float(p[at]) : 0.0f;
+}
+
+/* A block makes a tile of c, unit blockIdx.y of the batch; tiles of op(a) and op(b) pass through shared memory. The order of a sum is
+ * that of k. */
+template <class In, class Out>
+static __global__ void product_kernel(struct rd_product p, const In *a, const In *b, const Out *bias, Out *c)
+{
+	RD_SHARED(float, tiles);
+	float *ta = tiles, *tb = tiles + TILE * TILE;
+	int64_t across = (p.n + TILE - 1) / TILE, units = p.batch ? p.batch : 1, unit = blockIdx.y;
+	int64_t tile_i = blockIdx.x / across * TILE, tile_j = blockIdx.x % across * TILE;
+	int x = threadIdx.x % TILE, y = threadIdx.x / TILE;
+	int64_t i = tile_i + y, j = tile_j + x;
+
+	for (; unit < units; unit += gridDim.y) {
+		float sum = 0.0f;
+
+		for (int64_t l = 0; l < p.k; l += TILE) {
+			int64_t la = l + x, lb = l + y;
+
+			ta[y * TILE + x] = element(a, i < p.m && la < p.k, unit * p.a_step + (p.ta ? la * p.lda + i : i * p.lda + la));
+			tb[y * TILE + x] = element(b, j < p.n && lb < p.k, unit * p.b_step + (p.tb ? j * p.ldb + lb : lb * p.ldb + j));
+			__syncthreads();
+			for (int t = 0; t < TILE; t++)
+				sum += ta[y * TILE + t] * tb[t * TILE + x];
+			__syncthreads();
+		}
+		if (i < p.m && j < p.n) {
+			Out *to = &c[unit * p.c_step + i * p.ldc + j];
+
+			sum *= p.alpha;
+			if (p.beta != 0.0f) /* else c may hold anything */
+				sum += p.beta * rd_to_float(*to);
+			rd_from_float(to, bias ? sum + rd_to_float(bias[j]) : sum);
+		}
+	}
+}
+
+template <class In, class Out>
+static int product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                   struct rd_err *e)
+{
+	int64_t tiles = (p->m + TILE - 1) / TILE * ((p->n + TILE - 1) / TILE);
+	dim3 grid((unsigned)tiles, rd_blocks_y(p->batch ? p->batch : 1));
+
+	if (tiles > INT32_MAX)
+		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)p->m,
+		               (long long)p->n, (long long)p->k);
+	return RD_LAUNCH(dev, e, (product_kernel<In, Out>), grid, RD_THREADS, 2 * TILE * TILE * sizeof(float), *p, (const In *)a,
+	                 (const In *)b, (const Out *)bias, (Out *)c);
+}
+
+static int own_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                       struct rd_err *e)
+{
+	if (!p->bf16_in)
+		return product<float, float>(dev, p, a, b, bias, c, e);
+	return p->bf16_out ? product<rd_bf16, rd_bf16>(dev, p, a, b, bias, c, e) : product<rd_bf16, float>(dev, p, a, b, bias, c, e);
+}
 
 template <class T> struct bias_op {
 	const T *bias;
@@ -25,15 +93,15 @@ static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const void *
 int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
                     struct rd_err *e)
 {
-	bool none = false;
+	bool none = false, apart = bias && p->batch <= 1 && p->ldc == p->n; /* the bias may be added after it */
 	int rc = rd_blas_multiply(dev, p, a, b, bias, c, &none, e);
 
 	if (rc || !none)
 		return rc;
-	if (p->batch > 1 || p->ldc != p->n)
-		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no product with a bias for %lld x %lld x %lld", (long long)p->m, (long long)p->n,
-		               (long long)p->k);
-	rc = rd_blas_multiply(dev, p, a, b, NULL, c, &none, e);
+	if (apart)
+		rc = rd_blas_multiply(dev, p, a, b, NULL, c, &none, e);
+	if (!rc && none)
+		return own_product(dev, p, a, b, bias, c, e);
 	if (rc)
 		return rc;
 	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, c, e) : add_bias<float>(dev, p->m, p->n, bias, c, e);

@@ -23,6 +23,8 @@ int rd_cuda_record_begin(struct rd_dev *dev, struct rd_err *e)
 
 	if (dev->recording)
 		return rd_fail(e, RD_EDEVICE, "device cuda: a recording is under way");
+	if (dev->no_graphs)
+		return rd_fail(e, RD_EDEVICE, "device cuda: recordings are off");
 	dev->recording = (struct rd_replay *)calloc(1, sizeof *dev->recording);
 	if (!dev->recording)
 		return rd_fail(e, RD_ENOMEM, "no memory");
@@ -77,19 +79,28 @@ static void free_replay(struct rd_replay *r)
 
 void rd_cuda_replay_free(struct rd_dev *dev, struct rd_replay *r)
 {
-	cudaGraph_t graph = NULL;
-
-	if (!r && dev->recording) {
-		if (cudaStreamEndCapture(dev->stream, &graph) == cudaSuccess && graph)
-			cudaGraphDestroy(graph);
-		(void)cudaGetLastError();
-		r = dev->recording;
-		dev->recording = NULL;
-	}
 	if (!r)
 		return;
 	cudaStreamSynchronize(dev->stream);
 	free_replay(r);
+}
+
+/* A capture ends even where a call in it has made it invalid; only then may anything else be done on its stream. */
+void rd_cuda_record_drop(struct rd_dev *dev, const struct rd_err *why)
+{
+	cudaGraph_t graph = NULL;
+
+	if (dev->recording) {
+		if (cudaStreamEndCapture(dev->stream, &graph) == cudaSuccess && graph)
+			cudaGraphDestroy(graph);
+		(void)cudaGetLastError();
+		free_replay(dev->recording);
+		dev->recording = NULL;
+	}
+	if (!why || dev->no_graphs)
+		return;
+	dev->no_graphs = true;
+	rd_cuda_note(dev, "nothing more is recorded as a CUDA graph, work goes on call by call: %s", why->msg);
 }
 
 static int chunk_for(struct rd_replay *r, size_t bytes, struct rd_err *e)

@@ -23,6 +23,7 @@
 	OWN(record_end), \
 	OWN(replay), \
 	OWN(replay_free), \
+	OWN(record_drop), \
 	OWN(act_import), \
 	OWN(act_export), \
 	OWN(sample_import), \

@@ -57,11 +57,22 @@ static int device_alloc(struct rd_exec *x, void **out, size_t bytes, struct rd_e
 	return x->be->alloc(x->dev, out, bytes, e);
 }
 
+/* What is asked of the convolution that is node i. */
+static unsigned conv_ways(const struct rd_exec *x, int i)
+{
+	const struct rd_node_op *n = &x->g->node[i];
+	enum rd_grad_mode m = x->mode[i][0];
+	unsigned forward = n->in[1] != RD_NONE ? RD_CONV_Y_ACC : n->param[1] != RD_NONE ? RD_CONV_Y_BIAS : RD_CONV_Y;
+	unsigned dx = m == RD_GRAD_WRITE ? RD_CONV_DX : m == RD_GRAD_ACC ? RD_CONV_DX_ACC : 0;
+
+	return forward | dx | (rd_exec_learns(x, n) ? RD_CONV_DW : 0);
+}
+
 /* The plan of the convolution that is node i, and the place for its packed parameters. */
 static int make_conv(struct rd_exec *x, int i, struct rd_err *e)
 {
 	size_t bytes;
-	int rc = x->be->conv2d_new(x->dev, &x->g->node[i].u.conv, rd_exec_goes_back(x), &x->conv[i], e);
+	int rc = x->be->conv2d_new(x->dev, &x->g->node[i].u.conv, conv_ways(x, i), &x->conv[i], e);
 
 	if (rc)
 		return rc;
@@ -182,9 +193,9 @@ int rd_exec_new(struct rd_exec **out, const struct rd_graph *g, const struct rd_
 	x->opts = o;
 	rc = alloc_tables(x, e);
 	if (!rc)
-		rc = make_plans(x, e);
-	if (!rc)
 		rc = rd_plan_memory(x, &arena, e);
+	if (!rc)
+		rc = make_plans(x, e); /* which ways a convolution goes is planned by then */
 	if (!rc)
 		rc = device_alloc(x, &x->arena, arena, e);
 	if (!rc)

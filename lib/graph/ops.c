@@ -138,9 +138,13 @@ static int conv_fwd(struct rd_exec *x, int i, struct rd_err *e)
 static int conv_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
-	int rc = x->be->conv2d_bwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), dout(x, i), din(x, i, 0),
-	                           acc(x, i, 0), dpar(x, n->param[0]), dpar(x, n->param[1]), x->ws, e);
+	float *dw = dpar(x, n->param[0]), *db = dpar(x, n->param[1]);
+	void *dx = din(x, i, 0);
+	int rc = RD_OK;
 
+	if (dx || dw || db) /* else the residual's is wanted alone, and the plan has no way back */
+		rc = x->be->conv2d_bwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), dout(x, i), dx, acc(x, i, 0), dw, db,
+		                       x->ws, e);
 	return rc || n->in[1] == RD_NONE ? rc : pass_grad(x, i, 1, e);
 }
 

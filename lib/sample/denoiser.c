@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/size.h"
+#include "lib/graph/routine.h"
 #include "lib/model/query.h"
 #include "lib/ode/lincomb.h"
 
@@ -15,6 +16,7 @@ struct rd_denoiser {
 	struct rd_denoiser_opts o;
 	struct rd_graph *g;
 	struct rd_exec *x;
+	struct rd_routine pass, back; /* the network, from its inputs to its output, and its gradient by x */
 	struct rd_dims d;
 	float *own;               /* device: parameters of its own; NULL: the model's are on the device as they are */
 	void *f_null;             /* device sample: the unconditional output */
@@ -138,6 +140,7 @@ static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 		return rc;
 	d->d = rd_graph_dims(d->g, d->g->x);
 	rc = rd_exec_new(&d->x, d->g, d->be, d->dev, (struct rd_exec_opts){.vjp = d->o.trace.kind != RD_TRACE_NONE}, e);
+	d->pass = d->back = (struct rd_routine){.be = d->be, .dev = d->dev};
 	if (!rc && (!d->be->on_host || d->g->n_adapters))
 		rc = copy_params(d, e);
 	if (!rc && d->o.guidance != 1)
@@ -200,6 +203,8 @@ void rd_denoiser_free(struct rd_denoiser *d)
 	for (size_t i = 0; i < sizeof dev_bufs / sizeof *dev_bufs; i++)
 		if (dev_bufs[i])
 			d->be->release(d->dev, dev_bufs[i]);
+	rd_routine_free(&d->pass);
+	rd_routine_free(&d->back);
 	rd_exec_free(d->x);
 	rd_graph_free(d->g);
 	rd_trace_free(d->trace);
@@ -241,6 +246,18 @@ int rd_denoiser_labels(struct rd_denoiser *d, const int32_t *label, struct rd_er
 
 /* --- evaluation: of n images, each at the node that query, alpha and sigma were set for ------------------------------ */
 
+/* What is recorded is one pass through the network, a thousand launches or so of the largest networks here: its inputs are in device
+ * memory. A device keeps some kilobytes for each launch, which whole samplings at once would make gigabytes. */
+static int pass(void *ctx, struct rd_err *e)
+{
+	return rd_exec_forward(((struct rd_denoiser *)ctx)->x, e);
+}
+
+static int back(void *ctx, struct rd_err *e)
+{
+	return rd_exec_backward(((struct rd_denoiser *)ctx)->x, NULL, e);
+}
+
 /* The network's output for the given labels, in the executor's output buffer. */
 static int forward(struct rd_denoiser *d, const void *x, const void *label, struct rd_err *e)
 {
@@ -255,7 +272,7 @@ static int forward(struct rd_denoiser *d, const void *x, const void *label, stru
 		rc = rd_exec_put_times(d->x, d->time, e);
 	if (!rc)
 		rc = rd_exec_put_condition(d->x, label, e);
-	return rc ? rc : rd_exec_forward(d->x, e);
+	return rc ? rc : rd_routine_run(&d->pass, pass, d, e);
 }
 
 /* out = a x + b f, of the coefficients in d. Where alpha is small both terms are large and nearly cancel (x0 of an epsilon model),
@@ -297,7 +314,7 @@ static int add_trace(struct rd_denoiser *d, double w, struct rd_err *e)
 	for (int k = 0; d->tracing && k < rd_trace_count(d->trace) && !rc; k++) {
 		rc = d->be->sample_import(d->dev, d->d, rd_trace_direction(d->trace, k), in, e);
 		if (!rc)
-			rc = rd_exec_backward(d->x, NULL, e);
+			rc = rd_routine_run(&d->back, back, d, e);
 		if (!rc)
 			rc = d->be->sample_export(d->dev, d->d, out, d->jv, e);
 		if (!rc)

@@ -5,24 +5,17 @@
 #include <string.h>
 
 #include "lib/base/size.h"
-#include "lib/graph/routine.h"
 #include "lib/model/query.h"
 #include "lib/ode/dopri5.h"
 #include "lib/sample/knots.h"
 #include "lib/sample/likelihood.h"
-
-/* A way through the schedule, and the work that it takes each time. */
-struct walk {
-	struct rd_grid grid;
-	struct rd_routine solve;
-};
 
 struct rd_sampler {
 	const struct rd_model *m;
 	const struct rd_backend *be;
 	struct rd_dev *dev;
 	struct rd_sampler_opts o;
-	struct walk walk, coarse;  /* coarse: with half the steps; of no steps without halving */
+	struct rd_grid walk, coarse; /* ways through the schedule; coarse: with half the steps; of no steps without halving */
 	struct rd_knots knots;
 	int64_t n;                 /* images the device side below is made for; 0: not made yet */
 	struct rd_denoiser *denoiser;
@@ -36,7 +29,7 @@ struct rd_sampler {
 	struct rd_sampler_effort total;
 	/* of the run under way */
 	int64_t used;
-	const struct walk *now;
+	const struct rd_grid *now;
 	struct rd_record *rec;
 	struct rd_likelihood likelihood; /* of walk */
 };
@@ -66,16 +59,15 @@ static int check_nodes(const struct rd_sampler *s, const struct rd_grid *g, stru
 	return rc;
 }
 
-static int init_walk(struct rd_sampler *s, struct walk *w, struct rd_err *e)
+static int init_walk(struct rd_sampler *s, struct rd_grid *w, struct rd_err *e)
 {
-	int rc = rd_grid_init(&w->grid, &s->m->scheduler.schedule, &s->o.grid, e);
+	int rc = rd_grid_init(w, &s->m->scheduler.schedule, &s->o.grid, e);
 
-	w->solve = (struct rd_routine){.be = s->be, .dev = s->dev};
 	if (!rc)
-		w->grid.start_scale = rd_model_start_scale(s->m, &s->o.grid, &w->grid.from[0]);
+		w->start_scale = rd_model_start_scale(s->m, &s->o.grid, &w->from[0]);
 	if (!rc && s->o.reverse)
-		rc = rd_grid_reverse(&w->grid, e);
-	return rc ? rc : check_nodes(s, &w->grid, e);
+		rc = rd_grid_reverse(w, e);
+	return rc ? rc : check_nodes(s, w, e);
 }
 
 int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,
@@ -112,9 +104,9 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 	if (!rc)
 		rc = init_walk(s, &s->walk, e);
 	if (!rc)
-		rc = rd_likelihood_init(&s->likelihood, &o->denoise.trace, &o->solver, &s->walk.grid, o->reverse, e);
+		rc = rd_likelihood_init(&s->likelihood, &o->denoise.trace, &o->solver, &s->walk, o->reverse, e);
 	if (!rc)
-		rc = rd_knots_init(&s->knots, o->knots, &o->solver, &s->walk.grid, &s->o.grid, o->reverse, e);
+		rc = rd_knots_init(&s->knots, o->knots, &o->solver, &s->walk, &s->o.grid, o->reverse, e);
 	if (rc) {
 		rd_sampler_free(s);
 		return rc;
@@ -125,8 +117,6 @@ int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const stru
 
 static void drop_device_side(struct rd_sampler *s)
 {
-	rd_routine_free(&s->walk.solve);
-	rd_routine_free(&s->coarse.solve);
 	rd_denoiser_free(s->denoiser);
 	rd_ode_free(s->ode);
 	rd_dopri5_free(s->dopri5);
@@ -152,15 +142,15 @@ void rd_sampler_free(struct rd_sampler *s)
 	if (!s)
 		return;
 	drop_device_side(s);
-	rd_grid_free(&s->walk.grid);
-	rd_grid_free(&s->coarse.grid);
+	rd_grid_free(&s->walk);
+	rd_grid_free(&s->coarse);
 	rd_likelihood_free(&s->likelihood);
 	free(s);
 }
 
 const struct rd_grid *rd_sampler_grid(const struct rd_sampler *s)
 {
-	return &s->walk.grid;
+	return &s->walk;
 }
 
 bool rd_sampler_reversed(const struct rd_sampler *s)
@@ -168,14 +158,9 @@ bool rd_sampler_reversed(const struct rd_sampler *s)
 	return s->o.reverse;
 }
 
-static int evaluations(const struct rd_sampler *s, const struct rd_grid *g)
-{
-	return rd_solver_nfe(&s->o.solver, g) * (s->o.denoise.guidance == 1 ? 1 : 2);
-}
-
 int rd_sampler_nfe(const struct rd_sampler *s)
 {
-	return evaluations(s, &s->walk.grid);
+	return rd_solver_nfe(&s->o.solver, &s->walk) * (s->o.denoise.guidance == 1 ? 1 : 2);
 }
 
 static int make_solver(struct rd_sampler *s, struct rd_dims d, struct rd_err *e)
@@ -253,7 +238,7 @@ static int observe(void *ctx, int k, const struct rd_node *node, const void *x, 
 {
 	struct rd_sampler *s = ctx;
 	const struct rd_record *r = s->rec;
-	size_t dim = image_elems(s), kk = (size_t)k, steps = (size_t)s->now->grid.steps;
+	size_t dim = image_elems(s), kk = (size_t)k, steps = (size_t)s->now->steps;
 	int inner = s->knots.phases - 1, j = r->knots ? rd_knots_at(&s->knots, k) : -1, rc = 0;
 
 	(void)node;
@@ -286,7 +271,7 @@ static int eval_each(void *ctx, const struct rd_node *node, const void *x, void 
 
 static int solve_choosing(struct rd_sampler *s, struct rd_err *e)
 {
-	int rc = rd_dopri5_solve(s->dopri5, &s->o.solver, &s->now->grid, s->used, s->x, eval_each, s, s->effort, e);
+	int rc = rd_dopri5_solve(s->dopri5, &s->o.solver, s->now, s->used, s->x, eval_each, s, s->effort, e);
 
 	for (int64_t i = 0; i < s->used && !rc; i++) {
 		int64_t nfe = rd_dopri5_nfe(&s->effort[i]) * (s->o.denoise.guidance == 1 ? 1 : 2);
@@ -300,35 +285,20 @@ static int solve_choosing(struct rd_sampler *s, struct rd_err *e)
 	return rc;
 }
 
-static int solve(void *ctx, struct rd_err *e)
+static int solve(struct rd_sampler *s, struct rd_err *e)
 {
-	struct rd_sampler *s = ctx;
-
-	return rd_ode_solve(s->ode, &s->o.solver, &s->now->grid, s->x, eval, s->rec ? observe : NULL, s, e);
-}
-
-/* Evaluations that are recorded together: a device keeps some hundred launches for each. */
-#define MAX_RECORDED 100
-
-/* The steps are the same for every batch, unless the host takes part in them: a model in closed form, traces, or somebody who
- * looks at what lies between. */
-static int solve_batch(struct rd_sampler *s, struct walk *w, struct rd_err *e)
-{
-	s->now = w;
 	if (rd_solver_chooses_steps(&s->o.solver))
 		return solve_choosing(s, e);
-	if (s->rec || s->m->analytic || rd_likelihood_is_on(&s->likelihood) || evaluations(s, &w->grid) > MAX_RECORDED)
-		return solve(s, e);
-	return rd_routine_run(&w->solve, solve, s, e);
+	return rd_ode_solve(s->ode, &s->o.solver, s->now, s->x, eval, s->rec ? observe : NULL, s, e);
 }
 
 /* Once through the schedule, from noise to sample. rec: where states go, or NULL. */
-static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, float *sample, struct rd_record *rec,
+static int run_walk(struct rd_sampler *s, struct rd_grid *w, const float *noise, float *sample, struct rd_record *rec,
                     struct rd_err *e)
 {
 	struct rd_dims d = rd_denoiser_dims(s->denoiser);
 	/* x at the start is this times what comes in; reverse: data at the least noise, and noise out of the last x */
-	double scale = s->o.reverse ? w->grid.from[0].alpha : w->grid.start_scale;
+	double scale = s->o.reverse ? w->from[0].alpha : w->start_scale;
 	size_t dim = image_elems(s), used = (size_t)s->used * dim;
 	int rc;
 
@@ -337,12 +307,13 @@ static int run_walk(struct rd_sampler *s, struct walk *w, const float *noise, fl
 	memset(s->host + used, 0, ((size_t)s->n * dim - used) * sizeof *s->host); /* a short batch is padded */
 	s->rec = rec;
 	rc = s->be->sample_import(s->dev, d, s->host, s->x, e);
+	s->now = w;
 	if (!rc)
-		rc = solve_batch(s, w, e);
+		rc = solve(s, e);
 	if (!rc)
 		rc = fetch(s, s->x, sample, dim, e);
 	for (size_t i = 0; i < used && s->o.reverse && !rc; i++)
-		sample[i] = (float)((double)sample[i] / w->grid.start_scale);
+		sample[i] = (float)((double)sample[i] / w->start_scale);
 	return rc;
 }
 
@@ -397,7 +368,7 @@ int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const in
 
 json_t *rd_sampler_grid_json(const struct rd_sampler *s)
 {
-	return rd_nodes_json(&s->walk.grid);
+	return rd_nodes_json(&s->walk);
 }
 
 /* What meta says of how its input was made goes. */
@@ -412,7 +383,7 @@ static void replace(json_t *meta, const char *key, json_t *value)
 void rd_sampler_describe(const struct rd_sampler *s, json_t *meta)
 {
 	const char *type = rd_solver_type_name(&s->o.solver);
-	const struct rd_grid *g = &s->walk.grid;
+	const struct rd_grid *g = &s->walk;
 	const struct rd_node *start = s->o.reverse ? &g->to[g->steps - 1] : &g->from[0]; /* where the noise is */
 	bool chooses = rd_solver_chooses_steps(&s->o.solver); /* what it takes is known in the end */
 

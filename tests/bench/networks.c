@@ -106,7 +106,7 @@ static struct peak conv_peak(const struct bench *b, int64_t batch, int64_t ch, i
 	struct peak p;
 	struct rd_err e;
 
-	BENCH_OK(b->be->conv2d_new(b->dev, &d, 1, &c.plan, &e), &e);
+	BENCH_OK(b->be->conv2d_new(b->dev, &d, RD_CONV_ALL, &c.plan, &e), &e);
 	void **bufs[] = {&c.par.packed, &c.x, &c.y, &c.dy, &c.dx, &c.ws, (void **)&c.par.w, (void **)&c.par.b, (void **)&c.dw,
 	                 (void **)&c.db};
 	size_t bytes[] = {b->be->conv2d_packed_bytes(c.plan), act, act, act, act, b->be->conv2d_ws_bytes(c.plan), n_w, n_b, n_w,

@@ -5,7 +5,11 @@
  * do what they do on a device; what a device leaves undefined (a barrier that not all threads of a block reach, a shuffle
  * from a lane that is gone) ends the program. Shared memory is poisoned before each block.
  *
- * Streams are lazy: nothing that is asynchronous happens before somebody waits for it, so that a missing wait shows. */
+ * Streams are lazy: nothing that is asynchronous happens before somebody waits for it, so that a missing wait shows.
+ *
+ * RD_SHIM_FAIL in the environment makes one thing fail, as often as it is asked for: "driver" (too old), "no driver", "launch" (of a
+ * graph), "instantiate", "end" (of a capture), "capture" (its fifth work is refused); RD_SHIM_NODES is the most works that a graph
+ * may have. */
 #ifndef RD_TESTS_CUDA_RUNTIME_H
 #define RD_TESTS_CUDA_RUNTIME_H
 
@@ -16,6 +20,7 @@
 #include <utility>
 
 #define RD_CUDA_HOST 1 /* for the few lines that differ */
+#define CUDART_VERSION 13000
 
 #define __global__
 #define __device__
@@ -74,7 +79,9 @@ enum cudaError_t {
 	cudaErrorInvalidValue,
 	cudaErrorMemoryAllocation,
 	cudaErrorInvalidDevice,
-	cudaErrorStreamCaptureUnsupported
+	cudaErrorInsufficientDriver,
+	cudaErrorStreamCaptureUnsupported,
+	cudaErrorStreamCaptureInvalidated
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed };
@@ -87,12 +94,15 @@ typedef struct rd_shim_graph *cudaGraph_t, *cudaGraphExec_t;
 
 struct cudaDeviceProp {
 	char name[256];
+	size_t totalGlobalMem;
 	int major, minor, multiProcessorCount;
 };
 
 const char *cudaGetErrorString(cudaError_t);
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaGetDeviceCount(int *);
+cudaError_t cudaDriverGetVersion(int *);
+cudaError_t cudaRuntimeGetVersion(int *);
 cudaError_t cudaSetDevice(int);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *, int);
 cudaError_t cudaMalloc(void **, size_t);

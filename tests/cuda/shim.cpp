@@ -240,6 +240,7 @@ struct rd_shim_event {
 
 struct rd_shim_graph {
 	std::vector<std::function<void()>> work;
+	bool invalid;
 };
 
 struct rd_shim_stream {
@@ -268,12 +269,31 @@ static void drain_all()
 		drain(s, UINT64_MAX);
 }
 
+static bool fails(const char *what)
+{
+	const char *v = getenv("RD_SHIM_FAIL");
+
+	return v && !strcmp(v, what);
+}
+
+static cudaError_t last;
+
+static cudaError_t failed(cudaError_t c)
+{
+	return last = c;
+}
+
+/* A work that a capture refuses makes all of it invalid. */
 void rd_shim_enqueue(cudaStream_t s, std::function<void()> f)
 {
-	if (s->capture)
-		s->capture->work.push_back(std::move(f));
-	else
+	if (!s->capture) {
 		s->work.push_back(std::move(f));
+	} else if (s->capture->invalid || (fails("capture") && s->capture->work.size() == 4)) {
+		s->capture->invalid = true;
+		failed(cudaErrorStreamCaptureInvalidated);
+	} else {
+		s->capture->work.push_back(std::move(f));
+	}
 }
 
 static bool capturing()
@@ -289,13 +309,6 @@ const char *cudaGetErrorString(cudaError_t c)
 	return c == cudaSuccess ? "no error" : c == cudaErrorMemoryAllocation ? "out of memory" : "refused by the shim";
 }
 
-static cudaError_t last;
-
-static cudaError_t failed(cudaError_t c)
-{
-	return last = c;
-}
-
 cudaError_t cudaGetLastError()
 {
 	cudaError_t c = last;
@@ -307,6 +320,18 @@ cudaError_t cudaGetLastError()
 cudaError_t cudaGetDeviceCount(int *n)
 {
 	*n = 1;
+	return fails("driver") || fails("no driver") ? failed(cudaErrorInsufficientDriver) : cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+	*v = fails("no driver") ? 0 : 12040;
+	return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+	*v = 13000;
 	return cudaSuccess;
 }
 
@@ -319,6 +344,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {
 	*p = {};
 	strcpy(p->name, "the CPU through a shim");
+	p->totalGlobalMem = (size_t)1 << 30;
 	p->major = 9;
 	p->multiProcessorCount = 4;
 	return cudaSuccess;
@@ -418,15 +444,24 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
 {
 	if (s->capture)
 		return failed(cudaErrorStreamCaptureUnsupported);
-	s->capture = new rd_shim_graph;
+	s->capture = new rd_shim_graph{};
 	return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
 {
-	*g = s->capture;
+	rd_shim_graph *c = s->capture;
+
+	*g = nullptr;
 	s->capture = nullptr;
-	return *g ? cudaSuccess : failed(cudaErrorInvalidValue);
+	if (!c)
+		return failed(cudaErrorInvalidValue);
+	if (c->invalid || fails("end")) {
+		delete c;
+		return failed(cudaErrorStreamCaptureInvalidated);
+	}
+	*g = c;
+	return cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ev, unsigned)
@@ -456,12 +491,19 @@ cudaError_t cudaEventSynchronize(cudaEvent_t ev)
 
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *x, cudaGraph_t g, unsigned long long)
 {
+	const char *most = getenv("RD_SHIM_NODES");
+
+	*x = nullptr;
+	if (fails("instantiate") || (most && g->work.size() > (size_t)atoi(most)))
+		return failed(cudaErrorMemoryAllocation);
 	*x = new rd_shim_graph(*g);
 	return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s)
 {
+	if (fails("launch"))
+		return failed(cudaErrorMemoryAllocation);
 	for (const std::function<void()> &f : x->work)
 		rd_shim_enqueue(s, f);
 	return cudaSuccess;

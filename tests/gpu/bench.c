@@ -253,6 +253,11 @@ static void engines(const struct target *t)
 	bench_end_row();
 }
 
+static void tell_note(const char *line)
+{
+	fprintf(stderr, "bench_gpu: %s\n", line);
+}
+
 static void bench(struct target *t)
 {
 	struct rd_model m;
@@ -292,7 +297,7 @@ int main(int argc, char **argv)
 	for (size_t i = cpu ? 2 : 0; i < sizeof order / sizeof *order; i++) {
 		struct target t = {.precision = order[i], .quick = argc > 3};
 
-		if (rd_device_open_with(device, (struct rd_dev_opts){.precision = order[i]}, &t.be, &t.dev, &e))
+		if (rd_device_open_with(device, (struct rd_dev_opts){.precision = order[i], .note = tell_note}, &t.be, &t.dev, &e))
 			bench_die("device");
 		bench(&t);
 		t.be->close(t.dev);

@@ -35,7 +35,7 @@ double bench_product_rate(const struct target *t)
 	struct rd_conv2d *p;
 	double best = 1e9;
 
-	OK(t->be->conv2d_new(t->dev, &one, 0, &p, &e));
+	OK(t->be->conv2d_new(t->dev, &one, RD_CONV_Y, &p, &e));
 	OK(t->be->alloc(t->dev, &par.packed, t->be->conv2d_packed_bytes(p), &e));
 	OK(t->be->alloc(t->dev, &ws, t->be->conv2d_ws_bytes(p), &e));
 	OK(t->be->conv2d_pack(t->dev, 1, &p, &par, &e));

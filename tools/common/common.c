@@ -186,9 +186,18 @@ bool rd_common_opt(struct rd_common *c, int opt)
 	}
 }
 
+/* It may come while progress is shown. */
+static void tell_note(const char *line)
+{
+	if (!tool.c->verbose)
+		return;
+	rd_progress_hide();
+	rd_info("%s", line);
+}
+
 int rd_common_device(const struct rd_common *c, const struct rd_backend **be, struct rd_dev **dev, struct rd_err *e)
 {
-	struct rd_dev_opts o = {.threads = c->threads, .precision = c->precision};
+	struct rd_dev_opts o = {.threads = c->threads, .precision = c->precision, .note = tell_note};
 	int rc = rd_device_open_with(c->device, o, be, dev, e);
 
 	if (!rc && !strcmp(c->device, "auto") && !strcmp((*be)->name, "cpu"))
