@@ -417,7 +417,7 @@ static struct rd_train_state worked(const struct rd_backend *b, enum rd_precisio
 
 	graphs_off = 0;
 	CHECK_OK(b->open(&on, &o, &e), &e);
-	s = trained(&m, b, on, 6, NULL, loss);
+	s = trained(&m, 0, b, on, 6, NULL, loss);
 	sampled(&m, b, on, 0, 2, samples);
 	b->close(on);
 	rd_model_free(&m);
