@@ -263,8 +263,9 @@ def check_adapters(folder, tools):
     tools.sh("rectrain -q -m MODEL -o adapted --lora 3 --steps 4 --batch 4 --lr 1e-2 --warmup 0 --ema 0.5 out/pairs-1.tar")
     card = below(folder + "/adapted/README.md", "Use")
     [line] = re.findall(r"`(pipeline.load_lora_weights.*?)`", card)
-    ddim = python_of(card).split("image = ")[0].replace("ORIGINAL", "../MODEL").replace("unet=unet, ", "")
-    p = run_python(ddim, folder + "/adapted")["pipeline"]
+    code = python_of(card).split("image = ")[0].replace("ORIGINAL", "../MODEL")
+    code = re.sub(r"(unet|transformer)=\1, ", "", code)
+    p = run_python(code, folder + "/adapted")["pipeline"]
     noise, texts = tools.noise("adapted", TEXTS)
     tell_apart("weights", [latents(p, noise, texts, 1, 1), tools.sample("adapted", "--steps", "1")])
     run_python(line.replace("folder", "\".\""), folder + "/adapted", pipeline=p)
