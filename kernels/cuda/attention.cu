@@ -16,16 +16,16 @@ struct stride {
 /* A product for each of `batch` units, `times` times. */
 struct units {
 	int64_t batch, times;
-	stride queries, keys, scores; /* of what is [tokens, c], [keys, c] and [tokens, keys] */
+	stride queries, keys, scores; /* of what is [tokens, c], [keys, c] and [tokens, pitch] */
 };
 
 static units units_of(const rd_att &a)
 {
-	int64_t tk = a.tokens * a.keys, queries = a.tokens * a.c, keys = a.keys * a.c;
+	int64_t scores = a.tokens * a.pitch, queries = a.tokens * a.c, keys = a.keys * a.c;
 
 	if (a.heads <= a.images)
-		return { a.images, a.heads, { queries, a.d }, { keys, a.d }, { a.heads * tk, tk } };
-	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { tk, a.heads * tk } };
+		return { a.images, a.heads, { queries, a.d }, { keys, a.d }, { a.heads * scores, scores } };
+	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { scores, a.heads * scores } };
 }
 
 int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void *x, const void *y, float *s, struct rd_err *e)
@@ -35,7 +35,8 @@ int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void 
 	int rc = RD_OK;
 
 	p.m = a.tokens;
-	p.n = p.ldc = a.keys;
+	p.n = a.keys;
+	p.ldc = a.pitch;
 	p.k = a.d;
 	p.lda = p.ldb = a.c;
 	p.tb = true;
@@ -62,7 +63,7 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	p.m = t_s ? a.keys : a.tokens;
 	p.n = a.d;
 	p.k = t_s ? a.tokens : a.keys;
-	p.lda = a.keys;
+	p.lda = a.pitch;
 	p.ldb = p.ldc = a.c;
 	p.ta = t_s;
 	p.bf16_in = p.bf16_out = rd_is_bf16(dev);
@@ -80,10 +81,11 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 
 /* Probabilities from rows of scores: in their place, or in bf16 to y16 where that is there; and the rows' statistics where
  * they are wanted. The sum is of exponentials below the largest score so far. A row of one strip is read once. */
-static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16 *y16, float *stats)
+static __global__ void softmax_kernel(int64_t rows, int64_t n, int64_t pitch, float *x, rd_bf16 *y16,
+                                      float *stats)
 {
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		float *row = x + r * n;
+		float *row = x + r * pitch;
 		float v[RD_ATT_LANE], top = -INFINITY, sum = 0.0f;
 
 		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
@@ -108,7 +110,7 @@ static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16
 				int64_t j = at + 32 * k + threadIdx.x;
 
 				if (j < n && y16)
-					rd_from_float(&y16[r * n + j], v[k] * sum);
+					rd_from_float(&y16[r * pitch + j], v[k] * sum);
 				else if (j < n)
 					row[j] = v[k] * sum;
 			}
@@ -130,7 +132,8 @@ static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const voi
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s, s16, stats);
+		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, a.pitch, s,
+		               s16, stats);
 	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
 }
 

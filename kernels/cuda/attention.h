@@ -1,5 +1,6 @@
 /* What forward and backward of attention share. With channels innermost q is a matrix [tokens, c], k and v are [keys, c],
- * and a head is d = c / heads columns of them. A unit is a head of an image; scores are [units, tokens, keys]. */
+ * and a head is d = c / heads columns of them. A unit is a head of an image; scores are [units, tokens, pitch]: a row has keys
+ * elements and up to a multiple of RD_ATT_PITCH nothing, so that it begins at 16 bytes in bf16 too. */
 #ifndef RD_KERNELS_CUDA_ATTENTION_H
 #define RD_KERNELS_CUDA_ATTENTION_H
 
@@ -11,25 +12,29 @@
 #define RD_ATT_MOST ((int64_t)1 << 26)
 #endif
 
+enum { RD_ATT_PITCH = 8 };
+
 struct rd_att {
-	int64_t images, heads, tokens, keys, d, c;
+	int64_t images, heads, tokens, keys, pitch, d, c;
 	float scale;
 };
 
 static inline rd_att rd_att_of(const struct rd_attention_desc *p)
 {
-	return { p->d.n, p->heads, p->d.h * p->d.w, p->keys, p->d.c / p->heads, p->d.c, p->scale };
+	int64_t pitch = (p->keys + RD_ATT_PITCH - 1) / RD_ATT_PITCH * RD_ATT_PITCH;
+
+	return { p->d.n, p->heads, p->d.h * p->d.w, p->keys, pitch, p->d.c / p->heads, p->d.c, p->scale };
 }
 
 static inline int64_t rd_att_scores(const rd_att &a)
 {
-	return a.images * a.heads * a.tokens * a.keys;
+	return a.images * a.heads * a.tokens * a.pitch;
 }
 
 /* What is worked on at a time of the images from `first` on: as many of them as RD_ATT_MOST allows, one at least. */
 static inline rd_att rd_att_part(const rd_att &a, int64_t first)
 {
-	int64_t most = RD_ATT_MOST / (a.heads * a.tokens * a.keys), left = a.images - first;
+	int64_t most = RD_ATT_MOST / (a.heads * a.tokens * a.pitch), left = a.images - first;
 	rd_att part = a;
 
 	part.images = most < 1 ? 1 : most < left ? most : left;

@@ -18,23 +18,23 @@ static __device__ __forceinline__ void load(float *p, float *dp, const float *s_
 
 /* P and dS from rows of scores and dP, in their places, or in bf16 to p16 and ds16 where these are there. A row of one strip
  * is read once. */
-static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, const float *stats, float *s, float *dp, rd_bf16 *p16,
-                                          rd_bf16 *ds16)
+static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, int64_t pitch, const float *stats, float *s, float *dp,
+                                          rd_bf16 *p16, rd_bf16 *ds16)
 {
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
 		float v[RD_ATT_LANE], dv[RD_ATT_LANE], top = stats[2 * r], inv = stats[2 * r + 1], dot = 0.0f;
 
 		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
-			load(v, dv, s + r * n, dp + r * n, at, n, top, inv);
+			load(v, dv, s + r * pitch, dp + r * pitch, at, n, top, inv);
 			for (int k = 0; k < RD_ATT_LANE; k++)
 				dot += v[k] * dv[k];
 		}
 		dot = rd_warp_sum(dot);
 		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
 			if (n > RD_ATT_STRIP)
-				load(v, dv, s + r * n, dp + r * n, at, n, top, inv);
+				load(v, dv, s + r * pitch, dp + r * pitch, at, n, top, inv);
 			for (int k = 0; k < RD_ATT_LANE; k++) {
-				int64_t j = at + 32 * k + threadIdx.x, i = r * n + j;
+				int64_t j = at + 32 * k + threadIdx.x, i = r * pitch + j;
 
 				if (j < n && p16) {
 					rd_from_float(&p16[i], v[k]);
@@ -66,8 +66,8 @@ static int backward(struct rd_dev *dev, const rd_att &a, const void *q, const vo
 	if (!rc)
 		rc = rd_att_by_dims(dev, a, 1.0f, dout, v, dp, e);
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, stats, s, dp,
-		               p16, ds16);
+		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, a.pitch, stats, s,
+		               dp, p16, ds16);
 	if (!rc && g.dq)
 		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, g.dq, g.acc_dq, e);
 	if (!rc && g.dk)
