@@ -257,6 +257,17 @@ static void pitch(struct kt *k)
 		}
 }
 
+/* Rows of scores of every length that a device's threads share in another way, full, and with a short last pack. */
+static void rows(struct kt *k)
+{
+	static const int64_t keys[] = { 127,  129,  255,  257,  512,  513,  1022,  1025, 2046,
+		                        2049, 4095, 4097, 8192, 8193, 16383, 16385, 40961 };
+
+	for (size_t i = 0; i < KT_N(keys); i++)
+		if (k->threads < 2)
+			attention(k, (struct rd_dims){ 2, 2, 1, 3 }, keys[i], 2, i % 2 ? 20.0f : 1.0f, 8 * (int)i + 5);
+}
+
 /* Where the rows of scores are several blocks or strips, and where threads divide them. */
 static void large(struct kt *k)
 {
@@ -339,6 +350,7 @@ int main(void)
 {
 	kt_each(attentions);
 	kt_each(large);
+	kt_each(rows);
 	kt_each(pitch);
 	if (!test_on_cuda()) {
 		threads_agree(RD_PRECISION_F32);
