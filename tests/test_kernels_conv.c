@@ -254,6 +254,25 @@ static void patches(struct kt *k)
 			}
 }
 
+/* Gradients of weights that CUDA takes apart: more channels than a warp has at once, more output channels than a block, and
+ * kernels of more taps than are in shared memory at once, whether channels go by fours or by one. Both ways, as for patches. */
+static void wide(struct kt *k)
+{
+	static const struct rd_conv2d_desc d[] = {
+		{ { 0, 132, 4, 3 }, 70, 3, 1, 1, 1 }, { { 0, 260, 3, 3 }, 9, 3, 1, 1, 1 }, { { 0, 37, 4, 3 }, 17, 3, 1, 1, 1 },
+		{ { 0, 132, 4, 4 }, 5, 4, 4, 0, 0 },  { { 0, 8, 9, 9 }, 9, 9, 9, 0, 0 },    { { 0, 34, 18, 18 }, 9, 18, 18, 0, 0 },
+		{ { 0, 3, 18, 18 }, 3, 18, 1, 0, 0 },
+	};
+
+	for (size_t i = 0; i < KT_N(d); i++)
+		for (int64_t n = 1; n <= 2 && !k->threads; n++) {
+			struct rd_conv2d_desc c = d[i];
+
+			c.in.n = n;
+			conv(k, &c, i % 2);
+		}
+}
+
 static void linear(struct kt *k, struct rd_dims d, int64_t out_c, int with_bias)
 {
 	const struct rd_conv2d_desc c = { .in = d, .out_c = out_c, .kernel = 1, .stride = 1 };
@@ -348,6 +367,7 @@ int main(void)
 {
 	kt_each(convs);
 	kt_each(patches);
+	kt_each(wide);
 	kt_each(linears);
 	kt_each(packs);
 	kt_each(repeatable);
