@@ -64,9 +64,10 @@ template <int N> static __device__ __forceinline__ float rd_block_max(float v, f
 enum { RD_BLOCK_SUM_BYTES = RD_THREADS / 32 * sizeof(double) };
 
 /* Of a block of RD_THREADS, x along packs of V channels and y along rows: N sums of each of its channels. A thread brings
- * mine[s V + i]; out[s pitch + l] is for the block's first n channels. shared: rd_rows_bytes. */
+ * mine[s V + i]; out[s pitch + l] is for the block's first n channels, or is added to. shared: rd_rows_bytes. */
 template <int V, int N>
-static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *shared, float *out, int64_t pitch, int64_t n)
+static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *shared, float *out, int64_t pitch, int64_t n,
+                                                   bool add = false)
 {
 	int x = (int)blockDim.x, step = RD_THREADS + x; /* so that threads side by side read other banks */
 
@@ -82,7 +83,7 @@ static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *sha
 		for (int at = k * step + i % x; at < k * step + RD_THREADS; at += x)
 			sum += shared[at];
 		if (l < n)
-			out[k / V * pitch + l] = sum;
+			out[k / V * pitch + l] = add ? out[k / V * pitch + l] + sum : sum;
 	}
 	__syncthreads();
 }
