@@ -161,24 +161,30 @@ static const void *dy_of(const struct rd_conv2d *p, const struct rd_unfold &u, c
 }
 
 int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
-                       int accumulate, void *ws, struct rd_err *e)
+                       const void *add, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&p->d);
+	bool acc = add != NULL;
 	const void *w = weights_of(p, par), *bias = bias_of(p, par);
 	void *cols = rest_at(p, ws);
 	int rc = RD_OK;
 
 	if (p->linear)
-		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, y, accumulate, e);
-	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD, accumulate))
-		return rd_dnn_conv_fwd(dev, p->dnn, w, par->b, x, y, accumulate, cols, e);
+		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, add, y, e);
+	if (add && add != y)
+		rc = rd_cuda_copy(dev, y, add, (size_t)rd_dims_elems(o) * p->elem, e);
+	if (rc)
+		return rc;
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_FWD, acc))
+		return rd_dnn_conv_fwd(dev, p->dnn, w, par->b, x, y, acc, cols, e);
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
+		void *to = (void *)dy_of(p, u, y);
 
 		rc = rd_unfold_images(dev, &u, x, cols, e);
 		if (!rc)
-			rc = rd_linear_apply(dev, l, cols, w, bias, (void *)dy_of(p, u, y), accumulate, e);
+			rc = rd_linear_apply(dev, l, cols, w, bias, acc ? to : NULL, to, e);
 	}
 	return rc;
 }

@@ -22,19 +22,25 @@ static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const void *
 	                 (const T *)nullptr, (T *)c, 0);
 }
 
-int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                    struct rd_err *e)
+int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
+                       const void *c, void *d, struct rd_err *e)
 {
 	bool none = false;
-	int rc = rd_blas_multiply(dev, p, a, b, bias, c, &none, e);
+	int rc = rd_blas_multiply(dev, p, a, b, bias, c, d, &none, e);
 
 	if (rc || !none)
 		return rc;
 	if (p->batch > 1 || p->ldc != p->n)
 		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no product with a bias for %lld x %lld x %lld", (long long)p->m, (long long)p->n,
 		               (long long)p->k);
-	rc = rd_blas_multiply(dev, p, a, b, NULL, c, &none, e);
+	rc = rd_blas_multiply(dev, p, a, b, NULL, c, d, &none, e);
 	if (rc)
 		return rc;
-	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, c, e) : add_bias<float>(dev, p->m, p->n, bias, c, e);
+	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, d, e) : add_bias<float>(dev, p->m, p->n, bias, d, e);
+}
+
+int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                    struct rd_err *e)
+{
+	return rd_blas_product_to(dev, p, a, b, bias, c, c, e);
 }
