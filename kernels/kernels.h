@@ -167,7 +167,7 @@ struct rd_backend {
 	int (*narrow)(struct rd_dev *dev, struct rd_dims d, const void *sample, void *act, struct rd_err *e);
 	int (*widen)(struct rd_dev *dev, struct rd_dims d, const void *act, void *sample, struct rd_err *e);
 
-	/* y = conv(x, w) + b, or y += that where accumulate is 1. A linear layer, y = W x + b at every pixel, is one with a
+	/* y = conv(x, w) + b, or add + that where add is not NULL; add may be y. A linear layer, y = W x + b at every pixel, is one with a
 	 * kernel of 1. The plan is made once (and may allocate), for the ways that are named, of enum rd_conv2d_way; nothing else
 	 * may be asked of it. Whenever w or b change conv2d_pack is to be called, which does it for n plans at once and passes
 	 * over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
@@ -178,7 +178,7 @@ struct rd_backend {
 	int (*conv2d_pack)(struct rd_dev *dev, int n, struct rd_conv2d *const *p, const struct rd_conv2d_params *par,
 	                   struct rd_err *e);
 	int (*conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
-	                  int accumulate, void *ws, struct rd_err *e);
+	                  const void *add, void *ws, struct rd_err *e);
 	int (*conv2d_bwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x,
 	                  const void *dy, void *dx, int acc_dx, float *dw, float *db, void *ws, struct rd_err *e);
 

@@ -243,6 +243,31 @@ static void attentions(struct kt *k)
 			}
 }
 
+/* On a device rows of scores lie apart by a multiple of 8 elements, whatever the number of keys: each begins at 16 bytes. */
+static void pitch(struct kt *k)
+{
+	if (k->threads)
+		return;
+	for (int backwards = 0; backwards < 2; backwards++)
+		for (int64_t n = 1; n <= 80; n++) {
+			struct rd_attention_desc p = { .d = { 2, 24, 9, 9 }, .keys = n, .heads = 3, .scale = 1.0f }, whole = p;
+
+			whole.keys = (n + 7) / 8 * 8;
+			CHECK(k->be->attention_ws_bytes(k->dev, &p, backwards) == k->be->attention_ws_bytes(k->dev, &whole, backwards));
+		}
+}
+
+/* Rows of scores of every length that a device's threads share in another way, full, and with a short last pack. */
+static void rows(struct kt *k)
+{
+	static const int64_t keys[] = { 127,  129,  255,  257,  512,  513,  1022,  1025, 2046,
+		                        2049, 4095, 4097, 8192, 8193, 16383, 16385, 40961 };
+
+	for (size_t i = 0; i < KT_N(keys); i++)
+		if (k->threads < 2)
+			attention(k, (struct rd_dims){ 2, 2, 1, 3 }, keys[i], 2, i % 2 ? 20.0f : 1.0f, 8 * (int)i + 5);
+}
+
 /* Where the rows of scores are several blocks or strips, and where threads divide them. */
 static void large(struct kt *k)
 {
@@ -325,6 +350,8 @@ int main(void)
 {
 	kt_each(attentions);
 	kt_each(large);
+	kt_each(rows);
+	kt_each(pitch);
 	if (!test_on_cuda()) {
 		threads_agree(RD_PRECISION_F32);
 		threads_agree(RD_PRECISION_F64);

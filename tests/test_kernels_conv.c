@@ -51,14 +51,22 @@ struct conv_case {
 	struct ref r;
 };
 
-static void forward(struct kt *k, struct conv_case *c, int acc)
+static void forward(struct kt *k, struct conv_case *c)
 {
 	struct rd_dims o = rd_conv2d_out(&c->d);
-	void *y = kt_out(k, o, acc, c->y0);
+	int64_t n = rd_dims_elems(o);
+	void *y = kt_out(k, o, 0, NULL), *y0 = kt_act(k, o, c->y0);
+	float *kept = kt_get_act(k, o, y0);
 
-	CHECK_OK(k->be->conv2d_fwd(k->dev, c->plan, &c->par, c->dx_, y, acc, c->ws, &k->e), &k->e);
-	kt_acc(c->r.y, c->y0, rd_dims_elems(o), acc);
-	kt_near(k, acc ? "conv y +=" : "conv y", kt_get_act(k, o, y), c->r.y, rd_dims_elems(o), TOL);
+	CHECK_OK(k->be->conv2d_fwd(k->dev, c->plan, &c->par, c->dx_, y, NULL, c->ws, &k->e), &k->e);
+	kt_near(k, "conv y", kt_get_act(k, o, y), c->r.y, n, TOL);
+	kt_acc(c->r.y, c->y0, n, 1);
+	y = kt_out(k, o, 0, NULL);
+	CHECK_OK(k->be->conv2d_fwd(k->dev, c->plan, &c->par, c->dx_, y, y0, c->ws, &k->e), &k->e);
+	kt_near(k, "conv y0 +", kt_get_act(k, o, y), c->r.y, n, TOL);
+	CHECK(memcmp(kept, kt_get_act(k, o, y0), (size_t)n * sizeof *kept) == 0);
+	CHECK_OK(k->be->conv2d_fwd(k->dev, c->plan, &c->par, c->dx_, y0, y0, c->ws, &k->e), &k->e);
+	kt_near(k, "conv y +=", kt_get_act(k, o, y0), c->r.y, n, TOL);
 }
 
 /* which: bits dx, acc_dx, dw, db */
@@ -119,8 +127,7 @@ static void conv(struct kt *k, const struct rd_conv2d_desc *d, int with_bias)
 	ws = k->be->conv2d_ws_bytes(c.plan);
 	c.ws = kt_poison(k, ws ? ws : 1);
 	CHECK_OK(k->be->conv2d_pack(k->dev, 1, &c.plan, &c.par, &k->e), &k->e);
-	forward(k, &c, 0);
-	forward(k, &c, 1);
+	forward(k, &c);
 	for (size_t i = 0; i < KT_N(gradients); i++)
 		backward(k, &c, gradients[i]);
 	k->be->conv2d_free(c.plan);
@@ -247,6 +254,25 @@ static void patches(struct kt *k)
 			}
 }
 
+/* Gradients of weights that CUDA takes apart: more channels than a warp has at once, more output channels than a block, and
+ * kernels of more taps than are in shared memory at once, whether channels go by fours or by one. Both ways, as for patches. */
+static void wide(struct kt *k)
+{
+	static const struct rd_conv2d_desc d[] = {
+		{ { 0, 132, 4, 3 }, 70, 3, 1, 1, 1 }, { { 0, 260, 3, 3 }, 9, 3, 1, 1, 1 }, { { 0, 37, 4, 3 }, 17, 3, 1, 1, 1 },
+		{ { 0, 132, 4, 4 }, 5, 4, 4, 0, 0 },  { { 0, 8, 9, 9 }, 9, 9, 9, 0, 0 },    { { 0, 34, 18, 18 }, 9, 18, 18, 0, 0 },
+		{ { 0, 3, 18, 18 }, 3, 18, 1, 0, 0 },
+	};
+
+	for (size_t i = 0; i < KT_N(d); i++)
+		for (int64_t n = 1; n <= 2 && !k->threads; n++) {
+			struct rd_conv2d_desc c = d[i];
+
+			c.in.n = n;
+			conv(k, &c, i % 2);
+		}
+}
+
 static void linear(struct kt *k, struct rd_dims d, int64_t out_c, int with_bias)
 {
 	const struct rd_conv2d_desc c = { .in = d, .out_c = out_c, .kernel = 1, .stride = 1 };
@@ -341,6 +367,7 @@ int main(void)
 {
 	kt_each(convs);
 	kt_each(patches);
+	kt_each(wide);
 	kt_each(linears);
 	kt_each(packs);
 	kt_each(repeatable);

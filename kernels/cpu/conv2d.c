@@ -141,8 +141,12 @@ int RD_SYM(conv2d_pack)(struct rd_dev *dev, int n, struct rd_conv2d *const *p, c
 }
 
 int RD_SYM(conv2d_fwd)(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
-                       int accumulate, void *ws, struct rd_err *e)
+                       const void *add, void *ws, struct rd_err *e)
 {
+	int accumulate = add != NULL;
+
+	if (add && add != y)
+		RD_SYM(put_all)(dev, y, add, rd_dims_elems(rd_conv2d_out(&p->d)), 0);
 	if (p->linear)
 		return RD_SYM(linear_fwd)(dev, p->d.in, p->d.out_c, x, par->w, par->b, y, accumulate, e);
 	if (p->wide || p->narrow) {

@@ -1,7 +1,5 @@
-/* o = softmax(scale q k^T) v: products by cuBLASLt, a warp for each row of the softmax. */
+/* o = softmax(scale q k^T) v: products by cuBLASLt, and the softmax of their rows. */
 #include "kernels/cuda/attention.h"
-
-#include "kernels/cuda/reduce.h"
 
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
@@ -16,16 +14,16 @@ struct stride {
 /* A product for each of `batch` units, `times` times. */
 struct units {
 	int64_t batch, times;
-	stride queries, keys, scores; /* of what is [tokens, c], [keys, c] and [tokens, keys] */
+	stride queries, keys, scores; /* of what is [tokens, c], [keys, c] and [tokens, pitch] */
 };
 
 static units units_of(const rd_att &a)
 {
-	int64_t tk = a.tokens * a.keys, queries = a.tokens * a.c, keys = a.keys * a.c;
+	int64_t scores = a.tokens * a.pitch, queries = a.tokens * a.c, keys = a.keys * a.c;
 
 	if (a.heads <= a.images)
-		return { a.images, a.heads, { queries, a.d }, { keys, a.d }, { a.heads * tk, tk } };
-	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { tk, a.heads * tk } };
+		return { a.images, a.heads, { queries, a.d }, { keys, a.d }, { a.heads * scores, scores } };
+	return { a.heads, a.images, { a.d, queries }, { a.d, keys }, { scores, a.heads * scores } };
 }
 
 int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void *x, const void *y, float *s, struct rd_err *e)
@@ -35,7 +33,8 @@ int rd_att_by_dims(struct rd_dev *dev, const rd_att &a, float alpha, const void 
 	int rc = RD_OK;
 
 	p.m = a.tokens;
-	p.n = p.ldc = a.keys;
+	p.n = a.keys;
+	p.ldc = a.pitch;
 	p.k = a.d;
 	p.lda = p.ldb = a.c;
 	p.tb = true;
@@ -62,7 +61,7 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	p.m = t_s ? a.keys : a.tokens;
 	p.n = a.d;
 	p.k = t_s ? a.tokens : a.keys;
-	p.lda = a.keys;
+	p.lda = a.pitch;
 	p.ldb = p.ldc = a.c;
 	p.ta = t_s;
 	p.bf16_in = p.bf16_out = rd_is_bf16(dev);
@@ -78,40 +77,39 @@ int rd_att_by_tokens(struct rd_dev *dev, const rd_att &a, float alpha, bool t_s,
 	return rc;
 }
 
-/* Probabilities from rows of scores: in their place, or in bf16 to y16 where that is there; and the rows' statistics where
- * they are wanted. The sum is of exponentials below the largest score so far. A row of one strip is read once. */
-static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16 *y16, float *stats)
+/* Probabilities y from rows of scores x, which y may be; and the rows' statistics where they are wanted. The sum is of
+ * exponentials below the largest score so far. */
+template <class T, int N, int I, bool FITS>
+static __global__ void __launch_bounds__(rd_att_threads<N>)
+softmax_kernel(int64_t rows, int64_t n, int64_t pitch, const float *x, T *y, float *stats)
 {
-	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		float *row = x + r * n;
-		float v[RD_ATT_LANE], top = -INFINITY, sum = 0.0f;
+	constexpr int strip = rd_att_strip<N, I>;
+	RD_SHARED(float, shared);
 
-		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
+	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
+		float v[I][RD_ATT_PACK], top = -INFINITY, sum = 0.0f;
+
+		for (int64_t at = 0; at < (FITS ? 1 : n); at += strip) {
 			float was = top;
 
-			rd_att_load(v, row, at, n, -INFINITY);
-			for (int k = 0; k < RD_ATT_LANE; k++)
-				top = v[k] > top ? v[k] : top;
-			top = rd_warp_max(top);
+			rd_att_load<N, I>(v, x + r * pitch + at, n - at, -INFINITY);
+			for (int k = 0; k < I; k++)
+				for (int i = 0; i < RD_ATT_PACK; i++)
+					top = v[k][i] > top ? v[k][i] : top;
+			top = rd_att_max<N>(top, shared);
 			sum *= expf(was - top);
-			for (int k = 0; k < RD_ATT_LANE; k++)
-				sum += v[k] = expf(v[k] - top);
+			for (int k = 0; k < I; k++)
+				for (int i = 0; i < RD_ATT_PACK; i++)
+					sum += v[k][i] = expf(v[k][i] - top);
 		}
-		sum = 1.0f / rd_warp_sum(sum);
-		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
-			if (n > RD_ATT_STRIP) {
-				rd_att_load(v, row, at, n, 0.0f);
-				for (int k = 0; k < RD_ATT_LANE; k++)
-					v[k] = expf(v[k] - top);
-			}
-			for (int k = 0; k < RD_ATT_LANE; k++) {
-				int64_t j = at + 32 * k + threadIdx.x;
-
-				if (j < n && y16)
-					rd_from_float(&y16[r * n + j], v[k] * sum);
-				else if (j < n)
-					row[j] = v[k] * sum;
-			}
+		sum = 1.0f / rd_att_sum<N>(sum, shared);
+		for (int64_t at = 0; at < (FITS ? 1 : n); at += strip) {
+			if (!FITS)
+				rd_att_load<N, I>(v, x + r * pitch + at, n - at, -INFINITY);
+			for (int k = 0; k < I; k++)
+				for (int i = 0; i < RD_ATT_PACK; i++)
+					v[k][i] = (FITS ? v[k][i] : expf(v[k][i] - top)) * sum;
+			rd_att_store<T, N, I>(y + r * pitch + at, n - at, v);
 		}
 		if (stats && threadIdx.x == 0) {
 			stats[2 * r] = top;
@@ -120,18 +118,27 @@ static __global__ void softmax_kernel(int64_t rows, int64_t n, float *x, rd_bf16
 	}
 }
 
+template <class T, int N, int I, bool FITS>
+static int softmax_rows(struct rd_dev *dev, const rd_att &a, const float *s, T *p, float *stats, struct rd_err *e)
+{
+	const rd_tiles t = rd_att_rows<N>(a);
+
+	return RD_LAUNCH(dev, e, (softmax_kernel<T, N, I, FITS>), t.grid, t.block, rd_att_shared<N>,
+	                 a.images * a.heads * a.tokens, a.keys, a.pitch, s, p, stats);
+}
+
 /* Of a part of the images. */
+template <class T>
 static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *stats,
                    void *ws, struct rd_err *e)
 {
-	const rd_tiles t = rd_att_rows(a);
 	float *s = rd_att_wide(ws, a, 0);
-	rd_bf16 *s16 = rd_att_narrow(dev, ws, a, 1, 0);
+	T *p = rd_att_result<T>(ws, a, 1, 0);
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, s, s16, stats);
-	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, s16 ? (const void *)s16 : (const void *)s, v, o, 0, e);
+		rc = RD_ATT_BY_ROW(a, T, softmax_rows, dev, a, s, p, stats, e);
+	return rc ? rc : rd_att_by_tokens(dev, a, 1.0f, false, p, v, o, 0, e);
 }
 
 int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
@@ -144,8 +151,9 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 	for (int64_t i = 0; i < all.images && !rc;) {
 		const rd_att part = rd_att_part(all, i);
 
-		rc = forward(dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
-		             rd_att_at(dev, o, i * queries), stats ? stats + 2 * i * all.heads * all.tokens : NULL, ws, e);
+		rc = RD_BY_TYPE(dev, forward, dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys),
+		                rd_att_at(dev, v, i * keys), rd_att_at(dev, o, i * queries),
+		                stats ? stats + 2 * i * all.heads * all.tokens : NULL, ws, e);
 		i += part.images;
 	}
 	return rc;

@@ -4,48 +4,57 @@
  * dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k,  dk = scale dS^T q,  dv = P^T do */
 #include "kernels/cuda/attention.h"
 
-#include "kernels/cuda/reduce.h"
-
 /* A strip of a row: p of its scores, 0 past the end, and dp. */
-static __device__ __forceinline__ void load(float *p, float *dp, const float *s_row, const float *dp_row, int64_t at, int64_t n,
-                                            float top, float inv)
+template <int N, int I>
+static __device__ __forceinline__ void load(float (*p)[RD_ATT_PACK], float (*dp)[RD_ATT_PACK], const float *s_row,
+                                            const float *dp_row, int64_t left, float top, float inv)
 {
-	rd_att_load(p, s_row, at, n, -INFINITY);
-	rd_att_load(dp, dp_row, at, n, 0.0f);
-	for (int k = 0; k < RD_ATT_LANE; k++)
-		p[k] = expf(p[k] - top) * inv;
+	rd_att_load<N, I>(p, s_row, left, -INFINITY);
+	rd_att_load<N, I>(dp, dp_row, left, 0.0f);
+	for (int k = 0; k < I; k++)
+		for (int i = 0; i < RD_ATT_PACK; i++)
+			p[k][i] = expf(p[k][i] - top) * inv;
 }
 
-/* P and dS from rows of scores and dP, in their places, or in bf16 to p16 and ds16 where these are there. A row of one strip
- * is read once. */
-static __global__ void softmax_bwd_kernel(int64_t rows, int64_t n, const float *stats, float *s, float *dp, rd_bf16 *p16,
-                                          rd_bf16 *ds16)
+/* P and dS from rows of scores and dP, in whose places they may be. */
+template <class T, int N, int I, bool FITS>
+static __global__ void __launch_bounds__(rd_att_threads<N>)
+softmax_bwd_kernel(int64_t rows, int64_t n, int64_t pitch, const float *stats, const float *s,
+                                          const float *dp, T *p, T *ds)
 {
+	constexpr int strip = rd_att_strip<N, I>;
+	RD_SHARED(float, shared);
+
 	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step()) {
-		float v[RD_ATT_LANE], dv[RD_ATT_LANE], top = stats[2 * r], inv = stats[2 * r + 1], dot = 0.0f;
+		float v[I][RD_ATT_PACK], dv[I][RD_ATT_PACK], top = stats[2 * r], inv = stats[2 * r + 1], dot = 0.0f;
 
-		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
-			load(v, dv, s + r * n, dp + r * n, at, n, top, inv);
-			for (int k = 0; k < RD_ATT_LANE; k++)
-				dot += v[k] * dv[k];
+		for (int64_t at = 0; at < (FITS ? 1 : n); at += strip) {
+			load<N, I>(v, dv, s + r * pitch + at, dp + r * pitch + at, n - at, top, inv);
+			for (int k = 0; k < I; k++)
+				for (int i = 0; i < RD_ATT_PACK; i++)
+					dot += v[k][i] * dv[k][i];
 		}
-		dot = rd_warp_sum(dot);
-		for (int64_t at = 0; at < n; at += RD_ATT_STRIP) {
-			if (n > RD_ATT_STRIP)
-				load(v, dv, s + r * n, dp + r * n, at, n, top, inv);
-			for (int k = 0; k < RD_ATT_LANE; k++) {
-				int64_t j = at + 32 * k + threadIdx.x, i = r * n + j;
-
-				if (j < n && p16) {
-					rd_from_float(&p16[i], v[k]);
-					rd_from_float(&ds16[i], v[k] * (dv[k] - dot));
-				} else if (j < n) {
-					s[i] = v[k];
-					dp[i] = v[k] * (dv[k] - dot);
-				}
-			}
+		dot = rd_att_sum<N>(dot, shared);
+		for (int64_t at = 0; at < (FITS ? 1 : n); at += strip) {
+			if (!FITS)
+				load<N, I>(v, dv, s + r * pitch + at, dp + r * pitch + at, n - at, top, inv);
+			for (int k = 0; k < I; k++)
+				for (int i = 0; i < RD_ATT_PACK; i++)
+					dv[k][i] = v[k][i] * (dv[k][i] - dot);
+			rd_att_store<T, N, I>(p + r * pitch + at, n - at, v);
+			rd_att_store<T, N, I>(ds + r * pitch + at, n - at, dv);
 		}
 	}
+}
+
+template <class T, int N, int I, bool FITS>
+static int softmax_rows(struct rd_dev *dev, const rd_att &a, const float *stats, const float *s, const float *dp, T *p, T *ds,
+                        struct rd_err *e)
+{
+	const rd_tiles t = rd_att_rows<N>(a);
+
+	return RD_LAUNCH(dev, e, (softmax_bwd_kernel<T, N, I, FITS>), t.grid, t.block, rd_att_shared<N>,
+	                 a.images * a.heads * a.tokens, a.keys, a.pitch, stats, s, dp, p, ds);
 }
 
 struct grads {
@@ -54,20 +63,18 @@ struct grads {
 };
 
 /* Of a part of the images. */
+template <class T>
 static int backward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, const float *stats,
                     const void *dout, const grads &g, void *ws, struct rd_err *e)
 {
-	const rd_tiles t = rd_att_rows(a);
 	float *s = rd_att_wide(ws, a, 0), *dp = rd_att_wide(ws, a, 1);
-	rd_bf16 *p16 = rd_att_narrow(dev, ws, a, 2, 0), *ds16 = rd_att_narrow(dev, ws, a, 2, 1);
-	const void *pr = p16 ? (const void *)p16 : (const void *)s, *ds = ds16 ? (const void *)ds16 : (const void *)dp;
+	T *pr = rd_att_result<T>(ws, a, 2, 0), *ds = rd_att_result<T>(ws, a, 2, 1);
 	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
 
 	if (!rc)
 		rc = rd_att_by_dims(dev, a, 1.0f, dout, v, dp, e);
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, softmax_bwd_kernel, t.grid, t.block, 0, a.images * a.heads * a.tokens, a.keys, stats, s, dp,
-		               p16, ds16);
+		rc = RD_ATT_BY_ROW(a, T, softmax_rows, dev, a, stats, s, dp, pr, ds, e);
 	if (!rc && g.dq)
 		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, g.dq, g.acc_dq, e);
 	if (!rc && g.dk)
@@ -88,8 +95,9 @@ int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 		const grads g = { rd_att_at(dev, dq, i * queries), rd_att_at(dev, dk, i * keys), rd_att_at(dev, dv, i * keys),
 			          acc_dq, acc_dk, acc_dv };
 
-		rc = backward(dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
-		              stats + 2 * i * all.heads * all.tokens, rd_att_at(dev, dout, i * queries), g, ws, e);
+		rc = RD_BY_TYPE(dev, backward, dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys),
+		                rd_att_at(dev, v, i * keys), stats + 2 * i * all.heads * all.tokens,
+		                rd_att_at(dev, dout, i * queries), g, ws, e);
 		i += part.images;
 	}
 	return rc;

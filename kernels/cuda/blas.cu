@@ -11,7 +11,7 @@ enum { WORKSPACE = 32 << 20, MAX_ALIGN = 16 };
 /* All that an algorithm is chosen by. */
 struct key {
 	struct rd_product p;
-	uint32_t align[4]; /* of a, b, c, bias; 0: no bias */
+	uint32_t align[4]; /* of a, b, c and d, bias; 0: no bias */
 };
 static_assert(sizeof(struct key) == sizeof(struct rd_product) + 4 * 4, "padding in key");
 
@@ -229,8 +229,8 @@ static int find_plan(struct rd_dev *dev, const struct key *k, const void *bias, 
 	return RD_OK;
 }
 
-int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                     bool *none, struct rd_err *e)
+int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
+                     const void *c, void *d, bool *none, struct rd_err *e)
 {
 	struct plan *n = NULL;
 	struct key k;
@@ -240,6 +240,8 @@ int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void 
 	k.align[0] = alignment(a, p->a_step, p->bf16_in);
 	k.align[1] = alignment(b, p->b_step, p->bf16_in);
 	k.align[2] = alignment(c, p->c_step, p->bf16_out);
+	if (alignment(d, p->c_step, p->bf16_out) < k.align[2])
+		k.align[2] = alignment(d, p->c_step, p->bf16_out);
 	k.align[3] = bias ? alignment(bias, 0, p->bf16_out) : 0;
 	rc = find_plan(dev, &k, bias, &n, e);
 	*none = !rc && n->none;
@@ -247,7 +249,7 @@ int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void 
 		return RD_OK;
 	if (!rc && bias)
 		rc = set_bias(n, bias, e);
-	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, c, n->c,
+	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, d, n->c,
 	                                      &n->algo, dev->blas->ws, WORKSPACE, dev->stream), "product", e);
 }
 

@@ -21,10 +21,14 @@ int rd_blas_new(struct rd_blas **out, struct rd_dev *dev, struct rd_err *e);
 void rd_blas_free(struct rd_blas *b);
 int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
                     struct rd_err *e);
+/* The same to d, which lies as c does. */
+int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
+                       const void *c, void *d, struct rd_err *e);
 
-/* For product.cu: the same as the library does it. *none: it has no algorithm for it (with this bias), and nothing was done. */
-int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                     bool *none, struct rd_err *e);
+/* For product.cu: the same as the library does it. *none: it has no algorithm for it (with this bias), and nothing was
+ * done. */
+int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
+                     const void *c, void *d, bool *none, struct rd_err *e);
 }
 
 #endif

@@ -5,8 +5,8 @@
 enum { CHUNK = 512, ROWS = 4 }; /* rows of a chunk, whose sums are f32; rows that a thread reads at once */
 enum { TOTAL_X = 8, TOTAL_Y = RD_THREADS / TOTAL_X };
 
-/* part[chunk][cols]: threads x along packs of V columns, y along rows. */
-template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part)
+/* part[chunk][cols], or where `add` a single chunk's is added to: threads x along packs of V columns, y along rows. */
+template <class T, int V> static __global__ void part_kernel(int64_t rows, int64_t cols, const T *x, float *part, bool add)
 {
 	RD_SHARED(float, shared);
 	int64_t first = (int64_t)blockIdx.y * blockDim.x * V, j = first + threadIdx.x * V, lo = (int64_t)blockIdx.x * CHUNK;
@@ -22,7 +22,7 @@ template <class T, int V> static __global__ void part_kernel(int64_t rows, int64
 			for (int i = 0; i < V; i++)
 				sum[i] += r + u * step < hi ? v[u][i] : 0.0f;
 	}
-	rd_rows_sum<V, 1>(sum, shared, part + blockIdx.x * cols + first, cols, cols - first);
+	rd_rows_sum<V, 1>(sum, shared, part + blockIdx.x * cols + first, cols, cols - first, add);
 }
 
 /* Threads x along columns, y along rows: thread y adds rows y, y + TOTAL_Y, ..., the first one those sums, in that order. */
@@ -88,29 +88,32 @@ int rd_cuda_image_totals(struct rd_dev *dev, int64_t images, int64_t rows, int64
 }
 
 template <class T, int V>
-static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+static int parts_v(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, bool add, struct rd_err *e)
 {
 	unsigned w = rd_side_by_side(cols / V);
 
 	return RD_LAUNCH(dev, e, (part_kernel<T, V>),
 	                 dim3((unsigned)((rows + CHUNK - 1) / CHUNK), (unsigned)((cols / V + w - 1) / w)), dim3(w, RD_THREADS / w),
-	                 rd_rows_bytes(w, V, 1), rows, cols, (const T *)x, part);
+	                 rd_rows_bytes(w, V, 1), rows, cols, (const T *)x, part, add);
 }
 
 template <class T>
-static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, struct rd_err *e)
+static int parts(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *part, bool add, struct rd_err *e)
 {
-	return RD_BY_WIDTH(T, cols, parts_v, dev, rows, cols, x, part, e);
+	return RD_BY_WIDTH(T, cols, parts_v, dev, rows, cols, x, part, add, e);
 }
 
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e)
 {
 	int64_t chunks = (rows + CHUNK - 1) / CHUNK;
 	void *part;
-	int rc = rd_cuda_scratch(dev, (size_t)(chunks * cols) * sizeof(float), &part, e);
+	int rc;
 
+	if (chunks == 1) /* whose sum is the total */
+		return RD_BY_TYPE(dev, parts, dev, rows, cols, x, out, true, e);
+	rc = rd_cuda_scratch(dev, (size_t)(chunks * cols) * sizeof(float), &part, e);
 	if (!rc)
-		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, e);
+		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, false, e);
 	return rc ? rc : rd_cuda_total(dev, chunks, cols, cols, (const float *)part, out, NULL, e);
 }
 

@@ -185,27 +185,33 @@ static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *w, c
 }
 
 int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
-                       int accumulate, void *ws, struct rd_err *e)
+                       const void *add, void *ws, struct rd_err *e)
 {
 	struct rd_dims o = rd_conv2d_out(&p->d);
+	bool acc = add != NULL;
 	const void *w = weights_of(p, par), *bias = bias_of(p, par);
-	unsigned way = accumulate ? RD_CONV_Y_ACC : par->b ? RD_CONV_Y_BIAS : RD_CONV_Y;
+	unsigned way = acc ? RD_CONV_Y_ACC : par->b ? RD_CONV_Y_BIAS : RD_CONV_Y;
 	void *cols = rest_at(p, ws);
 	int rc = wants(p, way, e);
 
 	if (rc)
 		return rc;
 	if (p->linear)
-		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, y, accumulate, e);
+		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, add, y, e);
+	if (add && add != y)
+		rc = rd_cuda_copy(dev, y, add, (size_t)rd_dims_elems(o) * p->elem, e);
+	if (rc)
+		return rc;
 	if (by_library(p, way))
-		return library_fwd(dev, p, w, par->b, x, y, accumulate, cols, e);
+		return library_fwd(dev, p, w, par->b, x, y, acc, cols, e);
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
+		void *to = (void *)dy_of(p, u, y);
 
 		rc = rd_unfold_images(dev, &u, x, cols, e);
 		if (!rc)
-			rc = rd_linear_apply(dev, l, cols, w, bias, (void *)dy_of(p, u, y), accumulate, e);
+			rc = rd_linear_apply(dev, l, cols, w, bias, acc ? to : NULL, to, e);
 	}
 	return rc;
 }

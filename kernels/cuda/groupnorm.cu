@@ -12,7 +12,8 @@ size_t rd_cuda_groupnorm_ws_bytes(const struct rd_groupnorm_desc *p)
 {
 	const rd_gn g = rd_gn_of(p, NULL);
 
-	return (size_t)(g.n * g.c * (g.chunks * RD_GN_SUMS + RD_GN_COEFS + 2)) * sizeof(float);
+	return (size_t)(g.n * g.c) * (RD_GN_SUMS * sizeof(double) +
+	                              (size_t)(g.chunks * RD_GN_SUMS + RD_GN_COEFS + 2) * sizeof(float));
 }
 
 /* Sums of x - k and (x - k)^2 over the block's rows, to part [2][pitch]. The pivot k is the image's first pixel: near the
@@ -44,8 +45,9 @@ static __device__ __forceinline__ void sums_of(const fwd_job<T> &j, const rd_gn_
 }
 
 /* By a warp: mean and variance of a group's channels together, from those of each. */
-template <class T>
-static __device__ __forceinline__ void stats_of(const fwd_job<T> &j, const rd_gn_at &at, int64_t image, int64_t group)
+template <class T, class S>
+static __device__ __forceinline__ void stats_of(const fwd_job<T> &j, const rd_gn_at &at, const rd_gn_sums<S> &sum,
+                                                int64_t image, int64_t group)
 {
 	const rd_gn &g = j.g;
 	const T *k = j.x + image * g.rows * g.c;
@@ -53,14 +55,14 @@ static __device__ __forceinline__ void stats_of(const fwd_job<T> &j, const rd_gn
 	double rows = (double)g.rows, m = 0.0, m2 = 0.0, rstd;
 
 	for (int64_t l = lo; l < hi; l += RD_GN_WARP) {
-		double s1 = rd_gn_total(g, at, 0, l), s2 = rd_gn_total(g, at, 1, l);
+		double s1 = sum(0, l), s2 = sum(1, l);
 
 		m2 += s2 - s1 * s1 / rows;
 		m += s1 / rows + (double)rd_to_float(k[l]) + (j.chan ? (double)rd_to_float(j.chan[image * g.c + l]) : 0.0);
 	}
 	m = rd_warp_sum(m) / (double)width;
 	for (int64_t l = lo; l < hi; l += RD_GN_WARP) {
-		double mean = rd_gn_total(g, at, 0, l) / rows + (double)rd_to_float(k[l]) - m;
+		double mean = sum(0, l) / rows + (double)rd_to_float(k[l]) - m;
 
 		mean += j.chan ? (double)rd_to_float(j.chan[image * g.c + l]) : 0.0;
 		m2 += rows * mean * mean;
@@ -107,7 +109,7 @@ template <class T, int V, int SILU> static __global__ void whole_kernel(fwd_job<
 	for (int64_t image = blockIdx.z; image < j.g.n; image += gridDim.z) {
 		sums_of<T, V>(j, b, image, rest, at.part, at.pitch);
 		for (int64_t l = b.first + rd_gn_thread() / RD_GN_WARP * width; l < b.end; l += RD_THREADS / RD_GN_WARP * width)
-			stats_of(j, at, image, l / width);
+			stats_of(j, at, rd_gn_sums<float>{ at.part, at.pitch, b.first }, image, l / width);
 		__syncthreads();
 		if (b.l < b.end)
 			apply_to<T, V, SILU>(j, at, image, b.l, threadIdx.y, blockDim.y);
@@ -126,8 +128,14 @@ template <class T, int V> static __global__ void sums_kernel(fwd_job<T> j)
 
 template <class T> static __global__ void stats_kernel(fwd_job<T> j)
 {
-	for (int64_t image = blockIdx.y; image < j.g.n; image += gridDim.y)
-		stats_of(j, rd_gn_at_image(j.g, image), image, blockIdx.x);
+	RD_SHARED(double, shared);
+
+	for (int64_t image = blockIdx.y; image < j.g.n; image += gridDim.y) {
+		const rd_gn_sums<double> sum = rd_gn_total<2>(j.g, image, blockIdx.x, shared);
+
+		if (rd_gn_thread() < RD_GN_WARP)
+			stats_of(j, rd_gn_at_image(j.g, image), sum, image, blockIdx.x);
+	}
 }
 
 template <class T, int V, int SILU> static __global__ void apply_kernel(fwd_job<T> j)
@@ -148,7 +156,8 @@ template <class T, int V, int SILU> static int passes(struct rd_dev *dev, const 
 		return RD_LAUNCH(dev, e, (whole_kernel<T, V, SILU>), s.grid, s.block, s.shared, j);
 	rc = RD_LAUNCH(dev, e, (sums_kernel<T, V>), s.grid, s.block, s.shared, j);
 	if (!rc)
-		rc = RD_LAUNCH(dev, e, stats_kernel<T>, dim3((unsigned)g.groups, rd_blocks_y(g.n)), RD_GN_WARP, 0, j);
+		rc = RD_LAUNCH(dev, e, stats_kernel<T>, dim3((unsigned)g.groups, rd_blocks_y(g.n)), rd_gn_group_block(g),
+		               RD_GN_GROUP_BYTES, j);
 	return rc ? rc : RD_LAUNCH(dev, e, (apply_kernel<T, V, SILU>), t.grid, t.block, 0, j);
 }
 

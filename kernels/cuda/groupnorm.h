@@ -2,9 +2,9 @@
  *
  * One pass makes sums per channel, in f32; one makes of these, in double, the coefficients of y = act(x a[c] + b[c]); one
  * applies them. Where an image is small, some of its groups are one block's work from the first pass to the last, in one
- * launch: sums and coefficients stay in the block's shared memory, x in the cache. Otherwise each pass is a kernel, and the
- * first one's blocks have a chunk of rows (pixels) each, whose sums are added in the chunks' order. All sizes follow from
- * the shape alone. */
+ * launch: sums and coefficients stay in the block's shared memory, x in the cache. Otherwise each pass is a kernel. The first
+ * one's blocks have a chunk of rows (pixels) each; the second one's have a group each, for which they add the chunks' sums
+ * first, in double. All sizes, and the order of all sums, follow from the shape alone. */
 #ifndef RD_KERNELS_CUDA_GROUPNORM_H
 #define RD_KERNELS_CUDA_GROUPNORM_H
 
@@ -13,13 +13,14 @@
 
 enum { RD_GN_ROWS = 64, RD_GN_SUMS = 3, RD_GN_COEFS = 6, RD_GN_WARP = 32 };
 
-/* What a kernel is told. Work space: affine [n][2][c], coef [n][6][c], part [n][chunks][3][c], all f32. */
+/* What a kernel is told. Work space: total [n][3][c] in double, then affine [n][2][c], coef [n][6][c], part [n][chunks][3][c]. */
 struct rd_gn {
 	int64_t n, c, rows, groups;
 	int64_t width, chunk, chunks; /* channels and rows of a block; chunks of an image */
 	bool whole;                   /* a block has all rows of its channels, which are whole groups */
 	float eps;
 	enum rd_act act;
+	double *total;
 	float *affine, *coef, *part;
 };
 
@@ -42,7 +43,8 @@ static inline rd_gn rd_gn_of(const struct rd_groupnorm_desc *p, void *ws)
 	g.chunks = (g.rows + RD_GN_ROWS - 1) / RD_GN_ROWS;
 	g.eps = p->eps;
 	g.act = p->act;
-	g.affine = (float *)ws;
+	g.total = (double *)ws;
+	g.affine = (float *)(g.total + g.n * RD_GN_SUMS * g.c);
 	g.coef = g.affine + g.n * 2 * g.c;
 	g.part = g.coef + g.n * RD_GN_COEFS * g.c;
 	return g;
@@ -134,15 +136,59 @@ static __device__ __forceinline__ rd_gn_at rd_gn_at_block(float *shared, int64_t
 	return { shared, shared + RD_GN_COEFS * pitch, pitch, first };
 }
 
-/* Sum s of channel l, over the chunks. */
-static __device__ __forceinline__ double rd_gn_total(const rd_gn &g, const rd_gn_at &at, int64_t s, int64_t l)
-{
-	double sum = 0.0;
+/* Sums over an image's rows, [3][pitch], of the channels from first on: of a block in f32, as it has all rows, else in double. */
+template <class S> struct rd_gn_sums {
+	const S *p;
+	int64_t pitch, first;
 
-	for (int64_t k = 0; k < g.chunks; k++)
-		sum += (double)at.part[(k * RD_GN_SUMS + s) * at.pitch + l - at.first];
-	return sum;
+	__device__ double operator()(int64_t s, int64_t l) const
+	{
+		return (double)p[s * pitch + l - first];
+	}
+};
+
+/* By a block of rd_gn_group_block, x along the group's channels and y along chunks: the first N sums of each channel. Thread y
+ * adds chunks y, y + blockDim.y, ..., and one thread those sums, in that order. shared: RD_GN_GROUP_BYTES. */
+template <int N>
+static __device__ __forceinline__ rd_gn_sums<double> rd_gn_total(const rd_gn &g, int64_t image, int64_t group, double *shared)
+{
+	const float *part = g.part + image * g.chunks * RD_GN_SUMS * g.c;
+	double *total = g.total + image * RD_GN_SUMS * g.c;
+	int64_t width = g.c / g.groups, end = (group + 1) * width;
+
+	for (int64_t l = end - width + threadIdx.x, at = 0; at < width; at += blockDim.x, l += blockDim.x) {
+		double sum[N];
+
+		for (int s = 0; s < N; s++)
+			sum[s] = 0.0;
+		RD_UNROLL_4
+		for (int64_t k = l < end ? threadIdx.y : g.chunks; k < g.chunks; k += blockDim.y)
+			for (int s = 0; s < N; s++)
+				sum[s] += (double)part[(k * RD_GN_SUMS + s) * g.c + l];
+		for (int s = 0; s < N; s++)
+			shared[(s * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x] = sum[s];
+		__syncthreads();
+		if (threadIdx.y < N && l < end) {
+			const double *mine = shared + threadIdx.y * RD_THREADS + threadIdx.x;
+
+			sum[0] = 0.0;
+			for (unsigned y = 0; y < blockDim.y; y++)
+				sum[0] += mine[y * blockDim.x];
+			total[threadIdx.y * g.c + l] = sum[0];
+		}
+		__syncthreads();
+	}
+	return { total, g.c, 0 };
 }
+
+static inline dim3 rd_gn_group_block(const rd_gn &g)
+{
+	unsigned x = rd_side_by_side(g.c / g.groups);
+
+	return dim3(x, RD_THREADS / x);
+}
+
+enum { RD_GN_GROUP_BYTES = RD_GN_SUMS * RD_THREADS * sizeof(double) };
 
 /* Coefficient k of V channels from l on. */
 template <int V>

@@ -87,8 +87,9 @@ static __device__ __forceinline__ void channel_grads(const bwd_job<T> &j, int64_
 }
 
 /* By a warp: the other coefficients of a group's channels (in a kernel of its own, all of them), and their gradients. */
-template <class T>
-static __device__ __forceinline__ void finish(const bwd_job<T> &j, const rd_gn_at &at, int64_t image, int64_t group)
+template <class T, class S>
+static __device__ __forceinline__ void finish(const bwd_job<T> &j, const rd_gn_at &at, const rd_gn_sums<S> &sum, int64_t image,
+                                              int64_t group)
 {
 	const rd_gn &g = j.g;
 	int64_t width = g.c / g.groups, hi = (group + 1) * width, lo = hi - width + rd_gn_thread() % RD_GN_WARP;
@@ -98,8 +99,8 @@ static __device__ __forceinline__ void finish(const bwd_job<T> &j, const rd_gn_a
 	for (int64_t l = lo; l < hi; l += RD_GN_WARP) {
 		double w = (double)j.gamma[l] * (j.ss ? 1.0 + (double)rd_to_float(j.ss[image * 2 * g.c + l]) : 1.0);
 
-		m1 += w * rd_gn_total(g, at, A, l);
-		m2 += w * rd_gn_total(g, at, B, l) * rstd;
+		m1 += w * sum(A, l);
+		m2 += w * sum(B, l) * rstd;
 	}
 	c2 = -rstd * rstd * rd_warp_sum(m2) / n;
 	c3 = -rstd * rd_warp_sum(m1) / n;
@@ -112,8 +113,7 @@ static __device__ __forceinline__ void finish(const bwd_job<T> &j, const rd_gn_a
 		coef[C1 * at.pitch] = (float)(w * rstd);
 		coef[C2 * at.pitch] = (float)c2;
 		coef[C3 * at.pitch] = (float)c3;
-		channel_grads(j, image, l, rd_gn_total(g, at, A, l), rd_gn_total(g, at, B, l) * rstd, rd_gn_total(g, at, C, l),
-		              w * rstd, c2, c3);
+		channel_grads(j, image, l, sum(A, l), sum(B, l) * rstd, sum(C, l), w * rstd, c2, c3);
 	}
 }
 
@@ -156,7 +156,7 @@ template <class T, int V, int SILU> static __global__ void whole_kernel(bwd_job<
 	for (int64_t image = blockIdx.z; image < j.g.n; image += gridDim.z) {
 		sums_of<T, V, SILU>(j, b, at, image, rest, at.part, at.pitch);
 		for (int64_t l = b.first + rd_gn_thread() / RD_GN_WARP * width; l < b.end; l += RD_THREADS / RD_GN_WARP * width)
-			finish(j, at, image, l / width);
+			finish(j, at, rd_gn_sums<float>{ at.part, at.pitch, b.first }, image, l / width);
 		__syncthreads();
 		if (j.dx && b.l < b.end)
 			apply_to<T, V, SILU>(j, at, image, b.l, threadIdx.y, blockDim.y);
@@ -178,8 +178,14 @@ template <class T, int V, int SILU> static __global__ void sums_kernel(bwd_job<T
 
 template <class T> static __global__ void finish_kernel(bwd_job<T> j)
 {
-	for (int64_t image = blockIdx.y; image < j.g.n; image += gridDim.y)
-		finish(j, rd_gn_at_image(j.g, image), image, blockIdx.x);
+	RD_SHARED(double, shared);
+
+	for (int64_t image = blockIdx.y; image < j.g.n; image += gridDim.y) {
+		const rd_gn_sums<double> sum = rd_gn_total<RD_GN_SUMS>(j.g, image, blockIdx.x, shared);
+
+		if (rd_gn_thread() < RD_GN_WARP)
+			finish(j, rd_gn_at_image(j.g, image), sum, image, blockIdx.x);
+	}
 }
 
 template <class T, int V, int SILU> static __global__ void apply_kernel(bwd_job<T> j)
@@ -201,7 +207,8 @@ template <class T, int V, int SILU> static int passes(struct rd_dev *dev, const 
 	} else {
 		rc = RD_LAUNCH(dev, e, (sums_kernel<T, V, SILU>), s.grid, s.block, s.shared, j);
 		if (!rc)
-			rc = RD_LAUNCH(dev, e, finish_kernel<T>, dim3((unsigned)g.groups, rd_blocks_y(g.n)), RD_GN_WARP, 0, j);
+			rc = RD_LAUNCH(dev, e, finish_kernel<T>, dim3((unsigned)g.groups, rd_blocks_y(g.n)), rd_gn_group_block(g),
+			               RD_GN_GROUP_BYTES, j);
 		if (!rc && j.dx)
 			rc = RD_LAUNCH(dev, e, (apply_kernel<T, V, SILU>), t.grid, t.block, 0, j);
 	}

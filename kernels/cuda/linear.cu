@@ -1,9 +1,9 @@
-/* A matrix product at every pixel: x [rows, c], W [out_c, c], y = x W^T + b [rows, out_c]. */
+/* A matrix product at every pixel: x [rows, c], W [out_c, c], y = x W^T + b + add [rows, out_c]. */
 #include "kernels/cuda/linear.h"
 
 #include "kernels/cuda/blas.h"
 
-int rd_linear_apply(struct rd_dev *dev, rd_linear l, const void *x, const void *w, const void *b, void *y, int acc,
+int rd_linear_apply(struct rd_dev *dev, rd_linear l, const void *x, const void *w, const void *b, const void *add, void *y,
                     struct rd_err *e)
 {
 	struct rd_product p = {};
@@ -15,8 +15,8 @@ int rd_linear_apply(struct rd_dev *dev, rd_linear l, const void *x, const void *
 	p.tb = true;
 	p.bf16_in = p.bf16_out = rd_is_bf16(dev);
 	p.alpha = 1.0f;
-	p.beta = acc ? 1.0f : 0.0f;
-	return rd_blas_product(dev, &p, x, w, b, y, e);
+	p.beta = add ? 1.0f : 0.0f;
+	return rd_blas_product_to(dev, &p, x, w, b, add ? add : y, y, e);
 }
 
 int rd_linear_back(struct rd_dev *dev, rd_linear l, const void *x, const void *w, const void *dy, void *dx, int acc_dx,

@@ -41,21 +41,87 @@ int rd_pack_one(struct rd_dev *dev, struct rd_packs *s, struct rd_pack p, struct
 	return rc;
 }
 
-/* A row is an output channel; j counts (input channel, tap). */
-template <class T> static __global__ void add_kernel(int64_t out_c, int64_t c, int64_t taps, const T *own, float *dw)
+/* dw += own. A warp takes V channels a lane of one output channel, `once` taps at a time: it reads them tap by tap and writes
+ * them as they lie in dw, by way of its share of the block's shared memory, [32 V][once]. Blocks are dim3(32, warps), V 1
+ * unless once is taps. */
+struct add_job {
+	int64_t out_c;
+	int c, taps, once;
+	float *dw;
+};
+
+/* n elements, V of them side by side in each access. */
+template <int V> static __device__ __forceinline__ void add_run(float *to, const float *from, int n)
 {
-	for (int64_t o = rd_row_first(); o < out_c; o += rd_row_step())
-		for (int64_t j = threadIdx.x; j < c * taps; j += blockDim.x)
-			dw[o * c * taps + j] += rd_to_float(own[(o * taps + j % taps) * c + j / taps]);
+	for (int i = (int)threadIdx.x * V; i < n; i += 32 * V) {
+		float v[V];
+
+		for (int k = 0; k < V; k++)
+			v[k] = from[i + k];
+		rd_put<float, V>(to + i, v, 1);
+	}
+}
+
+template <class T, int V>
+static __device__ __forceinline__ void add_taps(const add_job &j, const T *own, float *dw, int first, int t0, float *shared)
+{
+	int n = j.c - first < 32 * V ? j.c - first : 32 * V, taps = j.taps - t0 < j.once ? j.taps - t0 : j.once;
+	int i = (int)threadIdx.x * V;
+
+	RD_UNROLL_4
+	for (int t = 0; t < taps && i < n; t++) {
+		float v[V];
+
+		rd_load<T, V>(v, own + (int64_t)(t0 + t) * j.c + first + i);
+		for (int k = 0; k < V; k++)
+			shared[(i + k) * taps + t] = v[k];
+	}
+	__syncwarp();
+	dw += (int64_t)first * j.taps + t0;
+	if (taps == j.taps)
+		add_run<V>(dw, shared, n * taps);
+	else
+		for (int l = 0; l < n; l++)
+			add_run<1>(dw + (int64_t)l * j.taps, shared + l * taps, taps);
+	__syncwarp(); /* before it is written again */
+}
+
+template <class T, int V> static __global__ void add_kernel(add_job j, const T *own)
+{
+	RD_SHARED(float, shared);
+	int first = (int)blockIdx.y * 32 * V;
+	float *mine = shared + threadIdx.y * 32 * V * j.once;
+
+	for (int64_t o = rd_row_first(); o < j.out_c; o += rd_row_step())
+		for (int t0 = 0; t0 < j.taps; t0 += j.once)
+			add_taps<T, V>(j, own + o * j.taps * j.c, j.dw + o * j.taps * j.c, first, t0, mine);
+}
+
+enum { ADD_BYTES = 36 << 10 }; /* of shared memory */
+
+template <class T, int V> static int add(struct rd_dev *dev, add_job j, const T *own, struct rd_err *e)
+{
+	int most = ADD_BYTES / (32 * V * (int)sizeof(float)), warps = 8;
+
+	j.once = j.taps < most ? j.taps : most;
+	while (warps * j.once > most)
+		warps /= 2;
+	return RD_LAUNCH(dev, e, (add_kernel<T, V>),
+	                 dim3(rd_blocks((j.out_c + warps - 1) / warps), (unsigned)((j.c + 32 * V - 1) / (32 * V))),
+	                 dim3(32, (unsigned)warps), (size_t)(warps * 32 * V * j.once) * sizeof(float), j, own);
+}
+
+template <class T> static int add_any(struct rd_dev *dev, const add_job &j, const void *own, struct rd_err *e)
+{
+	if (j.c % 4 == 0 && j.taps <= ADD_BYTES / (32 * 4 * (int)sizeof(float)))
+		return add<T, 4>(dev, j, (const T *)own, e);
+	return add<T, 1>(dev, j, (const T *)own, e);
 }
 
 int rd_add_weights(struct rd_dev *dev, const struct rd_conv2d_desc *d, const void *own, bool bf16, float *dw,
                    struct rd_err *e)
 {
-	int64_t taps = (int64_t)d->kernel * d->kernel;
-	rd_tiles t = rd_tile(d->out_c, d->in.c * taps);
+	const add_job j = { d->out_c, (int)d->in.c, d->kernel * d->kernel, 0, dw };
 
-	if (bf16)
-		return RD_LAUNCH(dev, e, add_kernel<rd_bf16>, t.grid, t.block, 0, d->out_c, d->in.c, taps, (const rd_bf16 *)own, dw);
-	return RD_LAUNCH(dev, e, add_kernel<float>, t.grid, t.block, 0, d->out_c, d->in.c, taps, (const float *)own, dw);
+	return bf16 ? add_any<rd_bf16>(dev, j, own, e) : add_any<float>(dev, j, own, e);
 }

@@ -13,10 +13,10 @@ template <class T> static __device__ float element(const T *p, bool there, int64
 	return there ? rd_to_float(p[at]) : 0.0f;
 }
 
-/* A block makes a tile of c, unit blockIdx.y of the batch; tiles of op(a) and op(b) pass through shared memory. The order of a sum is
+/* A block makes a tile of d, unit blockIdx.y of the batch; tiles of op(a) and op(b) pass through shared memory. The order of a sum is
  * that of k. */
 template <class In, class Out>
-static __global__ void product_kernel(struct rd_product p, const In *a, const In *b, const Out *bias, Out *c)
+static __global__ void product_kernel(struct rd_product p, const In *a, const In *b, const Out *bias, const Out *c, Out *d)
 {
 	RD_SHARED(float, tiles);
 	float *ta = tiles, *tb = tiles + TILE * TILE;
@@ -39,19 +39,19 @@ static __global__ void product_kernel(struct rd_product p, const In *a, const In
 			__syncthreads();
 		}
 		if (i < p.m && j < p.n) {
-			Out *to = &c[unit * p.c_step + i * p.ldc + j];
+			int64_t at = unit * p.c_step + i * p.ldc + j;
 
 			sum *= p.alpha;
 			if (p.beta != 0.0f) /* else c may hold anything */
-				sum += p.beta * rd_to_float(*to);
-			rd_from_float(to, bias ? sum + rd_to_float(bias[j]) : sum);
+				sum += p.beta * rd_to_float(c[at]);
+			rd_from_float(&d[at], bias ? sum + rd_to_float(bias[j]) : sum);
 		}
 	}
 }
 
 template <class In, class Out>
-static int product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                   struct rd_err *e)
+static int product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, const void *c,
+                   void *d, struct rd_err *e)
 {
 	int64_t tiles = (p->m + TILE - 1) / TILE * ((p->n + TILE - 1) / TILE);
 	dim3 grid((unsigned)tiles, rd_blocks_y(p->batch ? p->batch : 1));
@@ -60,15 +60,17 @@ static int product(struct rd_dev *dev, const struct rd_product *p, const void *a
 		return rd_fail(e, RD_EDEVICE, "cuBLASLt: no algorithm for %lld x %lld x %lld", (long long)p->m,
 		               (long long)p->n, (long long)p->k);
 	return RD_LAUNCH(dev, e, (product_kernel<In, Out>), grid, RD_THREADS, 2 * TILE * TILE * sizeof(float), *p, (const In *)a,
-	                 (const In *)b, (const Out *)bias, (Out *)c);
+	                 (const In *)b, (const Out *)bias, (const Out *)c, (Out *)d);
 }
 
-static int own_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                       struct rd_err *e)
+static int own_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, const void *c,
+                       void *d, struct rd_err *e)
 {
 	if (!p->bf16_in)
-		return product<float, float>(dev, p, a, b, bias, c, e);
-	return p->bf16_out ? product<rd_bf16, rd_bf16>(dev, p, a, b, bias, c, e) : product<rd_bf16, float>(dev, p, a, b, bias, c, e);
+		return product<float, float>(dev, p, a, b, bias, c, d, e);
+	if (p->bf16_out)
+		return product<rd_bf16, rd_bf16>(dev, p, a, b, bias, c, d, e);
+	return product<rd_bf16, float>(dev, p, a, b, bias, c, d, e);
 }
 
 template <class T> struct bias_op {
@@ -90,19 +92,25 @@ static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const void *
 	                 (const T *)nullptr, (T *)c, 0);
 }
 
-int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
-                    struct rd_err *e)
+int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
+                       const void *c, void *d, struct rd_err *e)
 {
 	bool none = false, apart = bias && p->batch <= 1 && p->ldc == p->n; /* the bias may be added after it */
-	int rc = rd_blas_multiply(dev, p, a, b, bias, c, &none, e);
+	int rc = rd_blas_multiply(dev, p, a, b, bias, c, d, &none, e);
 
 	if (rc || !none)
 		return rc;
 	if (apart)
-		rc = rd_blas_multiply(dev, p, a, b, NULL, c, &none, e);
+		rc = rd_blas_multiply(dev, p, a, b, NULL, c, d, &none, e);
 	if (!rc && none)
-		return own_product(dev, p, a, b, bias, c, e);
+		return own_product(dev, p, a, b, bias, c, d, e);
 	if (rc)
 		return rc;
-	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, c, e) : add_bias<float>(dev, p->m, p->n, bias, c, e);
+	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, d, e) : add_bias<float>(dev, p->m, p->n, bias, d, e);
+}
+
+int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,
+                    struct rd_err *e)
+{
+	return rd_blas_product_to(dev, p, a, b, bias, c, c, e);
 }

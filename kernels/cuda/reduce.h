@@ -22,33 +22,52 @@ static __device__ __forceinline__ float rd_warp_max(float v)
 	return v;
 }
 
-/* Of a block of RD_THREADS in one dimension; every thread has the sum. shared: RD_THREADS / 32 + 1 doubles. */
-static __device__ __forceinline__ double rd_block_sum(double v, double *shared)
+/* op over the warps of a block of N threads in one dimension, all of which have their warp's v. shared: N / 32. */
+template <int N, class A, class Op> static __device__ __forceinline__ A rd_block_all(A v, A *shared, Op op)
 {
-	int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
-
-	v = rd_warp_sum(v);
-	if (lane == 0)
-		shared[warp] = v;
+	if (threadIdx.x % 32 == 0)
+		shared[threadIdx.x / 32] = v;
 	__syncthreads();
-	if (threadIdx.x == 0) {
-		v = 0.0;
-		for (int i = 0; i < RD_THREADS / 32; i++)
-			v += shared[i];
-		shared[RD_THREADS / 32] = v;
-	}
-	__syncthreads();
-	v = shared[RD_THREADS / 32];
+	v = shared[0];
+	RD_UNROLL
+	for (int i = 1; i < N / 32; i++)
+		v = op(v, shared[i]);
 	__syncthreads(); /* before it is written again */
 	return v;
 }
 
-enum { RD_BLOCK_SUM_BYTES = (RD_THREADS / 32 + 1) * sizeof(double) };
+struct rd_plus {
+	template <class A> __device__ A operator()(A a, A b) const
+	{
+		return a + b;
+	}
+};
+
+struct rd_larger {
+	__device__ float operator()(float a, float b) const
+	{
+		return b > a ? b : a;
+	}
+};
+
+/* Of a block of N threads in one dimension; every thread has the sum. */
+template <int N = RD_THREADS, class A> static __device__ __forceinline__ A rd_block_sum(A v, A *shared)
+{
+	return rd_block_all<N>(rd_warp_sum(v), shared, rd_plus());
+}
+
+template <int N> static __device__ __forceinline__ float rd_block_max(float v, float *shared)
+{
+	return rd_block_all<N>(rd_warp_max(v), shared, rd_larger());
+}
+
+enum { RD_BLOCK_SUM_BYTES = RD_THREADS / 32 * sizeof(double) };
 
 /* Of a block of RD_THREADS, x along packs of V channels and y along rows: N sums of each of its channels. A thread brings
- * mine[s V + i]; out[s pitch + l] is for the block's first n channels. shared: rd_rows_bytes. */
+ * mine[s V + i]; out[s pitch + l] is for the block's first n channels, or is added to. shared: rd_rows_bytes. */
 template <int V, int N>
-static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *shared, float *out, int64_t pitch, int64_t n)
+static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *shared, float *out, int64_t pitch, int64_t n,
+                                                   bool add = false)
 {
 	int x = (int)blockDim.x, step = RD_THREADS + x; /* so that threads side by side read other banks */
 
@@ -64,7 +83,7 @@ static __device__ __forceinline__ void rd_rows_sum(const float *mine, float *sha
 		for (int at = k * step + i % x; at < k * step + RD_THREADS; at += x)
 			sum += shared[at];
 		if (l < n)
-			out[k / V * pitch + l] = sum;
+			out[k / V * pitch + l] = add ? out[k / V * pitch + l] + sum : sum;
 	}
 	__syncthreads();
 }

@@ -14,9 +14,11 @@
 #ifdef RD_CUDA_HOST
 #define RD_UNROLL
 #define RD_UNROLL_4
+#define RD_ROLLED
 #else
 #define RD_UNROLL _Pragma("unroll")
 #define RD_UNROLL_4 _Pragma("unroll 4")
+#define RD_ROLLED _Pragma("unroll 1")
 #endif
 
 struct rd_bf16 {

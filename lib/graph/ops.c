@@ -55,16 +55,6 @@ static const void *dout(const struct rd_exec *x, int i)
 	return x->grad[x->g->node[i].out];
 }
 
-/* The residual to be added to: y is that buffer already, or becomes a copy of it. */
-static int begin_residual(struct rd_exec *x, int i, struct rd_err *e)
-{
-	NODE;
-
-	if (n->in[1] == RD_NONE || x->in_place[i])
-		return 0;
-	return x->be->affine(x->dev, dims(x, n->out), 1, 0, x->val[n->in[1]], x->val[n->out], 0, e);
-}
-
 /* The output's gradient goes on to operand k as it is. */
 static int pass_grad(struct rd_exec *x, int i, int k, struct rd_err *e)
 {
@@ -129,10 +119,9 @@ static size_t conv_ws(const struct rd_exec *x, int i)
 static int conv_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
-	int rc = begin_residual(x, i, e);
+	const void *residual = n->in[1] == RD_NONE ? NULL : x->in_place[i] ? val(x, n->out) : val(x, n->in[1]);
 
-	return rc ? rc : x->be->conv2d_fwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), val(x, n->out),
-	                                   n->in[1] != RD_NONE, x->ws, e);
+	return x->be->conv2d_fwd(x->dev, x->conv[i], &x->conv_par[i], val(x, n->in[0]), val(x, n->out), residual, x->ws, e);
 }
 
 static int conv_bwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -311,9 +300,10 @@ static size_t gain_ws(const struct rd_exec *x, int i)
 static int gain_fwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
-	int rc = begin_residual(x, i, e);
+	struct rd_dims d = dims(x, n->out);
+	int rc = x->in_place[i] ? 0 : x->be->affine(x->dev, d, 1, 0, val(x, n->in[1]), val(x, n->out), 0, e);
 
-	return rc ? rc : x->be->gain_fwd(x->dev, dims(x, n->out), val(x, n->in[0]), val(x, n->in[2]), val(x, n->out), 1, e);
+	return rc ? rc : x->be->gain_fwd(x->dev, d, val(x, n->in[0]), val(x, n->in[2]), val(x, n->out), 1, e);
 }
 
 static int gain_bwd(struct rd_exec *x, int i, struct rd_err *e)

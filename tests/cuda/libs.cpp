@@ -15,7 +15,7 @@ static float get(const void *p, bool bf16, int64_t i)
 	return bf16 ? rd_to_float(((const rd_bf16 *)p)[i]) : ((const float *)p)[i];
 }
 
-static void product(const rd_product &p, const void *a, const void *b, const void *bias, void *c, int64_t unit)
+static void product(const rd_product &p, const void *a, const void *b, const void *bias, const void *c, void *d, int64_t unit)
 {
 	int64_t ao = unit * p.a_step, bo = unit * p.b_step, co = unit * p.c_step;
 
@@ -33,15 +33,15 @@ static void product(const rd_product &p, const void *a, const void *b, const voi
 			if (bias)
 				sum += (double)get(bias, p.bf16_out, j);
 			if (p.bf16_out)
-				rd_from_float((rd_bf16 *)c + at, (float)sum);
+				rd_from_float((rd_bf16 *)d + at, (float)sum);
 			else
-				((float *)c)[at] = (float)sum;
+				((float *)d)[at] = (float)sum;
 		}
 }
 
 /* As cuBLASLt may: no bias where a matrix has a single row or column, and nothing at all where all three sizes are odd. */
-int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias, void *c,
-                     bool *none, struct rd_err *)
+int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias,
+                     const void *c, void *d, bool *none, struct rd_err *)
 {
 	const rd_product p = *q;
 
@@ -50,7 +50,7 @@ int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *q, const void 
 		return RD_OK;
 	rd_shim_enqueue(dev->stream, [=] {
 		for (int64_t i = 0; i < (p.batch ? p.batch : 1); i++)
-			product(p, a, b, bias, c, i);
+			product(p, a, b, bias, c, d, i);
 	});
 	return RD_OK;
 }
