@@ -39,7 +39,7 @@ struct rd_conv2d_desc {
 /* (n, out_c, oh, ow), oh = (h + pad_lo + pad_hi - kernel) / stride + 1 */
 struct rd_dims rd_conv2d_out(const struct rd_conv2d_desc *d);
 
-/* What is asked of a convolution, as bits: y written, added to, written with a bias; dx written, added to; dw. db comes with any
+/* What is asked of a convolution, as bits: y written, with something added, with a bias; dx written, added to; dw. db comes with any
  * of backward. */
 enum rd_conv2d_way {
 	RD_CONV_Y = 1, RD_CONV_Y_ACC = 2, RD_CONV_Y_BIAS = 4, RD_CONV_DX = 8, RD_CONV_DX_ACC = 16, RD_CONV_DW = 32,

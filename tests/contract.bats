@@ -346,6 +346,23 @@ spins()
 	refute_line --regexp '^[0-9]+$'
 }
 
+@test "the second start that this takes changes no name, and what runs a tool goes on running it" {
+	local pid
+	mkfifo fifo
+	env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT tensorcat - <fifo >/dev/null &
+	pid=$!
+	exec 8>fifo
+	sleep 0.3
+	run cat "/proc/$pid/comm"
+	exec 8>&-
+	wait "$pid" || true
+	assert_output tensorcat
+	run env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$(sed -n 's/.*interpreter: \(.*\)]/\1/p' <(readelf -l "$RD_BUILD/bin/noisegen"))" \
+		"$RD_BUILD/bin/noisegen" -n 2 --shape 2 -o x
+	assert_success
+	tensorcat x >/dev/null
+}
+
 # writing OUT: starts a tool that writes OUT until it is killed, and sets pid.
 writing()
 {

@@ -123,6 +123,44 @@ assert a > 0 and abs(a - b) < 1e-5 * a, (a, b)' "$(column full loss)" "$(column 
 	done
 }
 
+# At a rate that is far too high the loss goes up and down.
+@test "what is kept as the best is in the weights and in the file" {
+	local held=(--hold-out 8 --ema 0 -b 8 -q "$files/pictures")
+	rectrain -m "$unet" -o best --lora 4 --steps 20 --lr 0.3 --warmup 0 --rate constant --keep-best --log log --held-out-every 5 "${held[@]}"
+	merged "$unet" best 4 '^(?!class_embedding)'
+	rectrain -m best -o again --steps 1 --lr 0 --log after --held-out-every 1 "${held[@]}"
+	column log held_out >held
+	column after held_out >>held
+	metadata best/pytorch_lora_weights.safetensors 'losses = [float(x) for x in open("held")]
+*losses, now = losses
+assert int(m["rectdiff.step"]) == 5 + 5 * losses.index(min(losses)), (m["rectdiff.step"], losses)
+assert abs(min(losses) - now) < 1e-3 * now, (losses, now)'
+}
+
+@test "a result of another type is asked for by -f, and has adapters of that type" {
+	local run=(rectrain -m "$unet" -o half --lora 2 --steps 4 -b 4 --lr 1e-2 "$files/pictures")
+	"${run[@]}" -q
+	run "${run[@]}" --save-as f16
+	assert_failure 1
+	assert_output --partial 'its weights are F32'
+	"${run[@]}" -q --save-as f16 -f
+	PYTHONPATH=$top/tests "$PYTHON" -c 'from folders import *
+for f in WEIGHTS, "pytorch_lora_weights.safetensors":
+    assert {a.dtype for a in read("half/" + f)[0].values()} == {np.dtype("<f2")}, f'
+	run "${run[@]}" --save-as f16
+	assert_success
+	assert_output --partial 'nothing to do'
+}
+
+@test "of a network that was converted the card does not say that the original's pipeline takes the adapters" {
+	local sd3=$top/tests/golden/sd3/model
+	noisegen -n 8 -s 1 -m "$sd3" | denoise -q -m "$sd3" --steps 2 -o p
+	rectrain -q -m "$sd3" -o a --lora 2 --steps 1 -b 4 p
+	grep -q 'LoRA of rank 2, which `pipeline.load_lora_weights(folder)` puts into ORIGINAL' a/README.md
+	rectrain -q -m "$sd3" -o b --lora 2 --steps 1 -b 4 --convert-to vp,epsilon --any-form p
+	grep -q 'LoRA of rank 2\.$' b/README.md
+}
+
 @test "snapshots have their adapters, as the end has" {
 	rectrain -m "$m" "${short[@]}" -o r --lora 2 --snapshot-every 20 --lr 1e-2 "$pairs"
 	merged "$m" r.20 2 .

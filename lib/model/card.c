@@ -234,7 +234,8 @@ static void usage(FILE *f, const struct rd_model *m, int steps, bool phased, boo
 /* What was trained, in a file of its own. */
 static void adapters(FILE *f, const struct rd_model *m, int rank)
 {
-	const char *how = is_part(m) && !rd_net_is_dit(&m->net) ? ", which `pipeline.load_lora_weights(folder)` puts into ORIGINAL" : "";
+	bool loads = is_part(m) && !rd_net_is_dit(&m->net) && diffusers_scheduler(m) && !m->converted;
+	const char *how = loads ? ", which `pipeline.load_lora_weights(folder)` puts into ORIGINAL" : "";
 
 	fprintf(f, "`" RD_MODEL_LORA_FILE "` holds what these have that the model it came from has not, as a LoRA of rank %d%s.\n\n",
 	        rank, how);
