@@ -49,6 +49,12 @@ short_page_options() { sed -nE 's/^\.It Fl ([A-Za-z])( .*|$)/\1/p' "man/$1.1" | 
 	done
 }
 
+@test "pages of tools that join inputs say that all are opened first" {
+	for t in classtrain pairpack rectrain tensorcat; do
+		tr '\n' ' ' <"man/$t.1" | grep -q "opened before the first is read" || fail "man/$t.1"
+	done
+}
+
 @test "cross references lead to pages that are there" {
 	local name section
 	while read -r name section; do

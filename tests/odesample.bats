@@ -63,6 +63,22 @@ for k in '${*:3}'.split():
 		run -0 odesample $args --steps 1 -o out
 		assert_output ""
 	done
+	noisegen -n 10 -s 5 --ref --shape 2 | denoise -q -m "$m" --steps 1 -o d
+	noisegen -n 10 -s 6 -i 10 --ref --shape 2 | denoise -q -m "$m" --steps 1 -o e
+	pairpack --noise ref -o ref.tar d e # of an archive of two seeds, each has its own indices: where they are known
+	pairpack --noise data -o data.tar d e
+	for kind in ref data; do rectrain -q -m "$m" -j 1 --steps 5 -b 8 --warmup 0 -o of-$kind $kind.tar; done
+	tensorcat of-ref >about
+	grep -qF '"noise":[{"seed":5,"first":0,"last":9},{"seed":6,"first":10,"last":19}]' about
+	tensorcat of-data >about
+	run ! grep -F '"noise":[' about
+	for args in "-m of-ref -s 6 -n 10" "-m of-ref -s 5 -i 10" "-m of-data -s 6 -n 10"; do
+		# shellcheck disable=SC2086
+		run -0 odesample $args --steps 1 -o out
+		assert_output ""
+	done
+	run -0 odesample -m of-ref -s 6 -i 19 -n 1 --steps 1 -o out
+	assert_output --partial "of-ref was trained on pairs of seed 6, indices 10 to 19"
 	denoise -q -m "$m" --steps 1 --reverse a -o back # the seed is that of other noise
 	rectrain -q -m "$m" -j 1 --steps 5 -b 8 --warmup 0 -o other back
 	run -0 odesample -m other -s 5 -i 10 --steps 1 -o out

@@ -254,6 +254,58 @@ n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
 	frames again 'assert "joined" not in h["meta"] and "max_error" not in h["meta"], h'
 }
 
+@test "rejects are of pairs made forward or in reverse, not of both" {
+	mlp m
+	noisegen -n 10 -s 5 --shape 2 | denoise -q -m m --steps 2 --error -o fw
+	noisegen -n 10 -s 5 -i 10 --shape 2 | denoise -q -m m --steps 2 --error -o made
+	denoise -q -m m --reverse --steps 2 --error -o rv made
+	for pair in "fw rv" joined.tar; do
+		# shellcheck disable=SC2086
+		run -3 pairpack --max-error 0 --rejects rej -o out $pair
+		assert_output "pairpack: ${pair%% *}: some pairs were made in reverse (reverse) and others not: what is left out of them (--rejects) \
+is no one stream; pack them one by one"
+		assert_absent rej out
+		pairpack -q -o joined.tar fw rv
+	done
+	pairpack -q --max-error 0 -o out joined.tar
+	for one in fw rv; do pairpack -q --max-error 0 --rejects rej-$one -o out.tar $one; done
+	frames rej-fw 'assert h["role"] == "noise" and h["fields"] == ["noise"], h'
+	frames rej-rv 'assert h["role"] == "data" and h["fields"] == ["sample"], h'
+}
+
+@test "--noise ref of several seeds, each of which is looked for among those that the inputs name" {
+	mlp m
+	noisegen -n 10 -s 5 --shape 2 | denoise -q -m m --steps 1 | pairpack --noise data -o a.tar
+	noisegen -n 10 -s 6 -i 10 --shape 2 | denoise -q -m m --steps 1 | pairpack --noise data -o b.tar
+	noisegen -n 10 -s 7 -i 20 --shape 2 | denoise -q -m m --steps 1 | pairpack --noise data -o c.tar
+	pairpack -o joined.tar a.tar b.tar
+	for inputs in "a.tar b.tar" joined.tar; do
+		# shellcheck disable=SC2086
+		pairpack --noise ref -o ref.tar $inputs
+		pairpack -x ref.tar -o out
+		frames out 'assert [m["ref"]["seed"] for m in refs] == [5, 6], refs'
+		pairpack --noise data ref.tar | cmp - joined.tar
+	done
+	tensorcat --to npy -n noise c.tar -o n.npy
+	tensorcat --to npy -n sample c.tar -o s.npy
+	run -3 pairpack --noise ref -o out.tar joined.tar noise=n.npy sample=s.npy
+	assert_output --partial "npy: the noise of sample 20 is of none of the 2 seeds that the inputs name: it must be stored as data"
+	assert_absent out.tar
+}
+
+@test "named pipes are inputs like others, where they are written at the same time" {
+	pairs p 5 3000
+	mkfifo fa fb
+	pairpack -o a.tar p
+	for to in "tensorcat --to frame" "pairpack -x"; do
+		cat a.tar >fa &
+		cat a.tar >fb &
+		$to fa fb -o out
+		wait
+		frames out 'assert end["samples"] == 6000'
+	done
+}
+
 @test "all inputs are looked at before the first is read" {
 	pairs p 5 100
 	pairpack p -o a.tar

@@ -62,6 +62,11 @@ col() { awk -v n="$1" '{ print $n }'; }
 	refute_output --partial paired
 	run -3 samplecmp --metric paired o12 bare
 	assert_output --partial "noise of several seeds is in one of them"
+	denoise -q -m m --reverse --steps 1 -o rv o1 # of samples, noise: not what they were made of, in a part as in the whole
+	noisegen -n 20 -s 2 --shape 2 | denoise -q -m m --steps 1 -o fw
+	tensorcat --to frame fw rv -o half
+	run -3 samplecmp --metric paired half half
+	assert_output "samplecmp: paired: half, half: noise of several seeds is in one of them, and is not there to compare"
 	denoise -q -m m --reverse --steps 1 -o back o12 # what this noise is made of is the same data
 	denoise -q -m m --reverse --steps 2 -o back2 o12
 	run -3 samplecmp --metric paired -n noise back back2

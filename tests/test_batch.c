@@ -93,6 +93,7 @@ static void write_stream(const char *path, const char *role, const char *const *
 	rd_stream_free(&s);
 }
 
+/* In chunks of four, too. */
 static void write_archive(const char *path, uint64_t first, int64_t n, bool label, uint64_t seed)
 {
 	static const char *const fields[] = {"noise", "sample", "label", NULL};
@@ -104,16 +105,17 @@ static void write_archive(const char *path, uint64_t first, int64_t n, bool labe
 	struct rd_err e;
 
 	make_stream(&s, "pairs", fields);
-	make_batch(&b, &s, first, n, seed);
-	c = (struct rd_pairs_chunk){.first = first, .n = n, .has = {label}, .noise_ref = seed != 0, .noise_seed = seed,
-	                            .noise = b.f[0], .sample = b.f[1], .extra = {b.f[2]}};
 	CHECK_OK(rd_out_open(&o, path, 0, &e), &e);
 	CHECK_OK(rd_pairs_writer_open(&w, o, s.meta, &e), &e);
-	if (n)
+	for (uint64_t at = 0; at < (uint64_t)n; at += 4) {
+		make_batch(&b, &s, first + at, n - (int64_t)at < 4 ? n - (int64_t)at : 4, seed);
+		c = (struct rd_pairs_chunk){.first = b.first, .n = b.n, .has = {label}, .noise_ref = seed != 0, .noise_seed = seed,
+		                            .noise = b.f[0], .sample = b.f[1], .extra = {b.f[2]}};
 		CHECK_OK(rd_pairs_write(w, &c, &e), &e);
+		rd_batch_free(&b);
+	}
 	CHECK_OK(rd_pairs_writer_finish(w, &e), &e);
 	CHECK_OK(rd_out_finish(o, &e), &e);
-	rd_batch_free(&b);
 	rd_stream_free(&s);
 }
 
@@ -127,6 +129,8 @@ static void write_npy(const char *path, enum rd_dtype t, struct rd_shape shape, 
 	CHECK_OK(rd_out_finish(o, &e), &e);
 }
 
+static int64_t came_to; /* samples that read_pairs had before the end or the error; -1: it could not open */
+
 /* Reads a source of pairs to the end and checks every number; the number of samples, or the error. */
 static int64_t read_pairs(const char *const *paths, int n_paths, const char *role, uint64_t first, uint64_t seed,
                           struct rd_err *e)
@@ -137,6 +141,7 @@ static int64_t read_pairs(const char *const *paths, int n_paths, const char *rol
 	int64_t total = 0;
 	int rc = rd_source_open(&s, paths, n_paths, role, e);
 
+	came_to = rc ? -1 : 0;
 	if (rc)
 		return rc;
 	while ((rc = rd_source_next(s, &b, e)) > 0) {
@@ -149,6 +154,7 @@ static int64_t read_pairs(const char *const *paths, int n_paths, const char *rol
 		}
 		rd_batch_free(&want);
 		total += b->n;
+		came_to = total;
 	}
 	rd_source_close(s);
 	return rc ? rc : total;
@@ -310,13 +316,15 @@ static void test_mismatches(void)
 	CHECK(read_pairs(paths, 1, NULL, 0, 0, &e) == RD_EINPUT);
 }
 
-/* A cut anywhere, of either form, is an error however much came before it; so is one in the second input. */
+/* A cut anywhere, of either form, is an error however much came before it; so is one in the second input. What opening an input looks
+ * at, a stream's header or an archive's first chunk, is missed before the first input is read; what is behind it once all that is there
+ * was read. */
 static void test_cuts(bool archive)
 {
 	const char *paths[2] = {file(0), file(1)};
 	struct rd_err e;
 	char *buf = calloc(1, 1 << 16);
-	size_t n, bad = 0;
+	size_t n, bad = 0, alone[7] = {0}, second[17] = {0}; /* cuts by came_to + 1 */
 	FILE *f;
 
 	write_stream(paths[0], "pairs", pairs_fields, 0, 10, 0);
@@ -330,9 +338,14 @@ static void test_cuts(bool archive)
 	CHECK(read_pairs(paths, 2, NULL, 0, 0, &e) == 15);
 	while (n--) {
 		CHECK(!truncate(paths[1], (off_t)n));
+		bad += read_pairs(paths + 1, 1, NULL, 10, 0, &e) != RD_EINPUT;
+		alone[came_to + 1]++;
 		bad += read_pairs(paths, 2, NULL, 0, 0, &e) != RD_EINPUT;
+		second[came_to + 1]++;
 	}
 	CHECK(bad == 0);
+	CHECK(alone[0] && !alone[0 + 1] == archive && alone[4 + 1] && alone[5 + 1]);
+	CHECK(second[0] == alone[0] && second[10 + 1] == alone[0 + 1] && second[14 + 1] == alone[4 + 1] && second[15 + 1] == alone[5 + 1]);
 	free(buf);
 }
 

@@ -69,6 +69,27 @@ static void test_parts(void)
 	}
 }
 
+static void test_true(void)
+{
+	static const struct {
+		const char *meta;
+		enum rd_joined_true want;
+	} cases[] = {
+		{"{}", RD_JOINED_NONE}, {"{\"w\":false}", RD_JOINED_NONE}, {"{\"w\":true}", RD_JOINED_ALL}, {"{\"w\":null}", RD_JOINED_SOME},
+		{"{\"joined\":[{\"w\":true},{}]}", RD_JOINED_SOME}, {"{\"joined\":[{\"v\":1},{\"w\":true}]}", RD_JOINED_SOME},
+		{"{\"w\":true,\"joined\":[{\"v\":1},{\"v\":2}]}", RD_JOINED_ALL}, {"{\"joined\":[{\"v\":1},{\"v\":2}]}", RD_JOINED_NONE},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		json_t *m = read(cases[i].meta);
+		enum rd_joined_true got;
+
+		CHECK_OK(rd_joined_true(&got, m, "w", &e), &e);
+		CHECK(got == cases[i].want);
+		json_decref(m);
+	}
+}
+
 static json_t *numbered(int n, const char *labels)
 {
 	json_t *list = json_array();
@@ -147,6 +168,7 @@ int main(void)
 	test_one_kind();
 	test_kinds();
 	test_parts();
+	test_true();
 	test_bounds();
 	test_each();
 	return check_report("test_joined");

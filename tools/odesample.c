@@ -240,11 +240,19 @@ static bool seed_of(const struct rd_noise_in *in, const struct rd_noise_batch *b
 	return !in->src || b->ref || rd_json_to_u64(json_object_get(rd_source_stream(in->src)->meta, "seed"), seed);
 }
 
-/* On the noise that it was trained on a model does better than elsewhere. True where a warning was given. */
-static bool warn_of_known(const struct rd_model *m, const struct rd_noise_in *in, const struct rd_noise_batch *b)
+/* The ranges of noise that a model was trained on. NULL: it does not say. */
+static json_t *known_noise(const struct rd_model *m)
 {
 	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.data"));
-	json_t *data = text ? json_loads(text, 0, NULL) : NULL, *ranges = json_object_get(data, "noise");
+	json_t *data = text ? json_loads(text, 0, NULL) : NULL, *ranges = json_incref(json_object_get(data, "noise"));
+
+	json_decref(data);
+	return ranges;
+}
+
+/* On the noise that it was trained on a model does better than elsewhere. True where a warning was given. */
+static bool warn_of_known(const struct rd_model *m, const json_t *ranges, const struct rd_noise_in *in, const struct rd_noise_batch *b)
+{
 	uint64_t seed, of, first, last;
 	bool known = false;
 
@@ -255,14 +263,13 @@ static bool warn_of_known(const struct rd_model *m, const struct rd_noise_in *in
 		        rd_json_to_u64(json_object_get(r, "last"), &last) && of == seed && b->first <= last &&
 		        b->first + (uint64_t)b->n > first;
 	}
-	json_decref(data);
 	if (known)
 		rd_warn("warning: %s was trained on pairs of seed %llu, indices %llu to %llu, and here is noise of these: elsewhere it does "
 		        "worse (-s another seed)", m->dir, (unsigned long long)seed, (unsigned long long)first, (unsigned long long)last);
 	return known;
 }
 
-static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *in, struct rd_err *e)
+static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *in, const json_t *known, struct rd_err *e)
 {
 	int64_t steps = rd_sampler_grid(s->sampler)->steps;
 	struct rd_noise_batch b;
@@ -270,7 +277,7 @@ static int work_all(struct sinks *k, struct rd_sampling *s, struct rd_noise_in *
 	int rc;
 
 	while ((rc = rd_noise_next(in, &b, e)) > 0) {
-		warned = warned || warn_of_known(&s->model, in, &b);
+		warned = warned || warn_of_known(&s->model, known, in, &b);
 		rc = rd_sampler_run(s->sampler, b.n, b.noise, b.label, k->sample, k->rec.x ? &k->rec : NULL, e);
 		if (!rc)
 			rd_sampling_check(s, k->sample, b.first, b.n, in->dim);
@@ -306,7 +313,7 @@ int main(int argc, char **argv)
 	struct rd_sampling s;
 	struct rd_noise_in in;
 	struct rd_err e;
-	json_t *end;
+	json_t *known, *end;
 
 	rd_tool_init("odesample", usage, argv, &o.c);
 	rd_sampling_init(&o.s);
@@ -315,7 +322,8 @@ int main(int argc, char **argv)
 	    alloc(&k, &o, &in, &s, &e) || open_sinks(&k, &o, &e))
 		rd_die(&e);
 	rd_progress_start(&o.c, "samples", (uint64_t)json_integer_value(json_object_get(k.head.meta, "count")));
-	if (work_all(&k, &s, &in, &e)) {
+	known = known_noise(&s.model);
+	if (work_all(&k, &s, &in, known, &e)) {
 		rd_sink_abort(k.frames);
 		rd_out_abort(k.png);
 		rd_die(&e);
@@ -328,6 +336,7 @@ int main(int argc, char **argv)
 	if (k.png && write_png(&k, &o, &in, &e))
 		rd_die(&e);
 	json_decref(end);
+	json_decref(known);
 	rd_stream_free(&k.head);
 	rd_noise_close(&in);
 	rd_sampling_close(&s);

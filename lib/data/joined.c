@@ -228,3 +228,19 @@ int rd_joined_each(json_t **out, const json_t *meta, void (*change)(json_t *part
 	json_decref(own);
 	return rc;
 }
+
+int rd_joined_true(enum rd_joined_true *out, const json_t *meta, const char *key, struct rd_err *e)
+{
+	json_t *parts = rd_joined_parts(meta);
+	bool some = false, all = true;
+
+	for (size_t i = 0; i < json_array_size(parts); i++) {
+		const json_t *v = json_object_get(json_array_get(parts, i), key);
+
+		some |= json_is_true(v) || json_is_null(v);
+		all &= json_is_true(v);
+	}
+	*out = !some ? RD_JOINED_NONE : all ? RD_JOINED_ALL : RD_JOINED_SOME;
+	json_decref(parts);
+	return parts ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory for what the samples were made by");
+}

@@ -18,6 +18,10 @@ int rd_joined_new(json_t **out, const json_t *list, struct rd_err *e) RD_MUST;
  * meta. NULL only without memory. */
 json_t *rd_joined_parts(const json_t *meta);
 
+/* Of how many kinds of meta the key is true. RD_JOINED_SOME also where they are too many to tell. */
+enum rd_joined_true { RD_JOINED_NONE, RD_JOINED_SOME, RD_JOINED_ALL };
+int rd_joined_true(enum rd_joined_true *out, const json_t *meta, const char *key, struct rd_err *e) RD_MUST;
+
 /* *out = a copy of meta, changed as if each kind were by itself: keys of theirs are set or deleted; then they are joined again. */
 int rd_joined_each(json_t **out, const json_t *meta, void (*change)(json_t *part, const void *ctx), const void *ctx,
                    struct rd_err *e) RD_MUST;

@@ -21,8 +21,8 @@ struct rd_pack {
 	bool shapes_known;
 	uint64_t next;            /* the least index that may follow */
 	float *check;             /* the noise of one sample, made again */
-	uint64_t meta_seed;
-	bool has_meta_seed;
+	uint64_t seed[RD_JOINED_PARTS]; /* that meta names, distinct; [0]: the one that was right last */
+	size_t n_seeds;
 	struct rd_pairs_writer *w;
 	struct rd_out *archive;   /* being written, or settled; NULL: between two */
 	size_t n_archives;        /* begun so far */
@@ -175,14 +175,31 @@ static int learn_shapes(struct rd_pack *p, const struct rd_batch *b, struct rd_e
 	return RD_OK;
 }
 
-/* That the noise is what seed and index give, to the bit. */
-static int check_ref(struct rd_pack *p, const float *noise, uint64_t seed, uint64_t index, struct rd_err *e)
+static bool is_noise_of(struct rd_pack *p, const float *noise, uint64_t seed, uint64_t index)
 {
 	rd_rng_normal(seed, RD_RNG_NOISE, index, p->check, p->noise_elems);
-	if (!memcmp(p->check, noise, p->noise_elems * sizeof *noise))
+	return !memcmp(p->check, noise, p->noise_elems * sizeof *noise);
+}
+
+/* Of which of the seeds that meta names the noise is, to the bit, comes to be the first. */
+static int find_seed(struct rd_pack *p, const float *noise, uint64_t index, struct rd_err *e)
+{
+	for (size_t i = 0; i < p->n_seeds; i++) {
+		uint64_t seed = p->seed[i];
+
+		if (!is_noise_of(p, noise, seed, index))
+			continue;
+		p->seed[i] = p->seed[0];
+		p->seed[0] = seed;
 		return RD_OK;
+	}
+	if (!p->n_seeds)
+		return rd_fail(e, RD_EINPUT, "the stream names no seed: its noise must be stored as data");
+	if (p->n_seeds > 1)
+		return rd_fail(e, RD_EINPUT, "the noise of sample %llu is of none of the %zu seeds that the inputs name: it must be stored as data",
+		               (unsigned long long)index, p->n_seeds);
 	return rd_fail(e, RD_EINPUT, "the noise of sample %llu is not that of seed %llu: it must be stored as data",
-	               (unsigned long long)index, (unsigned long long)seed);
+	               (unsigned long long)index, (unsigned long long)p->seed[0]);
 }
 
 static bool is_full(const struct rd_pack *p)
@@ -194,7 +211,7 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 {
 	const float *noise = (const float *)b->f[p->noise].data + i * p->noise_elems;
 	const float *sample = (const float *)b->f[p->sample].data + i * p->sample_elems;
-	uint64_t index = b->first + i, seed = b->ref[p->noise] ? b->ref_seed[p->noise] : p->meta_seed;
+	uint64_t index = b->first + i, seed;
 	struct rd_pairs_chunk *c = &p->c;
 	int rc = RD_OK;
 
@@ -203,8 +220,8 @@ static int add_pair(struct rd_pack *p, const struct rd_batch *b, size_t i, struc
 		               "(rectrain takes several archives), or make them under other indices (noisegen -i)",
 		               (unsigned long long)index, (unsigned long long)p->next - 1);
 	if (p->o.ref && !b->ref[p->noise])
-		rc = p->has_meta_seed ? check_ref(p, noise, seed, index, e) :
-		     rd_fail(e, RD_EINPUT, "the stream names no seed: its noise must be stored as data");
+		rc = find_seed(p, noise, index, e);
+	seed = b->ref[p->noise] ? b->ref_seed[p->noise] : p->seed[0];
 	if (!rc && c->n && (index != c->first + (uint64_t)c->n || (p->o.ref && seed != c->noise_seed)))
 		rc = flush(p, e);
 	if (rc)
@@ -271,6 +288,22 @@ static void change_meta(json_t *meta, const void *ctx)
 		json_object_set_new(meta, "max_error", json_real(o->max_error));
 }
 
+static int list_seeds(struct rd_pack *p, struct rd_err *e)
+{
+	json_t *parts = rd_joined_parts(p->meta);
+
+	for (size_t i = 0; i < json_array_size(parts); i++) {
+		uint64_t *seed = &p->seed[p->n_seeds];
+		bool new = rd_json_to_u64(json_object_get(json_array_get(parts, i), "seed"), seed);
+
+		for (size_t j = 0; j < p->n_seeds && new; j++)
+			new = p->seed[j] != *seed;
+		p->n_seeds += new;
+	}
+	json_decref(parts);
+	return parts ? RD_OK : rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
+}
+
 int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struct rd_stream *s, struct rd_err *e)
 {
 	struct rd_pack *p;
@@ -288,7 +321,8 @@ int rd_pack_open(struct rd_pack **out, const struct rd_pack_opts *o, const struc
 		return rd_fail(e, RD_ENOMEM, "no memory to pack pairs");
 	p->o = *o;
 	rc = rd_joined_each(&p->meta, s->meta, change_meta, o, e);
-	p->has_meta_seed = rd_json_to_u64(json_object_get(p->meta, "seed"), &p->meta_seed);
+	if (!rc)
+		rc = list_seeds(p, e);
 	if (!rc)
 		rc = check_stream(p, s, e);
 	if (!rc)

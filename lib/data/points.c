@@ -77,25 +77,29 @@ static void add_noise(struct rd_points *p, const struct rd_array *a)
 		p->noise = XXH3_64bits_withSeed(x + (size_t)i * row, row * sizeof *x, p->noise);
 }
 
-/* The noise that the samples were made of; data that were taken back to noise are not. */
-static int noise_of(const struct rd_stream *s, const char *field)
+/* The field of the noise that the samples were made of, all of them; data that were taken back to noise were not: -1. */
+static int find_noise(const struct rd_stream *s, const char *field, int *k, struct rd_err *e)
 {
-	bool made = strcmp(field, "noise") && !json_is_true(json_object_get(s->meta, "reverse"));
+	enum rd_joined_true reverse;
+	int rc = rd_joined_true(&reverse, s->meta, "reverse", e);
 
-	return made ? rd_stream_field(s, "noise") : -1;
+	*k = !rc && strcmp(field, "noise") && reverse == RD_JOINED_NONE ? rd_stream_field(s, "noise") : -1;
+	return rc;
 }
 
 static int load(struct rd_points *p, struct rd_source *s, const char *field, struct rd_err *e)
 {
 	const int k = rd_stream_field(rd_source_stream(s), field), label = rd_stream_field(rd_source_stream(s), "label");
-	const int noise = noise_of(rd_source_stream(s), field);
 	const struct rd_batch *b;
 	size_t room = 0;
-	int rc;
+	int noise, rc;
 
 	if (k < 0)
 		return rd_fail(e, RD_EINPUT, "%s: has no field '%s' (role %s)", rd_source_name(s), field,
 		               rd_source_stream(s)->role);
+	rc = find_noise(rd_source_stream(s), field, &noise, e);
+	if (rc)
+		return rc;
 	read_seeds(p, rd_source_stream(s)->meta);
 	p->has_noise = noise >= 0;
 	while ((rc = rd_source_next(s, &b, e)) > 0) {

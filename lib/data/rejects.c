@@ -21,12 +21,19 @@ static void drop_stale(json_t *meta, const void *ctx)
 
 static int describe(struct rd_rejects *r, struct rd_stream *out, const struct rd_stream *s, struct rd_err *e)
 {
-	bool reverse = json_is_true(json_object_get(s->meta, "reverse"));
-	const char *fields[] = {reverse ? "sample" : "noise", "label"};
+	enum rd_joined_true reverse = RD_JOINED_NONE;
+	const char *fields[] = {"noise", "label"};
 	json_t *meta;
 	int rc = rd_joined_each(&meta, s->meta, drop_stale, NULL, e);
 
-	rd_stream_init(out, reverse ? "data" : "noise", meta);
+	if (!rc)
+		rc = rd_joined_true(&reverse, s->meta, "reverse", e);
+	rd_stream_init(out, reverse == RD_JOINED_ALL ? "data" : "noise", meta);
+	if (!rc && reverse == RD_JOINED_SOME)
+		rc = rd_fail(e, RD_EINPUT, "some pairs were made in reverse (reverse) and others not: what is left out of them (--rejects) "
+		             "is no one stream; pack them one by one");
+	if (reverse == RD_JOINED_ALL)
+		fields[0] = "sample";
 	for (int k = 0; k < 2 && !rc; k++) {
 		r->from[r->n_fields] = rd_stream_field(s, fields[k]);
 		if (r->from[r->n_fields] < 0)

@@ -226,8 +226,8 @@ static int note_pairs(struct loader *l, const struct rd_source *src, const struc
 		rc = rd_provenance_input(l->d->made_by, rd_source_name(src), rd_source_meta(src), e);
 	l->input = rd_source_inputs(src);
 	for (int64_t i = 0; i < b->n && !rc; i++)
-		rc = rd_provenance_add(l->d->made_by, b->first + (uint64_t)i, noise + (size_t)i * l->d->dim, l->d->dim,
-		                       label ? label[i] : 0, e);
+		rc = rd_provenance_add(l->d->made_by, b->first + (uint64_t)i, b->ref[l->noise] ? &b->ref_seed[l->noise] : NULL,
+		                       noise + (size_t)i * l->d->dim, l->d->dim, label ? label[i] : 0, e);
 	return rc;
 }
 

@@ -12,11 +12,17 @@
 #define VALUES_SAID 3 /* of a key that differs from input to input */
 #define RANGES_SAID 64 /* of the noise */
 
+struct range {
+	uint64_t seed, first, last;
+};
+
 struct input {
 	char *name;
 	json_t *parts; /* meta of each kind of its pairs */
-	bool used;     /* it has pairs: */
-	uint64_t first, last; /* their least and largest index */
+	bool has_seed; /* all kinds are of one: */
+	uint64_t seed;
+	struct range *range;  /* the noise of its pairs, one for each seed */
+	size_t n_ranges, ranges_room;
 };
 
 struct pair {
@@ -49,6 +55,7 @@ void rd_provenance_free(struct rd_provenance *p)
 	for (size_t i = 0; i < p->n_inputs; i++) {
 		free(p->input[i].name);
 		json_decref(p->input[i].parts);
+		free(p->input[i].range);
 	}
 	free(p->input);
 	free(p->pair);
@@ -57,6 +64,7 @@ void rd_provenance_free(struct rd_provenance *p)
 
 int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t *meta, struct rd_err *e)
 {
+	enum rd_joined_true reverse;
 	void *items = p->input;
 	struct input in;
 	int rc = rd_reserve(&items, &p->inputs_room, p->n_inputs + 1, sizeof in, "what the data were made by", e);
@@ -66,12 +74,44 @@ int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t 
 		return rc;
 	in = (struct input){.name = strdup(name), .parts = rd_joined_parts(meta)};
 	p->input[p->n_inputs++] = in;
-	return in.name && in.parts ? RD_OK : rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+	if (!in.name || !in.parts)
+		return rd_fail(e, RD_ENOMEM, "%s: no memory", name);
+	rc = rd_joined_true(&reverse, meta, "reverse", e);
+	if (!rc && reverse == RD_JOINED_NONE)
+		p->input[p->n_inputs - 1].has_seed = rd_json_to_u64(json_object_get(meta, "seed"), &p->input[p->n_inputs - 1].seed);
+	return rc;
 }
 
-int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e)
+/* A pair's noise is of this seed. Seeds that come when there are too many are left out. */
+static int note_seed(struct input *in, uint64_t seed, uint64_t index, struct rd_err *e)
+{
+	void *items = in->range;
+	size_t i = in->n_ranges;
+	int rc;
+
+	while (i && in->range[i - 1].seed != seed)
+		i--;
+	if (i) {
+		struct range *r = &in->range[i - 1];
+
+		r->first = r->first < index ? r->first : index;
+		r->last = r->last > index ? r->last : index;
+		return RD_OK;
+	}
+	if (in->n_ranges == RANGES_SAID)
+		return RD_OK;
+	rc = rd_reserve(&items, &in->ranges_room, in->n_ranges + 1, sizeof *in->range, "what the data were made by", e);
+	in->range = items;
+	if (!rc)
+		in->range[in->n_ranges++] = (struct range){seed, index, index};
+	return rc;
+}
+
+int rd_provenance_add(struct rd_provenance *p, uint64_t index, const uint64_t *ref_seed, const float *noise, size_t dim, int32_t label,
+                      struct rd_err *e)
 {
 	struct input *in = &p->input[p->n_inputs - 1];
+	const uint64_t *seed = ref_seed ? ref_seed : in->has_seed ? &in->seed : NULL;
 	void *items = p->pair;
 	int rc = rd_reserve(&items, &p->pairs_room, p->n_pairs + 1, sizeof *p->pair, "what the data were made by", e);
 
@@ -82,10 +122,7 @@ int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *nois
 		p->rising = false;
 	p->pair[p->n_pairs++] = (struct pair){index, XXH3_64bits_withSeed(noise, dim * sizeof *noise, (uint32_t)label),
 	                                      p->n_inputs - 1};
-	in->first = in->used && in->first < index ? in->first : index;
-	in->last = in->used && in->last > index ? in->last : index;
-	in->used = true;
-	return RD_OK;
+	return seed ? note_seed(in, *seed, index, e) : RD_OK;
 }
 
 /* The same pairs side by side, in the order of their inputs. */
@@ -255,38 +292,34 @@ static bool touches(const json_t *range, uint64_t first, uint64_t last)
 }
 
 /* Where the list is full, a range of the same seed takes in what lies between, too. */
-static int add_range(json_t *list, const json_t *seed, uint64_t first, uint64_t last)
+static int add_range(json_t *list, const struct range *r)
 {
 	json_t *same = NULL;
+	uint64_t seed;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *range = json_array_get(list, i);
 
-		if (!json_equal(json_object_get(range, "seed"), seed))
+		if (!rd_json_to_u64(json_object_get(range, "seed"), &seed) || seed != r->seed)
 			continue;
-		if (touches(range, first, last))
-			return widen(range, first, last);
+		if (touches(range, r->first, r->last))
+			return widen(range, r->first, r->last);
 		same = range;
 	}
 	if (json_array_size(list) == RANGES_SAID)
-		return same ? widen(same, first, last) : 0;
-	return json_array_append_new(list, json_pack("{s:O, s:o, s:o}", "seed", seed, "first", rd_json_u64(first), "last",
-	                                             rd_json_u64(last)));
+		return same ? widen(same, r->first, r->last) : 0;
+	return json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "seed", rd_json_u64(r->seed), "first", rd_json_u64(r->first), "last",
+	                                             rd_json_u64(r->last)));
 }
 
 json_t *rd_provenance_noise(const struct rd_provenance *p)
 {
 	json_t *list = json_array();
-	struct kind k;
 	int bad = !list;
 
-	for (size_t i = 0; kind_at(p, i, &k) && !bad; i++) {
-		const json_t *seed = json_object_get(k.meta, "seed");
-		uint64_t v;
-
-		if (k.of->used && rd_json_to_u64(seed, &v) && !json_is_true(json_object_get(k.meta, "reverse")))
-			bad = add_range(list, seed, k.of->first, k.of->last);
-	}
+	for (size_t i = 0; i < p->n_inputs; i++)
+		for (size_t j = 0; j < p->input[i].n_ranges && !bad; j++)
+			bad = add_range(list, &p->input[i].range[j]);
 	if (!bad)
 		return list;
 	json_decref(list);

@@ -15,8 +15,9 @@ void rd_provenance_free(struct rd_provenance *p); /* NULL-safe */
 
 /* An input of that name and meta; the pairs that are added belong to it until the next one. */
 int rd_provenance_input(struct rd_provenance *p, const char *name, const json_t *meta, struct rd_err *e) RD_MUST;
-/* A pair: its index, its noise, its label (any constant where there is none). */
-int rd_provenance_add(struct rd_provenance *p, uint64_t index, const float *noise, size_t dim, int32_t label, struct rd_err *e) RD_MUST;
+/* A pair: its index, the seed that its noise came by (NULL: as data), its noise, its label (any constant where there is none). */
+int rd_provenance_add(struct rd_provenance *p, uint64_t index, const uint64_t *ref_seed, const float *noise, size_t dim, int32_t label,
+                      struct rd_err *e) RD_MUST;
 /* Once all are added. RD_EFAIL naming both inputs where an index has the same noise and label twice; with another label it is
  * another pair. */
 int rd_provenance_check(struct rd_provenance *p, struct rd_err *e) RD_MUST;
@@ -35,8 +36,8 @@ bool rd_provenance_differ(const struct rd_provenance *p, const char *key, struct
 /* The class that stands for none in all of them that say; -1: none says, or they do not agree. */
 int64_t rd_provenance_null_class(const struct rd_provenance *p);
 
-/* The noise of the pairs by seed and index, where meta says of what seed it is: [{"seed": s, "first": i, "last": j}, ...], inputs that
- * follow one another in one; not of data that were taken back to noise. NULL only without memory. */
+/* The noise of the pairs by seed and index, where it came by its seed or its input's meta says one of all: [{"seed": s, "first": i,
+ * "last": j}, ...], inputs that follow one another in one; not of data that were taken back to noise. NULL only without memory. */
 json_t *rd_provenance_noise(const struct rd_provenance *p);
 
 #endif
