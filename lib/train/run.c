@@ -195,9 +195,9 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	}
 	if (!rc && r->lock.fd >= 0) { /* so nobody is writing what killed runs left */
 		rd_leftover_dir(r->out);
-		rd_leftover_file(r->ckpt);
+		rd_leftover_file(r->ckpt, true);
 		if (o->log)
-			rd_leftover_file(o->log);
+			rd_leftover_file(o->log, false); /* which an output of another name may have too */
 	}
 	if (!rc)
 		rc = look_for_out(r, e);
