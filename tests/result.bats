@@ -138,3 +138,22 @@ write(w, t, meta)'
 		best=(--hold-out 20 --held-out-every 2 --keep-best)
 	done
 }
+
+@test "what -f replaces is what the help says: OUT, OUT.STEP and the log of another run" {
+	run rectrain --help
+	assert_line --regexp '^  -f, --force +replace OUT, OUT\.STEP and the log of another run, and an OUT of this one with other weights$'
+	local run=(rectrain -q -m "$m" --steps 4 -b 16 -j 1 --snapshot-every 2 --log log --log-every 1)
+	"${run[@]}" -o a "$pairs"
+	mv a first
+	run -1 "${run[@]}" --seed 2 -o a "$pairs"
+	cp -r a.2 before
+	"${run[@]}" --seed 2 -o a -f "$pairs"
+	run -1 same_weights a.2 before
+	run -1 "${run[@]}" -o a "$pairs"
+	mv a second
+	rm -r a.2
+	run -1 "${run[@]}" -o a "$pairs"
+	assert_output --partial '--log log: is the log of another run (-f replaces it)'
+	"${run[@]}" -o a -f "$pairs"
+	same_weights a first
+}
