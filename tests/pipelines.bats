@@ -148,6 +148,15 @@ made_by()
 	run find out -name '*.png'
 	assert_output ""
 	cmp out/rectified/contexts.safetensors "$golden/unet-cross/model/contexts.safetensors"
+	cp -r "$golden/unet-cross/model" m
+	PYTHONPATH=$top/tests "$PYTHON" -c 'from folders import *
+c = "m/contexts.safetensors"
+t, meta = read(c)
+t["contexts"] = t["contexts"] + np.ones_like(t["contexts"])
+write(c, t, meta)'
+	run rectify -s MODEL=m LABELS= NULL_CLASS= K=1 TEACHER_STEPS=2
+	assert_failure
+	assert_output --regexp 'out was made with MODEL=weights:.* contexts:[0-9a-f]{16},.* and this is MODEL=weights:'
 	rectify -s OUT=pictures K=1 TEACHER_STEPS=1 >shown
 	[ -s pictures/rectified-1.png ]
 }
