@@ -201,6 +201,28 @@ write(c, t, meta)'
 	[ out/rectified-1.rdf -nt out/rectified/scheduler ]
 }
 
+@test "a folder that is put back is what it was trained with, and so are its tables; snapshots are not replaced unseen" {
+	rectify -s TRAIN='--snapshot-every 2' >shown
+	cp out/table.tsv table
+	mv out/rectified first
+	run rectify -s LR=1e-2
+	assert_failure
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	assert_output --partial 'rename or remove out/rectified.2'
+	mv out/rectified.2 out/first.2
+	rectify -s LR=1e-2 >shown
+	run ! cmp out/table.tsv table
+	mv out/rectified second
+	mv first out/rectified
+	run rectify -s LR=1e-2
+	assert_failure
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	rectify -s >shown
+	cmp out/table.tsv table
+	rectify -n >plan
+	run ! grep -E 'denoise|rectrain|odesample' plan
+}
+
 @test "options and variables that decide nothing of what is made may change" {
 	rectify -s TRAIN='-v --loss huber' PAIRS='-b 3 --error' >shown
 	rectify -n TRAIN='--any-machine --micro-batch 2 --loss huber --log-every=1 -q --recompute' PAIRS='--error -q --batch=5' JOBS=2 >plan
