@@ -102,7 +102,8 @@ dir_$(call name,$1) := $(OUT)/$(call name,$1)
 pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
 from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
 
-$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings
+$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings \
+		$(if $(after_1),$$(dir_$$(from_$1))/settings)
 	@$$(settled)
 	. $(HERE)/alone.sh $$@; \
 	$$(call solve,-n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS),$$(from_$1),$$@)
@@ -111,9 +112,11 @@ $$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir
 $$(call model,$$(dir_$(call name,$1))): $$(pairs_$1) $$(if $$(wildcard $$(dir_$(call name,$1))),,FORCE)
 	@$$(call print,$(TRAINED)) >$$(dir_$(call name,$1)).settings
 	$$(call retrain,$$(from_$1),$$(dir_$(call name,$1))) --log $(OUT)/$(call name,$1).jsonl $$(pairs_$1)
-	@cp $$(dir_$(call name,$1)).settings $$(dir_$(call name,$1))/settings
 # A folder is there as a whole, whatever stops the recipe afterwards.
 .PRECIOUS: $$(call model,$$(dir_$(call name,$1)))
+# Of one that was there before: the variables are what it was trained with, else the check above would have stopped.
+$$(dir_$(call name,$1))/settings: $$(call model,$$(dir_$(call name,$1)))
+	@$$(call print,$(TRAINED)) >$$@
 endef
 # $(call solve,NOISE,MODEL NAME,ARCHIVE)
 solve = noisegen $1 -m $(MODEL) $(LABELS:%=-l %) $J | \
@@ -147,7 +150,7 @@ $(OUT)/noise.rdf: $(OUT)/sampled
 even := $(if $(filter early,$(about)),--spacing trailing)
 # $(call sampling,MODEL NAME,STEPS)
 sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(CLIP) $(even)) $(call guided,$1) $D
-needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call model,$(dir_$1)) $(OUT)/$1.sampled)
+needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call model,$(dir_$1)) $(OUT)/$1.sampled | $(OUT)/$1/settings)
 
 define samples
 $(OUT)/$1-$2.rdf: $(call needs,$1)

@@ -223,6 +223,28 @@ write(c, t, meta)'
 	run ! grep -E 'denoise|rectrain|odesample' plan
 }
 
+@test "a model that is complete stays whole, whatever ends the recipe, and has its settings whenever it was made" {
+	mkdir ending
+	ln -s "$RD_BUILD"/bin/* ending
+	rm ending/rectrain
+	printf '#!/bin/sh\n"%s" "$@"\ncase "$*" in *--dry-run*) ;; *) exit 1 ;; esac\n' "$RD_BUILD/bin/rectrain" >ending/rectrain
+	chmod +x ending/rectrain
+	run rectify -s BIN="$PWD/ending"
+	assert_failure
+	tensorcat out/rectified >before
+	run rectify -s LR=1e-2
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	rectify -s >shown
+	tensorcat out/rectified | cmp - before
+	cmp out/rectified/settings out/rectified.settings
+	# Older than its pairs and damaged, it is made anew, settings and all.
+	rm -r out/rectified/unet/*
+	touch out/pairs-1.tar
+	rectify -s >shown
+	tensorcat out/rectified | cmp - before
+	cmp out/rectified/settings out/rectified.settings
+}
+
 @test "options and variables that decide nothing of what is made may change" {
 	rectify -s TRAIN='-v --loss huber' PAIRS='-b 3 --error' >shown
 	rectify -n TRAIN='--any-machine --micro-batch 2 --loss huber --log-every=1 -q --recompute' PAIRS='--error -q --batch=5' JOBS=2 >plan
