@@ -127,19 +127,17 @@ static int64_t first_snapshot(const struct rd_run *r)
 	return r->from >= every ? r->from - r->from % every : every;
 }
 
-/* The step of the snapshot, of those still to be made, that is called name in its folder; 0: of none. */
+/* The step of the snapshot, of those still to be made, that name, an entry of its folder, may be of; 0: of none. */
 static int64_t step_of(const struct rd_run *r, const char *name)
 {
 	const char *base = rd_name_last(r->out);
 	const size_t n = strlen(base);
 	int64_t step;
-	char number[32];
 
 	if (strncmp(name, base, n) || name[n] != '.')
 		return 0;
 	step = strtoll(name + n + 1, NULL, 10);
-	snprintf(number, sizeof number, "%lld", (long long)step);
-	return !strcmp(name + n + 1, number) && step >= first_snapshot(r) && step < r->t.steps && step % r->o.snapshot_every == 0 ? step : 0;
+	return step >= first_snapshot(r) && step < r->t.steps && step % r->o.snapshot_every == 0 ? step : 0;
 }
 
 static int try_snapshot(const struct rd_run *r, int64_t step, struct rd_err *e)
