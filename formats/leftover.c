@@ -17,9 +17,10 @@
 #define PATH 8192
 #define DAY 86400 /* seconds */
 
-/* The output that is looked after: its folder, with the slash, and its name there. */
+/* The output that is looked after: its folder, with the slash, its name there, and whether the caller alone may write it. */
 struct place {
 	char folder[PATH / 2], base[256];
+	bool alone;
 };
 
 /* Removes what is called name in the folder, where it is a leftover of the output. */
@@ -68,16 +69,22 @@ static const char *after_host(const char *s, bool *ours)
 	return n ? s + n : NULL;
 }
 
+/* Whether the temporary names of p are those of no other file, which they are where its name is not cut in them. */
+static bool is_whole(const struct place *p)
+{
+	return strlen(p->base) <= (size_t)atoi(RD_LEFTOVER_BASE);
+}
+
 /* Removes a file that nobody writes, as its lock tells. A lock need not reach other machines: what was made on one of them must also have
- * been left alone for a day. */
-static void remove_abandoned(const char *path, bool ours)
+ * been left alone for a day, unless the caller knows (sure) that nobody is at work there. */
+static void remove_abandoned(const char *path, bool sure)
 {
 	int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0)
 		return;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (ours || st.st_mtime < time(NULL) - DAY) && !flock(fd, LOCK_EX | LOCK_NB))
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (sure || st.st_mtime < time(NULL) - DAY) && !flock(fd, LOCK_EX | LOCK_NB))
 		unlink(path);
 	close(fd);
 }
@@ -92,7 +99,7 @@ static void clean_file(const struct place *p, const char *name)
 	s = after_host(after(name, front), &ours);
 	s = after(after_number(after(after_number(after(s, ".")), ".")), ".tmp");
 	if (s && !*s && snprintf(path, sizeof path, "%s%s", p->folder, name) < (int)sizeof path)
-		remove_abandoned(path, ours);
+		remove_abandoned(path, ours || (p->alone && is_whole(p)));
 }
 
 static bool is_of_dir(const struct place *p, const char *name)
@@ -116,9 +123,9 @@ static void clean_dir(const struct place *p, const char *name)
 		rd_remove_tree(path);
 }
 
-static void clean(const char *path, clean_fn clean_one)
+static void clean(const char *path, bool alone, clean_fn clean_one)
 {
-	struct place p;
+	struct place p = {.alone = alone};
 	struct dirent *f;
 	DIR *d;
 
@@ -132,22 +139,22 @@ static void clean(const char *path, clean_fn clean_one)
 }
 
 /* Temporary names lie beside the real path; those of snapshots beside the name that was given. */
-static void clean_both(const char *path, clean_fn clean_one)
+static void clean_both(const char *path, bool alone, clean_fn clean_one)
 {
 	char *real = realpath(path, NULL);
 
-	clean(path, clean_one);
+	clean(path, alone, clean_one);
 	if (real)
-		clean(real, clean_one);
+		clean(real, alone, clean_one);
 	free(real);
 }
 
-void rd_leftover_file(const char *file)
+void rd_leftover_file(const char *file, bool alone)
 {
-	clean_both(file, clean_file);
+	clean_both(file, alone, clean_file);
 }
 
 void rd_leftover_dir(const char *dir)
 {
-	clean_both(dir, clean_dir);
+	clean_both(dir, true, clean_dir);
 }

@@ -168,7 +168,7 @@ static int open_path(struct rd_out *o, const char *path, struct rd_err *e)
 	if (!rc)
 		rc = open_temp(o, there ? &st : NULL, e);
 	if (!rc)
-		rd_leftover_file(o->target);
+		rd_leftover_file(o->target, false);
 	return rc;
 }
 

@@ -38,14 +38,14 @@ odd_OUT := =
 check_name = $(if $(word 2,$($1))$(strip $(foreach c,$(odd) $(odd_$1),$(findstring $c,$($1)))),$(error $1=$($1): a name without spaces, quotes and \
 	the like ($(strip $(odd) $(odd_$1))) is needed))
 
-# What has to be known of MODEL: its weights; early, where its own spacing begins before the noisiest time; picture, where its
+# What has to be known of MODEL: its weights and contexts; early, where its own spacing begins before the noisiest time; picture, where its
 # samples are some.
-about = $(eval about := $(shell PATH='$(PATH)' tensorcat $(MODEL) | sed -nE 's/^ *hash +/weights:/p; \
+about = $(eval about := $(shell PATH='$(PATH)' tensorcat $(MODEL) | sed -nE 's/^ *hash +/weights:/p; s/^ *contexts hash +/contexts:/p; \
 	s/^ *sampling .*(leading|linspace).*/early/p; s/^ *sample +\[([13], )?[0-9]+, [0-9]+\]$$/picture/p'))$(about)
 
 # What of a variable decides what is made, where that is not all of it. Of a model it is what is in the folder, not the name.
-counted_MODEL = $(eval counted_MODEL := $(or $(filter weights:%,$(about)),$(error MODEL=$(MODEL): no model that can be \
-	read)),scheduler:$(firstword $(shell cat $(wildcard $(addprefix $(MODEL)/,scheduler/scheduler_config.json \
+counted_MODEL = $(eval counted_MODEL := $(or $(filter weights:% contexts:%,$(about)),$(error MODEL=$(MODEL): no model that can \
+	be read)),scheduler:$(firstword $(shell cat $(wildcard $(addprefix $(MODEL)/,scheduler/scheduler_config.json \
 	scheduler_config.json)) /dev/null | cksum)))$(counted_MODEL)
 counted = $(strip $(if $(filter undefined,$(origin counted_$1)),$($1),$(counted_$1)))
 

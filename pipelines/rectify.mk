@@ -21,9 +21,9 @@
 #	make -f pipelines/rectify.mk MODEL=DIR SHARDS=8 try
 #	sbatch --array=1-8 --wrap 'make -f pipelines/rectify.mk MODEL=DIR SHARDS=8 out/rectify/pairs-$SLURM_ARRAY_TASK_ID.tar'
 #
-# OUT/settings has what the pairs in OUT were made with; to change one of these variables takes another OUT. OUT/rectified.settings has
-# what the model was trained with: to train anew on the same pairs, rename or remove OUT/rectified (and OUT/rectified.ckpt, if it is
-# there). K, EVAL, DATA, FEATURES, ROUNDS, DEVICE and JOBS may change at any time, and so may options in PAIRS and TRAIN that change
+# OUT/settings has what the pairs in OUT were made with; to change one of these variables takes another OUT. OUT/rectified/settings has
+# what the model was trained with: to train anew on the same pairs, rename or remove OUT/rectified (and OUT/rectified.ckpt and snapshots
+# OUT/rectified.STEP, if they are there); put back, it is what it was. K, EVAL, DATA, FEATURES, ROUNDS, DEVICE and JOBS may change at any time, and so may options in PAIRS and TRAIN that change
 # nothing but last bits, such as --any-machine and --micro-batch. Names of files have no spaces or quotes.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
 
@@ -85,9 +85,10 @@ many = --steps $(TEACHER_STEPS) $(if $(SOLVER),--solver $(SOLVER)) $(CLIP)
 guided = $(if $(filter teacher,$1),$(if $(filter-out 1,$(GUIDANCE)),--guidance $(GUIDANCE) $(NULL_CLASS:%=--null-class %)))
 tables := $(OUT)/table.tsv $(if $(DATA),$(OUT)/data.tsv) $(OUT)/trajectories.tsv
 
-# Models that are there, or begun, and how they were trained.
-begun := $(wildcard $(foreach m,$(trained),$(OUT)/$m $(OUT)/$m.ckpt))
-$(foreach m,$(sort $(basename $(notdir $(begun)))),$(foreach v,$(TRAINED),$(call check,$(OUT)/$m.settings,$v,$(OUT)/$m,to train anew on \
+# Models that are there, or begun, and how they were trained: as the folder says, or what lies beside it until the training is done.
+begun := $(wildcard $(foreach m,$(trained),$(OUT)/$m $(OUT)/$m.ckpt $(OUT)/$m.[0-9]*))
+settings_of = $(firstword $(wildcard $(OUT)/$1/settings) $(OUT)/$1.settings)
+$(foreach m,$(sort $(basename $(notdir $(begun)))),$(foreach v,$(TRAINED),$(call check,$(call settings_of,$m),$v,$(OUT)/$m,to train anew on \
 	the same pairs rename or remove $(begun))))
 
 .PHONY: all pairs try trial
@@ -101,7 +102,8 @@ dir_$(call name,$1) := $(OUT)/$(call name,$1)
 pairs_$1 := $(foreach i,$(shards),$(OUT)/pairs$(after_1)-$i.tar)
 from_$1 := $(if $(after_1),$(call name,$(shell echo $$(($1 - 1)))),teacher)
 
-$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings
+$$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir_$$(from_$1)))) | $(OUT)/settings \
+		$(if $(after_1),$$(dir_$$(from_$1))/settings)
 	@$$(settled)
 	. $(HERE)/alone.sh $$@; \
 	$$(call solve,-n $(N) -s $(shell echo $$(($(SEED) + $1 - 1))) -S $$*/$(SHARDS),$$(from_$1),$$@)
@@ -110,6 +112,11 @@ $$(pairs_$1): $(OUT)/pairs$(after_1)-%.tar: $(if $(after_1),$$(call model,$$(dir
 $$(call model,$$(dir_$(call name,$1))): $$(pairs_$1) $$(if $$(wildcard $$(dir_$(call name,$1))),,FORCE)
 	@$$(call print,$(TRAINED)) >$$(dir_$(call name,$1)).settings
 	$$(call retrain,$$(from_$1),$$(dir_$(call name,$1))) --log $(OUT)/$(call name,$1).jsonl $$(pairs_$1)
+# A folder is there as a whole, whatever stops the recipe afterwards.
+.PRECIOUS: $$(call model,$$(dir_$(call name,$1)))
+# Of one that was there before: the variables are what it was trained with, else the check above would have stopped.
+$$(dir_$(call name,$1))/settings: $$(call model,$$(dir_$(call name,$1)))
+	@$$(call print,$(TRAINED)) >$$@
 endef
 # $(call solve,NOISE,MODEL NAME,ARCHIVE)
 solve = noisegen $1 -m $(MODEL) $(LABELS:%=-l %) $J | \
@@ -143,7 +150,7 @@ $(OUT)/noise.rdf: $(OUT)/sampled
 even := $(if $(filter early,$(about)),--spacing trailing)
 # $(call sampling,MODEL NAME,STEPS)
 sampling = odesample -m $(dir_$1) $(if $(filter $(TEACHER_STEPS),$2),$(many),--steps $2 --solver ddim $(CLIP) $(even)) $(call guided,$1) $D
-needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call model,$(dir_$1)))
+needs = $(OUT)/noise.rdf $(if $(filter-out teacher,$1),$(call model,$(dir_$1)) $(OUT)/$1.sampled | $(OUT)/$1/settings)
 
 define samples
 $(OUT)/$1-$2.rdf: $(call needs,$1)
@@ -165,13 +172,16 @@ $(OUT)/%.data.tsv: $(OUT)/%.rdf $(DATA) $(FEATURES:%=%/config.json) $(OUT)/compa
 	@mv $@.part $@
 on_features = --metric frechet,kid,precision,recall --features $(FEATURES) $D
 
-# How many samples there are and what they were compared with: written anew when that changes.
+# How many samples there are, what they were compared with and how the models were trained (the date of a folder that was put back is an
+# old one): written anew when that changes.
 define remembered
 $(OUT)/$1: $(if $(call differ,$(shell cat $(OUT)/$1 2>/dev/null),$2),FORCE) | $(OUT)/settings
 	@echo $(call quoted,$(strip $2)) >$$@
 endef
 $(eval $(call remembered,sampled,$(EVAL)))
 $(eval $(call remembered,compared,$(DATA) $(FEATURES)))
+trained_with := $(shell $(call print,$(TRAINED)) | cksum)
+$(foreach m,$(trained),$(eval $(call remembered,$m.sampled,$(trained_with))))
 
 # Tables are put together each time: of which runs is a matter of K and ROUNDS.
 .PHONY: FORCE

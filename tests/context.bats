@@ -48,7 +48,10 @@ np.save('$1.label.npy', np.arange(24, dtype='<i4') % 3)"
 	assert_absent r/model_index.json
 	cmp r/contexts.safetensors m/contexts.safetensors
 	python "m = read('r/contexts.safetensors'); assert (m[0]['contexts'] == rows).all() and m[1]['prompts'] == 'a cat', m[1]"
-	metadata r/unet/diffusion_pytorch_model.safetensors 'assert run["contexts"] and run["null_class"] == 3
+	run tensorcat r
+	assert_line --regexp '^  contexts hash +[0-9a-f]{16}$'
+	hash=$(tensorcat r | sed -n 's/^  contexts hash *//p')
+	metadata r/unet/diffusion_pytorch_model.safetensors 'assert run["contexts"] == "'"$hash"'" and run["null_class"] == 3
 d = json.loads(m["rectdiff.data"]); assert d["contexts"] == run["contexts"] and d["null_class"] == 3, d'
 	odesample -q -m r -n 6 -l cycle:3 --steps 2 -o samples
 	frames samples 'assert f["sample"].shape == (6, 4, 4, 6) and list(f["label"]) == [0, 1, 2, 0, 1, 2]'

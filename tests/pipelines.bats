@@ -148,6 +148,15 @@ made_by()
 	run find out -name '*.png'
 	assert_output ""
 	cmp out/rectified/contexts.safetensors "$golden/unet-cross/model/contexts.safetensors"
+	cp -r "$golden/unet-cross/model" m
+	PYTHONPATH=$top/tests "$PYTHON" -c 'from folders import *
+c = "m/contexts.safetensors"
+t, meta = read(c)
+t["contexts"] = t["contexts"] + np.ones_like(t["contexts"])
+write(c, t, meta)'
+	run rectify -s MODEL=m LABELS= NULL_CLASS= K=1 TEACHER_STEPS=2
+	assert_failure
+	assert_output --regexp 'out was made with MODEL=weights:.* contexts:[0-9a-f]{16},.* and this is MODEL=weights:'
 	rectify -s OUT=pictures K=1 TEACHER_STEPS=1 >shown
 	[ -s pictures/rectified-1.png ]
 }
@@ -190,6 +199,50 @@ made_by()
 	grep -q '^TRAIN=--weight snr$' out/rectified.settings
 	tensorcat out/rectified | grep -q 'rectdiff.run.*snr'
 	[ out/rectified-1.rdf -nt out/rectified/scheduler ]
+}
+
+@test "a folder that is put back is what it was trained with, and so are its tables; snapshots are not replaced unseen" {
+	rectify -s TRAIN='--snapshot-every 2' >shown
+	cp out/table.tsv table
+	mv out/rectified first
+	run rectify -s LR=1e-2
+	assert_failure
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	assert_output --partial 'rename or remove out/rectified.2'
+	mv out/rectified.2 out/first.2
+	rectify -s LR=1e-2 >shown
+	run ! cmp out/table.tsv table
+	mv out/rectified second
+	mv first out/rectified
+	run rectify -s LR=1e-2
+	assert_failure
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	rectify -s >shown
+	cmp out/table.tsv table
+	rectify -n >plan
+	run ! grep -E 'denoise|rectrain|odesample' plan
+}
+
+@test "a model that is complete stays whole, whatever ends the recipe, and has its settings whenever it was made" {
+	mkdir ending
+	ln -s "$RD_BUILD"/bin/* ending
+	rm ending/rectrain
+	printf '#!/bin/sh\n"%s" "$@"\ncase "$*" in *--dry-run*) ;; *) exit 1 ;; esac\n' "$RD_BUILD/bin/rectrain" >ending/rectrain
+	chmod +x ending/rectrain
+	run rectify -s BIN="$PWD/ending"
+	assert_failure
+	tensorcat out/rectified >before
+	run rectify -s LR=1e-2
+	assert_output --partial 'out/rectified was made with LR=2e-4 and this is LR=1e-2'
+	rectify -s >shown
+	tensorcat out/rectified | cmp - before
+	cmp out/rectified/settings out/rectified.settings
+	# Older than its pairs and damaged, it is made anew, settings and all.
+	rm -r out/rectified/unet/*
+	touch out/pairs-1.tar
+	rectify -s >shown
+	tensorcat out/rectified | cmp - before
+	cmp out/rectified/settings out/rectified.settings
 }
 
 @test "options and variables that decide nothing of what is made may change" {

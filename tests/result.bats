@@ -138,3 +138,43 @@ write(w, t, meta)'
 		best=(--hold-out 20 --held-out-every 2 --keep-best)
 	done
 }
+
+@test "what -f replaces is what the help says: OUT, OUT.STEP and the log of another run" {
+	run rectrain --help
+	assert_line --regexp '^  -f, --force +replace OUT, OUT\.STEP and the log of another run, and an OUT of this one with other weights$'
+	local run=(rectrain -q -m "$m" --steps 4 -b 16 -j 1 --snapshot-every 2 --log log --log-every 1)
+	"${run[@]}" -o a "$pairs"
+	mv a first
+	run -1 "${run[@]}" --seed 2 -o a "$pairs"
+	cp -r a.2 before
+	"${run[@]}" --seed 2 -o a -f "$pairs"
+	run -1 same_weights a.2 before
+	run -1 "${run[@]}" -o a "$pairs"
+	mv a second
+	rm -r a.2
+	run -1 "${run[@]}" -o a "$pairs"
+	assert_output --partial '--log log: is the log of another run (-f replaces it)'
+	"${run[@]}" -o a -f "$pairs"
+	same_weights a first
+}
+
+@test "however many snapshots there are to be, what is in the way of one is found at once" {
+	local run=(timeout 20 rectrain -q -m "$m" --steps 20000000 --snapshot-every 2 -b 16 -j 1 --dry-run -o a)
+	mkdir a.7 a.08 a.8x a.20000000
+	touch a.7/mine a.08/mine a.8x/mine a.20000000/mine
+	"${run[@]}" --log log "$pairs"
+	run -2 "${run[@]}" --log ./a.123456 "$pairs"
+	assert_output --partial '--log ./a.123456: the run itself writes there: a.123456 is replaced as a whole'
+	mkdir far
+	ln -s far a.77778
+	run -2 "${run[@]}" --log far/log "$pairs"
+	assert_output --partial '--log far/log: the run itself writes there: a.77778 is replaced as a whole'
+	rm a.77778
+	ln -s a.5554 link
+	run -2 "${run[@]}" --log link "$pairs"
+	assert_output --partial '--log link: the run itself writes there: a.5554 is replaced as a whole'
+	mkdir a.777776 a.99998
+	touch a.777776/mine a.99998/mine
+	run -1 "${run[@]}" --log log -f "$pairs"
+	assert_output --partial 'a.99998: is a folder of something else than a model'
+}

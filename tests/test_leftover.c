@@ -126,7 +126,7 @@ static void test_files(void)
 		put(left[i], 0);
 	for (int i = 0; i < n; i++)
 		put(mine[i], 1000000);
-	rd_leftover_file("l.og");
+	rd_leftover_file("l.og", false);
 	for (size_t i = 0; i < sizeof left / sizeof *left; i++)
 		CHECK(access(left[i], F_OK));
 	for (int i = 0; i < n; i++)
@@ -142,10 +142,38 @@ static void test_hosts(void)
 	for (int i = 0; i < 3; i++)
 		put(young[i], 80000);
 	put(".l.og.node-3.1.0.tmp", 90000);
-	rd_leftover_file("l.og");
+	rd_leftover_file("l.og", false);
 	CHECK(entries(".") == 3);
 	for (int i = 0; i < 3; i++)
 		CHECK(!unlink(young[i]));
+}
+
+/* However new, where nobody else may write the file, whatever the machine; but what is at work keeps its own, and so does a file whose
+ * name is the same as far as temporary names tell. */
+static void test_alone(void)
+{
+	char name[160], tmp[300];
+	struct rd_out *o;
+
+	put(".l.og.node-2.1.0.tmp", 0);
+	put(".l.og2.node-2.1.0.tmp", 0);
+	host = "node-3";
+	CHECK_OK(rd_out_open(&o, "l.og", 0, &e), &e);
+	host = "node-1";
+	rd_leftover_file("l.og", true);
+	CHECK(access(".l.og.node-2.1.0.tmp", F_OK) && entries(".") == 2);
+	rd_out_abort(o);
+	CHECK(!unlink(".l.og2.node-2.1.0.tmp"));
+	memset(name, 'n', sizeof name);
+	for (int n = 150; n <= 151; n++) {
+		name[n] = '\0';
+		snprintf(tmp, sizeof tmp, ".%.150s.node-2.1.0.tmp", name);
+		put(tmp, 0);
+		rd_leftover_file(name, true);
+		CHECK(entries(".") == n - 150);
+		name[n] = 'n';
+	}
+	CHECK(!unlink(tmp));
 }
 
 /* A process that is at work keeps its file, whoever asks; without locks nobody knows. */
@@ -154,14 +182,14 @@ static void test_at_work(void)
 	struct rd_out *a, *b, *c;
 
 	CHECK_OK(rd_out_open(&a, "l.og", 0, &e), &e);
-	rd_leftover_file("l.og");
+	rd_leftover_file("l.og", false);
 	CHECK(entries(".") == 1);
 	CHECK_OK(rd_out_settle(a, &e), &e);
-	rd_leftover_file("l.og");
+	rd_leftover_file("l.og", false);
 	CHECK(entries(".") == 1);
 	put(".l.og.node-1.1.0.tmp", 1000000);
 	lock_errno = ENOLCK;
-	rd_leftover_file("l.og");
+	rd_leftover_file("l.og", false);
 	CHECK(entries(".") == 2);
 	CHECK_OK(rd_out_open(&b, "other", 0, &e), &e);
 	lock_errno = 0;
@@ -188,7 +216,7 @@ static void test_host_names(void)
 		rd_out_abort(o);
 		snprintf(tmp, sizeof tmp, ".l.og.%s.1.0.tmp", names[i][1]);
 		put(tmp, 0);
-		rd_leftover_file("l.og");
+		rd_leftover_file("l.og", false);
 		CHECK(entries(".") == 0);
 	}
 	host = "node-1";
@@ -210,7 +238,7 @@ static void test_links(void)
 	CHECK(entries("far") == 5 && entries(".") == 4);
 	rd_leftover_dir("a");
 	CHECK(entries("far") == 4 && entries(".") == 3);
-	rd_leftover_file("log");
+	rd_leftover_file("log", false);
 	CHECK(entries("far") == 3);
 	rd_leftover_dir("nowhere/a");
 	rd_leftover_dir("none");
@@ -234,7 +262,7 @@ static void test_long_name(void)
 	CHECK(entries(".") == 1);
 	snprintf(tmp, sizeof tmp, ".%.150s.%s.4194304.4294967295.tmp", name, host);
 	put(tmp, 0);
-	rd_leftover_file(name);
+	rd_leftover_file(name, false);
 	CHECK(entries(".") == 1);
 	rd_out_abort(o);
 	host = "node-1";
@@ -251,6 +279,7 @@ int main(void)
 	test_locked();
 	test_files();
 	test_hosts();
+	test_alone();
 	test_at_work();
 	test_host_names();
 	test_links();

@@ -71,11 +71,12 @@ static void locks(void)
 
 static struct rd_run *run_of(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
 {
-	static char out[300]; /* borrowed */
-	struct rd_run_opts o = {.out = out, .checkpoint_every = 100, .log_every = 100, .held_out_every = 100};
+	static char out[300], log_file[300]; /* borrowed */
+	struct rd_run_opts o = {.out = out, .log = log_file, .checkpoint_every = 100, .log_every = 100, .held_out_every = 100};
 	struct rd_run *r;
 
 	snprintf(out, sizeof out, "%s", path("out"));
+	snprintf(log_file, sizeof log_file, "%s", path("log"));
 	CHECK_OK(rd_run_open(&r, m, d, NULL, be, dev, t, &o, &e), &e);
 	return r;
 }
@@ -96,6 +97,23 @@ static void unlocked(const struct rd_model *m, const struct rd_dataset *d, const
 		rd_run_close(r);
 		rd_remove_tree(path("out.tmp.1"));
 	}
+}
+
+/* A checkpoint that was being written on another machine is gone, however new; a log's may belong to another run. */
+static void requeued(const struct rd_model *m, const struct rd_dataset *d, const struct rd_train_opts *t)
+{
+	static const char *const left[] = {".out.ckpt.node-x.1.0.tmp", ".log.node-x.1.0.tmp"};
+
+	for (int i = 0; i < 2; i++) {
+		CHECK_OK(rd_out_file(path(left[0]), "x", 1, &e), &e);
+		CHECK_OK(rd_out_file(path(left[1]), "x", 1, &e), &e);
+		lock_errno = i ? ENOLCK : 0;
+		rd_run_close(run_of(m, d, t));
+		CHECK(!access(path(left[0]), F_OK) == !!i);
+		CHECK(!unlink(path(left[1])));
+		CHECK(!i || !unlink(path(left[0])));
+	}
+	lock_errno = 0;
 }
 
 /* Measuring is bounded in time, unless a good measurement is asked for: then one step warms up and some are measured. */
@@ -311,6 +329,7 @@ int main(void)
 	m = model_of("fm", "flow_prediction");
 	locks();
 	unlocked(&m, &d, &t);
+	requeued(&m, &d, &t);
 	rehearsals(&m, &d, &t);
 	rd_model_free(&m);
 	CHECK(realpath("tests", top) != NULL);

@@ -32,7 +32,7 @@ static const char usage[] =
 	"      --any-machine           go on from a checkpoint of another device, instruction set, thread count or micro-batch\n"
 	"      --any-form              take pairs of a model of another form\n"
 	"      --scratch DIR           keep the data in a mapped file in DIR, for data that do not fit in memory\n"
-	"  -f, --force                 replace an OUT of another run\n"
+	"  -f, --force                 replace OUT, OUT.STEP and the log of another run, and an OUT of this one with other weights\n"
 	"  -d, --device D              auto (default), cpu or cuda[:N]\n"
 	"      --precision P           f32 (default); tf32, bf16 (on CUDA alone), f64 (on the CPU)\n"
 	"  -j, --threads N             default all processors; the result's last bits depend on it\n"

@@ -144,6 +144,8 @@ static void weights(struct rd_page *p, const struct rd_model *m, const struct rd
 	if (rd_weights_shards(w) > 1)
 		SAY(p, "shards", "%d", rd_weights_shards(w));
 	SAY(p, "hash", "%s", m->hash);
+	if (m->contexts)
+		SAY(p, "contexts hash", "%s", rd_contexts_hash(m->contexts));
 	provenance(p, m);
 }
 

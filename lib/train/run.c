@@ -1,10 +1,10 @@
 #include "lib/train/run.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/json.h"
@@ -119,24 +119,80 @@ static bool is_ours(const struct rd_run *r, const char *snapshot)
 	return ours;
 }
 
-/* What is in the way of a snapshot is to be known now, not when its step is done. */
-static int look_for_snapshots(const struct rd_run *r, struct rd_err *e)
+/* The first step from here on that makes a snapshot. */
+static int64_t first_snapshot(const struct rd_run *r)
 {
 	const int64_t every = r->o.snapshot_every;
-	int64_t step = every;
+
+	return r->from >= every ? r->from - r->from % every : every;
+}
+
+/* The step of the snapshot, of those still to be made, that name, an entry of its folder, may be of; 0: of none. */
+static int64_t step_of(const struct rd_run *r, const char *name)
+{
+	const char *base = rd_name_last(r->out);
+	const size_t n = strlen(base);
+	int64_t step;
+
+	if (strncmp(name, base, n) || name[n] != '.')
+		return 0;
+	step = strtoll(name + n + 1, NULL, 10);
+	return step >= first_snapshot(r) && step < r->t.steps && step % r->o.snapshot_every == 0 ? step : 0;
+}
+
+static int try_snapshot(const struct rd_run *r, int64_t step, struct rd_err *e)
+{
 	char path[4200];
-	struct stat st;
 	int rc = RD_OK;
 
-	if (every && r->from >= every)
-		step = r->from - r->from % every;
-	for (; every && step < r->t.steps && !rc; step += every) {
-		snapshot_path(r, step, path, sizeof path);
-		if (r->o.log)
-			rc = rd_trainlog_apart(&r->log, path, e);
-		if (!rc && (!lstat(path, &st) || r->t.steps - step <= every)) /* or the longest name */
-			rc = rd_out_dir_try(path, r->o.replace || is_ours(r, path), e);
+	snapshot_path(r, step, path, sizeof path);
+	if (r->o.log)
+		rc = rd_trainlog_apart(&r->log, path, e);
+	return rc ? rc : rd_out_dir_try(path, r->o.replace || is_ours(r, path), e);
+}
+
+/* Of those that there is something of, the first that cannot be made. */
+static int try_snapshots_there(const struct rd_run *r, struct rd_err *e)
+{
+	const char *base = rd_name_last(r->out);
+	int64_t step, bad = INT64_MAX;
+	struct dirent *f;
+	struct rd_err one;
+	char folder[4200];
+	DIR *d;
+
+	snprintf(folder, sizeof folder, "%.*s", (int)(base - r->out), r->out);
+	d = opendir(*folder ? folder : ".");
+	while (d && (f = readdir(d))) {
+		step = step_of(r, f->d_name);
+		if (step && step < bad && try_snapshot(r, step, &one)) {
+			bad = step;
+			*e = one;
+		}
 	}
+	if (d)
+		closedir(d);
+	return bad == INT64_MAX ? RD_OK : e->code;
+}
+
+/* What is in the way of a snapshot is to be known now, not when its step is done. There may be millions: looked at are those that there
+ * is something of, the longest name, and what the log's own path has the name of. */
+static int look_for_snapshots(const struct rd_run *r, struct rd_err *e)
+{
+	const int64_t every = r->o.snapshot_every, end = r->t.steps - 1;
+	char *log, *rest, *part;
+	int rc;
+
+	if (!every || first_snapshot(r) > end)
+		return RD_OK;
+	rc = try_snapshots_there(r, e);
+	if (!rc)
+		rc = try_snapshot(r, end - end % every, e);
+	log = r->o.log ? rd_name_follow(r->o.log) : NULL; /* NULL: try_snapshot has said so */
+	for (part = log ? strtok_r(log, "/", &rest) : NULL; part && !rc; part = strtok_r(NULL, "/", &rest))
+		if (step_of(r, part))
+			rc = try_snapshot(r, step_of(r, part), e);
+	free(log);
 	return rc;
 }
 
@@ -195,9 +251,9 @@ int rd_run_open(struct rd_run **out, const struct rd_model *m, const struct rd_d
 	}
 	if (!rc && r->lock.fd >= 0) { /* so nobody is writing what killed runs left */
 		rd_leftover_dir(r->out);
-		rd_leftover_file(r->ckpt);
+		rd_leftover_file(r->ckpt, true);
 		if (o->log)
-			rd_leftover_file(o->log);
+			rd_leftover_file(o->log, false); /* which an output of another name may have too */
 	}
 	if (!rc)
 		rc = look_for_out(r, e);
