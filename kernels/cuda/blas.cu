@@ -197,8 +197,8 @@ static int check_apart(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 	return rc;
 }
 
-/* The first algorithm that the library's table gives: no timing race, so the same one every time. That there is none is no error; any
- * other status is a fault, of a descriptor or of the device. */
+/* The first algorithm that the library's table gives: no timing race, so the same one every time. That there is none is
+ * no error; any other status is one, of a descriptor or of the device. */
 static int choose(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 {
 	cublasLtMatmulPreference_t pref;

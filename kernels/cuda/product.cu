@@ -1,6 +1,6 @@
-/* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses some whose
- * matrices have a single row or column. One that adds to what lies elsewhere: in place, after a copy. Any other: by a kernel of this
- * file, slowly. */
+/* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses
+ * some whose matrices have a single row or column. One that adds to what lies elsewhere: in place, after a copy. Any other:
+ * by a kernel of this file, slowly. */
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/map.h"
 
