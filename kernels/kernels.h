@@ -1,7 +1,8 @@
 /* The kernel API: one table of functions per backend. Above kernels/ an activation has a logical shape (n, c, h, w) and
  * its buffer is opaque: act_bytes says how large it is, act_import and act_export convert from and to host NCHW f32.
  * A feature vector is (n, c, 1, 1). The buffer of (n, c, h, w) is also one of (n, c / k, k h w, 1) and of (n, c h w, 1, 1), a
- * pixel's channels side by side. Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]).
+ * pixel's channels side by side. Parameters are plain f32 in their logical layout (conv OIHW, linear [out, in]); they and their
+ * gradients may lie side by side, so that one begins at any float.
  * A sample is what solvers and losses work on, outside of the network: opaque too, and f32 where activations are narrower.
  *
  * All functions but those of memory and sync are asynchronous on the device's stream, allocate nothing, and return 0 or a
@@ -117,8 +118,9 @@ struct rd_dev_opts {
 	int threads; /* CPU: 0 means all there are */
 	int index;   /* CUDA: which device */
 	enum rd_precision precision;
-	/* Told, a line each and once, where a device does its work another way than it is meant to: recordings that are off,
-	 * convolutions and products without an algorithm of a library's, and why. NULL: nobody listens. */
+	/* Told, a line each and once, what the device is, and where it does its work another way than it is meant to: recordings that
+	 * are off, a library that lacks its compiler, convolutions and products without an algorithm of a library's, and why.
+	 * NULL: nobody listens. */
 	void (*note)(const char *line);
 };
 

@@ -1,5 +1,6 @@
 /* Which engines cuDNN does convolutions by, and what is said where it has none. On a device: that a plain convolution has one with
- * tensor cores for each of its ways; its kernels on the CPU: how they are chosen among those that tests/cuda/cudnn.cpp names. */
+ * tensor cores for each of its ways, in f32 one for its forward, and that cuBLASLt has algorithms for a plain linear layer; its
+ * kernels on the CPU: how they are chosen among those that tests/cuda/cudnn.cpp names. */
 #include <stdbool.h>
 
 #include "tests/kernels.h"
@@ -25,33 +26,84 @@ static void make(const struct rd_backend *be, struct rd_dev *dev, struct rd_dims
 	be->conv2d_free(p);
 }
 
-/* The ways of training, but for those that add. */
-static void plain(const struct rd_backend *be, struct rd_dev *dev, enum rd_precision precision)
+/* What is told of a way of the plain convolution, NULL: nothing. */
+static const char *told(const char *engines, const char *way)
+{
+	char line[200];
+	const char *at;
+
+	snprintf(line, sizeof line, "8x128x32x32 to 128, 3x3 over 1, %s: ", way);
+	at = strstr(engines, line);
+	return at ? at + strlen(line) : NULL;
+}
+
+static bool is_engine(const char *at)
+{
+	return at && !strncmp(at, "engine ", 7);
+}
+
+/* The ways of training, but for those that add. What a device has in f32 may all round or transform its operands, or add the bias in a
+ * kernel of its own; the stand-in has one for each. */
+static void plain(const struct rd_backend *be, struct rd_dev *dev, enum rd_precision precision, bool on_device)
 {
 	static const char *const ways[] = { "forward with bias", "by the input", "by the weights" };
-	const char *text;
+	const bool strict = !on_device || precision != RD_PRECISION_F32;
+	const char *text, *forward;
 
 	make(be, dev, (struct rd_dims){ 8, 128, 32, 32 }, 128, 3, 1, RD_CONV_Y_BIAS | RD_CONV_DX | RD_CONV_DW);
 	text = be->engines(dev);
 	printf("%s", text);
 	for (size_t i = 0; i < KT_N(ways); i++) {
-		char line[200];
-		const char *at;
-		size_t len;
+		const char *at = told(text, ways[i]);
 
-		snprintf(line, sizeof line, "8x128x32x32 to 128, 3x3 over 1, %s: ", ways[i]);
-		at = strstr(text, line);
 		CHECK(at != NULL);
-		if (!at)
+		if (!at || !strict)
 			continue;
-		at += strlen(line);
-		len = strcspn(at, "\n");
-		if (strncmp(at, "engine ", 7) != 0)
-			fprintf(stderr, "%s%.*s\n", line, (int)len, at);
-		CHECK(!strncmp(at, "engine ", 7));
-		CHECK(precision == RD_PRECISION_F32 || memmem(at, len, ", tensor cores", 14));
+		if (!is_engine(at))
+			fprintf(stderr, "%s: %.*s\n", ways[i], (int)strcspn(at, "\n"), at);
+		CHECK(is_engine(at));
+		CHECK(precision == RD_PRECISION_F32 || memmem(at, strcspn(at, "\n"), ", tensor cores", 14));
 	}
-	CHECK(!strstr(text, "by the input +=") && !strstr(text, "forward: ")); /* none that was not asked for */
+	forward = told(text, "forward");
+	CHECK(is_engine(told(text, ways[0])) ? !forward : is_engine(forward)); /* none that was not asked for */
+	CHECK(!told(text, "by the input +="));
+}
+
+static void *zeros(const struct rd_backend *be, struct rd_dev *dev, size_t bytes)
+{
+	void *p = NULL;
+	struct rd_err e;
+
+	CHECK_OK(be->alloc(dev, &p, bytes + 1, &e), &e);
+	CHECK_OK(be->zero(dev, p, bytes, &e), &e);
+	return p;
+}
+
+/* A linear layer's products, forward and backward, are done by algorithms of the library; the stand-in says nothing of its own. */
+static void linear(const struct rd_backend *be, struct rd_dev *dev, bool on_device)
+{
+	enum { W, BIAS, PACKED, WS, X, Y, DX, DW, N_BUFS };
+	const int64_t c = on_device ? 512 : 16;
+	const size_t w = (size_t)(c * c) * sizeof(float);
+	const struct rd_conv2d_desc d = { .in = { 8, c, 16, 16 }, .out_c = c, .kernel = 1, .stride = 1 };
+	struct rd_conv2d_params par;
+	struct rd_conv2d *p;
+	void *buf[N_BUFS];
+	struct rd_err e;
+
+	CHECK_OK(be->conv2d_new(dev, &d, RD_CONV_ALL, &p, &e), &e);
+	for (int i = 0; i < N_BUFS; i++)
+		buf[i] = zeros(be, dev, i == W || i == DW ? w : i == BIAS ? (size_t)c * sizeof(float) : i == WS ? be->conv2d_ws_bytes(p) :
+		                        i == PACKED ? be->conv2d_packed_bytes(p) : be->act_bytes(d.in));
+	par = (struct rd_conv2d_params){ buf[W], buf[BIAS], buf[PACKED] };
+	CHECK_OK(be->conv2d_pack(dev, 1, &p, &par, &e), &e);
+	CHECK_OK(be->conv2d_fwd(dev, p, &par, buf[X], buf[Y], NULL, buf[WS], &e), &e);
+	CHECK_OK(be->conv2d_bwd(dev, p, &par, buf[X], buf[Y], buf[DX], 0, buf[DW], NULL, buf[WS], &e), &e);
+	CHECK_OK(be->sync(dev, &e), &e);
+	CHECK(!strstr(notes, "cuBLASLt: no algorithm"));
+	for (int i = 0; i < N_BUFS; i++)
+		be->release(dev, buf[i]);
+	be->conv2d_free(p);
 }
 
 /* The line of engines and notes that begins so. */
@@ -109,10 +161,11 @@ static void each(const struct rd_backend *host, enum rd_precision precision)
 		printf("not tested: built without cuDNN\n");
 		CHECK(!*be->engines(dev));
 	} else {
-		plain(be, dev, precision);
+		plain(be, dev, precision, !host);
 		if (host)
 			chosen(be, dev, precision);
 	}
+	linear(be, dev, !host);
 	be->close(dev);
 }
 

@@ -69,7 +69,16 @@ static void forward(struct kt *k, struct conv_case *c)
 	kt_near(k, "conv y +=", kt_get_act(k, o, y0), c->r.y, n, TOL);
 }
 
-/* which: bits dx, acc_dx, dw, db */
+/* n floats, `odd` of them after where a buffer begins. */
+static float *odd_flat(struct kt *k, int64_t n, const float *host, int odd)
+{
+	float *all = kt_host(k, (size_t)(n + odd), sizeof *all);
+
+	memcpy(all + odd, host, (size_t)n * sizeof *all);
+	return kt_flat(k, n + odd, all) + odd;
+}
+
+/* which: bits dx, acc_dx, dw, db, dw from an odd float on */
 static void backward(struct kt *k, struct conv_case *c, int which)
 {
 	struct rd_dims i = c->d.in;
@@ -77,7 +86,7 @@ static void backward(struct kt *k, struct conv_case *c, int which)
 	int acc = which >> 1 & 1;
 	float *x0 = kt_random(k, nx, 77), *w0 = kt_random(k, nw, 78), *b0 = kt_random(k, c->d.out_c, 79);
 	void *dx = which & 1 ? kt_out(k, i, acc, x0) : NULL;
-	float *dw = which & 4 ? kt_flat(k, nw, w0) : NULL, *db = which & 8 ? kt_flat(k, c->d.out_c, b0) : NULL;
+	float *dw = which & 4 ? odd_flat(k, nw, w0, which >> 4 & 1) : NULL, *db = which & 8 ? kt_flat(k, c->d.out_c, b0) : NULL;
 	struct ref r = c->r;
 
 	CHECK_OK(k->be->conv2d_bwd(k->dev, c->plan, &c->par, c->dx_, c->ddy, dx, acc, dw, db, c->ws, &k->e), &k->e);
@@ -105,7 +114,7 @@ static void *packed(struct kt *k, const struct rd_conv2d *plan)
 
 static void conv(struct kt *k, const struct rd_conv2d_desc *d, int with_bias)
 {
-	static const int gradients[] = { 1 + 4 + 8, 1 + 2 + 4 + 8, 1, 4, 8, 2 + 1 + 8, 4 + 8 };
+	static const int gradients[] = { 1 + 4 + 8, 1 + 2 + 4 + 8, 1, 4 + 16, 8, 2 + 1 + 8, 4 + 8 };
 	struct rd_dims o = rd_conv2d_out(d);
 	struct conv_case c = { .d = *d };
 	size_t ws;
@@ -233,7 +242,7 @@ static void convs(struct kt *k)
 }
 
 /* Patches of an image to a pixel each; where one does not fit any more the image's last rows or columns belong to none. By the
- * stand-in for cuDNN and, of two images, without it (tests/cuda/dnn.cpp). */
+ * stand-in for cuDNN and, of two images, without it (tests/cuda/cudnn.cpp). */
 static void patches(struct kt *k)
 {
 	static const int64_t channels[] = { 3, 4, 16 };
@@ -255,13 +264,15 @@ static void patches(struct kt *k)
 }
 
 /* Gradients of weights that CUDA takes apart: more channels than a warp has at once, more output channels than a block, and
- * kernels of more taps than are in shared memory at once, whether channels go by fours or by one. Both ways, as for patches. */
+ * kernels of more taps than are in shared memory at once, whether channels go by fours or by one. The last four have an engine of
+ * the stand-in for cuDNN in bf16 too, those of them whose stride is the kernel for one image only. */
 static void wide(struct kt *k)
 {
 	static const struct rd_conv2d_desc d[] = {
 		{ { 0, 132, 4, 3 }, 70, 3, 1, 1, 1 }, { { 0, 260, 3, 3 }, 9, 3, 1, 1, 1 }, { { 0, 37, 4, 3 }, 17, 3, 1, 1, 1 },
 		{ { 0, 132, 4, 4 }, 5, 4, 4, 0, 0 },  { { 0, 8, 9, 9 }, 9, 9, 9, 0, 0 },    { { 0, 34, 18, 18 }, 9, 18, 18, 0, 0 },
-		{ { 0, 3, 18, 18 }, 3, 18, 1, 0, 0 },
+		{ { 0, 3, 18, 18 }, 3, 18, 1, 0, 0 },   { { 0, 136, 4, 3 }, 72, 3, 1, 1, 1 }, { { 0, 264, 3, 3 }, 16, 3, 1, 1, 1 },
+		{ { 0, 8, 9, 9 }, 8, 9, 9, 0, 0 },      { { 0, 40, 18, 18 }, 8, 18, 18, 0, 0 },
 	};
 
 	for (size_t i = 0; i < KT_N(d); i++)

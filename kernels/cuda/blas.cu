@@ -12,8 +12,9 @@ enum { WORKSPACE = 32 << 20, MAX_ALIGN = 16 };
 struct key {
 	struct rd_product p;
 	uint32_t align[4]; /* of a, b, c and d, bias; 0: no bias */
+	int64_t apart;     /* c is not d */
 };
-static_assert(sizeof(struct key) == sizeof(struct rd_product) + 4 * 4, "padding in key");
+static_assert(sizeof(struct key) == sizeof(struct rd_product) + 4 * 4 + 8, "padding in key");
 
 struct plan {
 	struct plan *next;
@@ -160,17 +161,44 @@ static int set_preference(cublasLtMatmulPreference_t pref, const struct key *k, 
 	return rc;
 }
 
-static void tell_none(struct rd_dev *dev, const struct plan *n, cublasStatus_t s)
+/* What product.cu goes on to. */
+static const char *next_way(const struct key *k)
 {
-	const struct rd_product *p = &n->key.p;
-
-	rd_cuda_note(dev, "cuBLASLt: no algorithm for %lld x %lld x %lld, %lld of them, %s to %s%s, alignments %u %u %u: %s",
-	             (long long)p->m, (long long)p->n, (long long)p->k, (long long)(p->batch ? p->batch : 1),
-	             p->bf16_in ? "bf16" : "f32", p->bf16_out ? "bf16" : "f32", n->key.align[3] ? " with bias" : "", n->key.align[0],
-	             n->key.align[1], n->key.align[2], cublasLtGetStatusString(s));
+	if (rd_product_is_flat(&k->p) && k->align[3])
+		return "the bias is added after it";
+	if (rd_product_is_flat(&k->p) && k->apart)
+		return "what is added to is copied";
+	return "it is done by a plain kernel";
 }
 
-/* The first algorithm that the library's table gives: no timing race, so the same one every time. */
+static void no_algorithm(struct rd_dev *dev, struct plan *n, const char *why)
+{
+	const struct key *k = &n->key;
+	const struct rd_product *p = &k->p;
+
+	n->none = true;
+	(void)cudaGetLastError(); /* what the library tried is not the next launch's error */
+	rd_cuda_note(dev, "cuBLASLt: no algorithm for %lld x %lld x %lld, %lld of them, %s to %s%s%s, alignments %u %u %u: %s; %s",
+	             (long long)p->m, (long long)p->n, (long long)p->k, (long long)(p->batch ? p->batch : 1),
+	             p->bf16_in ? "bf16" : "f32", p->bf16_out ? "bf16" : "f32", k->align[3] ? " with bias" : "",
+	             k->apart ? ", out of place" : "", k->align[0], k->align[1], k->align[2], why, next_way(k));
+}
+
+/* Whether the algorithm leaves c where it is. */
+static int check_apart(struct rd_dev *dev, struct plan *n, struct rd_err *e)
+{
+	int32_t can = 0;
+	size_t got;
+	int rc = check(cublasLtMatmulAlgoCapGetAttribute(&n->algo, CUBLASLT_ALGO_CAP_OUT_OF_PLACE_RESULT_SUPPORT, &can, sizeof can,
+	                                                 &got), "algorithm", e);
+
+	if (!rc && !can)
+		no_algorithm(dev, n, "in place only");
+	return rc;
+}
+
+/* The first algorithm that the library's table gives: no timing race, so the same one every time. That there is none is
+ * no error; any other status is one, of a descriptor or of the device. */
 static int choose(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 {
 	cublasLtMatmulPreference_t pref;
@@ -186,11 +214,16 @@ static int choose(struct rd_dev *dev, struct plan *n, struct rd_err *e)
 
 		if (s == CUBLAS_STATUS_SUCCESS && found)
 			s = r.state;
-		n->none = s != CUBLAS_STATUS_SUCCESS || !found;
-		if (n->none)
-			tell_none(dev, n, s);
+		if (s == CUBLAS_STATUS_NOT_SUPPORTED)
+			no_algorithm(dev, n, cublasLtGetStatusString(s));
+		else if (s == CUBLAS_STATUS_SUCCESS && !found)
+			no_algorithm(dev, n, "none found");
+		else
+			rc = check(s, "algorithm", e);
 		n->algo = r.algo;
 	}
+	if (!rc && !n->none && n->key.apart)
+		rc = check_apart(dev, n, e);
 	cublasLtMatmulPreferenceDestroy(pref);
 	return rc;
 }
@@ -233,6 +266,7 @@ int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void 
                      const void *c, void *d, bool *none, struct rd_err *e)
 {
 	struct plan *n = NULL;
+	cublasStatus_t s;
 	struct key k;
 	int rc;
 
@@ -243,14 +277,22 @@ int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void 
 	if (alignment(d, p->c_step, p->bf16_out) < k.align[2])
 		k.align[2] = alignment(d, p->c_step, p->bf16_out);
 	k.align[3] = bias ? alignment(bias, 0, p->bf16_out) : 0;
+	k.apart = c != d;
 	rc = find_plan(dev, &k, bias, &n, e);
 	*none = !rc && n->none;
 	if (*none)
 		return RD_OK;
 	if (!rc && bias)
 		rc = set_bias(n, bias, e);
-	return rc ? rc : check(cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, d, n->c,
-	                                      &n->algo, dev->blas->ws, WORKSPACE, dev->stream), "product", e);
+	if (rc)
+		return rc;
+	s = cublasLtMatmul(dev->blas->handle, n->op, &p->alpha, b, n->a, a, n->b, &p->beta, c, n->c, d, n->c, &n->algo,
+	                   dev->blas->ws, WORKSPACE, dev->stream);
+	if (s != CUBLAS_STATUS_NOT_SUPPORTED)
+		return check(s, "product", e);
+	no_algorithm(dev, n, cublasLtGetStatusString(s));
+	*none = true;
+	return RD_OK;
 }
 
 extern "C" int rd_blas_try(const struct rd_product *p, bool bias, enum rd_precision precision, struct rd_err *e);

@@ -16,6 +16,12 @@ struct rd_product {
 };
 static_assert(sizeof(struct rd_product) == 10 * 8 + 6 * 4, "padding in rd_product");
 
+/* The product lies without gaps, so that it may be copied, or have its bias added, as one matrix. */
+static inline bool rd_product_is_flat(const struct rd_product *p)
+{
+	return p->batch <= 1 && p->ldc == p->n;
+}
+
 extern "C" {
 int rd_blas_new(struct rd_blas **out, struct rd_dev *dev, struct rd_err *e);
 void rd_blas_free(struct rd_blas *b);
@@ -25,8 +31,8 @@ int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *
 int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
                        const void *c, void *d, struct rd_err *e);
 
-/* For product.cu: the same as the library does it. *none: it has no algorithm for it (with this bias), and nothing was
- * done. */
+/* For product.cu: the same as the library does it. *none: it has no algorithm for it (with this bias, or with c that is not
+ * d), and nothing was done. */
 int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
                      const void *c, void *d, bool *none, struct rd_err *e);
 }

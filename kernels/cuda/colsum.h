@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/types.h"
 
-/* out[j] += sum over rows of x[row, j]; x of the activations' type. Uses scratch. */
+/* out[j] += sum over rows of x[row, j]; x of the activations' type. Uses scratch for more than 512 rows. */
 int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x, float *out, struct rd_err *e);
 
 /* a[j] += sum over rows of part[row, j] and b[j] += that of part[row, cols + j], in double; rows lie pitch apart. Either may be

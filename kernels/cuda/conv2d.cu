@@ -198,20 +198,18 @@ int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_
 		return rc;
 	if (p->linear)
 		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, add, y, e);
-	if (add && add != y)
-		rc = rd_cuda_copy(dev, y, add, (size_t)rd_dims_elems(o) * p->elem, e);
-	if (rc)
-		return rc;
-	if (by_library(p, way))
-		return library_fwd(dev, p, w, par->b, x, y, acc, cols, e);
+	if (by_library(p, way)) {
+		if (add && add != y)
+			rc = rd_cuda_copy(dev, y, add, (size_t)rd_dims_elems(o) * p->elem, e);
+		return rc ? rc : library_fwd(dev, p, w, par->b, x, y, acc, cols, e);
+	}
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * o.h * o.w, p->taps, o.c };
-		void *to = (void *)dy_of(p, u, y);
 
 		rc = rd_unfold_images(dev, &u, x, cols, e);
 		if (!rc)
-			rc = rd_linear_apply(dev, l, cols, w, bias, acc ? to : NULL, to, e);
+			rc = rd_linear_apply(dev, l, cols, w, bias, acc ? dy_of(p, u, add) : NULL, (void *)dy_of(p, u, y), e);
 	}
 	return rc;
 }

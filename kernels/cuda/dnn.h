@@ -14,7 +14,7 @@ void rd_dnn_free(struct rd_dnn *d);
 const char *rd_dnn_text(const struct rd_dnn *d); /* "cuDNN 9.13.0", "no cuDNN" */
 
 /* A plan for each of the ways, of enum rd_conv2d_way, unless it is there; where there is none for a bias in the same kernel, one
- * without. Where cuDNN has none the device's note says why. NULL where there is nothing to be had. Convolutions of the same
+ * without. Where cuDNN has none the device's note says why. NULL only where there is no memory. Convolutions of the same
  * description share their plans. */
 struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways);
 void rd_dnn_conv_free(struct rd_dnn_conv *c);

@@ -218,6 +218,7 @@ static enum rd_dnn_reason objection(unsigned notes, enum rd_precision precision)
 
 static void refused(struct rd_dnn_plan *p, enum rd_dnn_refused what, cudnnStatus_t status)
 {
+	(void)cudaGetLastError(); /* what the library tried is not the next launch's error */
 	if (p->refused >= what)
 		return;
 	p->refused = what;

@@ -43,7 +43,7 @@ int rd_pack_one(struct rd_dev *dev, struct rd_packs *s, struct rd_pack p, struct
 
 /* dw += own. A warp takes V channels a lane of one output channel, `once` taps at a time: it reads them tap by tap and writes
  * them as they lie in dw, by way of its share of the block's shared memory, [32 V][once]. Blocks are dim3(32, warps), V 1
- * unless once is taps. */
+ * unless once is taps and dw is aligned to 16 bytes, as a parameter's gradient need not be. */
 struct add_job {
 	int64_t out_c;
 	int c, taps, once;
@@ -113,7 +113,7 @@ template <class T, int V> static int add(struct rd_dev *dev, add_job j, const T 
 
 template <class T> static int add_any(struct rd_dev *dev, const add_job &j, const void *own, struct rd_err *e)
 {
-	if (j.c % 4 == 0 && j.taps <= ADD_BYTES / (32 * 4 * (int)sizeof(float)))
+	if (j.c % 4 == 0 && (uintptr_t)j.dw % 16 == 0 && j.taps <= ADD_BYTES / (32 * 4 * (int)sizeof(float)))
 		return add<T, 4>(dev, j, (const T *)own, e);
 	return add<T, 1>(dev, j, (const T *)own, e);
 }

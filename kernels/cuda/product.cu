@@ -1,5 +1,6 @@
-/* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses some whose
- * matrices have a single row or column. One without: by a kernel of this file, slowly. */
+/* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses
+ * some whose matrices have a single row or column. One that adds to what lies elsewhere: in place, after a copy. Any other:
+ * by a kernel of this file, slowly. */
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/map.h"
 
@@ -92,21 +93,32 @@ static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const void *
 	                 (const T *)nullptr, (T *)c, 0);
 }
 
+/* *none: the library has no algorithm with the bias nor without it, and nothing was done. */
+static int by_library(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, const void *c,
+                      void *d, bool *none, struct rd_err *e)
+{
+	int rc = rd_blas_multiply(dev, p, a, b, bias, c, d, none, e);
+
+	if (rc || !*none || !bias || !rd_product_is_flat(p))
+		return rc;
+	rc = rd_blas_multiply(dev, p, a, b, NULL, c, d, none, e);
+	if (rc || *none)
+		return rc;
+	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, d, e) : add_bias<float>(dev, p->m, p->n, bias, d, e);
+}
+
 int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,
                        const void *c, void *d, struct rd_err *e)
 {
-	bool none = false, apart = bias && p->batch <= 1 && p->ldc == p->n; /* the bias may be added after it */
-	int rc = rd_blas_multiply(dev, p, a, b, bias, c, d, &none, e);
+	bool none = false;
+	int rc = by_library(dev, p, a, b, bias, c, d, &none, e);
 
-	if (rc || !none)
-		return rc;
-	if (apart)
-		rc = rd_blas_multiply(dev, p, a, b, NULL, c, d, &none, e);
-	if (!rc && none)
-		return own_product(dev, p, a, b, bias, c, d, e);
-	if (rc)
-		return rc;
-	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, d, e) : add_bias<float>(dev, p->m, p->n, bias, d, e);
+	if (!rc && none && c != d && rd_product_is_flat(p)) {
+		rc = rd_cuda_copy(dev, d, c, (size_t)(p->m * p->n) * (p->bf16_out ? 2 : 4), e);
+		if (!rc)
+			rc = by_library(dev, p, a, b, bias, d, d, &none, e);
+	}
+	return rc || !none ? rc : own_product(dev, p, a, b, bias, c, d, e);
 }
 
 int rd_blas_product(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias, void *c,

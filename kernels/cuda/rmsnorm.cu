@@ -39,5 +39,5 @@ int rd_cuda_rmsnorm_bwd(struct rd_dev *dev, const struct rd_layernorm_desc *p, c
 	const rd_ln_bwd_job<void, gains> j = { rd_ln_of(p, 1), { gamma }, x, dy, stats, dx, acc_dx, part };
 	int rc = RD_BY_TYPE(dev, rd_ln_bwd, dev, j, e);
 
-	return rc || !part ? rc : rd_cuda_total(dev, j.l.chunks, j.l.c, 2 * j.l.c, part, NULL, dgamma, e);
+	return rc || !part ? rc : rd_cuda_total(dev, j.l.chunks, j.l.c, 2 * j.l.c, part + j.l.c, dgamma, NULL, e);
 }

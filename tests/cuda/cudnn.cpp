@@ -32,8 +32,10 @@ struct state {
 
 static char last_words[128];
 
+/* As the library's probes may, it leaves an error of the runtime's behind. */
 static cudnnStatus_t failed(cudnnStatus_t s, const char *words)
 {
+	(void)cudaSetDevice(-1);
 	snprintf(last_words, sizeof last_words, "%s", words);
 	return s;
 }

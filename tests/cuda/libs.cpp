@@ -39,13 +39,14 @@ static void product(const rd_product &p, const void *a, const void *b, const voi
 		}
 }
 
-/* As cuBLASLt may: no bias where a matrix has a single row or column, and nothing at all where all three sizes are odd. */
+/* As cuBLASLt may: no bias where a matrix has a single row or column, nothing out of place where rows are an even number, and nothing
+ * at all where all three sizes are odd. */
 int rd_blas_multiply(struct rd_dev *dev, const struct rd_product *q, const void *a, const void *b, const void *bias,
                      const void *c, void *d, bool *none, struct rd_err *)
 {
 	const rd_product p = *q;
 
-	*none = (bias && (p.m == 1 || p.n == 1 || p.k == 1)) || (p.m & p.n & p.k & 1);
+	*none = (bias && (p.m == 1 || p.n == 1 || p.k == 1)) || (c != d && p.m % 2 == 0) || (p.m & p.n & p.k & 1);
 	if (*none)
 		return RD_OK;
 	rd_shim_enqueue(dev->stream, [=] {
