@@ -106,8 +106,6 @@ static int put_adapters(struct rd_trainer *t, struct rd_err *e)
 	rc = t->be->put(t->dev, t->w, p, bytes, e);
 	if (!rc)
 		rc = t->be->put(t->dev, t->ema, p, bytes, e);
-	if (!rc)
-		rc = t->be->sync(t->dev, e);
 	free(p);
 	return rc;
 }

@@ -6,12 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *last_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
+#include "formats/name.h"
 
 /* Whether the path is that of this very program, under the name that it was started by: not of a loader or a checker that runs it. */
 static bool find_program(const char *called, char path[PATH_MAX])
@@ -22,7 +17,7 @@ static bool find_program(const char *called, char path[PATH_MAX])
 	if (n < 0 || (preload && strstr(preload, "vgpreload"))) /* valgrind would lose it */
 		return false;
 	path[n] = '\0';
-	return !strcmp(last_name(path), last_name(called));
+	return !strcmp(rd_name_last(path), rd_name_last(called));
 }
 
 void rd_threads_be_patient(char **argv)
