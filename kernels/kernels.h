@@ -228,13 +228,13 @@ struct rd_backend {
 
 	/* o = softmax(s) v, s = scale q k^T, per image and head. stats [n, heads, tokens, 2] f32: of each row of s its largest
 	 * element m and 1/sum exp(s - m), written by fwd, from which bwd makes the probabilities again; in fwd it may be NULL
-	 * where no backward follows. ws: attention_ws_bytes, of forward alone or of both. */
+	 * where no backward follows. bwd reads o as fwd made it. ws: attention_ws_bytes, of forward alone or of both. */
 	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward);
 	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
 	                     void *o, float *stats, void *ws, struct rd_err *e);
 	int (*attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-	                     const float *stats, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
-	                     int acc_dv, void *ws, struct rd_err *e);
+	                     const void *o, const float *stats, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk,
+	                     void *dv, int acc_dv, void *ws, struct rd_err *e);
 
 	/* elementwise and shape */
 	int (*act_fwd)(struct rd_dev *dev, struct rd_dims d, enum rd_act a, const void *x, void *y, struct rd_err *e); /* y may be x */

@@ -6,12 +6,13 @@
 #	rf          rectified flow: the teacher as a model of flow matching and velocity, then Algorithm 3
 #	rd          rectified diffusion: Algorithm 4, the teacher as it is
 #	rd-eps      the same with the paper's formula, an L2 loss on epsilon, in place of its code's loss on x0
+#	rd-lora     rd, with adapters of a low RANK trained in place of the weights
 #	cd          rd, then consistency distillation for a quarter of the iterations
 #	phased      four phases of the teacher's trajectories
 #	distilled   pairs at the noisiest time alone
 #
 #	MODEL   the teacher       N       pairs             TRAIN_STEPS   iterations      SEEDS   of the trainings
-#	EVAL    samples of each   BATCH, LR, EMA            DEVICE, JOBS                  OUT     out/paper
+#	EVAL    samples of each   BATCH, LR, EMA, RANK      DEVICE, JOBS                  OUT     out/paper
 #
 # An interrupted run continues where it was. -j2 JOBS=1 trains two models side by side, which is the best use of two cores.
 include $(dir $(lastword $(MAKEFILE_LIST)))common.mk
@@ -30,12 +31,13 @@ EVAL ?= 1024
 BATCH ?= 8
 LR ?= 1e-3
 EMA ?= 0.995
+RANK ?= 16
 # Consistency distillation starts where rd ended, and must not leave it.
 CD_STEPS ?= $(shell echo $$(($(TRAIN_STEPS) / 4)))
 CD_LR ?= 1e-4
 CD_GRID ?= 20
 
-METHODS := rf rd rd-eps cd phased distilled
+METHODS := rf rd rd-eps rd-lora cd phased distilled
 K := 1 2 4 $(TEACHER_STEPS)
 EVAL_SEED := $(shell echo $$(($(SEED) + 1000003)))
 # Iterations after which rf and rd are looked at on their way (the paper's figure 2).
@@ -47,7 +49,7 @@ stages := $(foreach m,rf rd,$(foreach s,$(SEEDS),$(foreach i,$(STAGES),$m.$s.$i-
 SUMMARY := awk -f $(HERE)/summary.awk
 
 EVALUATED := SEEDS
-$(eval $(call made_with,MODEL DATA FEATURES TEACHER_STEPS PHASES N TRAIN_STEPS EVAL BATCH LR EMA CD_STEPS CD_LR CD_GRID))
+$(eval $(call made_with,MODEL DATA FEATURES TEACHER_STEPS PHASES N TRAIN_STEPS EVAL BATCH LR EMA RANK CD_STEPS CD_LR CD_GRID))
 
 .PHONY: all
 all: $(OUT)/table.tsv $(OUT)/iterations.tsv $(foreach k,$K,$(OUT)/teacher-$k.png $(foreach m,$(METHODS),$(OUT)/$m-$k.png))
@@ -65,6 +67,7 @@ full = --steps $(TRAIN_STEPS) --lr $(LR) $(train)
 train_rf = -m $(MODEL) --convert-to fm,flow --loss-space output --snapshot-every $(EVERY) $(full)
 train_rd = -m $(MODEL) --snapshot-every $(EVERY) $(full)
 train_rd-eps = -m $(MODEL) --loss-space eps $(full)
+train_rd-lora = -m $(MODEL) --lora $(RANK) $(full)
 train_cd = -m $(OUT)/rd.$1 --consistency=$(CD_GRID) --loss huber --steps $(CD_STEPS) --lr $(CD_LR) $(train)
 train_phased = -m $(MODEL) --phases $(PHASES) $(full)
 train_distilled = -m $(MODEL) --time-sampling last $(full)

@@ -124,8 +124,8 @@ static void check_guard(struct kt *k, const char *what, const void *p, size_t by
 }
 
 /* mask and acc: bits of dq, dk, dv. */
-static void backward(struct kt *k, const struct ref *r, const void *const in[4], const float *stats, void *ws, int mask,
-                     int acc)
+static void backward(struct kt *k, const struct ref *r, const void *const in[4], const void *o, const float *stats, void *ws,
+                     int mask, int acc)
 {
 	static const char *const names[] = { "attention dq", "attention dk", "attention dv" };
 	const struct rd_dims d[] = { desc.d, key_dims(), key_dims() };
@@ -137,7 +137,7 @@ static void backward(struct kt *k, const struct ref *r, const void *const in[4],
 		start[i] = kt_random(k, rd_dims_elems(d[i]), 9);
 		g[i] = mask >> i & 1 ? kt_out(k, d[i], acc >> i & 1, start[i]) : NULL;
 	}
-	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], stats, in[3], g[0], acc & 1, g[1],
+	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], o, stats, in[3], g[0], acc & 1, g[1],
 	                              acc >> 1 & 1, g[2], acc >> 2 & 1, ws, &k->e), &k->e);
 	for (int i = 0; i < 3; i++) {
 		int64_t n = rd_dims_elems(d[i]);
@@ -215,8 +215,8 @@ static void attention(struct kt *k, struct rd_dims d, int64_t keys, int64_t head
 	kt_near(k, "attention o", kt_get_act(k, d, o), r.o, rd_dims_elems(d), TOL);
 	kt_near(k, "attention o without statistics", kt_get_act(k, d, o2), r.o, rd_dims_elems(d), TOL);
 	check_stats(k, stats, r.stats);
-	backward(k, &r, in, stats, ws, 7, seed & 7);
-	backward(k, &r, in, stats, ws, seed % 7 + 1, seed >> 3 & 7);
+	backward(k, &r, in, o, stats, ws, 7, seed & 7);
+	backward(k, &r, in, o, stats, ws, seed % 7 + 1, seed >> 3 & 7);
 	check_guard(k, "statistics", stats, stats_bytes);
 	check_guard(k, "work space of forward", fwd_ws, fwd_bytes);
 	check_guard(k, "work space", ws, ws_bytes);
@@ -241,6 +241,25 @@ static void attentions(struct kt *k)
 				attention(k, d, d.h * d.w, heads[i].heads, 1.0f, seed);
 				attention(k, d, keys[(size_t)seed % KT_N(keys)], heads[i].heads, 1.0f, seed);
 			}
+}
+
+/* Heads of every width that a device's registers have in another way, and numbers of queries and keys around those of its blocks
+ * and tiles. */
+static void widths(struct kt *k)
+{
+	static const int64_t d[] = { 8, 16, 32, 40, 48, 64, 72, 80, 96, 104, 128, 136 };
+	static const struct {
+		int64_t h, w, keys;
+	} at[] = { { 1, 1, 64 }, { 8, 8, 65 }, { 3, 43, 31 }, { 1, 127, 130 }, { 11, 3, 16 }, { 5, 13, 1 }, { 1, 16, 63 } };
+
+	for (size_t i = 0; i < KT_N(d); i++)
+		for (size_t j = 0; j < 2; j++) {
+			size_t n = (2 * i + j) % KT_N(at);
+
+			if (k->threads < 2)
+				attention(k, (struct rd_dims){ 1 + (int64_t)j, 2 * d[i], at[n].h, at[n].w }, at[n].keys, 2, 1.0f + 3.0f * (float)j,
+				          8 * (int)i + 5);
+		}
 }
 
 /* On a device rows of scores lie apart by a multiple of 8 elements, whatever the number of keys: each begins at 16 bytes. */
@@ -308,8 +327,8 @@ static float *results(struct kt *k, enum rd_precision p, int threads, struct rd_
 	}
 	ws = kt_poison(k, k->be->attention_ws_bytes(k->dev, &desc, 1));
 	CHECK_OK(k->be->attention_fwd(k->dev, &desc, in[0], in[1], in[2], out[1], out[0], ws, &k->e), &k->e);
-	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], out[0], in[3], out[2], 0, out[3], 0, out[4], 0, ws,
-	                              &k->e), &k->e);
+	CHECK_OK(k->be->attention_bwd(k->dev, &desc, in[0], in[1], in[2], out[1], out[0], in[3], out[2], 0, out[3], 0, out[4], 0,
+	                              ws, &k->e), &k->e);
 	all = malloc((size_t)*n * sizeof *all);
 	if (!all)
 		kt_die(k, "malloc");
@@ -351,6 +370,7 @@ int main(void)
 	kt_each(attentions);
 	kt_each(large);
 	kt_each(rows);
+	kt_each(widths);
 	kt_each(pitch);
 	if (!test_on_cuda()) {
 		threads_agree(RD_PRECISION_F32);

@@ -127,8 +127,8 @@ static void divided(const struct job *j, phase_fn *f, int64_t n)
 }
 
 int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k,
-                          const void *v, const float *stats, const void *dout, void *dq, int acc_dq, void *dk,
-                          int acc_dk, void *dv, int acc_dv, void *ws, struct rd_err *e)
+                          const void *v, const void *o, const float *stats, const void *dout, void *dq, int acc_dq,
+                          void *dk, int acc_dk, void *dv, int acc_dv, void *ws, struct rd_err *e)
 {
 	const struct job j = {
 		.a = rd_att(dev, p, 1, ws),
@@ -146,6 +146,7 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 	};
 	const struct rd_range queries = { 0, j.a.tokens }, keys = { 0, j.a.keys };
 
+	(void)o; /* the sum over P dP is at hand */
 	(void)e;
 #pragma omp parallel num_threads(dev->threads) if (j.a.units * j.a.tokens * j.a.keys >= RD_PARALLEL_MIN)
 	if (j.a.units >= omp_get_num_threads()) {

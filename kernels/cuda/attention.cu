@@ -1,8 +1,12 @@
-/* o = softmax(scale q k^T) v: products by cuBLASLt, and the softmax of their rows. */
+/* o = softmax(scale q k^T) v: in one kernel where there is one (fused.cu), else products by cuBLASLt and the softmax of their
+ * rows. */
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/fused.h"
 
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
+	if (rd_att_is_fused(dev, rd_att_of(p)))
+		return backward ? rd_fused_bwd_ws_bytes(rd_att_of(p)) : 0;
 	return rd_att_ws_bytes(dev, rd_att_part(rd_att_of(p), 0), backward ? 2 : 1);
 }
 
@@ -148,6 +152,8 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
 	int rc = RD_OK;
 
+	if (rd_att_is_fused(dev, all))
+		return rd_fused_fwd(dev, all, q, k, v, o, stats, e);
 	for (int64_t i = 0; i < all.images && !rc;) {
 		const rd_att part = rd_att_part(all, i);
 

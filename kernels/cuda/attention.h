@@ -152,6 +152,18 @@ template <int N> static inline rd_tiles rd_att_rows(const rd_att &a)
 	 : (a).keys <= rd_att_strip<1024, 4> ? f<T, 1024, 4, true>(__VA_ARGS__) \
 	 : f<T, 1024, 2, false>(__VA_ARGS__))
 
+/* What backward is given, and what it gives; a gradient may be NULL. */
+struct rd_att_operands {
+	const void *q, *k, *v, *o;
+	const float *stats;
+	const void *dout;
+};
+
+struct rd_att_grads {
+	void *dq, *dk, *dv;
+	int acc_dq, acc_dk, acc_dv;
+};
+
 /* The three products of attention, for all units: a head at a time over all images, or the other way round.
  *   by_dims     s [tokens, keys] = alpha x y^T     x of the queries (q, do), y of the keys (k, v), s f32
  *   by_tokens   o [tokens, d] = alpha s y, or +=   y of the keys, o of the queries, s in the activations' type

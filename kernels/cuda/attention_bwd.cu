@@ -3,6 +3,7 @@
  * P as forward had it, from the scores made again and the rows' statistics
  * dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k,  dk = scale dS^T q,  dv = P^T do */
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/fused.h"
 
 /* A strip of a row: p of its scores, 0 past the end, and dp. */
 template <int N, int I>
@@ -57,47 +58,44 @@ static int softmax_rows(struct rd_dev *dev, const rd_att &a, const float *stats,
 	                 a.images * a.heads * a.tokens, a.keys, a.pitch, stats, s, dp, p, ds);
 }
 
-struct grads {
-	void *dq, *dk, *dv;
-	int acc_dq, acc_dk, acc_dv;
-};
-
 /* Of a part of the images. */
 template <class T>
-static int backward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, const float *stats,
-                    const void *dout, const grads &g, void *ws, struct rd_err *e)
+static int backward(struct rd_dev *dev, const rd_att &a, const rd_att_operands &in, const rd_att_grads &g, void *ws,
+                    struct rd_err *e)
 {
 	float *s = rd_att_wide(ws, a, 0), *dp = rd_att_wide(ws, a, 1);
 	T *pr = rd_att_result<T>(ws, a, 2, 0), *ds = rd_att_result<T>(ws, a, 2, 1);
-	int rc = rd_att_by_dims(dev, a, a.scale, q, k, s, e);
+	int rc = rd_att_by_dims(dev, a, a.scale, in.q, in.k, s, e);
 
 	if (!rc)
-		rc = rd_att_by_dims(dev, a, 1.0f, dout, v, dp, e);
+		rc = rd_att_by_dims(dev, a, 1.0f, in.dout, in.v, dp, e);
 	if (!rc)
-		rc = RD_ATT_BY_ROW(a, T, softmax_rows, dev, a, stats, s, dp, pr, ds, e);
+		rc = RD_ATT_BY_ROW(a, T, softmax_rows, dev, a, in.stats, s, dp, pr, ds, e);
 	if (!rc && g.dq)
-		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, k, g.dq, g.acc_dq, e);
+		rc = rd_att_by_tokens(dev, a, a.scale, false, ds, in.k, g.dq, g.acc_dq, e);
 	if (!rc && g.dk)
-		rc = rd_att_by_tokens(dev, a, a.scale, true, ds, q, g.dk, g.acc_dk, e);
-	return rc || !g.dv ? rc : rd_att_by_tokens(dev, a, 1.0f, true, pr, dout, g.dv, g.acc_dv, e);
+		rc = rd_att_by_tokens(dev, a, a.scale, true, ds, in.q, g.dk, g.acc_dk, e);
+	return rc || !g.dv ? rc : rd_att_by_tokens(dev, a, 1.0f, true, pr, in.dout, g.dv, g.acc_dv, e);
 }
 
 int rd_cuda_attention_bwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
-                          const float *stats, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk, void *dv,
-                          int acc_dv, void *ws, struct rd_err *e)
+                          const void *o, const float *stats, const void *dout, void *dq, int acc_dq, void *dk, int acc_dk,
+                          void *dv, int acc_dv, void *ws, struct rd_err *e)
 {
 	const rd_att all = rd_att_of(p);
 	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
 	int rc = RD_OK;
 
+	if (rd_att_is_fused(dev, all))
+		return rd_fused_bwd(dev, all, { q, k, v, o, stats, dout }, { dq, dk, dv, acc_dq, acc_dk, acc_dv }, ws, e);
 	for (int64_t i = 0; i < all.images && !rc;) {
 		const rd_att part = rd_att_part(all, i);
-		const grads g = { rd_att_at(dev, dq, i * queries), rd_att_at(dev, dk, i * keys), rd_att_at(dev, dv, i * keys),
-			          acc_dq, acc_dk, acc_dv };
+		const rd_att_operands in = { rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys), rd_att_at(dev, v, i * keys),
+			                     NULL, stats + 2 * i * all.heads * all.tokens, rd_att_at(dev, dout, i * queries) };
+		const rd_att_grads g = { rd_att_at(dev, dq, i * queries), rd_att_at(dev, dk, i * keys), rd_att_at(dev, dv, i * keys),
+			                 acc_dq, acc_dk, acc_dv };
 
-		rc = RD_BY_TYPE(dev, backward, dev, part, rd_att_at(dev, q, i * queries), rd_att_at(dev, k, i * keys),
-		                rd_att_at(dev, v, i * keys), stats + 2 * i * all.heads * all.tokens,
-		                rd_att_at(dev, dout, i * queries), g, ws, e);
+		rc = RD_BY_TYPE(dev, backward, dev, part, in, g, ws, e);
 		i += part.images;
 	}
 	return rc;

@@ -55,6 +55,7 @@ struct rd_op_impl {
 	const char *name;
 	bool keeps[3];   /* operands that backward reads, */
 	bool for_params; /* all of them for the gradients of parameters alone */
+	bool keeps_out;  /* backward reads the output */
 	int shares;      /* the operand whose buffer the output may take over when that operand dies here; -1: none */
 	int passes;      /* the operand whose gradient is the output's unchanged; -1: none */
 	size_t (*aux_bytes)(const struct rd_exec *x, const struct rd_node_op *n); /* NULL: none; kept for backward */

@@ -259,9 +259,9 @@ static int attention_bwd(struct rd_exec *x, int i, struct rd_err *e)
 {
 	NODE;
 
-	return x->be->attention_bwd(x->dev, &n->u.attention, val(x, n->in[0]), val(x, n->in[1]), val(x, n->in[2]), x->aux[i],
-	                            dout(x, i), din(x, i, 0), acc(x, i, 0), din(x, i, 1), acc(x, i, 1), din(x, i, 2),
-	                            acc(x, i, 2), x->ws, e);
+	return x->be->attention_bwd(x->dev, &n->u.attention, val(x, n->in[0]), val(x, n->in[1]), val(x, n->in[2]),
+	                            val(x, n->out), x->aux[i], dout(x, i), din(x, i, 0), acc(x, i, 0), din(x, i, 1),
+	                            acc(x, i, 1), din(x, i, 2), acc(x, i, 2), x->ws, e);
 }
 
 static int act_fwd(struct rd_exec *x, int i, struct rd_err *e)
@@ -515,7 +515,7 @@ const struct rd_op_impl rd_ops[RD_N_OPS] = {
 	                   .ws_bytes = rmsnorm_ws, .fwd = rmsnorm_fwd, .bwd = rmsnorm_bwd},
 	[RD_OP_ADANORM] = {.name = "adanorm", .keeps = {true, true}, .shares = -1, .passes = -1, .aux_bytes = layernorm_aux,
 	                   .ws_bytes = adanorm_ws, .fwd = adanorm_fwd, .bwd = adanorm_bwd},
-	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .shares = -1, .passes = -1,
+	[RD_OP_ATTENTION] = {.name = "attention", .keeps = {true, true, true}, .keeps_out = true, .shares = -1, .passes = -1,
 	                     .aux_bytes = attention_aux, .ws_bytes = attention_ws, .fwd = attention_fwd, .bwd = attention_bwd},
 	[RD_OP_ACT] = {.name = "act", .keeps = {true}, .shares = 0, .passes = -1, .fwd = act_fwd, .bwd = act_bwd},
 	[RD_OP_GATE] = {.name = "gate", .keeps = {true}, .shares = -1, .passes = -1, .fwd = gate_fwd, .bwd = gate_bwd},

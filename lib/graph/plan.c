@@ -80,6 +80,14 @@ static bool reads_back(const struct plan *p, int i, int k)
 	return p->needs_grad[n->out] && rd_ops[n->op].keeps[k] && (!rd_ops[n->op].for_params || rd_exec_learns(p->x, n));
 }
 
+/* Whether it reads its output. */
+static bool reads_out(const struct plan *p, int i)
+{
+	const struct rd_node_op *n = &p->g->node[i];
+
+	return p->needs_grad[n->out] && rd_ops[n->op].keeps_out;
+}
+
 /* Which values are kept, and which nodes backward has to run once more for those that are not. */
 static void find_kept(struct plan *p)
 {
@@ -99,7 +107,7 @@ static void find_kept(struct plan *p)
 		const struct rd_node_op *n = &p->g->node[i];
 		bool aux = rd_ops[n->op].aux_bytes && p->needs_grad[n->out];
 
-		again[i] = !p->kept[n->out] && (again[i] || aux);
+		again[i] = !p->kept[n->out] && (again[i] || aux || reads_out(p, i));
 		for (int k = 0; k < 3; k++)
 			if (n->in[k] != RD_NONE && (again[i] || reads_back(p, i, k)))
 				again[p->g->value[n->in[k]].producer] = true;
@@ -141,7 +149,11 @@ static void last_uses(const struct plan *p, int *last[2])
 		last[0][v] = p->g->value[v].producer;
 		last[1][v] = p->again[p->g->value[v].producer];
 	}
-	for (int i = 0; i < p->n; i++)
+	for (int i = 0; i < p->n; i++) {
+		rd_ref out = p->g->node[i].out;
+
+		if (reads_out(p, i))
+			extend(&last[!p->kept[out]][out], last_back(p, i));
 		for (int k = 0; k < 3; k++) {
 			rd_ref r = p->g->node[i].in[k];
 			int *again;
@@ -155,6 +167,7 @@ static void last_uses(const struct plan *p, int *last[2])
 			if (p->again[i] >= 0)
 				extend(again, p->again[i]);
 		}
+	}
 	last[0][p->g->y] = p->end;
 }
 
