@@ -229,11 +229,7 @@ refused()
 	assert_output "classtrain: standard output: No space left on device"
 	classtrain -f -o "$out.2" "${small[@]}" --steps 100000000 --log "$out.log" --log-every 1 "${files[@]}" 3>&- &
 	pid=$!
-	for _ in $(seq 500); do
-		[ ! -s "$out.log" ] || break
-		sleep 0.02
-	done
-	[ -s "$out.log" ]
+	await test -s "$out.log"
 	kill -TERM "$pid"
 	wait "$pid" || rc=$?
 	[ "$rc" -eq 143 ]

@@ -100,3 +100,16 @@ unsampled()
 	done
 	assert_equal "${#lines[@]}" 1
 }
+
+# await CONDITION...: a command, again and again until it succeeds.
+await()
+{
+	for _ in $(seq 1500); do
+		! "$@" || return 0
+		sleep 0.02
+	done
+	fail "waited in vain: $*"
+}
+
+# written PATTERN: a file here or below has a name like that.
+written() { [ -n "$(find . -name "$1")" ]; }

@@ -308,11 +308,7 @@ cut_anywhere()
 			pid=$!
 			exec 9>"$t.$sig"
 			head -c 20000 noise >&9
-			for _ in $(seq 500); do
-				[ -z "$(find . -name ".$t.out.*")" ] || break
-				sleep 0.02
-			done
-			[ -n "$(find . -name ".$t.out.*")" ] || fail "$t has not begun"
+			await written ".$t.out.*"
 			kill -"$sig" "$pid"
 			rc=0
 			wait "$pid" || rc=$?
@@ -371,12 +367,8 @@ writing()
 	pid=$!
 	exec 9>fifo
 	head -c 200000 noise >&9
-	for _ in $(seq 500); do
-		[ -z "$(find . -name ".$1.*.$pid.*")" ] || break
-		sleep 0.02
-	done
+	await written ".$1.*.$pid.*"
 	rm fifo
-	[ -n "$(find . -name ".$1.*.$pid.*")" ] || fail "denoise has not begun"
 }
 
 @test "what a killed tool left goes when its output is written the next time, and what another is writing stays" {

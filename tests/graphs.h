@@ -72,8 +72,7 @@ static inline struct rd_graph *graphs_adapted(const char *config, int64_t batch,
 	struct rd_graph *g;
 	struct rd_err e;
 
-	net.lora = lora;
-	CHECK_OK(rd_net_build(&net, batch, &g, &e), &e);
+	CHECK_OK(rd_net_build_adapted(&net, batch, lora, &g, &e), &e);
 	return g;
 }
 

@@ -108,7 +108,7 @@ assert a > 0 and abs(a - b) < 1e-5 * a, (a, b)' "$(column full loss)" "$(column 
 	cmd=(rectrain -m "$m" "${short[@]}" -o cut --lora 2 --steps 4000 --log log --log-every 1 "$pairs")
 	"${cmd[@]}" 2>err 3>&- &
 	pid=$!
-	begun log
+	await test -s log
 	kill -USR1 "$pid"
 	wait "$pid" || rc=$?
 	[ "$rc" -eq 138 ]

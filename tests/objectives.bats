@@ -51,7 +51,7 @@ cut()
 	local rc=0 pid
 	"$@" --log cut.log --log-every 5 2>cut.err 3>&- &
 	pid=$!
-	begun cut.log
+	await test -s cut.log
 	kill -TERM "$pid"
 	wait "$pid" || rc=$?
 	[ "$rc" -eq 143 ] || fail "status $rc: $(cat cut.err)"

@@ -181,10 +181,7 @@ n = np.load("p.n.npy"); n[17, 1] = np.nan; np.save("nan.npy", n)'
 	pid=$!
 	exec 9>pipe
 	head -c "$(($(stat -c %s p) - 1))" p >&9 # 250 pairs, without the end map
-	for _ in $(seq 100); do
-		[ -z "$(find . -name '*s-2.tar*')" ] || break
-		sleep 0.05
-	done
+	await test -e s-1.tar
 	kill -KILL "$pid"
 	run wait "$pid"
 	exec 9>&-
@@ -410,12 +407,7 @@ is no one stream; pack them one by one"
 	pid=$!
 	exec 9>pipe
 	head -c 700 p >&9
-	for _ in $(seq 100); do
-		[ -z "$(find . -name '*a.tar*')" ] || break
-		sleep 0.05
-	done
-	run find . -name '*a.tar*'
-	assert_output --partial a.tar
+	await written '*a.tar*'
 	kill -TERM "$pid"
 	run wait "$pid"
 	exec 9>&-

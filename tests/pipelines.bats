@@ -56,16 +56,6 @@ waiting()
 	chmod +x waiting/pairpack
 }
 
-# await FILE
-await()
-{
-	for _ in $(seq 600); do
-		[ ! -e "$1" ] || return 0
-		sleep 0.05
-	done
-	fail "no $1"
-}
-
 # made_by ARCHIVE: seed and first index of the noise, guidance of the pairs.
 made_by()
 {
@@ -262,7 +252,7 @@ write(c, t, meta)'
 @test "a training that was stopped goes on in another way, by --any-machine" {
 	often='--checkpoint-every 20'
 	"${rectify[@]}" -s TRAIN_STEPS=150 TRAIN="$often" >said 2>&1 &
-	await out/rectified.ckpt
+	await test -e out/rectified.ckpt
 	kill $!
 	failed $!
 	run rectify -s TRAIN_STEPS=150 TRAIN="$often" JOBS=2
@@ -324,7 +314,7 @@ write(c, t, meta)'
 @test "of two makes in one folder, the second does not do the work of the first" {
 	waiting '*out/pairs-1.tar*'
 	rectify -s BIN="$PWD/waiting" out/pairs-1.tar &
-	await here
+	await test -e here
 	run rectify -s
 	assert_failure
 	assert_output --partial 'out/pairs-1.tar: another make is at it'
@@ -338,7 +328,7 @@ write(c, t, meta)'
 @test "of two makes that begin at once in one folder, with different settings, one goes on" {
 	waiting '*'
 	rectify -s BIN="$PWD/waiting" out/pairs-1.tar >said 2>&1 &
-	await here
+	await test -e here
 	rectify -s N=26 out/pairs-1.tar
 	touch go
 	failed $!

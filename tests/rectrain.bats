@@ -42,7 +42,7 @@ stopped()
 	rm -f stopped.log
 	(ulimit -c 0 && exec env --default-signal "${@:2}" --log stopped.log --log-every 5) 2>stopped.err 3>&- &
 	pid=$!
-	begun stopped.log
+	await test -s stopped.log
 	kill "-$1" "$pid"
 	wait "$pid" || rc=$?
 	[ "$rc" -eq $((128 + $(kill -l "$1"))) ] || fail "status $rc: $(cat stopped.err)"
@@ -162,7 +162,7 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	local pid rc=0
 	env --ignore-signal=HUP rectrain "${fresh[@]}" --steps 2000 -b 256 -j 1 -q -o a --log log --log-every 5 "$data" 3>&- &
 	pid=$!
-	begun log
+	await test -s log
 	kill -HUP "$pid"
 	wait "$pid"
 	[ -e a ]
@@ -170,17 +170,10 @@ assert abs(float(sys.argv[1]) / (sum(loss) / 100) - 1) < 1e-3' "$(grep -oE "mean
 	[ -s b.ckpt ]
 }
 
+longer_than() { [ "$(wc -l <log)" -gt "$1" ]; }
+
 # logged: waits for the end of the step that is under way.
-logged()
-{
-	local n
-	n=$(wc -l <log)
-	for _ in $(seq 3000); do
-		[ "$(wc -l <log)" -eq "$n" ] || return 0
-		sleep 0.01
-	done
-	fail "nothing more was logged"
-}
+logged() { await longer_than "$(wc -l <log)"; }
 
 # In the background of a shell SIGINT is ignored, unless env says otherwise. Steps of some tenths of a second leave room for what
 # comes while one is under way; where that comes too late after all, nobody is there to be killed.
@@ -189,7 +182,7 @@ logged()
 	sed 's/"hidden_dim": 32/"hidden_dim": 256/' "$files/net.json" >wide.json
 	"${cmd[@]}" 2>err 3>&- &
 	pid=$!
-	begun log
+	await test -s log
 	kill -INT "$pid"
 	logged
 	logged
@@ -216,7 +209,7 @@ interrupted_twice()
 	local rc=0
 	env --default-signal=INT "${cmd[@]}" 2>err 3>&- &
 	pid=$!
-	begun log
+	await test -s log
 	logged
 	kill -INT "$pid"
 	[ "$1" = 0 ] || sleep "$1"
@@ -296,7 +289,7 @@ for r in map(json.loads, open("log")):
 	local pid
 	rectrain -q -m "$m" -o a --steps 1000000 -j 1 --log log --log-every 5 "$pairs" 3>&- &
 	pid=$!
-	begun log
+	await test -s log
 	run -1 rectrain -m "$m" -o a --steps 1000000 -j 1 --dry-run "$pairs"
 	assert_output --partial "another rectrain"
 	kill "$pid"

@@ -243,14 +243,11 @@ static void denoisers(void)
 	struct rd_denoiser *d;
 	struct rd_graph *g;
 	struct rd_model m;
-	struct rd_net net;
 	float *adapters, *on_device, *own, *same, *other, *merged;
 	size_t n;
 
 	CHECK_OK(rd_model_load(&m, "tests/golden/class-scale-shift/model", &e), &e);
-	net = m.net;
-	net.lora = adapted.lora;
-	CHECK_OK(rd_net_build(&net, 1, &g, &e), &e);
+	CHECK_OK(rd_net_build_adapted(&m.net, 1, adapted.lora, &g, &e), &e);
 	adapters = numbers(g->n_adapters, 4, 0.2f);
 	CHECK_OK(be->alloc(dev, (void **)&on_device, g->n_adapters * sizeof *on_device, &e), &e);
 	CHECK_OK(be->put(dev, on_device, adapters, g->n_adapters * sizeof *on_device, &e), &e);

@@ -34,13 +34,3 @@ m = json.loads(b[8:8 + int.from_bytes(b[:8], "little")])["__metadata__"]
 run = json.loads(m["rectdiff.run"])
 exec(sys.argv[2])' "$1" "$2"
 }
-
-# begun LOG: waits for the first line.
-begun()
-{
-	for _ in $(seq 3000); do
-		[ ! -s "$1" ] || return 0
-		sleep 0.01
-	done
-	fail "nothing was logged"
-}

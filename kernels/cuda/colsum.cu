@@ -116,35 +116,3 @@ int rd_cuda_colsum(struct rd_dev *dev, int64_t rows, int64_t cols, const void *x
 		rc = RD_BY_TYPE(dev, parts, dev, rows, cols, x, (float *)part, false, e);
 	return rc ? rc : rd_cuda_total(dev, chunks, cols, cols, (const float *)part, out, NULL, e);
 }
-
-template <class T, int V> static __global__ void bias_kernel(int64_t rows, int64_t cols, const float *bias, T *y)
-{
-	for (int64_t r = rd_row_first(); r < rows; r += rd_row_step())
-		for (int64_t j = threadIdx.x * V; j < cols; j += blockDim.x * V) {
-			float v[V];
-
-			rd_load<T, V>(v, y + r * cols + j);
-			for (int i = 0; i < V; i++)
-				v[i] += bias[j + i];
-			rd_store<T, V>(y + r * cols + j, v);
-		}
-}
-
-template <class T, int V>
-static int bias_v(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
-{
-	rd_tiles t = rd_tile(rows, cols / V);
-
-	return RD_LAUNCH(dev, e, (bias_kernel<T, V>), t.grid, t.block, 0, rows, cols, bias, (T *)y);
-}
-
-template <class T>
-static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
-{
-	return RD_BY_WIDTH(T, cols, bias_v, dev, rows, cols, bias, y, e);
-}
-
-int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e)
-{
-	return RD_BY_TYPE(dev, add_bias, dev, rows, cols, bias, y, e);
-}

@@ -16,7 +16,4 @@ int rd_cuda_total(struct rd_dev *dev, int64_t rows, int64_t cols, int64_t pitch,
 int rd_cuda_image_totals(struct rd_dev *dev, int64_t images, int64_t rows, int64_t cols, const float *part, void *out, int acc,
                          struct rd_err *e);
 
-/* y[row, j] += bias[j] */
-int rd_cuda_add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const float *bias, void *y, struct rd_err *e);
-
 #endif

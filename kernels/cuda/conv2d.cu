@@ -2,6 +2,7 @@
  * side by side), as many images at a time as a bounded work space takes. A kernel of 1 without stride or padding is a
  * matrix product as it is. Packed are the weights as (out_c, kernel, kernel, in_c), and in bf16 the bias after them; where
  * that changes nothing, neither. */
+#include "kernels/cuda/bias.h"
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/colsum.h"
 #include "kernels/cuda/dnn.h"
@@ -171,6 +172,12 @@ static int wants(const struct rd_conv2d *p, unsigned ways, struct rd_err *e)
 	return p->ways & ways ? RD_OK : rd_fail(e, RD_EUSAGE, "convolution: the plan was made for other ways than this");
 }
 
+template <class T>
+static int add_bias(struct rd_dev *dev, struct rd_dims o, const float *bias, void *y, struct rd_err *e)
+{
+	return RD_BY_WIDTH(T, o.c, rd_add_bias, dev, o.n * o.h * o.w, o.c, bias, (T *)y, e);
+}
+
 /* y = conv(x, w) + bias, or y += that. */
 static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const float *bias, const void *x, void *y, int acc,
                        void *ws, struct rd_err *e)
@@ -181,7 +188,7 @@ static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *w, c
 	if (bias && !acc && rd_dnn_conv_has(p->dnn, RD_CONV_Y_BIAS))
 		return rd_dnn_conv_run(dev, p->dnn, RD_CONV_Y_BIAS, x, w, y, bias, ws, e);
 	rc = rd_dnn_conv_run(dev, p->dnn, acc ? RD_CONV_Y_ACC : RD_CONV_Y, x, w, y, NULL, ws, e);
-	return rc || !bias ? rc : rd_cuda_add_bias(dev, o.n * o.h * o.w, o.c, bias, y, e);
+	return rc || !bias ? rc : RD_BY_TYPE(dev, add_bias, dev, o, bias, y, e);
 }
 
 int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,

@@ -1,8 +1,8 @@
 /* A product for which the library has no algorithm. One with a bias: without it, and the bias after that; cuBLASLt refuses
  * some whose matrices have a single row or column. One that adds to what lies elsewhere: in place, after a copy. Any other:
  * by a kernel of this file, slowly. */
+#include "kernels/cuda/bias.h"
 #include "kernels/cuda/blas.h"
-#include "kernels/cuda/map.h"
 
 enum { TILE = 16 };
 
@@ -74,23 +74,11 @@ static int own_product(struct rd_dev *dev, const struct rd_product *p, const voi
 	return product<rd_bf16, float>(dev, p, a, b, bias, c, d, e);
 }
 
-template <class T> struct bias_op {
-	const T *bias;
-	__device__ float operator()(int64_t, int64_t j, float c, float) const
-	{
-		return c + rd_to_float(bias[j]);
-	}
-};
-
 /* One number at a time: a row may begin anywhere. */
 template <class T>
-static int add_bias(struct rd_dev *dev, int64_t rows, int64_t cols, const void *bias, void *c, struct rd_err *e)
+static int add_bias(struct rd_dev *dev, const struct rd_product *p, const void *bias, void *d, struct rd_err *e)
 {
-	bias_op<T> op = { (const T *)bias };
-	dim3 grid(rd_blocks((cols + RD_THREADS - 1) / RD_THREADS), rd_blocks_y(rows));
-
-	return RD_LAUNCH(dev, e, (rd_map_kernel<T, T, 1, bias_op<T>>), grid, RD_THREADS, 0, op, rows, cols, (const T *)c,
-	                 (const T *)nullptr, (T *)c, 0);
+	return rd_add_bias<T, 1>(dev, p->m, p->n, (const T *)bias, (T *)d, e);
 }
 
 /* *none: the library has no algorithm with the bias nor without it, and nothing was done. */
@@ -104,7 +92,7 @@ static int by_library(struct rd_dev *dev, const struct rd_product *p, const void
 	rc = rd_blas_multiply(dev, p, a, b, NULL, c, d, none, e);
 	if (rc || *none)
 		return rc;
-	return p->bf16_out ? add_bias<rd_bf16>(dev, p->m, p->n, bias, d, e) : add_bias<float>(dev, p->m, p->n, bias, d, e);
+	return p->bf16_out ? add_bias<rd_bf16>(dev, p, bias, d, e) : add_bias<float>(dev, p, bias, d, e);
 }
 
 int rd_blas_product_to(struct rd_dev *dev, const struct rd_product *p, const void *a, const void *b, const void *bias,

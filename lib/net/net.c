@@ -37,11 +37,16 @@ int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, str
 
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e)
 {
+	return rd_net_build_adapted(net, batch, (struct rd_lora){0}, out, e);
+}
+
+int rd_net_build_adapted(const struct rd_net *net, int64_t batch, struct rd_lora lora, struct rd_graph **out, struct rd_err *e)
+{
 	int rc = rd_graph_new(out, batch, e);
 
 	if (rc)
 		return rc;
-	(*out)->lora = net->lora;
+	(*out)->lora = lora;
 	net->kind->describe(net, *out);
 	rc = rd_graph_check(*out, e);
 	if (rc) {

@@ -120,15 +120,16 @@ struct rd_net {
 	int64_t vector_dim;       /* of RD_COND_CONTEXT: numbers of the vector beside each sequence; 0: there is none */
 	struct rd_contexts contexts; /* of RD_COND_CONTEXT; no rows: none were given */
 	double time_scale;        /* the network is fed this times the schedule's net_time */
-	struct rd_lora lora;      /* adapters that its graphs are to have: not a matter of the config */
 };
 
 /* Reads a config; `file` is for messages. Keys that are not known must have their default; what we do not have is refused
  * by name. RD_EINPUT. */
 int rd_net_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
 
-/* The graph of a batch. Its parameters' names, shapes and offsets do not depend on the batch. */
+/* The graph of a batch; adapted: with low-rank adapters beside its layers. Its parameters' names, shapes and offsets do not depend on
+ * the batch. */
 int rd_net_build(const struct rd_net *net, int64_t batch, struct rd_graph **out, struct rd_err *e) RD_MUST;
+int rd_net_build_adapted(const struct rd_net *net, int64_t batch, struct rd_lora lora, struct rd_graph **out, struct rd_err *e) RD_MUST;
 
 /* What labels stand for in a network of RD_COND_CONTEXT; data is borrowed. `file` is for messages. RD_EINPUT for contexts that
  * do not fit. */

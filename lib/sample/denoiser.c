@@ -130,12 +130,10 @@ static int copy_params(struct rd_denoiser *d, struct rd_err *e)
 static int alloc_network(struct rd_denoiser *d, int64_t batch, struct rd_err *e)
 {
 	size_t n = (size_t)batch;
-	struct rd_net net = d->m->net;
 	void *p, **label[] = {&d->label, &d->null};
 	int rc;
 
-	net.lora = d->o.lora;
-	rc = rd_net_build(&net, batch, &d->g, e);
+	rc = rd_net_build_adapted(&d->m->net, batch, d->o.lora, &d->g, e);
 	if (rc)
 		return rc;
 	d->d = rd_graph_dims(d->g, d->g->x);

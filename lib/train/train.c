@@ -152,11 +152,8 @@ static bool needs_teacher(const struct rd_objective *b)
 static int make_networks(struct rd_trainer *t, struct rd_err *e)
 {
 	int64_t n = t->o.micro_batch ? t->o.micro_batch : t->o.batch;
-	struct rd_net net = t->model->net;
-	int rc;
+	int rc = rd_net_build_adapted(&t->model->net, n, t->o.lora, &t->g, e);
 
-	net.lora = t->o.lora;
-	rc = rd_net_build(&net, n, &t->g, e);
 	if (!rc && t->o.lora.rank && !t->g->n_adapters)
 		rc = rd_fail(e, RD_EUSAGE, "%s: none of its layers would get an adapter", t->model->dir);
 	if (!rc)
