@@ -82,6 +82,7 @@ all: ready $(TOOL_BIN) $(PLUGIN)
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 tests: $(TEST_BIN) $(CUDA_HOST) $(if $(PLUGIN),$B/tests/cuda-libs)
+	@$(if $(CUDA_HOST),,echo "no $(CXX) here: the CUDA kernels are not tested on the CPU")
 objects: $(LIB_OBJ) $(TOOL_COMMON) $(TOOLS:%=$B/tools/%.o) $(TESTS:%=$B/tests/%.o) $B/tests/netrun.o $B/tests/probe.o $(BENCH_OBJ) $(GPU_OBJ)
 
 # --- what is needed -------------------------------------------------------------------------------------------------
@@ -177,9 +178,10 @@ endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$i)))
 
 # --- what is run ----------------------------------------------------------------------------------------------------
-# The bats files and the C programs find the tools first in PATH.
-check: ready all tests
-	@$(if $(CUDA_HOST),,echo "no $(CXX) here: the CUDA kernels are not tested on the CPU")
+# The bats files and the C programs find the tools first in PATH. A make of its own builds them: it sees the compilers that `ready` has
+# installed.
+check: ready
+	@$(MAKE) --no-print-directory all tests
 	tests/run $B
 
 # On a machine with a GPU; both leave a record in tests/gpu-record/.

@@ -182,7 +182,7 @@ static void test_places(void)
 	CHECK(rd_out_dir_try("/proc", true, &e) == RD_EFAIL && strstr(e.msg, "/proc: is a mount point"));
 	CHECK(!symlink("/proc", "p"));
 	CHECK(rd_out_dir_try("p", true, &e) == RD_EFAIL && strstr(e.msg, "p: is a mount point"));
-	CHECK(rd_out_dir_try("/", true, &e) == RD_EFAIL && strstr(e.msg, "/: is a mount point"));
+	CHECK(rd_out_dir_try("/", true, &e) == RD_EFAIL); /* a mount point, or under chroot a folder of something else */
 	CHECK(!unlink("p") && entries() == 1);
 	rd_remove_tree("a");
 }
