@@ -105,16 +105,24 @@ forward_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, r
 	}
 }
 
-/* 16 rows to a warp or 32, and as many keys to a tile as registers and 48 KiB of shared memory have room for. */
+template <int D, int M, int N>
+static int launch(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *stats,
+                   struct rd_err *e)
+{
+	dim3 grid(rd_blocks(rd_fused_units<M>(a, a.tokens)));
+
+	return RD_LAUNCH(dev, e, (forward_kernel<D, M, N>), grid, RD_FUSED_THREADS, (rd_fused_shared<D, N>), a, (const rd_bf16 *)q,
+	                 (const rd_bf16 *)k, (const rd_bf16 *)v, (rd_bf16 *)o, stats);
+}
+
+/* As many keys to a tile as registers and 48 KiB of shared memory have room for. */
 template <int D>
 static int forward(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *stats,
                    struct rd_err *e)
 {
 	constexpr int M = D <= 80 ? 2 : 1, N = D <= 64 ? 64 : 32;
-	dim3 grid(rd_blocks(a.images * a.heads * rd_fused_blocks<M>(a.tokens)));
 
-	return RD_LAUNCH(dev, e, (forward_kernel<D, M, N>), grid, RD_FUSED_THREADS, (rd_fused_shared<D, N>), a, (const rd_bf16 *)q,
-	                 (const rd_bf16 *)k, (const rd_bf16 *)v, (rd_bf16 *)o, stats);
+	return rd_fused_is_small(a) ? launch<D, 1, N>(dev, a, q, k, v, o, stats, e) : launch<D, M, N>(dev, a, q, k, v, o, stats, e);
 }
 
 int rd_fused_fwd(struct rd_dev *dev, const rd_att &a, const void *q, const void *k, const void *v, void *o, float *stats,

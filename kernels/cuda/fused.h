@@ -227,6 +227,22 @@ static __device__ __forceinline__ void rd_fused_by_rows(float (*o)[D / 8][4], fl
 	}
 }
 
+/* Blocks for a side of all units. */
+template <int M> static inline int64_t rd_fused_units(const rd_att &a, int64_t rows)
+{
+	return a.images * a.heads * rd_fused_blocks<M>(rows);
+}
+
+/* Where blocks of 32 rows to a warp would leave a large device idle, 16 are better. The order of a row's sums is the same. */
+#ifndef RD_FUSED_SMALL
+#define RD_FUSED_SMALL 264
+#endif
+
+static inline bool rd_fused_is_small(const rd_att &a)
+{
+	return rd_fused_units<2>(a, a.tokens) < RD_FUSED_SMALL;
+}
+
 /* Whether these kernels do it: whole packs of channels in bf16, of which registers have room. */
 static inline bool rd_att_is_fused(const struct rd_dev *dev, const rd_att &a)
 {

@@ -156,16 +156,24 @@ keys_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, cons
 	}
 }
 
+template <int D, int M, int N>
+static int launch_queries(struct rd_dev *dev, const rd_att &a, const rd_att_operands &in, const row *rows, const rd_att_grads &g,
+                          struct rd_err *e)
+{
+	dim3 grid(rd_blocks(rd_fused_units<M>(a, a.tokens)));
+
+	return RD_LAUNCH(dev, e, (queries_kernel<D, M, N>), grid, RD_FUSED_THREADS, (rd_fused_shared<D, N>), a,
+	                 (const rd_bf16 *)in.q, (const rd_bf16 *)in.k, (const rd_bf16 *)in.v, rows, (const rd_bf16 *)in.dout,
+	                 (rd_bf16 *)g.dq, g.acc_dq);
+}
+
 template <int D>
 static int by_queries(struct rd_dev *dev, const rd_att &a, const rd_att_operands &in, const row *rows, const rd_att_grads &g,
                       struct rd_err *e)
 {
 	constexpr int M = D <= 64 ? 2 : 1, N = D <= 96 ? 32 : 16;
-	dim3 grid(rd_blocks(a.images * a.heads * rd_fused_blocks<M>(a.tokens)));
 
-	return RD_LAUNCH(dev, e, (queries_kernel<D, M, N>), grid, RD_FUSED_THREADS, (rd_fused_shared<D, N>), a,
-	                 (const rd_bf16 *)in.q, (const rd_bf16 *)in.k, (const rd_bf16 *)in.v, rows, (const rd_bf16 *)in.dout,
-	                 (rd_bf16 *)g.dq, g.acc_dq);
+	return rd_fused_is_small(a) ? launch_queries<D, 1, N>(dev, a, in, rows, g, e) : launch_queries<D, M, N>(dev, a, in, rows, g, e);
 }
 
 template <int D>
@@ -174,7 +182,7 @@ static int by_keys(struct rd_dev *dev, const rd_att &a, const rd_att_operands &i
 {
 	constexpr int N = D <= 32 ? 64 : D <= 96 ? 32 : 16;
 	const key_grads to = { (rd_bf16 *)g.dk, (rd_bf16 *)g.dv, g.acc_dk, g.acc_dv };
-	dim3 grid(rd_blocks(a.images * a.heads * rd_fused_blocks<1>(a.keys)));
+	dim3 grid(rd_blocks(rd_fused_units<1>(a, a.keys)));
 
 	return RD_LAUNCH(dev, e, (keys_kernel<D, N>), grid, RD_FUSED_THREADS, (rd_fused_shared<D, N>), a, (const rd_bf16 *)in.q,
 	                 (const rd_bf16 *)in.k, (const rd_bf16 *)in.v, rows, (const rd_bf16 *)in.dout, to);
