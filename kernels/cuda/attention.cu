@@ -1,7 +1,7 @@
-/* o = softmax(scale q k^T) v: in one kernel where there is one (fused.cu), else products by cuBLASLt and the softmax of their
+/* o = softmax(scale q k^T) v: in one kernel where there is one (attention_fused.cu), else products by cuBLASLt and the softmax of their
  * rows. */
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/fused.h"
+#include "kernels/cuda/attention_fused.h"
 
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {

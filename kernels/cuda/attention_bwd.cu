@@ -3,7 +3,7 @@
  * P as forward had it, from the scores made again and the rows' statistics
  * dP = do v^T,  dS = P (dP - rowsum P dP),  dq = scale dS k,  dk = scale dS^T q,  dv = P^T do */
 #include "kernels/cuda/attention.h"
-#include "kernels/cuda/fused.h"
+#include "kernels/cuda/attention_fused.h"
 
 /* A strip of a row: p of its scores, 0 past the end, and dp. */
 template <int N, int I>

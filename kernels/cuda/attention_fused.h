@@ -2,8 +2,8 @@
  * keys, in registers, while tiles of the other side pass through shared memory. What forward and both directions of backward share.
  *
  * A head's d channels are padded to D, a multiple of 16, with zeros. A warp has M times 16 rows of a block's; a tile has N rows. */
-#ifndef RD_KERNELS_CUDA_FUSED_H
-#define RD_KERNELS_CUDA_FUSED_H
+#ifndef RD_KERNELS_CUDA_ATTENTION_FUSED_H
+#define RD_KERNELS_CUDA_ATTENTION_FUSED_H
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/mma.h"

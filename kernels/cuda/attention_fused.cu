@@ -1,5 +1,5 @@
 /* Forward of attention without its scores in memory. */
-#include "kernels/cuda/fused.h"
+#include "kernels/cuda/attention_fused.h"
 
 /* Of a lane's rows, two to each 16: the largest score so far, and the lane's part of the sum of exponentials below it. */
 template <int M> struct softmax {

@@ -2,7 +2,7 @@
  * again, so that every sum has one order.
  *
  * P = exp(s - m) / sum from the statistics, dS = P (dP - rowsum P dP), and rowsum P dP = rowsum do o */
-#include "kernels/cuda/fused.h"
+#include "kernels/cuda/attention_fused.h"
 
 /* Of a query: P = 2^(log2(e) s - lse), and the sum of P dP. */
 struct row {
