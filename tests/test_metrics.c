@@ -342,6 +342,30 @@ static void test_frechet_components(void)
 }
 
 /* Samples of Gaussians: what is expected but for their errors. */
+/* Fewer samples than dimensions, whose deviations fall to the last digits: a set and itself elsewhere are as far apart as their means,
+ * and so, about, are their resamples. */
+static void test_frechet_few(void)
+{
+	enum { D = 64 };
+
+	for (int64_t n = 20; n <= D + 1; n += 15) {
+		struct rd_points a = gauss(7, n, D, 0, 1), b = gauss(7, n, D, 0, 1);
+		struct rd_metric_value v;
+
+		for (int64_t i = 0; i < n * D; i++)
+			a.x[i] = b.x[i] *= (float)pow(10, -(double)(i % D) / 8);
+		reflect(&a);
+		reflect(&b);
+		for (int64_t i = 0; i < n * D; i++)
+			b.x[i] += 1;
+		v = frechet(&a, &b, D).m[RD_METRIC_FRECHET];
+		CHECK_NEAR(v.value, D, 1e-3);
+		CHECK(v.se > 0 && v.se < 8);
+		free(a.x);
+		free(b.x);
+	}
+}
+
 static void test_frechet_samples(void)
 {
 	struct rd_points a = gauss(31, 6000, 4, 0, 1), b = gauss(32, 5000, 4, 0.5, 2);
@@ -433,6 +457,7 @@ int main(void)
 	test_frechet_diagonal();
 	test_frechet_rotated();
 	test_frechet_components();
+	test_frechet_few();
 	test_frechet_samples();
 	test_frechet_error();
 	test_kid();
