@@ -329,6 +329,11 @@ for name, more in [("DDPMScheduler", {}), ("DPMSolverMultistepScheduler", {"solv
 	again
 	rm m/unet/config.json
 	refused 1 "m: there is no unet/config.json nor config.json in it"
+	for command in "odesample -n 1" "noisegen -n 1"; do
+		# shellcheck disable=SC2086 # options are words
+		run -1 $command -m nothing
+		assert_output "${command%% *}: nothing: No such file or directory"
+	done
 	again
 	rm m/scheduler/scheduler_config.json
 	refused 1 "m: there is no scheduler/scheduler_config.json nor scheduler_config.json in it"

@@ -95,7 +95,7 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	if (!o->has_count)
 		rd_usage_error("how many? -n COUNT is missing");
 	if (!!o->model + !!o->shape + !!o->dist != 1)
-		rd_usage_error("one of -m MODEL, --shape and --dist is needed");
+		rd_usage_error("one of -m MODEL, --shape and --dist is needed, and only one");
 	if (o->ref && o->dist)
 		rd_usage_error("--ref: a density's samples cannot be references");
 	if (o->count > INT64_MAX - o->first)

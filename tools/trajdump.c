@@ -37,7 +37,7 @@ static const char usage[] =
 	"  -o, --output FILE        where the table goes; default standard output, if nothing else is asked for\n"
 	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n"
 	"\n"
-	"[NAME=]exact:FORM in place of a file (ddpm, vp, subvp, ve, fm) is a trajectory that is first-order by construction:\n"
+	"[NAME=]exact:FORM in place of a file (ddpm, vp, subvp, ve, fm, table:FILE) is a trajectory, first-order by construction:\n"
 	"      --x0 LIST  --eps LIST   its data and its noise; default 0,1 and 1,1\n"
 	"      --steps K               default 200\n"
 	"      --sigma-max S           of ve\n";

@@ -29,7 +29,10 @@ static int locate(char *buf, size_t cap, const char *dir, const char *sub, const
 static int locate_net(char *buf, size_t cap, const char *dir, struct rd_err *e)
 {
 	const char *part = NULL;
+	struct stat st;
 
+	if (stat(dir, &st))
+		return rd_fail_errno(e, RD_EFAIL, "%s", dir);
 	for (const char *const *p = rd_net_parts; *p; p++) {
 		if (!rd_exists("%s/%s/config.json", dir, *p))
 			continue;

@@ -39,7 +39,7 @@ enum { RD_OPT_SOLVER = 400, RD_OPT_SOLVER_TYPE, RD_OPT_STEPS, RD_OPT_SPACING, RD
 	"      --steps K        default 25; dopri5 chooses its steps, at most K of them (default 1000)\n" \
 	"      --rtol R, --atol A   dopri5: error of a step, at most A + R times the RMS of the sample; default 1e-4 each\n" \
 	"      --spacing P      trailing, leading, linspace, karras, exponential or beta; default: the scheduler's own,\n" \
-	"                       else trailing\n" \
+	"                       else trailing, for form ve karras\n" \
 	"      --guidance W     eps_null + W (eps - eps_null); default 1: one evaluation\n" \
 	"      --null-class K   the class that stands for none; default: what the model records\n" \
 	"      --scheduler F    another scheduler config (a file or a folder) than the model's\n" \
