@@ -208,6 +208,10 @@ to_full_disk()
 		run -0 on_terminal "$cmd -f"
 		refute_output --partial "is a terminal"
 	done
+	run -2 on_terminal "odesample -m $BATS_TEST_DIRNAME/golden/cifar-like/model -n 1 --steps 2 --png -"
+	assert_output --partial "standard output: is a terminal"
+	run -0 on_terminal "odesample -m $BATS_TEST_DIRNAME/golden/cifar-like/model -n 1 --steps 2 -f --png -"
+	refute_output --partial "is a terminal"
 	run -0 on_terminal "tensorcat $files/pairs"
 }
 

@@ -317,3 +317,12 @@ np.save("flat.npy", np.zeros((4, 3), "f4"))'
 		assert_output --partial "No space left"
 	done
 }
+
+@test "of no samples there is no array and no picture" {
+	noisegen -n 0 --shape 1,8,8 -o none
+	for to in npy png; do
+		run -3 tensorcat --to $to -n noise -o out none
+		assert_output "tensorcat: no samples, so no shape for an array"
+		[ ! -e out ]
+	done
+}

@@ -196,7 +196,7 @@ static int open_sinks(struct sinks *k, const struct opts *o, struct rd_err *e)
 {
 	int rc = !o->png || o->c.out ? rd_sink_open(&k->frames, o->c.out, rd_common_out_flags(&o->c), &k->head, e) : RD_OK;
 
-	return rc || !o->png ? rc : rd_out_open(&k->png, o->png, RD_OUT_BINARY, e);
+	return rc || !o->png ? rc : rd_out_open(&k->png, o->png, rd_common_out_flags(&o->c), e);
 }
 
 static int write_batch(struct sinks *k, const struct rd_noise_in *in, const struct rd_noise_batch *b, int64_t steps,

@@ -13,11 +13,18 @@
 /* Two elements as one word, the first one in its lower half. */
 static __device__ __forceinline__ uint32_t rd_pair(float x, float y)
 {
+#ifdef RD_CUDA_HOST
 	rd_bf16 lo, hi;
 
 	rd_from_float(&lo, x);
 	rd_from_float(&hi, y);
 	return lo.bits | (uint32_t)hi.bits << 16;
+#else
+	uint32_t pair;
+
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(y), "f"(x)); /* the first one of the two goes up */
+	return pair;
+#endif
 }
 
 static __device__ __forceinline__ float rd_pair_first(uint32_t pair)

@@ -73,27 +73,35 @@ static int gather(struct export *x, const struct rd_batch *b, struct rd_err *e)
 	return RD_OK;
 }
 
+static int gathered(const struct export *x, struct rd_err *e)
+{
+	return x->all.shape.nd ? RD_OK : rd_fail(e, RD_EINPUT, "no samples, so no shape for an array");
+}
+
 static int npy_end(struct export *x, struct rd_err *e)
 {
-	if (!x->all.shape.nd)
-		return rd_fail(e, RD_EINPUT, "no samples, so no shape for an array");
-	return rd_npy_write(x->out, x->all.dtype, &x->all.shape, x->all.data, e);
+	int rc = gathered(x, e);
+
+	return rc ? rc : rd_npy_write(x->out, x->all.dtype, &x->all.shape, x->all.data, e);
 }
 
 /* [n, c, h, w], [n, h, w] or, a trajectory per row, [n, k, c, h, w]. */
 static int png_end(struct export *x, struct rd_err *e)
 {
 	const struct rd_shape *s = &x->all.shape;
-	const int64_t *hw = s->d + s->nd - 2;
 	int64_t c = s->nd > 3 ? s->d[s->nd - 3] : 1, n = s->d[0] * (s->nd == 5 ? s->d[1] : 1);
 	int64_t columns = s->nd == 5 ? s->d[1] : (int64_t)ceil(sqrt((double)n));
-	const struct rd_shape one = rd_shape_make(s->nd - 1, s->d + 1);
+	struct rd_shape one;
 	char text[160];
+	int rc = gathered(x, e);
 
+	if (rc)
+		return rc;
+	one = rd_shape_make(s->nd - 1, s->d + 1);
 	if (s->nd < 3 || s->nd > 5 || (c != 1 && c != 3) || x->all.dtype != RD_F32)
 		return rd_fail(e, RD_EINPUT, "field '%s' %s is no picture: [n, h, w], or [n, 1 or 3, h, w], is one%s", x->s.field[0],
 		               rd_shape_str(s, text, sizeof text), rd_sample_shape_hint(&one));
-	return rd_png_grid(x->out, x->all.data, n, c, hw[0], hw[1], x->o->columns ? x->o->columns : columns, x->o->scale, e);
+	return rd_png_grid(x->out, x->all.data, n, c, s->d[s->nd - 2], s->d[s->nd - 1], x->o->columns ? x->o->columns : columns, x->o->scale, e);
 }
 
 /* --- csv ---------------------------------------------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ static int parse_blocks(const struct rd_unet2d_keys *x, const char *key, bool do
 static int parse_ints(const struct rd_unet2d_keys *x)
 {
 	struct rd_unet2d *u = x->u;
-	int64_t pad;
+	int64_t pad = 0;
 	const struct {
 		const char *key;
 		int64_t def, lo, hi, *out;
