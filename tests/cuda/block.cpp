@@ -17,7 +17,7 @@ void rd_shim_die(const char *what)
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32 };
+enum { STACK = 128 << 10, WARP = 32 };
 enum thread_state { NEW, READY, AT_BLOCK, AT_WARP, DONE };
 
 /* A fiber takes a warp's next thread that has not begun, until one meets a barrier and leaves it waiting there: a kernel
@@ -209,7 +209,7 @@ void rd_shim_grid(dim3 grid, dim3 block, size_t shared, const std::function<void
 	b.shared.assign(shared + 16, 0);
 	blockDim = block;
 	gridDim = grid;
-	if (!b.n || b.n > MAX_THREADS || b.n % WARP || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 ||
+	if (!b.n || b.n > RD_SHIM_THREADS || b.n % WARP || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 ||
 	    shared > 48 << 10)
 		rd_shim_die("a launch that no device takes, or a block of broken warps");
 	for (blockIdx.z = 0; blockIdx.z < grid.z; blockIdx.z++)

@@ -4,6 +4,8 @@
 
 #include <cuda_runtime.h>
 
+enum { RD_SHIM_THREADS = 1024 }; /* of a block, at most */
+
 [[noreturn]] void rd_shim_die(const char *what);
 unsigned rd_shim_thread(); /* the number in its block of the one that runs */
 

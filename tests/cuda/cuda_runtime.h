@@ -48,8 +48,8 @@ void __syncthreads(void);
 void __syncwarp(unsigned mask = 0xffffffffu);
 uint64_t rd_shim_shuffle(uint64_t bits, unsigned mask, int from); /* from: a lane */
 int rd_shim_lane(void);
-/* The instructions of kernels/cuda/mma.h, whose comments say what they do. A copy that nobody waits for
- * ends the program. */
+/* The instructions of kernels/cuda/mma.h, whose comments say what they do. A copy that nobody waits for ends the
+ * program. */
 void rd_shim_mma(float *c, const uint32_t *a, const uint32_t *b);
 void rd_shim_load_matrices(uint32_t *out, const void *row, bool transposed);
 void rd_shim_copy_async(void *to, const void *from, bool there);

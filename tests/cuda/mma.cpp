@@ -87,7 +87,7 @@ struct copy {
 static struct {
 	std::vector<copy> open;
 	std::deque<std::vector<copy>> groups;
-} copies[1024];
+} copies[RD_SHIM_THREADS];
 
 static void do_copy(const copy &c)
 {
