@@ -132,11 +132,12 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DR
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met; RD_MOST_Y: that
-# kernels go on to further images in steps.
+# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met; RD_MOST_X
+# and RD_MOST_Y: that kernels go on to further rows and images in steps.
 # An access of 8 or 16 bytes that a device would refuse ends the test (SIGILL); without the sanitizer's library, to need none.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN \
-	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_MOST_Y=3 -fsanitize=alignment -fsanitize-undefined-trap-on-error -Itests/cuda -I.
+	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_MOST_X=3 -DRD_MOST_Y=3 \
+	-fsanitize=alignment -fsanitize-undefined-trap-on-error -Itests/cuda -I.
 # Libraries are looked for above the plug-in (gpu-bundle), then where this nvcc has its own: a loader need not know of them.
 CUDA_LIBDIR = $(abspath $(firstword $(wildcard $(dir $(realpath $(NVCC)))../lib64)))
 nvcc_libs = -Xlinker -rpath -Xlinker '$$ORIGIN/..$(addprefix :,$(CUDA_LIBDIR))' -lcublasLt $(if $(CUDNN),-lcudnn)

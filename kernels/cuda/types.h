@@ -163,13 +163,16 @@ static inline unsigned rd_side_by_side(int64_t n)
 }
 
 /* Blocks in the first dimension, and in the others: kernels go on from there in steps. */
+#ifndef RD_MOST_X
+#define RD_MOST_X (1 << 14)
+#endif
 #ifndef RD_MOST_Y
 #define RD_MOST_Y 65535
 #endif
 
 static inline unsigned rd_blocks(int64_t n)
 {
-	return n < 1 << 14 ? (unsigned)n : 1u << 14;
+	return n < RD_MOST_X ? (unsigned)n : RD_MOST_X;
 }
 
 static inline unsigned rd_blocks_y(int64_t n)
