@@ -77,15 +77,14 @@ forward_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, r
 	int64_t each = rd_fused_blocks<M>(p.tokens);
 
 	for (int64_t b = blockIdx.x; b < p.images * p.heads * each; b += gridDim.x) {
-		int64_t u = b / each, first = rd_fused_warp<M>(b % each * rd_fused_rows<M>);
-		int64_t queries = rd_fused_at(p, u, p.tokens), keys = rd_fused_at(p, u, p.keys);
-		const rd_fused_tiles<D, N> tiles = { shared, p, k + keys, v + keys, p.keys };
+		const rd_fused_place at = rd_fused_place_of<M>(p, b, each);
+		const rd_fused_tiles<D, N> tiles = { shared, p, k + at.keys, v + at.keys, p.keys };
 		uint32_t a[M][D / 16][4];
 		float out[M][D / 8][4], s[M][N / 8][4];
 		softmax<M> x;
 
 		tiles.fetch(0);
-		rd_fused_load<D, M>(a, p, q + queries, first, p.tokens);
+		rd_fused_load<D, M>(a, p, q + at.queries, at.first, p.tokens);
 		rd_fused_zero<D, M>(out);
 		for (int i = 0; i < 2 * M; i++) {
 			x.top[i / 2][i % 2] = -INFINITY;
@@ -100,8 +99,8 @@ forward_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, r
 			rd_fused_by_rows<D, M, N>(out, s, tiles.tile(i, 1));
 			tiles.done();
 		}
-		finish<D, M>(x, out, p, first, stats ? stats + 2 * u * p.tokens : stats);
-		rd_fused_store<D, M>(o + queries, p, out, first, p.tokens, 1.0f, 0);
+		finish<D, M>(x, out, p, at.first, stats ? stats + 2 * at.unit * p.tokens : stats);
+		rd_fused_store<D, M>(o + at.queries, p, out, at.first, p.tokens, 1.0f, 0);
 	}
 }
 

@@ -24,12 +24,6 @@ template <int M> static inline __host__ __device__ int64_t rd_fused_blocks(int64
 	return (rows + rd_fused_rows<M> - 1) / rd_fused_rows<M>;
 }
 
-/* Where unit u begins in a matrix with `rows` tokens to an image. */
-static __device__ __forceinline__ int64_t rd_fused_at(const rd_att &a, int64_t u, int64_t rows)
-{
-	return u / a.heads * rows * a.c + u % a.heads * a.d;
-}
-
 /* 2^x to 22 bits, in one instruction. */
 static __device__ __forceinline__ float rd_exp2(float x)
 {
@@ -48,10 +42,19 @@ static __device__ __forceinline__ int rd_lane()
 	return (int)threadIdx.x % 32;
 }
 
-/* Of a block's rows from `first` on, where this warp's begin. */
-template <int M> static __device__ __forceinline__ int64_t rd_fused_warp(int64_t first)
+/* Where a block is at work: its unit, where that begins in what is of the queries and in what is of the keys, and the first of this
+ * warp's rows. */
+struct rd_fused_place {
+	int64_t unit, queries, keys, first;
+};
+
+/* Of block b, where each unit has `each` of them. */
+template <int M> static __device__ __forceinline__ rd_fused_place rd_fused_place_of(const rd_att &p, int64_t b, int64_t each)
 {
-	return first + (int)threadIdx.x / 32 * 16 * M;
+	int64_t unit = b / each, image = unit / p.heads, channel = unit % p.heads * p.d;
+
+	return { unit, image * p.tokens * p.c + channel, image * p.keys * p.c + channel,
+		 b % each * rd_fused_rows<M> + (int)threadIdx.x / 32 * 16 * M };
 }
 
 /* Row and column of this lane's elements 2h and 2h + 1 of a result's fragment. */
@@ -70,16 +73,17 @@ template <int D, int M>
 static __device__ __forceinline__ void rd_fused_load(uint32_t (*a)[D / 16][4], const rd_att &p, const rd_bf16 *m, int64_t first,
                                                      int64_t rows)
 {
+	const int64_t left = rows - first - rd_c_row(0);
+	const rd_bf16 *at = m + (first + rd_c_row(0)) * p.c + rd_c_col();
+	const int d = (int)p.d;
+
 	RD_UNROLL
 	for (int i = 0; i < M; i++)
 		RD_UNROLL
-		for (int k = 0; k < D / 16; k++)
+		for (int h = 0; h < 2; h++, at += 8 * p.c)
 			RD_UNROLL
-			for (int h = 0; h < 4; h++) {
-				int64_t row = first + 16 * i + rd_c_row(h % 2), col = 16 * k + rd_c_col() + h / 2 * 8;
-
-				a[i][k][h] = row < rows && col < p.d ? *reinterpret_cast<const uint32_t *>(m + row * p.c + col) : 0;
-			}
+			for (int j = 0; j < D / 8; j++) /* d is a multiple of 8 */
+				a[i][j / 2][h + j % 2 * 2] = 16 * i + 8 * h < left && 8 * j < d ? *reinterpret_cast<const uint32_t *>(at + 8 * j) : 0;
 }
 
 /* m's rows = or += factor x. */
@@ -87,24 +91,27 @@ template <int D, int M>
 static __device__ __forceinline__ void rd_fused_store(rd_bf16 *m, const rd_att &p, float (*x)[D / 8][4], int64_t first,
                                                       int64_t rows, float factor, int acc)
 {
+	const int64_t left = rows - first - rd_c_row(0);
+	rd_bf16 *at = m + (first + rd_c_row(0)) * p.c + rd_c_col();
+	const int d = (int)p.d;
+
 	RD_UNROLL
 	for (int i = 0; i < M; i++)
 		RD_UNROLL
-		for (int j = 0; j < D / 8; j++)
-			RD_UNROLL
-			for (int h = 0; h < 2; h++) {
-				int64_t row = first + 16 * i + rd_c_row(h), col = 8 * j + rd_c_col();
-				uint32_t *to = reinterpret_cast<uint32_t *>(m + row * p.c + col);
-				float v[2] = { factor * x[i][j][2 * h], factor * x[i][j][2 * h + 1] };
+		for (int h = 0; h < 2; h++, at += 8 * p.c) {
+			uint32_t old[D / 8];
 
-				if (row >= rows || col >= p.d)
-					continue;
-				if (acc) {
-					v[0] += rd_pair_first(*to);
-					v[1] += rd_pair_second(*to);
-				}
-				*to = rd_pair(v[0], v[1]);
-			}
+			if (16 * i + 8 * h >= left)
+				continue;
+			RD_UNROLL
+			for (int j = 0; j < D / 8; j++) /* all on their way together */
+				old[j] = acc && 8 * j < d ? *reinterpret_cast<const uint32_t *>(at + 8 * j) : 0;
+			RD_UNROLL
+			for (int j = 0; j < D / 8; j++)
+				if (8 * j < d)
+					*reinterpret_cast<uint32_t *>(at + 8 * j) = rd_pair(factor * x[i][j][2 * h] + rd_pair_first(old[j]),
+					                                                    factor * x[i][j][2 * h + 1] + rd_pair_second(old[j]));
+		}
 }
 
 /* Tiles of the other side's two matrices; tile i + 1 is on its way while tile i is worked on. */

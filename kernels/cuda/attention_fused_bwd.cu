@@ -69,20 +69,19 @@ queries_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, c
 	int64_t each = rd_fused_blocks<M>(p.tokens);
 
 	for (int64_t b = blockIdx.x; b < p.images * p.heads * each; b += gridDim.x) {
-		int64_t u = b / each, first = rd_fused_warp<M>(b % each * rd_fused_rows<M>);
-		int64_t queries = rd_fused_at(p, u, p.tokens), keys = rd_fused_at(p, u, p.keys);
-		const rd_fused_tiles<D, N> tiles = { shared, p, k + keys, v + keys, p.keys };
+		const rd_fused_place at = rd_fused_place_of<M>(p, b, each);
+		const rd_fused_tiles<D, N> tiles = { shared, p, k + at.keys, v + at.keys, p.keys };
 		uint32_t a[M][D / 16][4], da[M][D / 16][4];
 		float out[M][D / 8][4], s[M][N / 8][4], dp[M][N / 8][4];
 		row r[M][2];
 
 		tiles.fetch(0);
-		rd_fused_load<D, M>(a, p, q + queries, first, p.tokens);
-		rd_fused_load<D, M>(da, p, dout + queries, first, p.tokens);
+		rd_fused_load<D, M>(a, p, q + at.queries, at.first, p.tokens);
+		rd_fused_load<D, M>(da, p, dout + at.queries, at.first, p.tokens);
 		rd_fused_zero<D, M>(out);
 		RD_UNROLL
 		for (int i = 0; i < 2 * M; i++)
-			r[i / 2][i % 2] = row_at(rows + u * p.tokens, first + i / 2 * 16 + rd_c_row(i % 2), p.tokens);
+			r[i / 2][i % 2] = row_at(rows + at.unit * p.tokens, at.first + i / 2 * 16 + rd_c_row(i % 2), p.tokens);
 		for (int64_t i = 0; i < tiles.count(); i++) {
 			tiles.wait(i);
 			rd_fused_by_dims<D, M, N>(s, a, tiles.tile(i, 0));
@@ -93,7 +92,7 @@ queries_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, c
 			rd_fused_by_rows<D, M, N>(out, s, tiles.tile(i, 0));
 			tiles.done();
 		}
-		rd_fused_store<D, M>(dq + queries, p, out, first, p.tokens, p.scale, acc);
+		rd_fused_store<D, M>(dq + at.queries, p, out, at.first, p.tokens, p.scale, acc);
 	}
 }
 
@@ -129,30 +128,29 @@ keys_kernel(rd_att p, const rd_bf16 *q, const rd_bf16 *k, const rd_bf16 *v, cons
 	int64_t each = rd_fused_blocks<1>(p.keys);
 
 	for (int64_t b = blockIdx.x; b < p.images * p.heads * each; b += gridDim.x) {
-		int64_t u = b / each, first = rd_fused_warp<1>(b % each * rd_fused_rows<1>);
-		int64_t queries = rd_fused_at(p, u, p.tokens), keys = rd_fused_at(p, u, p.keys);
-		const rd_fused_tiles<D, N> tiles = { shared, p, q + queries, dout + queries, p.tokens };
+		const rd_fused_place at = rd_fused_place_of<1>(p, b, each);
+		const rd_fused_tiles<D, N> tiles = { shared, p, q + at.queries, dout + at.queries, p.tokens };
 		uint32_t a[1][D / 16][4], va[1][D / 16][4];
 		float dk[1][D / 8][4], dv[1][D / 8][4], s[1][N / 8][4], ds[1][N / 8][4];
 
 		tiles.fetch(0);
-		rd_fused_load<D, 1>(a, p, k + keys, first, p.keys);
-		rd_fused_load<D, 1>(va, p, v + keys, first, p.keys);
+		rd_fused_load<D, 1>(a, p, k + at.keys, at.first, p.keys);
+		rd_fused_load<D, 1>(va, p, v + at.keys, at.first, p.keys);
 		rd_fused_zero<D, 1>(dk);
 		rd_fused_zero<D, 1>(dv);
 		for (int64_t i = 0; i < tiles.count(); i++) {
 			tiles.wait(i);
 			rd_fused_by_dims<D, 1, N>(s, a, tiles.tile(i, 0));
 			rd_fused_by_dims<D, 1, N>(ds, va, tiles.tile(i, 1));
-			by_key<N>(s[0], ds[0], rows + u * p.tokens, i * N, p.tokens, p.scale * RD_LOG2E);
+			by_key<N>(s[0], ds[0], rows + at.unit * p.tokens, i * N, p.tokens, p.scale * RD_LOG2E);
 			rd_fused_by_rows<D, 1, N>(dv, s, tiles.tile(i, 1));
 			rd_fused_by_rows<D, 1, N>(dk, ds, tiles.tile(i, 0));
 			tiles.done();
 		}
 		if (g.dk)
-			rd_fused_store<D, 1>(g.dk + keys, p, dk, first, p.keys, p.scale, g.acc_dk);
+			rd_fused_store<D, 1>(g.dk + at.keys, p, dk, at.first, p.keys, p.scale, g.acc_dk);
 		if (g.dv)
-			rd_fused_store<D, 1>(g.dv + keys, p, dv, first, p.keys, 1.0f, g.acc_dv);
+			rd_fused_store<D, 1>(g.dv + at.keys, p, dv, at.first, p.keys, 1.0f, g.acc_dv);
 	}
 }
 
