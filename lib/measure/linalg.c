@@ -2,7 +2,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
 #include <stdbool.h>
 
 #include "lib/base/size.h"
@@ -104,46 +103,20 @@ void rd_la_orthogonal_rows(double *m, size_t n, size_t d, double *length)
 		length[i] = sqrt(rd_la_dot(m + i * d, m + i * d, d));
 }
 
-/* The largest of n numbers. */
-static size_t largest(const double *x, size_t n)
+void rd_la_cholesky(double *s, size_t n)
 {
-	size_t at = 0;
+	for (size_t i = 0; i < n; i++) {
+		double *row = s + i * n, diagonal = row[i];
 
-	for (size_t i = 1; i < n; i++)
-		if (x[i] > x[at])
-			at = i;
-	return at;
-}
+		for (size_t j = 0; j < i; j++) {
+			const double *other = s + j * n;
 
-/* Cholesky's factor, a column at a time, each of the row that the columns before leave the most of (Higham, Accuracy and Stability of
- * Numerical Algorithms, 10.3): with another order rounding errors of a singular s would be divided by small pivots. */
-void rd_la_factor(double *s, size_t n, double *f, double *left)
-{
-	double least = 0;
-
-	memset(f, 0, n * n * sizeof *f);
-	for (size_t i = 0; i < n; i++)
-		left[i] = s[i * n + i];
-	for (size_t j = 0; j < n; j++) {
-		const size_t p = largest(left, n);
-		double *top = f + p * n;
-
-		if (!j)
-			least = (double)n * DBL_EPSILON * left[p];
-		if (!(left[p] > least))
-			break; /* what remains are rounding errors, which are not a direction */
-		top[j] = sqrt(left[p]);
-		left[p] = -1;
-		for (size_t i = 0; i < n; i++) {
-			double *row = f + i * n;
-
-			if (left[i] < 0 || i == p)
-				continue;
-			row[j] = ((i > p ? s[i * n + p] : s[p * n + i]) - rd_la_dot(row, top, j)) / top[j];
-			left[i] -= row[j] * row[j];
-			if (left[i] < 0)
-				left[i] = 0;
+			row[j] = other[j] > 0 ? (row[j] - rd_la_dot(row, other, j)) / other[j] : 0;
 		}
+		row[i] -= rd_la_dot(row, row, i);
+		/* a variance that is all explained by those before it leaves rounding errors, which are not a direction */
+		row[i] = row[i] > (double)n * DBL_EPSILON * diagonal ? sqrt(row[i]) : 0;
+		for (size_t j = i + 1; j < n; j++)
+			row[j] = 0;
 	}
-	memcpy(s, f, n * n * sizeof *s);
 }

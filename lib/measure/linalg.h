@@ -20,8 +20,7 @@ void rd_la_add4(double *to, const double *const x[4], const double w[4], size_t 
  * positive, the eigenvalues and eigenvectors. */
 void rd_la_orthogonal_rows(double *m, size_t n, size_t d, double *length);
 
-/* s = F F', where s [n, n] is positive and may be singular: F has as many columns as s has directions, and 0 in the others. Reads the
- * lower triangle of s, and leaves F in its place. work [n, n], left [n]: for its own use. */
-void rd_la_factor(double *s, size_t n, double *work, double *left);
+/* s = L L'. Reads the lower triangle of s [n, n], which may be singular, and leaves L there, 0 above it. */
+void rd_la_cholesky(double *s, size_t n);
 
 #endif

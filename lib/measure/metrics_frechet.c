@@ -1,5 +1,5 @@
-/* Frechet distance between the Gaussians fitted to the two sets. With S = F F', the trace of
- * (S_a^1/2 S_b S_a^1/2)^1/2 is the sum of the singular values of F_a' F_b: no root of a matrix, and nothing squared. */
+/* Frechet distance between the Gaussians fitted to the two sets. With S = L L', the trace of
+ * (S_a^1/2 S_b S_a^1/2)^1/2 is the sum of the singular values of L_a' L_b: no root of a matrix, and nothing squared. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -83,7 +83,7 @@ static double trace(const double *m, size_t k)
 	return sum;
 }
 
-/* The sum of the singular values of a' b. */
+/* The sum of the singular values of a' b, of two lower triangles. */
 static double nuclear(const double *a, const double *b, size_t k, double *product, double *length)
 {
 	double sum = 0;
@@ -95,12 +95,12 @@ static double nuclear(const double *a, const double *b, size_t k, double *produc
 
 		for (size_t r = 0; r < rows; r++)
 			x[r] = b + (i + r) * k;
-		for (size_t p = 0; p < k; p++) {
+		for (size_t p = 0; p < i + rows; p++) {
 			double w[4] = {0};
 
 			for (size_t r = 0; r < rows; r++)
 				w[r] = a[(i + r) * k + p];
-			rd_la_add4(product + p * k, x, w, k);
+			rd_la_add4(product + p * k, x, w, i + rows);
 		}
 	}
 	rd_la_orthogonal_rows(product, k, k, length);
@@ -124,8 +124,8 @@ static double distance(const struct frechet *f, int r, double *work)
 
 		sum += gap * gap;
 	}
-	rd_la_factor(a.cov, k, product, rest + 2 * k);
-	rd_la_factor(b.cov, k, product, rest + 2 * k);
+	rd_la_cholesky(a.cov, k);
+	rd_la_cholesky(b.cov, k);
 	sum -= 2 * nuclear(a.cov, b.cov, k, product, rest + 2 * k);
 	return sum < 0 ? 0 : sum; /* two equal sets are a rounding error apart */
 }
