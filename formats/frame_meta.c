@@ -1,6 +1,7 @@
 /* meta: a JSON object in the tools, a msgpack map on the wire. */
 #include "formats/frame_wire.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int pack_text(msgpack_packer *pk, const char *s, size_t n)
@@ -14,7 +15,7 @@ static int pack(msgpack_packer *pk, const json_t *v, int depth)
 {
 	int bad = 0;
 
-	if (depth > RD_WIRE_DEPTH)
+	if ((json_is_object(v) || json_is_array(v)) && depth > RD_WIRE_DEPTH)
 		return -1;
 	switch (json_typeof(v)) {
 	case JSON_OBJECT: {
@@ -66,25 +67,29 @@ static int array_to_json(const msgpack_object_array *a, json_t **out, struct rd_
 	return rc;
 }
 
+/* The key, to be freed. */
+static int take_key(const msgpack_object *k, char **key, struct rd_err *e)
+{
+	if (k->type != MSGPACK_OBJECT_STR || memchr(k->via.str.ptr, '\0', k->via.str.size))
+		return rd_fail(e, RD_EINPUT, "meta: a key that is no string, or has a zero character in it");
+	*key = strndup(k->via.str.ptr, k->via.str.size);
+	return *key ? RD_OK : rd_fail(e, RD_ENOMEM, "meta: no memory");
+}
+
 static int add_member(json_t *r, const msgpack_object_kv *kv, struct rd_err *e)
 {
-	char key[256];
+	char *key = NULL;
 	json_t *v;
-	int rc;
+	int rc = take_key(&kv->key, &key, e);
 
-	if (kv->key.type != MSGPACK_OBJECT_STR || kv->key.via.str.size >= sizeof key ||
-	    memchr(kv->key.via.str.ptr, '\0', kv->key.via.str.size))
-		return rd_fail(e, RD_EINPUT, "meta: a key that is not a string of less than %zu bytes", sizeof key);
-	memcpy(key, kv->key.via.str.ptr, kv->key.via.str.size);
-	key[kv->key.via.str.size] = '\0';
-	if (json_object_get(r, key))
-		return rd_fail(e, RD_EINPUT, "meta: key '%s' is there twice", key);
-	rc = rd_wire_to_json(&kv->val, &v, e);
-	if (rc)
-		return rc;
-	if (json_object_set_new(r, key, v))
-		return rd_fail(e, RD_EINPUT, "meta: a key that is not UTF-8");
-	return RD_OK;
+	if (!rc && json_object_get(r, key))
+		rc = rd_fail(e, RD_EINPUT, "meta: key '%.100s' is there twice", key);
+	if (!rc)
+		rc = rd_wire_to_json(&kv->val, &v, e);
+	if (!rc && json_object_set_new(r, key, v))
+		rc = rd_fail(e, RD_EINPUT, "meta: a key that is not UTF-8");
+	free(key);
+	return rc;
 }
 
 static int map_to_json(const msgpack_object_map *m, json_t **out, struct rd_err *e)

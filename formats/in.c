@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/retry.h"
 #include "lib/base/size.h"
 
 #define PEEK_MAX ((size_t)64 << 10)
@@ -90,7 +91,7 @@ static int read_some(struct rd_in *in, void *dst, size_t n, size_t *got, struct 
 		return RD_OK;
 	do
 		k = read(in->fd, dst, n);
-	while (k < 0 && errno == EINTR);
+	while (k < 0 && rd_retry(in->fd, POLLIN));
 	if (k < 0)
 		return rd_fail_errno(e, RD_EIO, "%s", in->name);
 	in->eof = k == 0;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 
 #include "formats/leftover.h"
 #include "formats/name.h"
+#include "formats/retry.h"
 
 #define BUF_BYTES ((size_t)64 << 10)
 #define PIPE_BYTES (1 << 20)
@@ -26,42 +27,62 @@ struct rd_out {
 	char *target; /* what tmp is renamed to */
 	char *tmp;    /* NULL: written in place */
 	struct rd_out *_Atomic next;
-	uint64_t bytes;
 	size_t fill;
 	uint8_t *buf; /* BUF_BYTES; NULL once the output is settled */
 };
 
-/* Every output with a temporary file. A signal handler walks the list without the lock, so each link is one atomic
- * store that leaves the list whole. */
+/* Every output with a temporary file. Who holds the lock keeps all of them from being freed. A signal handler that finds it taken, by the
+ * thread that it interrupts perhaps, walks the list without it, so each link is one atomic store that leaves the list whole. */
 static struct rd_out *_Atomic open_outputs;
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_flag list_lock = ATOMIC_FLAG_INIT;
+
+static bool lock_within(int tries)
+{
+	while (tries-- && atomic_flag_test_and_set(&list_lock))
+		sched_yield();
+	return tries >= 0;
+}
+
+static void lock_list(void)
+{
+	while (!lock_within(INT_MAX))
+		;
+}
+
+static void unlock_list(void)
+{
+	atomic_flag_clear(&list_lock);
+}
 
 static void list_add(struct rd_out *o)
 {
-	pthread_mutex_lock(&list_lock);
+	lock_list();
 	atomic_store(&o->next, atomic_load(&open_outputs));
 	atomic_store(&open_outputs, o);
-	pthread_mutex_unlock(&list_lock);
+	unlock_list();
 }
 
 static void list_remove(struct rd_out *o)
 {
 	struct rd_out *_Atomic *link = &open_outputs;
 
-	pthread_mutex_lock(&list_lock);
+	lock_list();
 	while (atomic_load(link) && atomic_load(link) != o)
 		link = &atomic_load(link)->next;
 	if (atomic_load(link) == o)
 		atomic_store(link, atomic_load(&o->next));
-	pthread_mutex_unlock(&list_lock);
+	unlock_list();
 }
 
 void rd_out_unlink_all(void)
 {
 	int saved = errno;
+	bool locked = lock_within(100);
 
 	for (struct rd_out *o = atomic_load(&open_outputs); o; o = atomic_load(&o->next))
 		unlink(o->tmp);
+	if (locked)
+		unlock_list();
 	errno = saved;
 }
 
@@ -86,10 +107,10 @@ static int check_single(struct rd_out *o, struct rd_err *e)
 {
 	bool twice = false;
 
-	pthread_mutex_lock(&list_lock);
+	lock_list();
 	for (struct rd_out *p = atomic_load(&open_outputs); p && !twice; p = atomic_load(&p->next))
 		twice = rd_name_same(p->target, o->target);
-	pthread_mutex_unlock(&list_lock);
+	unlock_list();
 	return twice ? rd_fail(e, RD_EUSAGE, "%s: two outputs under one name", o->name) : RD_OK;
 }
 
@@ -227,7 +248,7 @@ static int drain(struct rd_out *o, const void *data, size_t n, struct rd_err *e)
 	while (i < 2) {
 		ssize_t k = v[i].iov_len ? writev(o->fd, v + i, 2 - i) : 0;
 
-		if (k < 0 && errno == EINTR)
+		if (k < 0 && rd_retry(o->fd, POLLOUT))
 			continue;
 		if (k < 0)
 			return rd_fail_errno(e, RD_EIO, "%s", o->name);
@@ -246,7 +267,6 @@ int rd_out_write(struct rd_out *o, const void *data, size_t n, struct rd_err *e)
 {
 	int rc = RD_OK;
 
-	o->bytes += n;
 	if (n >= BUF_BYTES)
 		return drain(o, data, n, e); /* no copy of a payload */
 	if (n > BUF_BYTES - o->fill)
@@ -278,11 +298,6 @@ int rd_out_printf(struct rd_out *o, struct rd_err *e, const char *fmt, ...)
 	if (s != small)
 		free(s);
 	return rc;
-}
-
-uint64_t rd_out_bytes(const struct rd_out *o)
-{
-	return o->bytes;
 }
 
 int rd_out_sync(int fd)

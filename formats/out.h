@@ -19,7 +19,6 @@ enum { RD_OUT_BINARY = 1, RD_OUT_FORCE = 2 };
 int rd_out_open(struct rd_out **out, const char *path, unsigned flags, struct rd_err *e) RD_MUST;
 int rd_out_write(struct rd_out *o, const void *data, size_t n, struct rd_err *e) RD_MUST;
 int rd_out_printf(struct rd_out *o, struct rd_err *e, const char *fmt, ...) RD_MUST RD_PRINTF(3, 4);
-uint64_t rd_out_bytes(const struct rd_out *o); /* written so far */
 
 /* Flushes, syncs, renames over the target and frees, also when it fails (then the target is as it was). Where only the renaming failed,
  * the file is kept beside the target, and the message says how it is called. */

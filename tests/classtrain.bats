@@ -195,11 +195,14 @@ refused()
 @test "classtrain refuses what is no training data" {
 	refused 3 "label" classtrain -o "$out" train-square.npy
 	refused 3 "[256]" classtrain -o "$out" sample=flat.npy label=test-label.npy
-	refused 1 "12x16" classtrain -o "$out" --widths 8 sample=train.npy label=train-label.npy
+	refused 1 "sample=train.npy, 3 classes, with --widths for 0 halvings: sample_size: halved for each block it is 12x16" \
+		classtrain -o "$out" --widths 8 sample=train.npy label=train-label.npy
 	refused 1 nowhere.npy classtrain -o "$out" sample=nowhere.npy label=train-label.npy
 	refused 3 "400" classtrain -o "$out" sample=train-square.npy label=test-label.npy
 	refused 3 "large.npy" classtrain -o "$out" --test sample=large.npy "${files[@]}"
 	"$PYTHON" -c 'import numpy as np; np.save("minus.npy", np.full(400, -1, "i4")); np.save("five.npy", np.full(300, 5, "i4"))'
+	"$PYTHON" -c 'import numpy as np; np.save("many.npy", np.r_[np.full(399, 1, "i4"), np.int32(65536)])'
+	refused 1 "num_classes: 65537 is outside 2..65536" classtrain -o "$out" sample=train-square.npy label=many.npy
 	refused 3 "label -1 of sample 0" classtrain -o "$out" sample=train-square.npy label=minus.npy
 	refused 3 "--test sample=test-square.npy: label 5 of sample 0: the classifier has classes 0 to 2" \
 		classtrain -o "$out" --test sample=test-square.npy --test label=five.npy "${files[@]}"

@@ -389,6 +389,13 @@ static void configs(void)
 		 "block_out_channels"},
 		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':8,'block_out_channels':[8],'num_classes':1",
 		 "num_classes"},
+		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':8,'block_out_channels':[8],'num_classes':65536", NULL},
+		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':8,'block_out_channels':[8],'num_classes':65537",
+		 "num_classes: 65537 is outside 2..65536"},
+		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':[4097,1],'block_out_channels':[8],'num_classes':9",
+		 "sample_size: 4097"},
+		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':[1,0],'block_out_channels':[8],'num_classes':9",
+		 "sample_size: 0"},
 		{"'_class_name':'RectdiffClassifier','in_channels':1,'sample_size':8,'block_out_channels':[8],'num_classes':9,"
 		 "'depth':3", "depth"},
 	};

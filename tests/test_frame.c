@@ -455,7 +455,7 @@ static void test_bad_meta(void)
 	meta_value(), put("Msd", 1u, "a", (double)NAN), EXPECT("JSON cannot hold");
 	meta_value(), put("Mss", 1u, "a", "\xff\xfe"), EXPECT("JSON cannot hold");
 	meta_value(), put("Mss", 1u, "\xff\xfe", "a"), EXPECT("not UTF-8");
-	meta_value(), put("Muu", 1u, (uint64_t)1, (uint64_t)1), EXPECT("a key that is not a string");
+	meta_value(), put("Muu", 1u, (uint64_t)1, (uint64_t)1), EXPECT("a key that is no string");
 	meta_value(), put("Msusu", 2u, "a", (uint64_t)1, "a", (uint64_t)1), EXPECT("twice");
 }
 

@@ -9,6 +9,7 @@
 #include "lib/classify/features.h"
 #include "lib/train/classify.h"
 #include "tools/common/common.h"
+#include "tools/common/stop.h"
 
 static const char usage[] =
 	"usage: classtrain -o DIR [options] DATA...\n"
@@ -155,7 +156,9 @@ static int new_classifier(struct rd_classifier *c, struct opts *o, const struct 
 	for (int64_t i = 0; i < data->n; i++)
 		if (data->label[i] >= o->net.num_classes)
 			o->net.num_classes = (int64_t)data->label[i] + 1;
-	return rd_classifier_new(c, &o->net, o->t.seed, e);
+	if (!rd_classifier_new(c, &o->net, o->t.seed, e))
+		return RD_OK;
+	return rd_context(e, "%s, %lld classes, with --widths for %d halvings", o->data[0], (long long)o->net.num_classes, o->net.n_widths - 1);
 }
 
 static void tick(int64_t step, const struct rd_step_report *r)
@@ -274,6 +277,7 @@ static int work(struct opts *o, struct rd_agreement *a, struct rd_err *e)
 	seconds = rd_progress_seconds();
 	if (!rc && o->n_tests)
 		rc = test(&c, &held, o, be, dev, a, e);
+	rd_stop_begin(); /* a signal that comes now leaves the folder whole */
 	if (!rc)
 		rc = save(&c, run, o, a, seconds, be->describe(dev), e);
 out:
@@ -298,6 +302,7 @@ int main(int argc, char **argv)
 	rd_tool_init("classtrain", usage, argv, &o.c);
 	o.command = rd_command_line(argc, argv);
 	parse_opts(&o, argc, argv);
+	rd_stop_watch();
 	if (rd_out_dir_try(o.c.out, o.c.force, &e) || work(&o, &a, &e))
 		rd_die(&e);
 	if (a.there && print(&a, &e))

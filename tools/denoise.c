@@ -199,7 +199,7 @@ static void sum_up(const struct totals *t, size_t dim, json_t *end)
 	if (!t->n)
 		return;
 	if (!isfinite(mean)) {
-		rd_warn("warning: not every logp is a finite number");
+		rd_warn("not every logp is a finite number");
 		return;
 	}
 	json_object_set_new(end, "logp", json_real(mean));

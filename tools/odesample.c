@@ -264,7 +264,7 @@ static bool warn_of_known(const struct rd_model *m, const json_t *ranges, const 
 		        b->first + (uint64_t)b->n > first;
 	}
 	if (known)
-		rd_warn("warning: %s was trained on pairs of seed %llu, indices %llu to %llu, and here is noise of these: elsewhere it does "
+		rd_warn("%s was trained on pairs of seed %llu, indices %llu to %llu, and here is noise of these: elsewhere it does "
 		        "worse (-s another seed)", m->dir, (unsigned long long)seed, (unsigned long long)first, (unsigned long long)last);
 	return known;
 }

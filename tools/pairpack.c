@@ -95,7 +95,7 @@ static void tell_rejected(const struct opts *o, uint64_t rejected, uint64_t n)
 	const char *in = !o->p.rejects ? "not kept" : strcmp(o->p.rejects, "-") ? "in " : "on standard output";
 
 	if (rejected)
-		rd_warn("%llu of %llu pairs left out, their error over %g or not a number; what they were made from is %s%s",
+		rd_tell("%llu of %llu pairs left out, their error over %g or not a number; what they were made from is %s%s",
 		        (unsigned long long)rejected, (unsigned long long)n, o->p.max_error, in,
 		        !o->p.rejects ? " (--rejects)" : strcmp(o->p.rejects, "-") ? o->p.rejects : "");
 }

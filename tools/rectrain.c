@@ -8,6 +8,7 @@
 #include "lib/train/run.h"
 #include "tools/common/stop.h"
 #include "tools/common/training.h"
+#include "tools/common/training_say.h"
 
 static const char usage[] =
 	"usage: rectrain (-m MODEL | --init CONFIG) -o OUT [options] DATA...|-\n"
@@ -173,105 +174,6 @@ static void parse_opts(struct opts *o, int argc, char **argv)
 	o->r.replace = o->c.force;
 }
 
-static const char *duration(double s, char buf[32])
-{
-	if (s < 100)
-		snprintf(buf, 32, "%.0f s", s);
-	else if (s < 5400)
-		snprintf(buf, 32, "%.0f min", s / 60);
-	else
-		snprintf(buf, 32, "%.1f h", s / 3600);
-	return buf;
-}
-
-static const char *what_it_is(const struct rd_train_opts *t)
-{
-	return t->coupling == RD_COUPLING_PAIRS ? "pairs" : t->coupling == RD_COUPLING_OT ? "samples, noise by optimal transport"
-	                                                                                  : "samples, independent noise";
-}
-
-/* What is learnt, where that is more than the paths of the pairs or the data. */
-static void say_objective(const struct rd_train_opts *t)
-{
-	char guided[48] = "";
-
-	if (t->guidance != 1)
-		snprintf(guided, sizeof guided, ", with guidance %g", t->guidance);
-	if (t->phases && t->coupling == RD_COUPLING_PAIRS)
-		rd_say("a first-order path for each of %d phases, between the knots of the pairs%s", t->phases, guided);
-	else if (t->phases)
-		rd_say("a first-order path for each of %d phases, to where the model started from gets in %d steps%s", t->phases,
-		       t->phase_steps, guided);
-	else if (t->consistency)
-		rd_say("consistency along the ODE of the model started from, in %d steps%s", t->consistency, guided);
-	else if (t->times.kind == RD_TIMES_LAST)
-		rd_say("one step from the noisiest time, no other%s", guided);
-}
-
-/* Each snapshot but the first has the contexts of the one before. */
-static void say_files(const struct opts *o, const struct rd_run_plan *p)
-{
-	const int64_t every = o->r.snapshot_every, n = every ? (o->t.steps - 1) / every - p->from_step / every : 0;
-	char snapshots[96] = "";
-
-	if (n > 0)
-		snprintf(snapshots, sizeof snapshots, " and %lld snapshots (%.1f MB) every %lld", (long long)n,
-		         ((double)p->model_bytes * (double)n + (double)p->contexts_bytes) / 1e6, (long long)every);
-	rd_say("writes %s (%.1f MB) and, on the way, %s.ckpt (%.1f MB) every %lld steps%s%s%s", o->r.out,
-	       (double)(p->model_bytes + p->contexts_bytes) / 1e6, o->r.out, (double)p->checkpoint_bytes / 1e6,
-	       (long long)o->r.checkpoint_every, snapshots, o->r.log ? "; log " : "", o->r.log ? o->r.log : "");
-}
-
-/* Options that would have left more than OUT are named: that is not made up for. */
-static void say_already(const struct rd_run_opts *o)
-{
-	const bool log = o->log != NULL, snapshots = o->snapshot_every > 0;
-
-	rd_say("%s is there already, of this very run: nothing to do%s%s%s%s%s", o->out, log || snapshots ? ", so " : "", log ? "--log" : "",
-	       log && snapshots ? " and " : "", snapshots ? "--snapshot-every" : "", log || snapshots ? " without effect" : "");
-}
-
-/* What is about to happen, in a few lines on standard error. */
-static void say_plan(const struct opts *o, const struct rd_model *m, const struct rd_dataset *d, const struct rd_run_plan *p)
-{
-	char takes[32];
-
-	if (o->c.quiet && !o->dry)
-		return;
-	rd_say("%s%s%s, %lld parameters, %s, %s-prediction; %lld %s", m->dir, m->variant[0] ? ", variant " : "", m->variant,
-	       (long long)rd_graph_param_count(m->params), m->scheduler.schedule.form->name, rd_pred_names[m->scheduler.pred.type],
-	       (long long)d->n, what_it_is(&o->t));
-	if (d->made_by)
-		rd_training_say_pairs(d, d->n + o->t.held_out, o->model ? m : NULL);
-	if (o->t.warmup > o->t.steps)
-		rd_warn("warning: --warmup %lld: the rate is still rising after the last of %lld steps", (long long)o->t.warmup,
-		        (long long)o->t.steps);
-	if (p->unlocked)
-		rd_warn("warning: %s.lock: the file system has no locks; another rectrain at work on %s would not be noticed", o->r.out,
-		        o->r.out);
-	say_objective(&o->t);
-	if (p->adapter_params)
-		rd_say("adapters of rank %d on %s: %lld parameters are trained", o->t.lora.rank,
-		       o->t.lora.layers == RD_LORA_ALL ? "all layers" : "attention's projections", (long long)p->adapter_params);
-	if (o->t.held_out)
-		rd_say("%lld more are held out; their loss is measured every %lld steps", (long long)o->t.held_out,
-		       (long long)o->r.held_out_every);
-	if (p->already) {
-		say_already(&o->r);
-		return;
-	}
-	if (p->from_step == o->t.steps) {
-		rd_say("all of %lld steps are done; writes %s", (long long)o->t.steps, o->r.out);
-		return;
-	}
-	rd_say("steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, %s; %.0f MB of memory for network and optimiser, "
-	       "%.0f MB for the data%s%s", (long long)p->from_step + 1, (long long)o->t.steps, (long long)o->t.batch,
-	       (double)o->t.steps * (double)o->t.batch / (double)d->n, p->step_seconds,
-	       duration(p->step_seconds * (double)(o->t.steps - p->from_step), takes), (double)p->device_bytes / 1e6,
-	       (double)rd_dataset_bytes(d) / 1e6, o->scratch ? ", in a file in " : "", o->scratch ? o->scratch : "");
-	say_files(o, p);
-}
-
 #define RECENT 100
 
 /* Losses of the last steps: a single one says little. */
@@ -315,7 +217,7 @@ static void say_end(const struct opts *o, const struct rd_run_result *res, const
 		         (long long)res->best_step, res->best_loss);
 	if (l->n)
 		snprintf(loss, sizeof loss, ", mean loss %.4g over the last %lld", recent_mean(l), (long long)recent_steps(l));
-	rd_warn("wrote %s: %lld steps%s%s", o->r.out, (long long)res->step, loss, best);
+	rd_tell("wrote %s: %lld steps%s%s", o->r.out, (long long)res->step, loss, best);
 }
 
 /* What can be said before the data are read; the rest is said after it, by the trainer. */
@@ -432,7 +334,8 @@ int main(int argc, char **argv)
 		rd_run_close(run); /* lets go of the lock */
 		rd_die(&e);
 	}
-	say_plan(&o, &m, &d, &plan);
+	if (!o.c.quiet || o.dry)
+		rd_training_say(&(struct rd_training_story){.t = &o.t, .r = &o.r, .m = &m, .is_new = o.init, .d = &d, .scratch = o.scratch}, &plan);
 	if (!o.dry) {
 		rd_stop_begin();
 		rd_progress_start(&o.c, "steps", (uint64_t)o.t.steps);
@@ -452,7 +355,7 @@ int main(int argc, char **argv)
 	if (!res.stopped && !res.already && !o.dry)
 		say_end(&o, &res, &recent);
 	if (res.stopped) {
-		rd_warn("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
+		rd_tell("stopped at step %lld of %lld; the same command goes on from there", (long long)res.step,
 		        (long long)o.t.steps);
 		rd_stop_die();
 	}

@@ -230,7 +230,7 @@ static int check_pairs(const struct opts *o, const struct rd_points *a, const st
 		return RD_OK;
 	if (o->must_pair)
 		return rd_fail(e, RD_EINPUT, "paired: %s, %s: %s", o->a, o->b, why);
-	rd_warn("paired is left out: %s, %s: %s", o->a, o->b, why);
+	rd_tell("paired is left out: %s, %s: %s", o->a, o->b, why);
 	return RD_OK;
 }
 

@@ -332,7 +332,7 @@ static int take_sample(struct job *j, int i, const struct rd_traj *t, struct rd_
 static void warn_mismatch(const struct input *in, const struct rd_traj_told *told)
 {
 	if (in->mismatch > 1e-3 && !json_is_true(json_object_get(told->meta, "clip")))
-		rd_warn("warning: %s: x is not alpha x0 + sigma eps, but up to %.2g of its size away: the grid is of another trajectory, or x0 "
+		rd_warn("%s: x is not alpha x0 + sigma eps, but up to %.2g of its size away: the grid is of another trajectory, or x0 "
 		        "and eps are not of one prediction", told->name, in->mismatch);
 }
 

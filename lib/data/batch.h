@@ -58,8 +58,13 @@ const char *rd_source_field_name(const struct rd_source *s, int k); /* the same,
 /* To be asked straight after opening: no input has a single pair, so that fields are not all known. (An archive without pairs beside
  * others is passed over, and its fields are not compared.) Later it is said of the input being read alone. */
 bool rd_source_is_empty(const struct rd_source *s);
-/* RD_EINPUT, naming file, field and sample, where field k of the batch, which is of f32, holds NaN or infinities. */
+/* What the input that ended last, a stream, said at its end (rdframe(5)): an object; NULL where it said nothing. */
+const json_t *rd_source_end_meta(const struct rd_source *s);
+/* RD_EINPUT, naming file, field and sample: where field k of the batch, which is of f32, holds NaN or infinities; where its samples are
+ * not of the shape that a model's are; where field k, labels, holds one that is none of a model's classes. */
 int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e) RD_MUST;
+int rd_source_check_shape(const struct rd_source *s, const struct rd_batch *b, int k, const struct rd_shape *want, struct rd_err *e) RD_MUST;
+int rd_source_check_labels(const struct rd_source *s, const struct rd_batch *b, int k, int64_t classes, struct rd_err *e) RD_MUST;
 /* What to add to a message that refuses samples of this shape: " (height, width, channels? ...)" where they look so, else "". */
 const char *rd_sample_shape_hint(const struct rd_shape *one);
 void rd_source_close(struct rd_source *s);

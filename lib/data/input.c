@@ -112,6 +112,7 @@ void rd_input_close(struct rd_input *in)
 	in->ops->release(in);
 	rd_batch_free(&in->batch);
 	rd_stream_free(&in->stream);
+	json_decref(in->end_meta);
 	for (int k = 0; k < RD_FRAME_MAX_FIELDS; k++)
 		free(in->field_name[k]);
 	free(in->name);

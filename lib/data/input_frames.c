@@ -55,6 +55,8 @@ static int next(struct rd_input *in, struct rd_err *e)
 
 	for (int k = 0; k < in->stream.n_fields; k++) {
 		rc = rd_frame_next(s->r, &f, e);
+		if (!rc)
+			in->end_meta = json_deep_copy(rd_frame_reader_end_meta(s->r));
 		if (rc <= 0)
 			return rc;
 		in->batch.first = f.i;

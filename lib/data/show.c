@@ -44,7 +44,8 @@ static int print_column(const char *name, int width, const struct column *c, str
 	return rc ? rc : rd_out_printf(o, e, "\n");
 }
 
-static int print_meta(const json_t *meta, struct rd_out *o, struct rd_err *e)
+/* what: as which it is shown, "meta", or "end" of what a stream says at its end. */
+static int print_meta(const char *what, const json_t *meta, struct rd_out *o, struct rd_err *e)
 {
 	char *text;
 	int rc;
@@ -52,7 +53,7 @@ static int print_meta(const json_t *meta, struct rd_out *o, struct rd_err *e)
 	if (!json_object_size(meta))
 		return RD_OK;
 	text = rd_json_text(meta);
-	rc = text ? rd_out_printf(o, e, "  meta %s\n", text) : rd_fail(e, RD_ENOMEM, "no memory for meta");
+	rc = text ? rd_out_printf(o, e, "  %s %s\n", what, text) : rd_fail(e, RD_ENOMEM, "no memory for meta");
 	free(text);
 	return rc;
 }
@@ -83,7 +84,9 @@ static int print_source(const struct column *c, const struct rd_source *src, con
 	for (int k = 0; k < s->n_fields && !rc; k++)
 		if (n && (!name || !strcmp(name, s->field[k])))
 			rc = print_column(s->field[k], width, &c[k], o, e);
-	return rc ? rc : print_meta(s->meta, o, e);
+	if (!rc)
+		rc = print_meta("meta", s->meta, o, e);
+	return rc ? rc : print_meta("end ", rd_source_end_meta(src), o, e);
 }
 
 int rd_show_samples(const char *path, const char *name, struct rd_out *o, struct rd_err *e)

@@ -1,5 +1,4 @@
 /* Several inputs as one source: opened one after another, each held to what the first one was. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@ struct rd_source {
 	uint64_t next_index;                /* where an array goes on counting */
 	bool counts_rejected;
 	uint64_t rejected;
+	json_t *end_meta;         /* of the input that ended last; NULL: none */
 };
 
 static int copy_paths(struct rd_source *s, const char *const *paths, int n, struct rd_err *e)
@@ -203,6 +203,8 @@ static void close_input(struct rd_source *s)
 {
 	s->counts_rejected |= s->in->counts_rejected;
 	s->rejected += s->in->rejected;
+	json_decref(s->end_meta);
+	s->end_meta = json_incref(s->in->end_meta);
 	rd_input_close(s->in);
 	s->in = NULL;
 }
@@ -351,6 +353,11 @@ bool rd_source_rejected(const struct rd_source *s, uint64_t *n)
 	return s->counts_rejected;
 }
 
+const json_t *rd_source_end_meta(const struct rd_source *s)
+{
+	return s->end_meta;
+}
+
 const char *rd_source_name(const struct rd_source *s)
 {
 	return s->in ? s->in->name : s->first_name;
@@ -386,25 +393,6 @@ bool rd_source_is_empty(const struct rd_source *s)
 	return s->in && s->in->empty;
 }
 
-int rd_source_check_finite(const struct rd_source *s, const struct rd_batch *b, int k, struct rd_err *e)
-{
-	const size_t row = rd_shape_sample_elems(&b->f[k].shape), n = (size_t)b->n * row;
-	const float *v = b->f[k].data;
-
-	for (size_t i = 0; i < n; i++)
-		if (!isfinite(v[i]))
-			return rd_fail(e, RD_EINPUT, "%s: field `%s` of sample %llu holds NaN or infinities", rd_source_field_name(s, k),
-			               s->stream.field[k], (unsigned long long)b->first + i / row);
-	return RD_OK;
-}
-
-const char *rd_sample_shape_hint(const struct rd_shape *one)
-{
-	const int64_t first = one->nd == 3 ? one->d[0] : 0, last = one->nd == 3 ? one->d[2] : 0;
-
-	return (last == 1 || last == 3) && first != 1 && first != 3 ? " (height, width, channels? rdframes are channels first)" : "";
-}
-
 void rd_source_close(struct rd_source *s)
 {
 	if (!s)
@@ -419,6 +407,7 @@ void rd_source_close(struct rd_source *s)
 	free(s->path);
 	free(s->first_name);
 	json_decref(s->class_names);
+	json_decref(s->end_meta);
 	free(s->named_by);
 	free(s);
 }

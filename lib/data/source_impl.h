@@ -24,6 +24,7 @@ struct rd_input {
 	bool empty;                                  /* an archive without a pair: extra fields are not known */
 	bool counts_rejected;                        /* at the end: */
 	uint64_t rejected;                           /* pairs that were left out of it, as it says itself */
+	json_t *end_meta;                            /* what a stream says at its end; NULL: nothing, or it has not ended */
 };
 
 /* What there is to see of a path before its turn: frames or pairs as the input that they are; of arrays just the file, of a folder

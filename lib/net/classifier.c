@@ -12,6 +12,33 @@
 
 static const char *const known[] = {"in_channels", "sample_size", "block_out_channels", "norm_num_groups", "num_classes", NULL};
 
+static int check_size(const char *key, int64_t v, int64_t least, int64_t most, struct rd_err *e)
+{
+	if (v >= least && v <= most)
+		return RD_OK;
+	return rd_fail(e, RD_ESHAPE, "%s: %lld is outside %lld..%lld", key, (long long)v, (long long)least, (long long)most);
+}
+
+/* The bounds of a network that is read, and of a new one. */
+static int check_sizes(const struct rd_classifier_net *c, struct rd_err *e)
+{
+	const int64_t most = RD_CLASSIFIER_MAX_SIZE;
+	int rc = check_size("in_channels", c->in_channels, 1, most, e);
+
+	if (!rc)
+		rc = check_size("sample_size", c->height < c->width ? c->height : c->width, 1, most, e);
+	if (!rc)
+		rc = check_size("sample_size", c->height < c->width ? c->width : c->height, 1, most, e);
+	if (!rc)
+		rc = check_size("norm_num_groups", c->norm_num_groups, 1, most, e);
+	if (!rc)
+		rc = check_size("num_classes", c->num_classes, 2, RD_CLASSIFIER_MAX_CLASSES, e);
+	for (int i = 0; i < c->n_widths && !rc; i++)
+		rc = check_size("block_out_channels", c->block_out_channels[i], 1, most, e);
+	return rc;
+}
+
+/* A size, or [height, width]. */
 static int parse_size(struct rd_classifier_net *c, const json_t *config, const char *file, struct rd_err *e)
 {
 	const json_t *s = json_object_get(config, "sample_size"), *h = s, *w = s;
@@ -22,8 +49,8 @@ static int parse_size(struct rd_classifier_net *c, const json_t *config, const c
 	}
 	c->height = json_integer_value(h);
 	c->width = json_integer_value(w);
-	if ((json_is_array(s) && json_array_size(s) != 2) || c->height < 1 || c->height > 4096 || c->width < 1 || c->width > 4096)
-		return rd_fail(e, RD_EINPUT, "%s: sample_size: a size, or [height, width], of at most 4096 expected", file);
+	if ((json_is_array(s) && json_array_size(s) != 2) || !json_is_integer(h) || !json_is_integer(w))
+		return rd_fail(e, RD_EINPUT, "%s: sample_size: a size, or [height, width], expected", file);
 	return RD_OK;
 }
 
@@ -35,11 +62,8 @@ static int parse_widths(struct rd_classifier_net *c, const json_t *config, const
 	if (!json_is_array(a) || json_array_size(a) < 1 || json_array_size(a) > RD_CLASSIFIER_MAX_WIDTHS)
 		return rd_fail(e, RD_EINPUT, "%s: block_out_channels: a list of 1 to %d widths expected", file,
 		               RD_CLASSIFIER_MAX_WIDTHS);
-	json_array_foreach(a, i, v) {
+	json_array_foreach(a, i, v)
 		c->block_out_channels[i] = json_integer_value(v);
-		if (c->block_out_channels[i] < 1 || c->block_out_channels[i] > 4096)
-			return rd_fail(e, RD_EINPUT, "%s: block_out_channels: widths between 1 and 4096 expected", file);
-	}
 	c->n_widths = (int)json_array_size(a);
 	return RD_OK;
 }
@@ -55,16 +79,21 @@ int rd_classifier_parse(struct rd_classifier_net *c, const json_t *config, const
 	if (!rc)
 		rc = rd_net_check_keys(config, file, known, e);
 	if (!rc) /* 0, the default, is out of bounds: a key that must be there */
-		rc = rd_json_int(config, file, "in_channels", 0, 1, 4096, &c->in_channels, e);
+		rc = rd_json_int(config, file, "in_channels", 0, 1, INT64_MAX, &c->in_channels, e);
 	if (!rc)
-		rc = rd_json_int(config, file, "num_classes", 0, 2, 1 << 16, &c->num_classes, e);
+		rc = rd_json_int(config, file, "num_classes", 0, 1, INT64_MAX, &c->num_classes, e);
 	if (!rc)
-		rc = rd_json_int(config, file, "norm_num_groups", 8, 1, 4096, &c->norm_num_groups, e);
+		rc = rd_json_int(config, file, "norm_num_groups", 8, 1, INT64_MAX, &c->norm_num_groups, e);
 	if (!rc && (!c->in_channels || !c->num_classes))
 		rc = rd_fail(e, RD_EINPUT, "%s: %s: is not there", file, c->in_channels ? "num_classes" : "in_channels");
 	if (!rc)
 		rc = parse_size(c, config, file, e);
-	return rc ? rc : parse_widths(c, config, file, e);
+	if (!rc)
+		rc = parse_widths(c, config, file, e);
+	if (rc || !check_sizes(c, e))
+		return rc;
+	e->code = RD_EINPUT;
+	return rd_context(e, "%s", file);
 }
 
 json_t *rd_classifier_config(const struct rd_classifier_net *c)
@@ -117,9 +146,11 @@ int rd_classifier_build(const struct rd_classifier_net *c, int64_t batch, struct
 {
 	struct rd_graph *g;
 	rd_ref h;
-	int rc = rd_graph_new(&g, batch, e);
+	int rc = check_sizes(c, e);
 
 	*out = NULL;
+	if (!rc)
+		rc = rd_graph_new(&g, batch, e);
 	if (rc)
 		return rc;
 	g->x = rd_graph_input(g, c->in_channels, c->height, c->width);

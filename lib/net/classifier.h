@@ -8,6 +8,8 @@
 #include "lib/graph/graph.h"
 
 #define RD_CLASSIFIER_MAX_WIDTHS 8
+#define RD_CLASSIFIER_MAX_SIZE 4096 /* of channels, height, width and groups */
+#define RD_CLASSIFIER_MAX_CLASSES 65536
 #define RD_CLASSIFIER_NAME "RectdiffClassifier" /* _class_name in config.json */
 
 /* config.json's keys. */
@@ -27,7 +29,8 @@ static inline int64_t rd_classifier_features(const struct rd_classifier_net *c)
 int rd_classifier_parse(struct rd_classifier_net *c, const json_t *config, const char *file, struct rd_err *e) RD_MUST;
 json_t *rd_classifier_config(const struct rd_classifier_net *c); /* the inverse; NULL without memory */
 
-/* The graph of a batch: x [c, h, w] in; y: the features, and behind them the logits. RD_ESHAPE for sizes that do not fit. */
+/* The graph of a batch: x [c, h, w] in; y: the features, and behind them the logits. RD_ESHAPE for sizes that no config may have, or
+ * that do not fit one another; the message names the key. */
 int rd_classifier_build(const struct rd_classifier_net *c, int64_t batch, struct rd_graph **out, struct rd_err *e) RD_MUST;
 
 #endif

@@ -48,8 +48,8 @@ struct rd_record {
 };
 
 /* (With reverse, read data for noise and noise for sample.) n images, all at once: noise [n, dim], label [n] or NULL, sample
- * [n, dim]; all host, NCHW. Memory is made for the most so far. rec may be NULL, and is where the solver chooses its steps: images have
- * no states in common (RD_EUSAGE). */
+ * [n, dim]; all host, NCHW. Memory is made for the most so far. rec may be NULL; where the solver chooses its steps it asks
+ * for no x, x0 or eps, as images have no states in common (RD_EUSAGE). */
 int rd_sampler_run(struct rd_sampler *s, int64_t n, const float *noise, const int32_t *label, float *sample,
                    struct rd_record *rec, struct rd_err *e) RD_MUST;
 

@@ -130,30 +130,16 @@ static int check_knots(const struct loader *l, const struct rd_source *src, cons
 
 static int check_batch(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
 {
-	const struct rd_array *f = &b->f[l->sample];
-	const int32_t *label = l->label >= 0 ? b->f[l->label].data : NULL;
-	char have[128], want[128];
-	struct rd_shape one = rd_shape_make(f->shape.nd - 1, f->shape.d + 1);
+	const struct rd_shape *sample = &l->m->net.sample;
+	const int used[] = {l->sample, l->noise, l->knots};
+	int rc = rd_source_check_shape(src, b, l->sample, sample, e);
 
-	if (!rd_shape_eq(&one, &l->m->net.sample))
-		return rd_fail(e, RD_EINPUT, "%s: samples of shape %s, the model's are %s%s", rd_source_field_name(src, l->sample),
-		               rd_shape_str(&one, have, sizeof have), rd_shape_str(&l->m->net.sample, want, sizeof want),
-		               rd_sample_shape_hint(&one));
-	if (l->noise >= 0 && !rd_shape_eq(&b->f[l->noise].shape, &f->shape))
-		return rd_fail(e, RD_EINPUT, "%s: noise and sample differ in shape", rd_source_name(src));
-	for (int64_t i = 0; label && i < b->n; i++)
-		if (label[i] < 0 || label[i] >= l->m->net.classes)
-			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
-			               rd_source_field_name(src, l->label), label[i], (unsigned long long)b->first + (unsigned long long)i,
-			               (long long)l->m->net.classes - 1);
-	return l->knots >= 0 ? check_knots(l, src, &b->f[l->knots].shape, &one, e) : RD_OK;
-}
-
-static int check_finite(const struct loader *l, const struct rd_source *src, const struct rd_batch *b, struct rd_err *e)
-{
-	const int used[] = {l->sample, l->o.paired ? l->noise : -1, l->knots};
-	int rc = RD_OK;
-
+	if (!rc && l->noise >= 0)
+		rc = rd_source_check_shape(src, b, l->noise, sample, e);
+	if (!rc && l->label >= 0)
+		rc = rd_source_check_labels(src, b, l->label, l->m->net.classes, e);
+	if (!rc && l->knots >= 0)
+		rc = check_knots(l, src, &b->f[l->knots].shape, sample, e);
 	for (size_t k = 0; k < sizeof used / sizeof *used && !rc; k++)
 		if (used[k] >= 0)
 			rc = rd_source_check_finite(src, b, used[k], e);
@@ -179,26 +165,35 @@ static int append(struct loader *l, const struct rd_batch *b, struct rd_err *e)
 	return RD_OK;
 }
 
-/* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
-static void noise_to_eps(struct rd_dataset *d, const struct rd_model *m)
-{
-	const struct rd_schedule *s = &m->scheduler.schedule;
-	const json_t *start = json_object_get(d->meta, "start");
-	const char *form = json_string_value(json_object_get(d->meta, "form"));
-	double alpha = rd_alpha(s, s->t_hi), sigma = rd_sigma(s, s->t_hi), scale;
-	size_t n = (size_t)d->n * d->dim;
+/* Where the ODE of pairs started: x = scale noise, at (alpha, sigma). */
+struct start {
+	double alpha, sigma, scale;
+};
 
-	if (form && !knows_form(m, form))
-		return;
-	if (json_is_number(json_object_get(start, "alpha")) && json_number_value(json_object_get(start, "sigma")) > 0) {
-		alpha = json_number_value(json_object_get(start, "alpha"));
-		sigma = json_number_value(json_object_get(start, "sigma"));
-	}
-	scale = rd_schedule_start_scale(s, sigma) / sigma;
-	if (json_number_value(json_object_get(start, "scale")) > 0)
-		scale = json_number_value(json_object_get(start, "scale")) / sigma;
+/* As meta says it, or, where that says nothing, at the schedule's last time. */
+static int find_start(struct start *at, const struct loader *l, const struct rd_source *src, struct rd_err *e)
+{
+	const struct rd_schedule *s = &l->m->scheduler.schedule;
+	const json_t *start = json_object_get(rd_source_stream(src)->meta, "start"), *scale = json_object_get(start, "scale");
+	const bool there = start && !json_is_null(start);
+
+	at->alpha = there ? json_number_value(json_object_get(start, "alpha")) : rd_alpha(s, s->t_hi);
+	at->sigma = there ? json_number_value(json_object_get(start, "sigma")) : rd_sigma(s, s->t_hi);
+	at->scale = scale ? json_number_value(scale) : rd_schedule_start_scale(s, at->sigma);
+	if (there && (!json_is_number(json_object_get(start, "alpha")) || !(at->alpha >= 0) || !(at->sigma > 1e-6 * at->alpha) || !(at->scale > 0)))
+		return rd_fail(e, RD_EINPUT, "%s: meta: start: alpha >= 0, sigma and scale > 0 expected, where all is noise",
+		               rd_source_name(src));
+	return RD_OK;
+}
+
+/* The noise at which the ODE started becomes the epsilon of the first-order path to the sample. */
+static void noise_to_eps(struct rd_dataset *d, const struct start *s)
+{
+	const double on_noise = s->scale / s->sigma, on_sample = s->alpha / s->sigma;
+	const size_t n = (size_t)d->n * d->dim;
+
 	for (size_t i = 0; i < n; i++)
-		d->eps[i] = (float)(scale * (double)d->eps[i] - alpha / sigma * (double)d->sample[i]);
+		d->eps[i] = (float)(on_noise * (double)d->eps[i] - on_sample * (double)d->sample[i]);
 }
 
 static void hash_all(struct rd_dataset *d)
@@ -250,8 +245,6 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 	while ((rc = rd_source_next(src, &b, e)) > 0) {
 		rc = check_batch(l, src, b, e);
 		if (!rc)
-			rc = check_finite(l, src, b, e);
-		if (!rc)
 			rc = append(l, b, e);
 		if (!rc && l->d->made_by)
 			rc = note_pairs(l, src, b, e);
@@ -261,6 +254,23 @@ static int read_all(struct loader *l, struct rd_source *src, struct rd_err *e)
 	if (!rc && l->d->made_by)
 		rc = rd_provenance_check(l->d->made_by, e);
 	return rc || !l->d->made_by ? rc : record_noise(l->d, e);
+}
+
+/* What the noise of pairs is to their model becomes what it is to a first-order path. */
+static int load_pairs(struct loader *l, struct rd_source *src, struct rd_err *e)
+{
+	const char *form = json_string_value(json_object_get(rd_source_stream(src)->meta, "form"));
+	const bool known = !form || knows_form(l->m, form);
+	struct start s;
+	int rc = known ? find_start(&s, l, src, e) : RD_OK;
+
+	if (!rc)
+		rc = rd_provenance_new(&l->d->made_by, e);
+	if (!rc)
+		rc = read_all(l, src, e);
+	if (!rc && known)
+		noise_to_eps(l->d, &s);
+	return rc;
 }
 
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
@@ -280,12 +290,12 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 	if (rc)
 		return rc;
 	rc = check_stream(&l, src, e);
-	if (!rc && o->paired)
-		rc = rd_provenance_new(&d->made_by, e);
 	if (!rc) {
 		d->meta = json_deep_copy(rd_source_stream(src)->meta);
-		rc = d->meta ? read_all(&l, src, e) : rd_fail(e, RD_ENOMEM, "training data: no memory");
+		rc = d->meta ? RD_OK : rd_fail(e, RD_ENOMEM, "training data: no memory");
 	}
+	if (!rc)
+		rc = o->paired ? load_pairs(&l, src, e) : read_all(&l, src, e);
 	if (!rc && !d->n)
 		rc = rd_fail(e, RD_EINPUT, "training data: there are no samples in it");
 	if (!rc)
@@ -295,8 +305,6 @@ int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths,
 		rd_dataset_free(d);
 		return rc;
 	}
-	if (o->paired)
-		noise_to_eps(d, m);
 	hash_all(d);
 	return RD_OK;
 }

@@ -501,7 +501,7 @@ int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_re
 	struct rd_err later;
 	int rc = 0;
 
-	*res = (struct rd_run_result){.already = r->already, .resumed_at = r->from, .step = r->from};
+	*res = (struct rd_run_result){.already = r->already, .step = r->from};
 	if (!r->already) {
 		if (r->o.log)
 			rc = rd_trainlog_open(&log, &r->log, r->from, e);

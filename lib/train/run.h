@@ -27,7 +27,7 @@ typedef bool (*rd_run_tick_fn)(void *ctx, int64_t step, const struct rd_step_rep
 
 struct rd_run_result {
 	bool already, stopped; /* OUT was there, of this very run; asked to stop before the end */
-	int64_t resumed_at, step;
+	int64_t step;
 	int64_t best_step;     /* keep_best: whose average OUT has; 0: none was measured */
 	double best_loss;
 };

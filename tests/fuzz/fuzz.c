@@ -120,8 +120,8 @@ void *fuzz_out_take(struct rd_out *o, size_t *n)
 	struct rd_err e;
 	void *p;
 
-	*n = rd_out_bytes(o);
 	ENSURE_OK(rd_out_finish(o, &e), &e);
+	*n = (size_t)lseek(out_fd, 0, SEEK_END);
 	p = malloc(*n + 1);
 	ENSURE(p && pread(out_fd, p, *n + 1, 0) == (ssize_t)*n);
 	return p;

@@ -23,21 +23,21 @@ static struct {
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
 /* One line, and nothing that a terminal acts on, whatever the names in it hold. */
-static void say_line(char *msg)
+static void say_line(const char *prefix, char *msg)
 {
 	for (char *s = msg; *s; s++)
 		if (iscntrl((unsigned char)*s))
 			*s = '?';
 	rd_progress_hide();
-	fprintf(stderr, "%s: %s\n", tool.name, msg);
+	fprintf(stderr, "%s: %s%s\n", tool.name, prefix, msg);
 }
 
-static void say(const char *fmt, va_list ap)
+static void say(const char *prefix, const char *fmt, va_list ap)
 {
 	char msg[2048];
 
 	vsnprintf(msg, sizeof msg, fmt, ap);
-	say_line(msg);
+	say_line(prefix, msg);
 }
 
 void rd_die(const struct rd_err *e)
@@ -45,7 +45,7 @@ void rd_die(const struct rd_err *e)
 	char msg[sizeof e->msg];
 
 	memcpy(msg, e->msg, sizeof msg);
-	say_line(msg);
+	say_line("", msg);
 	rd_out_unlink_all();
 	exit(rd_exit_status(e));
 }
@@ -55,7 +55,18 @@ void rd_say(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(fmt, ap);
+	say("", fmt, ap);
+	va_end(ap);
+}
+
+void rd_tell(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (tool.c && tool.c->quiet)
+		return;
+	va_start(ap, fmt);
+	say("", fmt, ap);
 	va_end(ap);
 }
 
@@ -66,7 +77,7 @@ void rd_warn(const char *fmt, ...)
 	if (tool.c && tool.c->quiet)
 		return;
 	va_start(ap, fmt);
-	say(fmt, ap);
+	say("warning: ", fmt, ap);
 	va_end(ap);
 }
 
@@ -77,7 +88,7 @@ void rd_info(const char *fmt, ...)
 	if (!tool.c || !tool.c->verbose)
 		return;
 	va_start(ap, fmt);
-	say(fmt, ap);
+	say("", fmt, ap);
 	va_end(ap);
 }
 
@@ -87,7 +98,7 @@ void rd_usage_error(const char *fmt, ...)
 
 	if (fmt) { /* NULL: getopt has said what is wrong */
 		va_start(ap, fmt);
-		say(fmt, ap);
+		say("", fmt, ap);
 		va_end(ap);
 	}
 	fprintf(stderr, "%s: try --help\n", tool.name);
@@ -186,12 +197,8 @@ bool rd_common_opt(struct rd_common *c, int opt)
 	}
 }
 
-/* It may come while progress is shown. */
 static void tell_note(const char *line)
 {
-	if (!tool.c->verbose)
-		return;
-	rd_progress_hide();
 	rd_info("%s", line);
 }
 

@@ -56,9 +56,11 @@ double rd_opt_num(const char *option, const char *text, double lo, double hi);
 const char *rd_opt_form(const char *option, const char *text); /* a form's name, or table:FILE */
 int rd_opt_choice(const char *option, const char *text, const char *const *names); /* NULL-terminated; index */
 
-/* "tool: message"; rd_die exits with rd_exit_status(e). rd_warn is silent under -q, rd_info speaks under -v only, rd_say always. */
+/* "tool: message"; rd_die exits with rd_exit_status(e). rd_say always speaks; rd_tell and rd_warn, "tool: warning: message", are silent
+ * under -q; rd_info speaks under -v only. */
 void rd_die(const struct rd_err *e) __attribute__((noreturn));
 void rd_say(const char *fmt, ...) RD_PRINTF(1, 2);
+void rd_tell(const char *fmt, ...) RD_PRINTF(1, 2);
 void rd_warn(const char *fmt, ...) RD_PRINTF(1, 2);
 void rd_info(const char *fmt, ...) RD_PRINTF(1, 2);
 

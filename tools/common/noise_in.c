@@ -86,22 +86,8 @@ int rd_noise_stream(struct rd_noise_in *in, const char *path, bool data, const s
 	return in->label < 0 ? RD_OK : rd_model_check_labels(m, s->meta, rd_source_name(in->src), e);
 }
 
-static int check_labels(const struct rd_noise_in *in, struct rd_err *e)
-{
-	const int32_t *label = in->label >= 0 ? in->cur->f[in->label].data : NULL;
-
-	for (int64_t i = 0; label && i < in->cur->n; i++)
-		if (label[i] < 0 || label[i] >= in->classes)
-			return rd_fail(e, RD_EINPUT, "%s: label %d of sample %llu: the model has classes 0 to %lld",
-			               rd_source_field_name(in->src, in->label), label[i],
-			               (unsigned long long)in->cur->first + (unsigned long long)i, (long long)in->classes - 1);
-	return RD_OK;
-}
-
 static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 {
-	struct rd_shape one;
-	char have[128], want[128];
 	int rc;
 
 	if (in->cur && in->at < in->cur->n)
@@ -110,14 +96,11 @@ static int next_of_stream(struct rd_noise_in *in, struct rd_err *e)
 	in->at = 0;
 	if (rc <= 0)
 		return rc;
-	one = rd_shape_make(in->cur->f[in->noise].shape.nd - 1, in->cur->f[in->noise].shape.d + 1);
-	if (!rd_shape_eq(&one, &in->sample))
-		return rd_fail(e, RD_EINPUT, "%s: %s of shape %s, the model's samples are %s%s", rd_source_name(in->src),
-		               rd_source_stream(in->src)->field[in->noise], rd_shape_str(&one, have, sizeof have),
-		               rd_shape_str(&in->sample, want, sizeof want), rd_sample_shape_hint(&one));
-	rc = rd_source_check_finite(in->src, in->cur, in->noise, e);
+	rc = rd_source_check_shape(in->src, in->cur, in->noise, &in->sample, e);
 	if (!rc)
-		rc = check_labels(in, e);
+		rc = rd_source_check_finite(in->src, in->cur, in->noise, e);
+	if (!rc && in->label >= 0)
+		rc = rd_source_check_labels(in->src, in->cur, in->label, in->classes, e);
 	return rc ? rc : 1;
 }
 

@@ -134,7 +134,7 @@ static int begin_at_the_noise(struct rd_sampler_opts *o, const struct rd_model *
 		rc = first_noise(&s->schedule, &trailing, &noisiest, e);
 	if (rc || own >= (1 - 1e-3) * noisiest)
 		return rc;
-	rd_warn("%s was rectified: trailing spacing in place of its configuration's %s; --spacing %s takes that", a->model,
+	rd_tell("%s was rectified: trailing spacing in place of its configuration's %s; --spacing %s takes that", a->model,
 	        rd_spacing_names[o->grid.spacing], rd_spacing_names[o->grid.spacing]);
 	o->grid = trailing;
 	return RD_OK;
@@ -149,7 +149,7 @@ static void warn_table(const struct rd_scheduler *c)
 		return;
 	most = rd_node_at(&c->network->schedule, c->network->schedule.t_hi);
 	if (noise_at(&top) < fmin(0.9 * noise_at(&most), NOISE))
-		rd_warn("warning: the table ends at sigma/alpha = %g, where the network expects something of a sample: it knows %g", top.sigma / top.alpha,
+		rd_warn("the table ends at sigma/alpha = %g, where the network expects something of a sample: it knows %g", top.sigma / top.alpha,
 		        most.sigma / most.alpha);
 }
 
@@ -164,7 +164,7 @@ static void tell_start(const struct rd_sampling *s)
 	if (rd_sampler_reversed(s->sampler) || noise >= (1 - 1e-6) * most)
 		return;
 	if (noise < fmin(most / 3, NOISE))
-		rd_warn("warning: the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
+		rd_warn("the first step is at t = %g, the schedule ends at %g: with this spacing pure noise is taken for a "
 		        "half-made sample (--spacing trailing starts at the end)", first->t, c->t_hi);
 	else
 		rd_info("the first step is at t = %g, where sigma/alpha is %g, and takes pure noise for the sample there; the schedule ends "
@@ -177,7 +177,7 @@ static void warn_guidance(const struct rd_sampling *s, const struct rd_sampling_
 	const char *learnt = rd_model_guidance_learnt(&s->model);
 
 	if (a->guidance != 1 && learnt)
-		rd_warn("warning: guidance %.40s is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model,
+		rd_warn("guidance %.40s is in the weights of %s already: --guidance %g comes on top of it", learnt, a->model,
 		        a->guidance);
 }
 
@@ -187,13 +187,13 @@ static void tell_ignored(const struct rd_sampling *s, const struct rd_solver *so
 	const struct rd_scheduler *c = &s->model.scheduler;
 
 	if (c->unknown[0])
-		rd_warn("warning: %s: key %s is not known and left out", c->class_name, c->unknown);
+		rd_warn("%s: key %s is not known and left out", c->class_name, c->unknown);
 	if (!c->ignored[0])
 		return;
 	if (!strcmp(c->class_name, "DDPMScheduler"))
 		rd_info("%s: %s is left out: the ODE is solved by %s", c->class_name, c->ignored, rd_solver_name(solver));
 	else
-		rd_warn("%s: %s: left out, the ODE is solved by %s", c->class_name, c->ignored, rd_solver_name(solver));
+		rd_tell("%s: %s: left out, the ODE is solved by %s", c->class_name, c->ignored, rd_solver_name(solver));
 }
 
 static int open_model(struct rd_sampling *s, const struct rd_sampling_args *a, struct rd_err *e)
@@ -242,7 +242,7 @@ int rd_sampling_open(struct rd_sampling *s, const struct rd_sampling_args *a, co
 	tell_start(s);
 	warn_guidance(s, a);
 	if (!clip_default && a->clip < 0 && s->model.scheduler.clip)
-		rd_warn("warning: %s: its configuration clips x0 in every step, and odesample does; that is no ODE of the model's, and "
+		rd_warn("%s: its configuration clips x0 in every step, and odesample does; that is no ODE of the model's, and "
 		        "pairs are made without (--clip: with; --no-clip: without a word)", a->model);
 	warn_table(&s->model.scheduler);
 	tell_ignored(s, &o.solver);
@@ -283,7 +283,7 @@ void rd_sampling_end(const struct rd_sampling *s, json_t *end)
 	rd_sampler_describe_end(s->sampler, end);
 	if (s->not_finite) {
 		json_object_set_new(end, "not_finite", json_integer((json_int_t)s->not_finite));
-		rd_warn("warning: %llu samples hold NaN or infinities, the first is %llu", (unsigned long long)s->not_finite,
+		rd_warn("%llu samples hold NaN or infinities, the first is %llu", (unsigned long long)s->not_finite,
 		        (unsigned long long)s->first_not_finite);
 	}
 	if (t->samples)

@@ -66,7 +66,7 @@ void rd_stop_watch(void)
 	settle_watched();
 	if (pthread_sigmask(SIG_BLOCK, &watched, NULL) || pthread_create(&t, NULL, wait_for_signals, NULL) || pthread_detach(t)) {
 		pthread_sigmask(SIG_UNBLOCK, &watched, NULL);
-		rd_warn("warning: no thread to watch for signals: SIGTERM will end the run without a checkpoint");
+		rd_warn("no thread to watch for signals: SIGTERM will end the run without a checkpoint");
 	}
 }
 

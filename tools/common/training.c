@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/data/joined.h"
-
 /* On pairs the loss in x0 space is stiff (an error of the output at t = T counts a hundredfold): a long first moment damps the
  * stiff directions, a short second one follows the falling gradient, and the rate goes to 0.
  *
@@ -104,71 +102,4 @@ bool rd_training_opt(struct rd_train_opts *t, int opt)
 	default: return objective_opt(t, opt);
 	}
 	return true;
-}
-
-/* Pairs of two teachers, or of one under two guidances, or now clamped and now not, have noises that lead to two different places. */
-static void warn_of_mixture(const struct rd_provenance *p, const char *key, const char *what)
-{
-	struct rd_provenance_pair d;
-
-	if (!rd_provenance_differ(p, key, &d))
-		return;
-	rd_warn("warning: %s has pairs %s %s, %s %s %s: they are trained on together", d.name[0], what, d.value[0],
-	        strcmp(d.name[0], d.name[1]) ? d.name[1] : "and others", what, d.value[1]);
-	free(d.value[0]);
-	free(d.value[1]);
-}
-
-/* That the metadata of m's weights name, under key, a model that pairs were made by: one that it comes from. */
-static bool descends(const struct rd_model *m, const char *key, const struct rd_provenance *p)
-{
-	const char *text = json_string_value(json_object_get(m->meta, key));
-	json_t *o = text ? json_loads(text, 0, NULL) : NULL, *parts = o ? rd_joined_parts(o) : NULL;
-	bool yes = false;
-
-	for (size_t i = 0; i < json_array_size(parts) && !yes; i++) {
-		const char *hash = json_string_value(json_object_get(json_array_get(parts, i), "model"));
-
-		yes = hash && rd_provenance_says(p, "model", hash);
-	}
-	json_decref(parts);
-	json_decref(o);
-	return yes;
-}
-
-/* What m would say of their noise is not what it is to learn. Where m was trained on such pairs before, or began as the model that
- * made them, it is trained further. */
-static void warn_of_strangers(const struct rd_provenance *p, const struct rd_model *m)
-{
-	char *by = rd_provenance_text(p, "model");
-
-	if (by && !rd_provenance_says(p, "model", m->hash) && !descends(m, "rectdiff.run", p) && !descends(m, "rectdiff.data", p))
-		rd_warn("warning: the pairs are by another model (%s) than %s (%s)", by, m->dir, m->hash);
-	free(by);
-}
-
-void rd_training_say_pairs(const struct rd_dataset *d, int64_t n, const struct rd_model *m)
-{
-	static const struct {
-		const char *key, *before, *after;
-	} said[] = {{"model", "by model ", ""}, {"solver", "", ""}, {"steps", "", " steps"}, {"guidance", "guidance ", ""}};
-	int files = rd_provenance_inputs(d->made_by);
-	char line[512];
-	size_t at, begun;
-
-	at = begun = (size_t)snprintf(line, sizeof line, "pairs: %lld in %d file%s", (long long)n, files, files == 1 ? "" : "s");
-	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
-		char *value = rd_provenance_text(d->made_by, said[i].key);
-
-		if (value && at < sizeof line)
-			at += (size_t)snprintf(line + at, sizeof line - at, ", %s%s%s", said[i].before, value, said[i].after);
-		free(value);
-	}
-	rd_warn("%s%s", line, at == begun ? "; nothing says what made them" : "");
-	if (m)
-		warn_of_strangers(d->made_by, m);
-	warn_of_mixture(d->made_by, "model", "by model");
-	warn_of_mixture(d->made_by, "guidance", "with guidance");
-	warn_of_mixture(d->made_by, "clip", "with clip");
-	warn_of_mixture(d->made_by, "clip_range", "with clip range");
 }

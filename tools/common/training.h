@@ -63,9 +63,6 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 
 /* What works for each coupling; taught: with --phases or --consistency. */
 struct rd_train_opts rd_training_defaults(enum rd_coupling c, bool taught);
-/* A line on what n pairs were made by, and warnings where inputs do not go together, or with m, the model that training starts from
- * (NULL: a new one). */
-void rd_training_say_pairs(const struct rd_dataset *d, int64_t n, const struct rd_model *m);
 bool rd_training_opt(struct rd_train_opts *t, int opt); /* true where it was one of them; --coupling is left to the caller */
 
 #endif
