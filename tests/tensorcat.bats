@@ -25,6 +25,16 @@ setup()
 	assert_line --index 0 "standard input: noise, 3 samples from index 7"
 }
 
+@test "text: what a stream says at its end, each of its own" {
+	noisegen -n 9 --dist moons -o data
+	denoise -m analytic:moons --solver dopri5 -o pairs <(noisegen -n 4 --shape 2)
+	denoise -m analytic:moons --reverse --likelihood exact -o back data
+	run -0 tensorcat pairs data back
+	assert_equal "$(grep -c '^  end ' <<<"$output")" 2
+	assert_line --regexp '^  end  \{.*"nfe_mean":[0-9.]+,"nfe_max":[0-9]+,"rejected_steps":[0-9]+\}$'
+	assert_line --regexp '^  end  \{.*"logp":-?[0-9.]+,"bits_per_dim":[0-9.]+\}$'
+}
+
 @test "text: the numbers are right, NaN is counted" {
 	"$PYTHON" -c 'import numpy as np
 a = np.array([[1, 2], [3, np.nan], [5, 9]], "<f4"); np.save("a.npy", a)'

@@ -125,7 +125,7 @@ static int choose_labels(struct job *j, const struct opts *o, const struct rd_ne
 
 	j->label_spec = o->labels ? o->labels : j->by_default;
 	if (o->labels && o->model && !net->classes && strcmp(o->labels, "none"))
-		return rd_fail(e, RD_EUSAGE, "%s: the model has no classes, labels %s", o->model, o->labels);
+		return rd_fail(e, RD_EUSAGE, "%s: the model has no classes: -l %s", o->model, o->labels);
 	if (!o->labels && (net->cond == RD_COND_CLASS || net->cond == RD_COND_CONTEXT) && rd_model_null_class(o->model, net, &null_class, e))
 		return rd_context(e, "%s: which of its classes stands for none? -l says what labels to take", o->model);
 	if (!o->labels)

@@ -225,6 +225,8 @@ static int check_pairs(const struct opts *o, const struct rd_points *a, const st
 {
 	char why[128];
 
+	if (o->must_pair && a->n != b->n)
+		return rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a->n, o->b, b->n);
 	*pairs = !o->m.want[RD_METRIC_PAIRED] || a->n != b->n || rd_points_may_pair(a, b, why, sizeof why);
 	if (*pairs)
 		return RD_OK;
@@ -250,8 +252,6 @@ static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 	if (!rc && rd_metrics_compute(&a, &b, &o->m, &r->m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
 	r->m.m[RD_METRIC_PAIRED].there &= pairs;
-	if (!rc && o->must_pair && a.n != b.n)
-		rc = rd_fail(e, RD_EINPUT, "paired: %s has %" PRId64 " samples, %s has %" PRId64, o->a, a.n, o->b, b.n);
 	if (!rc)
 		rd_info("%" PRId64 " and %" PRId64 " %s of %zu numbers", a.n, b.n, o->features ? "features" : "samples", a.d);
 	rd_points_free(&a);

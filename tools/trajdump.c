@@ -35,6 +35,7 @@ static const char usage[] =
 	"      --log                the inputs are logs of rectrain or classtrain: loss and gradient norm as a picture\n"
 	"      --window N           lines of a log that make a running median; default a twentieth of them\n"
 	"  -o, --output FILE        where the table goes; default standard output, if nothing else is asked for\n"
+	"  -j, --threads N          default all processors\n"
 	"  -f, --force   -q, --quiet   -v, --verbose   --progress auto|always|never   -h, --help   -V, --version\n"
 	"\n"
 	"[NAME=]exact:FORM in place of a file (ddpm, vp, subvp, ve, fm, table:FILE) is a trajectory, first-order by construction:\n"

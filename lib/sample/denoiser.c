@@ -48,7 +48,7 @@ static int check_options(struct rd_denoiser *d, struct rd_err *e)
 	if (rc)
 		return rc;
 	if (d->o.clip && d->o.trace.kind != RD_TRACE_NONE)
-		return rd_fail(e, RD_EUSAGE, "a likelihood with x0 clamped: the map from data to noise is then not invertible");
+		return rd_fail(e, RD_EUSAGE, "a likelihood with x0 clamped (--likelihood with --clip): the map from data to noise is then not invertible");
 	if (d->o.guidance == 1)
 		return RD_OK;
 	if (!d->m->net.classes)

@@ -54,7 +54,7 @@ double rd_ema_decay(const struct rd_spec *ema, int64_t step)
 int rd_train_check(const struct rd_train_opts *o, struct rd_err *e)
 {
 	if (o->micro_batch && o->batch % o->micro_batch)
-		return rd_fail(e, RD_EUSAGE, "a batch of %lld does not divide into micro-batches of %lld", (long long)o->batch,
+		return rd_fail(e, RD_EUSAGE, "--batch %lld does not divide into micro-batches of %lld (--micro-batch)", (long long)o->batch,
 		               (long long)o->micro_batch);
 	if (o->label_drop > 0 && o->null_class < 0)
 		return rd_fail(e, RD_EUSAGE, "label dropout needs a null class");

@@ -52,7 +52,7 @@ int rd_noise_generate(struct rd_noise_in *in, const struct rd_shape *sample, int
 	if (rc)
 		return rc;
 	if (!classes && strcmp(labels, "none"))
-		return rd_fail(e, RD_EUSAGE, "the model has no classes, labels %s", labels);
+		return rd_fail(e, RD_EUSAGE, "the model has no classes: -l %s", labels);
 	rc = rd_labels_open(&in->labels, labels, seed, classes, e);
 	if (rc)
 		return rc;
