@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "formats/in.h"
+#include "lib/base/names.h"
 
 #define JSON_MAX_BYTES ((size_t)16 << 20)
 #define EXACT_INT 9007199254740992.0 /* 2^53: up to here a double holds every integer */
@@ -185,22 +186,15 @@ int rd_json_str(const json_t *o, const char *file, const char *key, const char *
 int rd_json_choice(const json_t *o, const char *file, const char *key, const char *def, const char *const *names,
                    int *out, struct rd_err *e)
 {
-	char list[256] = "";
-	size_t n = 0;
+	char list[256];
 	const char *s;
 	int rc = string(o, file, key, def, &s, e);
 
 	if (rc)
 		return rc;
-	for (int i = 0; names[i]; i++) {
-		if (!strcmp(names[i], s)) {
-			*out = i;
-			return RD_OK;
-		}
-		if (n < sizeof list)
-			n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
-	}
-	return rd_fail(e, RD_EINPUT, "%s: %s: '%.64s' is not one of %s", file, key, s, list);
+	*out = rd_names_find(names, s);
+	return *out >= 0 ? RD_OK : rd_fail(e, RD_EINPUT, "%s: %s: '%.64s' is not one of %s", file, key, s,
+	                                   rd_names_text(names, list, sizeof list));
 }
 
 char *rd_json_text(const json_t *o)

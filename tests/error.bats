@@ -73,6 +73,15 @@ for k in "steps", "nfe", "start", "spacing":
 a, b = (read(p)[1]["noise"].astype(float) for p in ("back3", "back6"))
 assert (f["noise"] == b.astype("f4")).all() and h["meta"]["error"] == "halving"
 close(f["error"], np.sqrt(((a - b) ** 2).mean(1)), 1e-6)'
+	# so many steps and twice as many, also where the last node is the least noise itself
+	for spacing in trailing leading linspace karras exponential beta; do
+		for steps in 1 2 5; do
+			denoise -q -f --reverse -m analytic:mixture --error --spacing $spacing --steps $steps -o back data.npy
+			denoise -q -f --reverse -m analytic:mixture --spacing $spacing --steps $((2 * steps)) -o twice data.npy
+			frames back "assert h['meta']['steps'] == 2 * $steps == read('twice')[0][0]['meta']['steps'], h['meta']
+assert (f['noise'] == read('twice')[1]['noise']).all()"
+		done
+	done
 	run -2 denoise -m analytic:gauss --steps 600 --error -o out noise
 	assert_output --partial "1200"
 	assert_absent out

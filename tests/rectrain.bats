@@ -426,31 +426,6 @@ for name, bad in ("nan", np.nan), ("inf", np.inf):
 	rectrain -m "$m" "${short[@]}" -o good noise=x.npy sample=x.npy
 }
 
-@test "pairs whose ODE began where there is no noise, as they say, are refused" {
-	noisegen -n 50 --shape 2 | denoise -m "$m" --steps 3 -o good.pairs
-	"$PYTHON" -c 'import msgpack
-maps = list(msgpack.Unpacker(open("good.pairs", "rb"), max_buffer_size=1 << 28))
-def write(name, start):
-    maps[0]["meta"]["start"] = start
-    open(name, "wb").write(b"".join(map(msgpack.packb, maps)))
-start = maps[0]["meta"]["start"]
-write("same.pairs", dict(start))
-write("0.pairs", start | {"sigma": 0.0})
-write("1.pairs", start | {"alpha": 1.0, "sigma": 1e-9})
-write("2.pairs", start | {"scale": -1.0})
-write("3.pairs", start | {"alpha": "one"})
-write("4.pairs", {})
-write("5.pairs", [1, 0, 1])
-write("none.pairs", None)'
-	for i in 0 1 2 3 4 5; do
-		refused "$i.pairs: meta: start: alpha >= 0, sigma and scale > 0 expected" 3 -m "$m" "$i.pairs"
-	done
-	for i in good same none; do
-		rectrain -m "$m" "${short[@]}" -o "of-$i" "$i.pairs"
-	done
-	cmp of-{good,same}/unet/diffusion_pytorch_model.safetensors
-}
-
 @test "pairs of another form are refused, both named, unless asked for" {
 	mlp vp vp epsilon
 	noisegen -n 50 --shape 2 | denoise -m vp --steps 3 -o vp.pairs

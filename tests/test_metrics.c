@@ -111,7 +111,7 @@ static void test_by_hand(void)
 		for (int j = 0; j < 3; j++)
 			ab += exp(-(double)((x[i] - y[j]) * (x[i] - y[j])) / (2 * s * s)) / 6;
 	bb = (4 * exp(-1 / (2 * s * s)) + 2 * exp(-4 / (2 * s * s))) / 6;
-	CHECK_NEAR(s, 2, 0); /* of 3; 1, 1, 2; 0, 1, 2, 3, 2, 1 the sixth of ten from 0 */
+	CHECK_NEAR(s, 1.5, 0); /* of 3; 1, 1, 2; 0, 1, 2, 3, 2, 1 amid the fifth and the sixth */
 	CHECK_NEAR(m.m[RD_METRIC_ENERGY].value, 2 * 9 / 6. - 3 - 4 / 3., 1e-6);
 	CHECK_NEAR(m.m[RD_METRIC_MMD].value, aa + bb - 2 * ab, 1e-6);
 }
@@ -341,7 +341,6 @@ static void test_frechet_components(void)
 	free(b.x);
 }
 
-/* Samples of Gaussians: what is expected but for their errors. */
 /* Fewer samples than dimensions, whose deviations fall to the last digits: a set and itself elsewhere are as far apart as their means,
  * and so, about, are their resamples. */
 static void test_frechet_few(void)
@@ -366,6 +365,91 @@ static void test_frechet_few(void)
 	}
 }
 
+/* Components that b has not do not count, and are not counted; with none there is no distance. */
+static void test_frechet_missing_components(void)
+{
+	enum { D = 70, FEW = 3 };
+	struct rd_points a = gauss(41, 300, D, 0, 3), b = gauss(42, FEW, D, 0, 1);
+	struct rd_metrics_opts o = {.projections = 1, .bootstrap = 2, .neighbours = 1, .components = 64};
+	struct rd_metrics two = frechet(&a, &b, FEW - 1), got = frechet(&a, &b, 64);
+	struct rd_err e;
+
+	CHECK(got.dimensions == FEW - 1 && got.variance > 1 - 1e-9 && two.dimensions == FEW - 1);
+	CHECK_NEAR(got.m[RD_METRIC_FRECHET].value, two.m[RD_METRIC_FRECHET].value, 1e-6);
+	for (int i = 0; i < FEW * D; i++)
+		b.x[i] = b.x[i % D];
+	o.want[RD_METRIC_FRECHET] = true;
+	CHECK(rd_metrics_compute(&a, &b, &o, &got, &e) == RD_EDOMAIN && strstr(e.msg, "--components 70"));
+	CHECK(frechet(&a, &b, D).dimensions == D);
+	free(a.x);
+	free(b.x);
+}
+
+static void multiply(struct rd_points *p, float by)
+{
+	for (size_t i = 0; i < (size_t)p->n * p->d; i++)
+		p->x[i] *= by;
+}
+
+/* All metrics of scaled samples are those of the samples, scaled; where distances have no squares, samples are refused. */
+static void test_scales(void)
+{
+	static const double power[RD_N_METRICS] = {[RD_METRIC_SLICED] = 1, [RD_METRIC_ENERGY] = 1, [RD_METRIC_PAIRED] = 2,
+	                                           [RD_METRIC_FRECHET] = 2};
+	struct rd_metrics_opts o = {.projections = 16, .bootstrap = 4, .neighbours = 3, .components = 64};
+	struct rd_points a = gauss(51, 40, 3, 0, 1), b = gauss(52, 40, 3, 0.5, 1);
+	struct rd_metrics one, got;
+	struct rd_err e;
+
+	for (int k = 0; k < RD_N_METRICS; k++)
+		o.want[k] = k != RD_METRIC_KID; /* whose kernel has a scale */
+	CHECK_OK(rd_metrics_compute(&a, &b, &o, &one, &e), &e);
+	for (int by = -60; by <= 60; by += 10) {
+		const double scale = ldexp(1, by);
+
+		multiply(&a, (float)scale);
+		multiply(&b, (float)scale);
+		if (by <= -60 || by >= 50) {
+			CHECK(rd_metrics_compute(&a, &b, &o, &got, &e) == RD_EDOMAIN && strstr(e.msg, "1e-15 to 1e15"));
+		} else {
+			CHECK_OK(rd_metrics_compute(&a, &b, &o, &got, &e), &e);
+			for (int k = 0; k < RD_N_METRICS; k++)
+				CHECK_NEAR(got.m[k].value / pow(scale, power[k]), one.m[k].value, 1e-5 * (1 + one.m[k].value));
+		}
+		multiply(&a, (float)(1 / scale));
+		multiply(&b, (float)(1 / scale));
+	}
+	free(a.x);
+	free(b.x);
+}
+
+/* Far from 0 the samples are as far from one another. */
+static void test_far_from_0(void)
+{
+	struct rd_metrics_opts o = {.projections = 64, .bootstrap = 2, .neighbours = 3, .components = 64};
+	struct rd_points a = gauss(61, 200, 5, 0, 0.01), b = gauss(62, 200, 5, 0.01, 0.01);
+	struct rd_metrics near, far;
+	struct rd_err e;
+
+	for (size_t i = 0; i < (size_t)a.n * a.d; i++) { /* digits that stay 4096 away */
+		a.x[i] = ldexpf(rintf(ldexpf(a.x[i], 11)), -11);
+		b.x[i] = ldexpf(rintf(ldexpf(b.x[i], 11)), -11);
+	}
+	for (int k = 0; k < RD_N_METRICS; k++)
+		o.want[k] = k != RD_METRIC_KID;
+	CHECK_OK(rd_metrics_compute(&a, &b, &o, &near, &e), &e);
+	for (size_t i = 0; i < (size_t)a.n * a.d; i++) {
+		a.x[i] += 4096;
+		b.x[i] += 4096;
+	}
+	CHECK_OK(rd_metrics_compute(&a, &b, &o, &far, &e), &e);
+	for (int k = 0; k < RD_N_METRICS; k++)
+		CHECK_NEAR(far.m[k].value, near.m[k].value, 1e-5 * (1e-3 + fabs(near.m[k].value)));
+	free(a.x);
+	free(b.x);
+}
+
+/* Samples of Gaussians: what is expected but for their errors. */
 static void test_frechet_samples(void)
 {
 	struct rd_points a = gauss(31, 6000, 4, 0, 1), b = gauss(32, 5000, 4, 0.5, 2);
@@ -458,6 +542,9 @@ int main(void)
 	test_frechet_rotated();
 	test_frechet_components();
 	test_frechet_few();
+	test_frechet_missing_components();
+	test_scales();
+	test_far_from_0();
 	test_frechet_samples();
 	test_frechet_error();
 	test_kid();

@@ -364,6 +364,9 @@ static void ddpm_grids(void)
 	/* halves are rounded to the even side: 499.5 to 500 */
 	GRID_IS(&s, 0, OPTS(.steps = 3, .spacing = RD_SPACING_LINSPACE), 999, 500, 0);
 	GRID_IS(&s, 0, OPTS(.steps = 4, .spacing = RD_SPACING_LINSPACE), 999, 666, 333, 0);
+	/* but where numpy's steps of 999/26 have added up, that one is 499.49999999999994 */
+	GRID_IS(&s, 0, OPTS(.steps = 27, .spacing = RD_SPACING_LINSPACE), 999, 961, 922, 884, 845, 807, 768, 730, 692, 653, 615, 576, 538,
+	        499, 461, 423, 384, 346, 307, 269, 231, 192, 154, 115, 77, 38, 0);
 	GRID_IS(&s, 0, OPTS(.steps = 4, .spacing = RD_SPACING_LINSPACE, .one_more = true), 999, 749, 500, 250);
 	rd_schedule_free(&s);
 }

@@ -122,7 +122,7 @@ static void refusals(void)
 	struct rd_trainer *t;
 
 	o.micro_batch = 4;
-	CHECK(rd_trainer_new(&t, &m, &d, NULL, be, dev, &o, &e) == RD_EUSAGE && strstr(e.msg, "a batch of 6"));
+	CHECK(rd_trainer_new(&t, &m, &d, NULL, be, dev, &o, &e) == RD_EUSAGE && strstr(e.msg, "--batch 6"));
 	rd_model_free(&m);
 }
 

@@ -7,6 +7,7 @@
 #include "formats/out_dir.h"
 #include "lib/classify/card.h"
 #include "lib/classify/features.h"
+#include "lib/model/metakeys.h"
 #include "lib/train/classify.h"
 #include "tools/common/common.h"
 #include "tools/common/stop.h"
@@ -222,7 +223,7 @@ static int save(const struct rd_classifier *c, const json_t *run, const struct o
                 double seconds, const char *device, struct rd_err *e)
 {
 	char line[128], *text = rd_json_text(run), *card;
-	json_t *meta = json_pack("{s:s, s:s, s:s}", "format", "pt", "rectdiff.version", RD_VERSION, "rectdiff.run", text);
+	json_t *meta = json_pack("{s:s, s:s, s:s}", "format", "pt", RD_META_VERSION, RD_VERSION, RD_META_RUN, text);
 	struct rd_classifier_story s = {.command = o->command, .run = run, .test = a->there ? line : NULL, .device = device,
 	                                .seconds = seconds};
 	int rc;

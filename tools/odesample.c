@@ -7,6 +7,7 @@
 #include "formats/png.h"
 #include "lib/base/size.h"
 #include "lib/data/joined.h"
+#include "lib/model/metakeys.h"
 #include "tools/common/noise_in.h"
 #include "tools/common/sampling.h"
 
@@ -243,7 +244,7 @@ static bool seed_of(const struct rd_noise_in *in, const struct rd_noise_batch *b
 /* The ranges of noise that a model was trained on. NULL: it does not say. */
 static json_t *known_noise(const struct rd_model *m)
 {
-	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.data"));
+	const char *text = json_string_value(json_object_get(m->meta, RD_META_DATA));
 	json_t *data = text ? json_loads(text, 0, NULL) : NULL, *ranges = json_incref(json_object_get(data, "noise"));
 
 	json_decref(data);

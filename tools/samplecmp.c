@@ -236,6 +236,15 @@ static int check_pairs(const struct opts *o, const struct rd_points *a, const st
 	return RD_OK;
 }
 
+/* A set of n samples has n - 1 components at most. */
+static void warn_of_components(const struct opts *o, const struct rd_metrics *m, size_t d)
+{
+	const size_t wanted = (size_t)o->m.components < d ? (size_t)o->m.components : d;
+
+	if (m->m[RD_METRIC_FRECHET].there && m->dimensions < wanted)
+		rd_warn("frechet: %s has %zu principal components, not %zu: what lies outside them does not count", o->b, m->dimensions, wanted);
+}
+
 static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 {
 	struct rd_points a, b = {0};
@@ -252,6 +261,8 @@ static int compare(const struct opts *o, struct result *r, struct rd_err *e)
 	if (!rc && rd_metrics_compute(&a, &b, &o->m, &r->m, e))
 		rc = rd_context(e, "%s, %s", o->a, o->b);
 	r->m.m[RD_METRIC_PAIRED].there &= pairs;
+	if (!rc)
+		warn_of_components(o, &r->m, a.d);
 	if (!rc)
 		rd_info("%" PRId64 " and %" PRId64 " %s of %zu numbers", a.n, b.n, o->features ? "features" : "samples", a.d);
 	rd_points_free(&a);

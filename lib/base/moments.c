@@ -3,40 +3,65 @@
 #include <math.h>
 #include <stdio.h>
 
-void rd_moments_add(struct rd_moments *m, const float *x, size_t n)
+#define BLOCK 1024
+
+/* Two sets' numbers as one's (Pebay 2008, SAND2008-6212): sums of powers about 0 would lose their digits where the mean is far from it. */
+static void join(struct rd_moments *a, const struct rd_moments *b)
 {
-	double s1 = 0, s2 = 0, s3 = 0, s4 = 0; /* of this run alone: long sums lose less this way */
+	const double na = (double)a->n, nb = (double)b->n, n = na + nb, d = b->mean - a->mean, d2 = d * d;
+
+	if (!b->n)
+		return;
+	if (!a->n || b->min < a->min)
+		a->min = b->min;
+	if (!a->n || b->max > a->max)
+		a->max = b->max;
+	a->m4 += b->m4 + d2 * d2 * na * nb * (na * na - na * nb + nb * nb) / (n * n * n) +
+	         6 * d2 * (na * na * b->m2 + nb * nb * a->m2) / (n * n) + 4 * d * (na * b->m3 - nb * a->m3) / n;
+	a->m3 += b->m3 + d2 * d * na * nb * (na - nb) / (n * n) + 3 * d * (na * b->m2 - nb * a->m2) / n;
+	a->m2 += b->m2 + d2 * na * nb / n;
+	a->mean += d * nb / n;
+	a->n += b->n;
+}
+
+/* n numbers that stay in the cache, in two passes. */
+static void add_block(struct rd_moments *m, const float *x, size_t n)
+{
+	struct rd_moments b = {.min = INFINITY, .max = -INFINITY};
 
 	for (size_t i = 0; i < n; i++) {
-		double v = x[i], q = v * v;
-
-		if (!isfinite(x[i])) {
-			m->bad++;
+		if (!isfinite(x[i]))
 			continue;
-		}
-		if (!m->n || v < m->min)
-			m->min = v;
-		if (!m->n || v > m->max)
-			m->max = v;
-		m->n++;
-		s1 += v;
-		s2 += q;
-		s3 += q * v;
-		s4 += q * q;
+		b.n++;
+		b.mean += (double)x[i];
+		b.min = fmin(b.min, (double)x[i]);
+		b.max = fmax(b.max, (double)x[i]);
 	}
-	m->s1 += s1;
-	m->s2 += s2;
-	m->s3 += s3;
-	m->s4 += s4;
+	m->bad += n - b.n;
+	b.mean /= b.n ? (double)b.n : 1;
+	for (size_t i = 0; i < n; i++) {
+		const double v = (double)x[i] - b.mean, q = isfinite(x[i]) ? v * v : 0;
+
+		b.m2 += q;
+		b.m3 += q > 0 ? q * v : 0;
+		b.m4 += q * q;
+	}
+	join(m, &b);
+}
+
+void rd_moments_add(struct rd_moments *m, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i += BLOCK)
+		add_block(m, x + i, n - i < BLOCK ? n - i : BLOCK);
 }
 
 void rd_moments_add_any(struct rd_moments *m, enum rd_dtype t, const void *x, size_t n)
 {
-	float block[1024];
+	float block[BLOCK];
 	const uint8_t *p = x;
 
 	while (n) {
-		size_t k = n < 1024 ? n : 1024;
+		size_t k = n < BLOCK ? n : BLOCK;
 
 		rd_to_f32(block, p, t, k);
 		rd_moments_add(m, block, k);
@@ -47,14 +72,12 @@ void rd_moments_add_any(struct rd_moments *m, enum rd_dtype t, const void *x, si
 
 double rd_moments_mean(const struct rd_moments *m)
 {
-	return m->n ? m->s1 / (double)m->n : 0;
+	return m->mean;
 }
 
 static double variance(const struct rd_moments *m)
 {
-	double mu = rd_moments_mean(m), v = m->n ? m->s2 / (double)m->n - mu * mu : 0;
-
-	return v > 0 ? v : 0; /* equal numbers may come out a little below */
+	return m->n ? m->m2 / (double)m->n : 0;
 }
 
 double rd_moments_std(const struct rd_moments *m)
@@ -64,12 +87,9 @@ double rd_moments_std(const struct rd_moments *m)
 
 double rd_moments_kurtosis(const struct rd_moments *m)
 {
-	double n = (double)m->n, mu = rd_moments_mean(m), v = variance(m), m4;
+	const double v = variance(m);
 
-	if (v <= 0)
-		return 0;
-	m4 = (m->s4 - 4 * mu * m->s3 + 6 * mu * mu * m->s2) / n - 3 * mu * mu * mu * mu;
-	return m4 / (v * v);
+	return v > 0 ? m->m4 / (double)m->n / (v * v) : 0;
 }
 
 const char *rd_moments_text(const struct rd_moments *m, char *buf, size_t cap)

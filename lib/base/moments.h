@@ -10,7 +10,7 @@
 /* Zeroed, it is empty. NaN and infinities are counted and otherwise left out. */
 struct rd_moments {
 	uint64_t n, bad;         /* finite numbers, the others */
-	double s1, s2, s3, s4;   /* sums of powers */
+	double mean, m2, m3, m4; /* and the sums of the powers of what they differ from it by */
 	double min, max;
 };
 

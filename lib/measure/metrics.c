@@ -154,6 +154,27 @@ static int paired(const struct rd_points *a, const struct rd_points *b, const st
 	return rc;
 }
 
+/* The largest of a set's numbers, by its size. */
+static float largest(const struct rd_points *p)
+{
+	float most = 0;
+
+	for (size_t i = 0; i < (size_t)p->n * p->d; i++)
+		most = fmaxf(most, fabsf(p->x[i]));
+	return most;
+}
+
+/* Distances are squared in single precision. */
+static int check_range(const struct rd_points *a, const struct rd_points *b, struct rd_err *e)
+{
+	const float most = fmaxf(largest(a), largest(b));
+
+	if (most <= 1e15f && (most >= 1e-15f || most == 0))
+		return RD_OK;
+	return rd_fail(e, RD_EDOMAIN, "the largest number is of size %g: samples are compared whose largest is from 1e-15 to 1e15 in size",
+	               (double)most);
+}
+
 static int check(const struct rd_points *a, const struct rd_points *b, struct rd_err *e)
 {
 	char s[200], t[200];
@@ -167,7 +188,7 @@ static int check(const struct rd_points *a, const struct rd_points *b, struct rd
 	return RD_OK;
 }
 
-/* Distances are squared in single precision: 1e20 is too far. */
+/* A power of what is within range may not be. */
 static int check_finite(const struct rd_metrics *out, struct rd_err *e)
 {
 	for (int k = 0; k < RD_N_METRICS; k++)
@@ -186,6 +207,8 @@ int rd_metrics_compute(const struct rd_points *a, const struct rd_points *b, con
 		return rd_fail(e, RD_EUSAGE, "metrics: at least 2 resamples, 2 samples and 1 projection, component and "
 		               "neighbour are needed");
 	rc = check(a, b, e);
+	if (!rc)
+		rc = check_range(a, b, e);
 	if (!rc && o->want[RD_METRIC_SLICED])
 		rc = over_subsets(rd_metrics_sliced, RD_METRICS_MAX_LINEAR, a, b, o, out, e);
 	if (!rc && (o->want[RD_METRIC_ENERGY] || o->want[RD_METRIC_MMD] || o->want[RD_METRIC_KID]))

@@ -58,11 +58,12 @@ struct rd_metric_value {
 struct rd_metrics {
 	struct rd_metric_value m[RD_N_METRICS];
 	double bandwidth; /* s of mmd */
-	size_t dimensions; /* of frechet: a sample's numbers, or the principal components taken */
+	size_t dimensions; /* of frechet: a sample's numbers, or the principal components there are, at most as many as asked for */
 	double variance;   /* the share of b's variance that is in them */
 };
 
-/* RD_ESHAPE where the dimensions differ, RD_EINPUT where a set has less than two samples, or no k-th neighbour. */
+/* RD_ESHAPE where the dimensions differ, RD_EINPUT where a set has less than two samples, or no k-th neighbour; RD_EDOMAIN for numbers
+ * so large or small that distances have no squares, and for a frechet on the principal components of a set that has none. */
 int rd_metrics_compute(const struct rd_points *a, const struct rd_points *b, const struct rd_metrics_opts *o,
                        struct rd_metrics *out, struct rd_err *e) RD_MUST;
 

@@ -179,9 +179,18 @@ static double share(const struct frechet *f, const struct rd_rows *b, const doub
 	return all > 0 ? rd_la_dot(f->b.x, f->b.x, f->b.n * f->k) / all : 1;
 }
 
+/* How many of the k directions there are: the others are 0. */
+static size_t components(const double *dir, size_t k, size_t d)
+{
+	size_t n = 0;
+
+	for (size_t q = 0; q < k; q++)
+		n += rd_la_dot(dir + q * d, dir + q * d, d) > 0.5;
+	return n;
+}
+
 /* Fills both sides and the shift between them, in the coordinates where they are compared. */
-static int project(struct frechet *f, const struct rd_rows *a, const struct rd_rows *b, double *share_out,
-                   struct rd_err *e)
+static int project(struct frechet *f, const struct rd_rows *a, const struct rd_rows *b, struct rd_metrics *out, struct rd_err *e)
 {
 	const size_t d = a->d;
 	double *dir = NULL, *mean = NULL, *mean_b;
@@ -192,6 +201,10 @@ static int project(struct frechet *f, const struct rd_rows *a, const struct rd_r
 		rc = rd_la_new(&dir, f->k, d, "principal components", e);
 	if (!rc && dir)
 		rc = rd_pca(dir, f->k, b->at, f->b.n, d, e);
+	out->dimensions = dir && !rc ? components(dir, f->k, d) : f->k;
+	if (!rc && !out->dimensions)
+		rc = rd_fail(e, RD_EDOMAIN, "frechet: the samples of the second set are all the same, and have no principal components "
+		             "(--components %zu takes all numbers as they are)", d);
 	if (rc)
 		goto out;
 	mean_b = mean + d;
@@ -199,7 +212,7 @@ static int project(struct frechet *f, const struct rd_rows *a, const struct rd_r
 	rd_pca_mean(mean_b, b->at, f->b.n, d);
 	rd_pca_project(f->a.x, dir, f->k, a->at, f->a.n, d, mean);
 	rd_pca_project(f->b.x, dir, f->k, b->at, f->b.n, d, mean_b);
-	*share_out = dir ? share(f, b, mean_b) : 1;
+	out->variance = dir ? share(f, b, mean_b) : 1;
 	for (size_t j = 0; j < d; j++)
 		mean[j] -= mean_b[j];
 	for (size_t q = 0; q < f->k; q++)
@@ -218,13 +231,12 @@ int rd_metrics_frechet(const struct rd_rows *a, const struct rd_rows *b, const s
 
 	rc = frechet_new(&f, a, b, o, e);
 	if (!rc)
-		rc = project(&f, a, b, &out->variance, e);
+		rc = project(&f, a, b, out, e);
 	if (rc)
 		goto out;
 #pragma omp parallel for schedule(dynamic)
 	for (int r = 0; r <= o->bootstrap; r++)
 		f.values[r] = distance(&f, r, f.work + (size_t)omp_get_thread_num() * work_cells(f.k));
-	out->dimensions = f.k;
 	out->m[RD_METRIC_FRECHET] =
 		(struct rd_metric_value){true, f.values[0], rd_boot_se(f.values + 1, o->bootstrap), a->n, b->n};
 out:

@@ -135,7 +135,9 @@ static int median(const struct pairwise *w, double *out, struct rd_err *e)
 	k += copy_upper(v + k, w->bb, w->m);
 	memcpy(v + k, w->ab, (size_t)(w->n * w->m) * sizeof *v);
 	k += w->n * w->m;
-	*out = (double)select_kth(v, k, k / 2);
+	*out = (double)select_kth(v, k, k / 2); /* what is less now lies before it */
+	if (k % 2 == 0)
+		*out = (*out + (double)select_kth(v, k / 2, k / 2 - 1)) / 2;
 	if (!(*out > 0))
 		*out = 1;
 	free(v);
@@ -194,7 +196,7 @@ static int evaluate(const struct pairwise *w, double sign, int replicates, struc
 	v = p;
 #pragma omp parallel for schedule(dynamic)
 	for (int r = 0; r <= replicates; r++)
-		v[r] = sign * contrast(w, r);
+		v[r] = sign * contrast(w, r) + 0.0; /* never -0 */
 	*out = (struct rd_metric_value){true, v[0], rd_boot_se(v + 1, replicates), w->n, w->m};
 	free(v);
 	return RD_OK;

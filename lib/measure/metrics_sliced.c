@@ -68,13 +68,28 @@ static void draw_directions(struct sliced *s, uint64_t seed)
 	}
 }
 
-static void project(const struct sliced *s, const struct rd_rows *r, struct mark *out)
+/* (x - from).y */
+static float dot_from(const float *from, const float *x, const float *y, size_t d)
+{
+	float acc[RD_LANES] = {0};
+	size_t i = 0;
+
+	for (; i + RD_LANES <= d; i += RD_LANES)
+		for (size_t l = 0; l < RD_LANES; l++)
+			acc[l] += (x[i + l] - from[i + l]) * y[i + l];
+	for (size_t l = 0; i < d; i++, l++)
+		acc[l] += (x[i] - from[i]) * y[i];
+	return (float)rd_sum_lanes(acc);
+}
+
+/* Seen from a sample amid the others: where they are far from 0, their products would have few digits left for their distances. */
+static void project(const struct sliced *s, const struct rd_rows *r, const float *from, struct mark *out)
 {
 #pragma omp parallel for schedule(static)
 	for (int64_t i = 0; i < r->n; i++)
 		for (int p = 0; p < s->lines; p++)
 			out[(int64_t)p * r->n + i] = (struct mark){
-				(float)rd_dot(r->at[i], s->direction + (size_t)p * s->d, s->d), (uint32_t)i,
+				dot_from(from, r->at[i], s->direction + (size_t)p * s->d, s->d), (uint32_t)i,
 			};
 }
 
@@ -152,8 +167,8 @@ int rd_metrics_sliced(const struct rd_rows *a, const struct rd_rows *b, const st
 		goto out;
 	boot = p;
 	draw_directions(&s, o->seed);
-	project(&s, a, s.a);
-	project(&s, b, s.b);
+	project(&s, a, b->at[0], s.a);
+	project(&s, b, b->at[0], s.b);
 #pragma omp parallel for schedule(dynamic)
 	for (int line = 0; line < s.lines; line++)
 		measure(&s, line);

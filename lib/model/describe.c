@@ -15,6 +15,7 @@
 #include "lib/base/moments.h"
 #include "lib/base/tree.h"
 #include "lib/model/describe_impl.h"
+#include "lib/model/metakeys.h"
 #include "lib/model/model.h"
 #include "lib/model/weights.h"
 
@@ -117,9 +118,9 @@ static long long int_of(const json_t *o, const char *key)
 /* What rectrain wrote of the making, in a line; the metadata that follow have it all. */
 static void provenance(struct rd_page *p, const struct rd_model *m)
 {
-	const char *text = text_of(m->meta, "rectdiff.run", NULL), *which = text_of(m->meta, "rectdiff.weights", NULL);
+	const char *text = text_of(m->meta, RD_META_RUN, NULL), *which = text_of(m->meta, RD_META_WEIGHTS, NULL);
 	json_t *run = text ? json_loads(text, 0, NULL) : NULL;
-	const long long step = strtoll(text_of(m->meta, "rectdiff.step", "0"), NULL, 10);
+	const long long step = strtoll(text_of(m->meta, RD_META_STEP, "0"), NULL, 10);
 	char part[32] = "";
 
 	if (step && step != int_of(run, "steps")) /* a snapshot, or the step that did best */
@@ -128,7 +129,7 @@ static void provenance(struct rd_page *p, const struct rd_model *m)
 		SAY(p, "kind", "%s", !strcmp(which, "ema") ? "moving average (EMA)" : which);
 	if (json_is_object(run))
 		SAY(p, "trained", "by rectdiff %s from model %s: %s%lld steps of %lld on %lld %s, data %s",
-		    text_of(m->meta, "rectdiff.version", "?"), text_of(run, "model", "?"), part, int_of(run, "steps"), int_of(run, "batch"),
+		    text_of(m->meta, RD_META_VERSION, "?"), text_of(run, "model", "?"), part, int_of(run, "steps"), int_of(run, "batch"),
 		    int_of(run, "samples"),
 		    !strcmp(text_of(run, "coupling", ""), "pairs") ? "pairs" : "samples", text_of(run, "data", "?"));
 	json_decref(run);

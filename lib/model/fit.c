@@ -3,12 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_one_of(const char *s, const char *const *list)
-{
-	while (*list && strcmp(*list, s))
-		list++;
-	return *list;
-}
+#include "lib/base/names.h"
 
 json_t *rd_fit_network(const json_t *parts)
 {
@@ -31,7 +26,7 @@ static int check_part(struct rd_config index, const char *key, const json_t *par
 		return RD_OK; /* its config says the same, and more */
 	if (latent)
 		return RD_OK;
-	if (!is_one_of(key, rd_net_parts))
+	if (rd_names_find(rd_net_parts, key) < 0)
 		return rd_fail(e, RD_EINPUT, "%s: %.60s: a %.60s has a %.60s beside its network and scheduler: only models of the "
 		               "samples themselves are read", index.file, key, pipeline ? pipeline : "pipeline that", name);
 	if (!rd_net_kind_named(name))
@@ -52,7 +47,7 @@ int rd_fit_index(struct rd_config index, bool *whole, struct rd_err *e)
 	if (class && !json_is_string(class))
 		return rd_fail(e, RD_EINPUT, "%s: _class_name: a string expected", index.file);
 	json_object_foreach((json_t *)(uintptr_t)index.json, key, v) {
-		bool part = is_one_of(key, rd_net_parts) || !strcmp(key, "scheduler");
+		bool part = rd_names_find(rd_net_parts, key) >= 0 || !strcmp(key, "scheduler");
 
 		if (key[0] == '_' || !(part || json_is_array(v)) || rc) /* what else is there are a pipeline's switches */
 			continue;
@@ -214,7 +209,7 @@ int rd_fit_scheduler(struct rd_config net, bool has_variance, struct rd_config s
 	static const char *const learned[] = {"learned", "learned_range", NULL};
 	const char *variance = json_string_value(json_object_get(sched.json, "variance_type"));
 
-	if (variance && is_one_of(variance, learned) && !has_variance)
+	if (variance && rd_names_find(learned, variance) >= 0 && !has_variance)
 		return rd_fail(e, RD_EINPUT, "%s: variance_type: %s asks for twice the channels that the network puts out (%s: "
 		               "out_channels)", sched.file, variance, net.file);
 	return check_times(net, sched, &s->schedule, s->network ? &s->network->schedule : &s->schedule, e);

@@ -11,6 +11,7 @@
 #include "formats/json.h"
 #include "lib/base/size.h"
 #include "lib/base/tree.h"
+#include "lib/model/metakeys.h"
 #include "lib/model/weights.h"
 
 #define CONFIG_MAX ((size_t)16 << 20)
@@ -412,12 +413,12 @@ void rd_model_drop_weights(struct rd_model *m)
 
 const char *rd_model_guidance_learnt(const struct rd_model *m)
 {
-	return json_string_value(json_object_get(m->meta, RD_MODEL_GUIDANCE_LEARNT));
+	return json_string_value(json_object_get(m->meta, RD_META_GUIDANCE_LEARNT));
 }
 
 bool rd_model_is_rectified(const struct rd_model *m)
 {
-	const char *text = json_string_value(json_object_get(m->meta, "rectdiff.run")), *coupling;
+	const char *text = json_string_value(json_object_get(m->meta, RD_META_RUN)), *coupling;
 	json_t *run = text ? json_loads(text, 0, NULL) : NULL;
 	bool yes;
 

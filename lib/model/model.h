@@ -77,7 +77,6 @@ struct rd_model_out {
 int rd_model_save(const struct rd_model *m, const char *dir, const struct rd_model_out *o, struct rd_err *e) RD_MUST;
 
 /* The guidance that the weights have learnt from guided pairs, as their metadata say; NULL: none. */
-#define RD_MODEL_GUIDANCE_LEARNT "rectdiff.guidance_learnt"
 const char *rd_model_guidance_learnt(const struct rd_model *m);
 
 /* Whether rectrain made it to be sampled in few steps - of pairs, in phases, or consistent - as its weights' metadata say. */

@@ -3,9 +3,9 @@
 
 #include "formats/json.h"
 #include "lib/net/dit.h"
+#include "lib/net/patches.h"
 
 #define MAX_LAYERS 256
-#define MAX_SIDE 256 /* patches: each attends to all others */
 
 static const char *const known[] = {
 	"num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "num_layers", "dropout", "norm_num_groups",
@@ -93,20 +93,6 @@ static int parse_numbers(struct rd_dit *d, const json_t *config, const char *fil
 	return RD_OK;
 }
 
-static int check_sizes(const struct rd_dit *d, const char *file, struct rd_err *e)
-{
-	if (d->size % d->patch)
-		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld does not divide into patches of %lld (patch_size)", file,
-		               (long long)d->size, (long long)d->patch);
-	if (d->size / d->patch > MAX_SIDE)
-		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld is more than %d patches of %lld (patch_size)", file, (long long)d->size,
-		               MAX_SIDE, (long long)d->patch);
-	if (d->heads * d->head_dim % 4)
-		return rd_fail(e, RD_EINPUT, "%s: attention_head_dim: %lld heads of %lld: no multiple of 4, which the sinusoids of "
-		               "positions need", file, (long long)d->heads, (long long)d->head_dim);
-	return RD_OK;
-}
-
 int rd_dit_parse(struct rd_net *net, const json_t *config, const char *file, struct rd_err *e)
 {
 	struct rd_dit *d = &net->u.dit;
@@ -127,7 +113,7 @@ int rd_dit_parse(struct rd_net *net, const json_t *config, const char *file, str
 	if (!rc)
 		rc = rd_net_bool(config, file, "attention_bias", true, &d->attention_bias, e);
 	if (!rc)
-		rc = check_sizes(d, file, e);
+		rc = rd_patches_check(&(struct rd_patches){d->size, d->patch, d->heads, d->head_dim}, file, e);
 	if (rc)
 		return rc;
 	net->cond = RD_COND_CLASS;

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "formats/json.h"
+#include "lib/base/names.h"
 
 static const struct rd_net_kind *const kinds[] = {&rd_net_unet2d, &rd_net_unet2d_condition, &rd_net_dit, &rd_net_dit_legacy,
                                                   &rd_net_sd3, &rd_net_mlp, NULL};
@@ -61,14 +62,9 @@ int rd_net_check_keys(const json_t *config, const char *file, const char *const 
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)config, key, value) {
-		int i = 0;
-
-		while (known[i] && strcmp(known[i], key))
-			i++;
-		if (!known[i] && key[0] != '_')
+	json_object_foreach((json_t *)(uintptr_t)config, key, value)
+		if (rd_names_find(known, key) < 0 && key[0] != '_')
 			return rd_fail(e, RD_EINPUT, "%s: %s: a key that is not known here", file, key);
-	}
 	return RD_OK;
 }
 

@@ -1,8 +1,8 @@
 /* The config of an SD3Transformer2DModel, key by key. */
 #include "formats/json.h"
 #include "lib/net/sd3.h"
+#include "lib/net/patches.h"
 
-#define MAX_SIDE 256   /* patches: each attends to all others */
 #define MAX_GRID 1024
 
 static const char *const known[] = {
@@ -71,19 +71,13 @@ static int parse_qk_norm(struct rd_sd3 *s, const json_t *config, const char *fil
 static int check_sizes(const struct rd_sd3 *s, int64_t caption, const char *file, struct rd_err *e)
 {
 	const int64_t width = s->heads * s->head_dim, side = s->size / s->patch;
+	int rc = rd_patches_check(&(struct rd_patches){s->size, s->patch, s->heads, s->head_dim}, file, e);
 
-	if (s->size % s->patch)
-		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld does not divide into patches of %lld (patch_size)", file,
-		               (long long)s->size, (long long)s->patch);
-	if (side > MAX_SIDE)
-		return rd_fail(e, RD_EINPUT, "%s: sample_size: %lld is more than %d patches of %lld (patch_size)", file, (long long)s->size,
-		               MAX_SIDE, (long long)s->patch);
+	if (rc)
+		return rc;
 	if (side > s->grid)
 		return rd_fail(e, RD_EINPUT, "%s: pos_embed_max_size: %lld for the %lld patches of a side (sample_size, patch_size)", file,
 		               (long long)s->grid, (long long)side);
-	if (width % 4)
-		return rd_fail(e, RD_EINPUT, "%s: attention_head_dim: %lld heads of %lld: no multiple of 4, which the sinusoids of "
-		               "positions need", file, (long long)s->heads, (long long)s->head_dim);
 	if (caption != width)
 		return rd_fail(e, RD_EINPUT, "%s: caption_projection_dim: %lld for %lld heads of %lld: their product expected", file,
 		               (long long)caption, (long long)s->heads, (long long)s->head_dim);

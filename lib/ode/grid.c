@@ -55,7 +55,7 @@ static double ddpm_time(const struct rd_schedule *s, const struct rd_grid_opts *
 	case RD_SPACING_LEADING:
 		return (double)(j * (last / points)) + o->steps_offset;
 	case RD_SPACING_LINSPACE:
-		t = points > 1 ? (n - 1) * j / (points - 1) : 0;
+		t = points < 2 ? 0 : k ? j * ((n - 1) / (points - 1)) : n - 1; /* numpy's linspace: the last one is exact */
 		return o->real_times ? (double)(float)t : rint(t);
 	default: /* numpy's arange(n, 0, -part) */
 		return rint(n + k * ((n - part) - n)) - 1;

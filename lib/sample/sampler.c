@@ -59,15 +59,42 @@ static int check_nodes(const struct rd_sampler *s, const struct rd_grid *g, stru
 	return rc;
 }
 
+/* dropped: how many steps the grid lost when it was turned round. */
+static int make_walk(const struct rd_sampler *s, const struct rd_grid_opts *o, struct rd_grid *w, int *dropped, struct rd_err *e)
+{
+	int rc = rd_grid_init(w, &s->m->scheduler.schedule, o, e);
+
+	*dropped = 0;
+	if (rc)
+		return rc;
+	w->start_scale = rd_model_start_scale(s->m, o, &w->from[0]);
+	if (!s->o.reverse)
+		return RD_OK;
+	*dropped = w->steps;
+	rc = rd_grid_reverse(w, e);
+	*dropped -= w->steps;
+	if (rc)
+		rd_grid_free(w);
+	return rc;
+}
+
+/* A spacing whose last node is the least noise has a node more than steps: in reverse it is asked for as many steps as the others
+ * take. (Of discrete times there may be no more.) */
 static int init_walk(struct rd_sampler *s, struct rd_grid *w, struct rd_err *e)
 {
-	int rc = rd_grid_init(w, &s->m->scheduler.schedule, &s->o.grid, e);
+	struct rd_grid_opts more = s->o.grid;
+	struct rd_grid longer;
+	struct rd_err none;
+	int dropped, rc = make_walk(s, &more, w, &dropped, e);
 
-	if (!rc)
-		w->start_scale = rd_model_start_scale(s->m, &s->o.grid, &w->from[0]);
-	if (!rc && s->o.reverse)
-		rc = rd_grid_reverse(w, e);
-	return rc ? rc : check_nodes(s, w, e);
+	if (rc)
+		return rc;
+	more.steps += dropped;
+	if (dropped && !make_walk(s, &more, &longer, &dropped, &none)) {
+		rd_grid_free(w);
+		*w = longer;
+	}
+	return check_nodes(s, w, e);
 }
 
 int rd_sampler_new(struct rd_sampler **out, const struct rd_model *m, const struct rd_backend *be, struct rd_dev *dev,

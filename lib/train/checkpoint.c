@@ -6,6 +6,7 @@
 
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "lib/base/names.h"
 
 #define ARRAYS 5
 static const char *const names[ARRAYS] = {"w", "m", "v", "ema", "best"};
@@ -108,14 +109,6 @@ int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run,
 	return rc;
 }
 
-static bool listed(const char *key, const char *const *list)
-{
-	for (; *list; list++)
-		if (!strcmp(*list, key))
-			return true;
-	return false;
-}
-
 static int differs(const char *key, const json_t *have, const json_t *want, const char *name, struct rd_err *e)
 {
 	char *a = have ? json_dumps(have, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
@@ -134,10 +127,10 @@ int rd_run_same(const json_t *have, const json_t *want, const char *const *ignor
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)want, key, v)
-		if (!listed(key, ignore) && !json_equal(v, json_object_get(have, key)))
+		if (rd_names_find(ignore, key) < 0 && !json_equal(v, json_object_get(have, key)))
 			return differs(key, json_object_get(have, key), v, name, e);
 	json_object_foreach((json_t *)(uintptr_t)have, key, v)
-		if (!listed(key, ignore) && !json_object_get(want, key))
+		if (rd_names_find(ignore, key) < 0 && !json_object_get(want, key))
 			return differs(key, v, NULL, name, e);
 	return RD_OK;
 }

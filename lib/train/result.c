@@ -8,10 +8,8 @@
 #include "formats/safetensors.h"
 #include "lib/base/tree.h"
 #include "lib/model/card.h"
+#include "lib/model/metakeys.h"
 
-#define STEP "rectdiff.step"
-#define RUN "rectdiff.run"
-#define HELD_OUT "rectdiff.held_out"
 
 static void set_number(json_t *meta, const char *key, const char *format, double v)
 {
@@ -25,20 +23,20 @@ static void set_number(json_t *meta, const char *key, const char *format, double
 static json_t *weights_meta(const struct rd_result *r, const char *guidance, bool averaged)
 {
 	char *run = rd_json_text(r->run), *data = rd_json_text(r->d->meta);
-	json_t *meta = run && data ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "format", "pt", "rectdiff.version", RD_VERSION,
-	                                       "rectdiff.weights", averaged ? "ema" : "raw", RUN, run, "rectdiff.data", data)
+	json_t *meta = run && data ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "format", "pt", RD_META_VERSION, RD_VERSION,
+	                                       RD_META_WEIGHTS, averaged ? "ema" : "raw", RD_META_RUN, run, RD_META_DATA, data)
 	                           : NULL;
 	int64_t null = r->t->null_class >= 0 ? r->t->null_class : r->m->null_class;
 
 	if (meta)
-		set_number(meta, STEP, "%.0f", (double)r->state->step);
+		set_number(meta, RD_META_STEP, "%.0f", (double)r->state->step);
 	if (meta && null >= 0)
 		set_number(meta, "null_class", "%.0f", (double)null);
 	if (meta && guidance)
-		json_object_set_new(meta, RD_MODEL_GUIDANCE_LEARNT, json_string(guidance));
+		json_object_set_new(meta, RD_META_GUIDANCE_LEARNT, json_string(guidance));
 	if (meta && averaged && r->state->best && r->average == r->state->best) {
-		set_number(meta, STEP, "%.0f", (double)r->state->best_step);
-		set_number(meta, HELD_OUT, "%.9g", r->state->best_loss);
+		set_number(meta, RD_META_STEP, "%.0f", (double)r->state->best_step);
+		set_number(meta, RD_META_HELD_OUT, "%.9g", r->state->best_loss);
 	}
 	free(run);
 	free(data);
@@ -122,13 +120,13 @@ int rd_result_find(struct rd_result_found *f, const struct rd_model *m, const ch
 	if (rc)
 		return rc;
 	meta = rd_safetensors_metadata(st);
-	run = json_string_value(json_object_get(meta, RUN));
-	step = json_string_value(json_object_get(meta, STEP));
+	run = json_string_value(json_object_get(meta, RD_META_RUN));
+	step = json_string_value(json_object_get(meta, RD_META_STEP));
 	if (run && step && rd_safetensors_count(st) && rd_st_is_float(rd_safetensors_at(st, 0)))
 		f->run = json_loads(run, 0, NULL);
 	if (f->run) {
 		f->step = strtoll(step, NULL, 10);
-		f->best = json_object_get(meta, HELD_OUT) != NULL;
+		f->best = json_object_get(meta, RD_META_HELD_OUT) != NULL;
 		f->type = rd_safetensors_at(st, 0)->dtype;
 		f->type_name = rd_safetensors_at(st, 0)->type;
 	}

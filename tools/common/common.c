@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "formats/out.h"
+#include "lib/base/names.h"
 #include "lib/ode/schedule.h"
 #include "tools/common/threads.h"
 
@@ -271,16 +272,12 @@ const char *rd_opt_form(const char *option, const char *text)
 
 int rd_opt_choice(const char *option, const char *text, const char *const *names)
 {
-	char list[256] = "";
-	size_t n = 0;
+	char list[256];
+	int i = rd_names_find(names, text);
 
-	for (int i = 0; names[i]; i++) {
-		if (!strcmp(names[i], text))
-			return i;
-		if (n < sizeof list)
-			n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names[i]);
-	}
-	rd_usage_error("%s: '%s' is not one of %s", option, text, list);
+	if (i < 0)
+		rd_usage_error("%s: '%s' is not one of %s", option, text, rd_names_text(names, list, sizeof list));
+	return i;
 }
 
 /* --- provenance --------------------------------------------------------------------------------------------------- */

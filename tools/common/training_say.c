@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/data/joined.h"
+#include "lib/model/metakeys.h"
 #include "tools/common/common.h"
 
 /* --- pairs --------------------------------------------------------------------------------------------------------- */
@@ -45,7 +46,7 @@ static void warn_of_strangers(const struct rd_provenance *p, const struct rd_mod
 {
 	char *by = rd_provenance_text(p, "model");
 
-	if (by && !rd_provenance_says(p, "model", m->hash) && !descends(m, "rectdiff.run", p) && !descends(m, "rectdiff.data", p))
+	if (by && !rd_provenance_says(p, "model", m->hash) && !descends(m, RD_META_RUN, p) && !descends(m, RD_META_DATA, p))
 		rd_warn("the pairs are by another model (%s) than %s (%s)", by, m->dir, m->hash);
 	free(by);
 }
