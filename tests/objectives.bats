@@ -142,6 +142,9 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	refused 2 "sees no error there" --time-sampling last --loss-space eps -m "$m" "$pairs"
 	refused 2 "the weight snr is nothing there" --time-sampling last --weight snr -m "$m" "$pairs"
 	refused 2 "the weight min-snr is nothing there" --time-sampling last --weight min-snr -m "$m" "$pairs"
+	config fm-eps.json fm epsilon
+	refused 1 "alpha = 0" --init fm-eps.json "$pairs" # where all is noise, it says nothing of the sample
+	refused 1 "alpha = 0" --init fm-eps.json --coupling independent "$data"
 	refused 2 "has none of them" --time-sampling lognormal:-40,0.1 "${fresh[@]}"
 	refused 3 "$pairs: no field \`knots\` in it: phases need the states between, as denoise --knots" --phases 4 -m "$m" "$pairs"
 }

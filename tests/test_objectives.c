@@ -476,11 +476,13 @@ static void held_out(void)
 	CHECK_OK(rd_dataset_split(&d, 3, &held, &e), &e);
 	CHECK(d.n == 4 && held.n == 3);
 	CHECK(held.mem[0].fd && held.mem[1].fd && held.mem[3].fd); /* in files where d is */
-	for (int k = 0; k < 7; k++) { /* rows 1, 3 and 5 are held out */
-		const struct rd_dataset *in = k % 2 ? &held : &d;
+	for (int k = 0; k < 7; k++) { /* rows 0, 3 and 4 are held out, each of another third */
+		const bool out = k == 0 || k == 3 || k == 4;
+		const struct rd_dataset *in = out ? &held : &d;
+		const int at = out ? k / 2 : k < 3 ? k - 1 : k - 3;
 
-		CHECK(!memcmp(in->sample + k / 2 * DIM, sample + k * DIM, DIM * sizeof(float)));
-		CHECK(!memcmp(in->eps + k / 2 * DIM, eps + k * DIM, DIM * sizeof(float)) && in->label[k / 2] == label[k]);
+		CHECK(!memcmp(in->sample + at * DIM, sample + k * DIM, DIM * sizeof(float)));
+		CHECK(!memcmp(in->eps + at * DIM, eps + k * DIM, DIM * sizeof(float)) && in->label[at] == label[k]);
 	}
 	o.lr = 0.05;
 	CHECK_OK(rd_trainer_new(&t, &m, &d, &held, be, dev, &o, &e), &e);

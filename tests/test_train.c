@@ -421,10 +421,13 @@ static void zero_snr(void)
 	struct rd_dataset d = data_of(true, true);
 	struct rd_train_opts o = opts_of(4, 1000); /* as many images as times: each time once */
 	struct rd_trainer *t = trainer_of(&v, &d, &o), *none;
+	struct rd_model fm = model_of("fm", "epsilon"); /* which ends there too */
 
 	step(t);
 	rd_trainer_free(t);
 	CHECK(rd_trainer_new(&none, &ep, &d, NULL, be, dev, &o, &e) == RD_EDOMAIN && !none && strstr(e.msg, "alpha = 0"));
+	CHECK(rd_trainer_new(&none, &fm, &d, NULL, be, dev, &o, &e) == RD_EDOMAIN && !none && strstr(e.msg, "alpha = 0"));
+	rd_model_free(&fm);
 	rd_model_free(&v);
 	rd_model_free(&ep);
 }
@@ -436,6 +439,8 @@ int main(void)
 	trainers_begin();
 	for (int f = 0; f < LEN(forms); f++)
 		for (int p = 0; p < LEN(predictions); p++) {
+			if (!strcmp(forms[f], "fm") && !strcmp(predictions[p], "epsilon"))
+				continue; /* see zero_snr */
 			losses(forms[f], predictions[p]);
 			loss_ratio(forms[f], predictions[p]);
 		}

@@ -23,7 +23,7 @@ static int go(const json_t *run, bool replace, int64_t from, int64_t to)
 	struct rd_trainlog *l;
 	int rc = rd_trainlog_try(&f, &e), again;
 
-	again = rd_trainlog_open(&l, &f, from, &e);
+	again = rd_trainlog_open(&l, &f, from, (struct rd_unlogged){0}, &e);
 	CHECK(rc == again); /* the one tells what the other will do */
 	if (again)
 		return again;

@@ -124,7 +124,10 @@ int rd_model_convert(struct rd_model *m, const char *form, int pred, struct rd_e
 	if (rc)
 		return rd_context(e, "%s as %s", m->dir, form);
 	snprintf(now->class_name, sizeof now->class_name, "RectdiffScheduler");
-	now->pred = pred < 0 ? own->pred : (struct rd_prediction){(enum rd_pred)pred, own->pred.sigma_data};
+	now->pred = own->pred;
+	if (pred >= 0)
+		now->pred = (struct rd_prediction){(enum rd_pred)pred, rd_pred_is_edm(own->pred.type) ? own->pred.sigma_data
+		                                                                                   : rd_pred_sigma_data((enum rd_pred)pred)};
 	rd_scheduler_own_sampling(now);
 	now->clip_range = own->clip_range;
 	now->clip = own->clip;

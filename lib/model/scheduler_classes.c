@@ -196,7 +196,7 @@ static int edm(const struct rd_sched_ctx *x)
 	if (!rc && !(c->t_lo > 0 && c->t_hi > c->t_lo && c->t_hi < 1e6 && c->t_hi / c->t_lo < RATIO_MAX))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_min, sigma_max: 0 < sigma_min < sigma_max expected", x->file);
 	if (!rc)
-		rc = rd_sched_num(x, "sigma_data", 0.5, &c->sigma_data);
+		rc = rd_sched_num(x, "sigma_data", rd_pred_sigma_data(RD_PRED_EDM), &c->sigma_data);
 	if (!rc && !(c->sigma_data > 0 && c->sigma_data < 1e6))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_data: a positive number expected", x->file);
 	if (!rc)
@@ -319,7 +319,7 @@ int rd_sched_own(const struct rd_sched_ctx *x)
 	if (!rc)
 		rc = rd_sched_choice(x, "prediction_type", strcmp(form, "fm") ? "epsilon" : "flow_prediction", rd_scheduler_predictions, &p);
 	if (!rc)
-		rc = rd_sched_num(x, "sigma_data", p >= RD_PRED_EDM ? 0.5 : 1, &c->sigma_data);
+		rc = rd_sched_num(x, "sigma_data", rd_pred_sigma_data((enum rd_pred)p), &c->sigma_data);
 	if (!rc && !(c->sigma_data > 0 && c->sigma_data < 1e6))
 		rc = rd_fail(x->e, RD_EINPUT, "%s: sigma_data: a positive number expected", x->file);
 	if (rc)

@@ -12,6 +12,8 @@
 #ifndef RD_LIB_ODE_PREDICT_H
 #define RD_LIB_ODE_PREDICT_H
 
+#include <stdbool.h>
+
 #include "lib/base/err.h"
 
 enum rd_pred { RD_PRED_EPSILON, RD_PRED_SAMPLE, RD_PRED_V, RD_PRED_FLOW, RD_PRED_EDM, RD_PRED_EDM_V };
@@ -22,6 +24,17 @@ struct rd_prediction {
 	enum rd_pred type;
 	double sigma_data; /* edm, edm_v */
 };
+
+static inline bool rd_pred_is_edm(enum rd_pred p)
+{
+	return p == RD_PRED_EDM || p == RD_PRED_EDM_V;
+}
+
+/* Where nobody says another: the paper's 0.5 for edm and edm_v. */
+static inline double rd_pred_sigma_data(enum rd_pred p)
+{
+	return rd_pred_is_edm(p) ? 0.5 : 1;
+}
 
 struct rd_pred_coef {
 	double x0_x, x0_f;   /* x0  = x0_x x + x0_f F */

@@ -215,6 +215,12 @@ struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d)
 	return d->d;
 }
 
+size_t rd_denoiser_bytes(const struct rd_denoiser *d, bool loads)
+{
+	return (d->x ? rd_exec_bytes(d->x) : 0) + (d->f_null ? d->be->sample_bytes(d->d) : 0) +
+	       (d->g && (d->own || loads) ? d->g->n_flat * sizeof *d->own : 0);
+}
+
 int rd_denoiser_load(struct rd_denoiser *d, const float *params, struct rd_err *e)
 {
 	int rc = d->own ? RD_OK : copy_params(d, e);

@@ -24,6 +24,8 @@ int rd_denoiser_new(struct rd_denoiser **out, const struct rd_model *m, const st
                     int64_t batch, const struct rd_denoiser_opts *o, struct rd_err *e) RD_MUST;
 void rd_denoiser_free(struct rd_denoiser *d);
 struct rd_dims rd_denoiser_dims(const struct rd_denoiser *d);
+/* Device memory, and host memory of its size; loads: other parameters will be loaded. */
+size_t rd_denoiser_bytes(const struct rd_denoiser *d, bool loads);
 
 /* Other parameters than the model's (device, n_flat floats), or with adapters, other adapters (n_adapters floats), from here on;
  * copied. */

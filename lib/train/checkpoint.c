@@ -29,6 +29,9 @@ static json_t *make_meta(const struct rd_train_state *s, const json_t *run)
 	snprintf(step, sizeof step, "%lld", (long long)s->step);
 	meta = text ? json_pack("{s:s, s:s, s:s}", "rectdiff.checkpoint", "1", "step", step, "run", text) : NULL;
 	free(text);
+	if (meta && s->unlogged.steps)
+		json_object_set_new(meta, "unlogged", json_sprintf("%lld %.17g %.17g", (long long)s->unlogged.steps, s->unlogged.loss,
+		                                                   s->unlogged.grad_norm));
 	if (meta && s->best) {
 		snprintf(step, sizeof step, "%lld", (long long)s->best_step);
 		json_object_set_new(meta, "best_step", json_string(step));
@@ -83,6 +86,23 @@ static int load_best(const json_t *meta, const char *path, struct rd_train_state
 	return RD_OK;
 }
 
+/* Nothing where it is not there: the run had no log, or had just written a line. */
+static void load_unlogged(const json_t *meta, struct rd_train_state *s)
+{
+	const char *text = json_string_value(json_object_get(meta, "unlogged"));
+	struct rd_unlogged u = {0};
+	char *at;
+
+	if (text) {
+		u.steps = strtoll(text, &at, 10);
+		u.loss = strtod(at, &at);
+		u.grad_norm = strtod(at, &at);
+		if (*at || u.steps < 0 || u.steps > s->step)
+			u = (struct rd_unlogged){0};
+	}
+	s->unlogged = u;
+}
+
 int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run, struct rd_err *e)
 {
 	struct rd_safetensors *st;
@@ -101,6 +121,8 @@ int rd_checkpoint_load(const char *path, struct rd_train_state *s, json_t **run,
 		s->step = strtoll(step, &end, 10);
 	if (!step || *end || s->step < 0 || !text || !(*run = json_loads(text, JSON_REJECT_DUPLICATES, NULL)))
 		rc = rd_fail(e, RD_EINPUT, "%s: not a checkpoint of rectrain", path);
+	if (!rc)
+		load_unlogged(meta, s);
 	if (!rc)
 		rc = load_best(meta, path, s, e);
 	if (!rc)

@@ -282,7 +282,7 @@ int rd_classify_go(struct rd_classify *t, const struct rd_trainlog_file *log, in
 {
 	struct rd_trainlog *l = NULL;
 	struct rd_err later;
-	int rc = log ? rd_trainlog_open(&l, log, t->step, e) : RD_OK;
+	int rc = log ? rd_trainlog_open(&l, log, t->step, (struct rd_unlogged){0}, e) : RD_OK;
 
 	if (!rc)
 		rc = steps(t, l, log_every, tick, e);

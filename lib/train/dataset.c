@@ -1,5 +1,6 @@
 #include "lib/train/dataset.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,6 +340,16 @@ static int like(struct rd_dataset *held, const struct rd_dataset *d, int64_t n, 
 	return rc;
 }
 
+/* Which of the j-th of n equal parts of `all` samples is held out: by the golden ratio's multiples, so that what recurs in the samples'
+ * order, as labels do that were dealt out in turn, is among them as often as among the others. */
+static int64_t held_row(int64_t j, int64_t n, int64_t all)
+{
+	const int64_t from = j * all / n, to = (j + 1) * all / n;
+	const double v = (double)j * 0.6180339887498949;
+
+	return from + (int64_t)((v - floor(v)) * (double)(to - from));
+}
+
 int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, struct rd_err *e)
 {
 	int64_t kept = 0, out = 0, all = d->n;
@@ -350,7 +361,7 @@ int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, s
 	if (rc)
 		return rc;
 	for (int64_t i = 0; i < all; i++)
-		if (out < n && i == (out * all + all / 2) / n)
+		if (out < n && i == held_row(out, n, all))
 			move_row(held, out++, d, i);
 		else
 			move_row(d, kept++, d, i);

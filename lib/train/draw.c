@@ -202,20 +202,34 @@ int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, stru
 	return rc;
 }
 
-/* Times by the golden ratio's multiples: any run of samples covers the schedule evenly. What fills up a last batch is there for the
- * coupling, which is of as many as in training. */
+static int64_t gcd(int64_t a, int64_t b)
+{
+	return b ? gcd(b, a % b) : a;
+}
+
+/* Of n samples held out, the position of the i-th's time: the middle of one of n equal parts, which about the golden ratio's multiples
+ * deal out, so that any run of samples covers the schedule. */
+static double held_time(int64_t i, int64_t n)
+{
+	int64_t step = (int64_t)(0.6180339887498949 * (double)n + 0.5);
+
+	while (gcd(step, n) > 1)
+		step++;
+	return ((double)((uint64_t)i * (uint64_t)step % (uint64_t)n) + 0.5) / (double)n;
+}
+
+/* What fills up a last batch is there for the coupling, which is of as many as in training. */
 int rd_draw_held(struct rd_draw *d, const struct rd_dataset *held, int64_t first, struct rd_train_batch *b, struct rd_err *e)
 {
 	int rc = 0;
 
 	for (int64_t j = 0; j < b->n && !rc; j++) {
 		int64_t i = first + j, row = i % held->n;
-		double v = (double)i * 0.6180339887498949;
 
 		d->row[j] = (size_t)row;
 		take_row(b, j, held, (size_t)row);
 		b->label[j] = held->label ? held->label[row] : null_label(d);
-		rc = rd_objective_set(d->b, v - floor(v), b, j, e);
+		rc = rd_objective_set(d->b, held_time(row, held->n), b, j, e);
 		if (!rc && held->knots)
 			take_phase(d, b, j, held, (size_t)row);
 		if (!rc && d->o->coupling != RD_COUPLING_PAIRS)

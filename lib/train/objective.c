@@ -7,7 +7,6 @@
 #include "lib/base/size.h"
 #include "lib/model/query.h"
 
-#define LAST_U (1 - 0x1p-53)
 #define SEES_NOTHING 1e-6 /* of an error of the network's output, times this */
 
 int rd_train_batch_new(struct rd_train_batch *b, int64_t n, size_t dim, struct rd_err *e)
@@ -132,8 +131,9 @@ static double noise_at(const void *ctx, double u)
 static int check_last_time(const struct rd_objective *b, struct rd_err *e)
 {
 	const char *space = rd_loss_space_names[b->o->space], *name = rd_weight_kinds[b->o->weight.kind].name;
-	int part;
-	struct rd_node n = node_at(b, LAST_U, &part);
+	const struct rd_schedule *s = &b->m->scheduler.schedule;
+	const struct rd_node n = b->grid.steps ? b->grid.from[0] : rd_node_at(s, s->t_hi);
+	const int part = 0;
 	struct rd_query q;
 	double k, weight;
 

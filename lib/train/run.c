@@ -30,6 +30,7 @@ struct rd_run {
 	struct rd_trainlog_file log; /* where o.log is not NULL */
 	struct rd_trainer *trainer;
 	struct rd_train_state state;
+	struct rd_trainlog *logging; /* while it is under way */
 	bool already;
 	int64_t from;
 };
@@ -327,6 +328,9 @@ int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, stru
 {
 	const size_t each = rd_dtype_bytes(r->o.save_as);
 	const struct rd_graph *adapted;
+	const int64_t every = r->o.held_out_every;
+	int64_t times = 0;
+	int rc;
 
 	*p = (struct rd_run_plan){.already = r->already, .unlocked = r->lock.fd < 0, .from_step = r->from,
 	                          .model_bytes = (r->o.no_raw ? 1 : 2) * r->m->params->n_flat * each,
@@ -340,7 +344,11 @@ int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, stru
 		p->model_bytes += (size_t)p->adapter_params * each;
 	}
 	p->device_bytes = rd_trainer_bytes(r->trainer);
-	return r->from == r->t.steps ? RD_OK : measure_step(r, measure_well, &p->step_seconds, e);
+	rc = r->from == r->t.steps ? RD_OK : measure_step(r, measure_well, &p->step_seconds, e);
+	if (r->t.held_out)
+		times = r->t.steps / every - r->from / every + (r->t.steps % every > 0);
+	p->held_seconds = (double)times * ceil((double)r->t.held_out / (double)r->t.batch) * p->step_seconds / 3;
+	return rc;
 }
 
 /* The state as it is, where what it was trained on is still what the run's description says. */
@@ -355,6 +363,7 @@ static int checkpoint(struct rd_run *r, struct rd_err *e)
 {
 	int rc = get_state(r, e);
 
+	r->state.unlogged = rd_trainlog_sum(r->logging);
 	return rc ? rc : rd_checkpoint_save(r->ckpt, &r->state, r->run, e);
 }
 
@@ -454,20 +463,19 @@ static int measure(struct rd_run *r, int64_t done, double *loss, struct rd_err *
 }
 
 /* What the step that is done leaves in files, but for checkpoints. */
-static int record(struct rd_run *r, struct rd_trainlog *log, int64_t done, const double *held, struct rd_err *e)
+static int record(struct rd_run *r, int64_t done, const double *held, struct rd_err *e)
 {
 	int rc = RD_OK;
 
 	if (done % r->o.log_every == 0 || done == r->t.steps || held)
-		rc = rd_trainlog_write(log, done, held, e);
+		rc = rd_trainlog_write(r->logging, done, held, e);
 	if (!rc)
 		rc = snapshot(r, done, e);
 	return rc ? keep_work(r, e) : RD_OK;
 }
 
 /* Steps until the end or until tick asks to stop. */
-static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res,
-                 struct rd_err *e)
+static int steps(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res, struct rd_err *e)
 {
 	struct rd_step_report s;
 	double held;
@@ -479,11 +487,11 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 		if (rc)
 			break;
 		done++;
-		rd_trainlog_add(log, &s);
+		rd_trainlog_add(r->logging, &s);
 		if (measure_due(r, done))
 			rc = measure(r, done, &held, e);
 		if (!rc)
-			rc = record(r, log, done, measure_due(r, done) ? &held : NULL, e);
+			rc = record(r, done, measure_due(r, done) ? &held : NULL, e);
 		if (!rc && tick(ctx, done, &s))
 			res->stopped = done < r->t.steps;
 		if (!rc && done < r->t.steps && (res->stopped || done % r->o.checkpoint_every == 0))
@@ -497,24 +505,24 @@ static int steps(struct rd_run *r, struct rd_trainlog *log, rd_run_tick_fn tick,
 
 int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res, struct rd_err *e)
 {
-	struct rd_trainlog *log = NULL;
 	struct rd_err later;
 	int rc = 0;
 
 	*res = (struct rd_run_result){.already = r->already, .step = r->from};
 	if (!r->already) {
 		if (r->o.log)
-			rc = rd_trainlog_open(&log, &r->log, r->from, e);
+			rc = rd_trainlog_open(&r->logging, &r->log, r->from, r->state.unlogged, e);
 		if (!rc)
 			rc = missing_snapshot(r, e);
 		if (!rc)
-			rc = steps(r, log, tick, ctx, res, e);
+			rc = steps(r, tick, ctx, res, e);
 		if (!rc && !res->stopped)
 			rc = finish(r, e);
-		if (rd_trainlog_close(log, &later) && !rc) {
+		if (rd_trainlog_close(r->logging, &later) && !rc) {
 			*e = later;
 			rc = later.code;
 		}
+		r->logging = NULL;
 	}
 	if (!rc && !res->stopped)
 		unlink(r->ckpt);

@@ -52,6 +52,7 @@ struct rd_run_plan {
 	size_t device_bytes, model_bytes, checkpoint_bytes;
 	size_t contexts_bytes; /* which OUT has beside model_bytes, and all snapshots together once more */
 	double step_seconds; /* of some rehearsals; 0 where there are no more steps */
+	double held_seconds; /* of all measurements that are to come, of which a batch takes about a third of a step */
 };
 /* Rehearses steps for about a second in all, so that a long one is done once; to measure well, some more, however long they take. */
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e) RD_MUST;

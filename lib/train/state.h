@@ -7,10 +7,17 @@
 
 #include "lib/base/err.h"
 
+/* Sums over steps that no line of the log tells of yet, for its means. */
+struct rd_unlogged {
+	int64_t steps;
+	double loss, grad_norm;
+};
+
 /* Four flat host arrays of n floats. A run that keeps the best
  * average has a fifth, which is the run's own business. */
 struct rd_train_state {
 	int64_t step;
+	struct rd_unlogged unlogged;
 	size_t n;
 	float *w, *m, *v, *ema;
 	void *own;         /* what these are in; NULL: they are a trainer's */

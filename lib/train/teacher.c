@@ -91,6 +91,12 @@ void rd_teacher_free(struct rd_teacher *t)
 	free(t);
 }
 
+size_t rd_teacher_bytes(const struct rd_teacher *t)
+{
+	return rd_denoiser_bytes(t->teacher, false) + (t->average ? rd_denoiser_bytes(t->average, true) : 0) +
+	       4 * t->be->sample_bytes(t->d);
+}
+
 /* out = alpha x0 + sigma eps, each image at its own node. */
 static int noised(struct rd_teacher *t, const struct rd_node *at, const void *x0, const void *eps, void *out, struct rd_err *e)
 {

@@ -12,6 +12,7 @@ struct rd_teacher;
 int rd_teacher_new(struct rd_teacher **out, const struct rd_objective *b, const struct rd_backend *be, struct rd_dev *dev,
                    int64_t batch, struct rd_err *e) RD_MUST;
 void rd_teacher_free(struct rd_teacher *t);
+size_t rd_teacher_bytes(const struct rd_teacher *t); /* device memory */
 
 /* x0 and eps: device samples, replaced. ema (device): the averaged parameters, for consistency.
  * Phases: x_s = alpha_s x0 + sigma_s eps at the noisy end of each image's phase is walked to the other end by DDIM steps.

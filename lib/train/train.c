@@ -168,7 +168,7 @@ static int make_networks(struct rd_trainer *t, struct rd_err *e)
 	t->d = rd_graph_dims(t->g, t->g->x);
 	t->parts = t->o.batch / n;
 	t->n = t->g->n_adapters ? t->g->n_adapters : t->g->n_flat;
-	t->bytes = rd_exec_bytes(t->x) + (t->held_x ? rd_exec_bytes(t->held_x) : 0);
+	t->bytes = rd_exec_bytes(t->x) + (t->held_x ? rd_exec_bytes(t->held_x) : 0) + (t->teacher ? rd_teacher_bytes(t->teacher) : 0);
 	return RD_OK;
 }
 

@@ -29,7 +29,7 @@ int rd_trainer_held_out(struct rd_trainer *t, double *loss, struct rd_err *e) RD
 int rd_trainer_rehearse(struct rd_trainer *t, struct rd_err *e) RD_MUST;
 
 int64_t rd_trainer_done(const struct rd_trainer *t); /* steps done */
-size_t rd_trainer_bytes(const struct rd_trainer *t); /* device memory of network and optimiser */
+size_t rd_trainer_bytes(const struct rd_trainer *t); /* device memory of networks and optimiser */
 
 /* Room for the state of t: where a device's memory is the host's, t's own arrays, of which get and set are no copies. To be freed before
  * t is. */

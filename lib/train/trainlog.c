@@ -21,8 +21,8 @@ struct rd_trainlog {
 	FILE *f;
 	char *path, run[17];
 	double opened;
-	struct rd_step_report sum; /* of the n steps since the last line */
-	int64_t n;
+	struct rd_unlogged sum;
+	double lr;
 };
 
 int rd_trainlog_file(struct rd_trainlog_file *f, const char *path, bool replace, const json_t *run, struct rd_err *e)
@@ -140,7 +140,8 @@ int rd_trainlog_try(const struct rd_trainlog_file *f, struct rd_err *e)
 
 /* --- a log being written ---------------------------------------------------------------------------------------------- */
 
-int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f, int64_t step, struct rd_err *e)
+int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f, int64_t step, struct rd_unlogged unlogged,
+                     struct rd_err *e)
 {
 	struct rd_trainlog *l;
 	void *p;
@@ -153,6 +154,7 @@ int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f,
 		return rc;
 	l = p;
 	l->opened = rd_clock();
+	l->sum = unlogged;
 	memcpy(l->run, f->run, sizeof l->run);
 	l->path = strdup(f->path);
 	l->f = l->path ? fopen(f->path, "a") : NULL;
@@ -172,24 +174,29 @@ void rd_trainlog_add(struct rd_trainlog *l, const struct rd_step_report *r)
 		return;
 	l->sum.loss += r->loss;
 	l->sum.grad_norm += r->grad_norm;
-	l->sum.lr = r->lr;
-	l->n++;
+	l->sum.steps++;
+	l->lr = r->lr;
+}
+
+struct rd_unlogged rd_trainlog_sum(const struct rd_trainlog *l)
+{
+	return l ? l->sum : (struct rd_unlogged){0};
 }
 
 int rd_trainlog_write(struct rd_trainlog *l, int64_t step, const double *held_out, struct rd_err *e)
 {
+	const double n = l ? (double)l->sum.steps : 0;
 	char held[48] = "";
 
-	if (!l || !l->n)
+	if (!(n > 0))
 		return RD_OK;
 	if (held_out)
 		snprintf(held, sizeof held, ",\"held_out\":%.9g", *held_out);
 	if (fprintf(l->f, LINE_FRONT "%s\",\"step\":%lld,\"loss\":%.9g,\"grad_norm\":%.9g,\"lr\":%.9g%s,\"seconds\":%.3f}\n", l->run,
-	            (long long)step, l->sum.loss / (double)l->n, l->sum.grad_norm / (double)l->n, l->sum.lr, held, rd_clock() - l->opened) < 0 ||
+	            (long long)step, l->sum.loss / n, l->sum.grad_norm / n, l->lr, held, rd_clock() - l->opened) < 0 ||
 	    fflush(l->f))
 		return rd_fail_errno(e, RD_EIO, "%s", l->path);
-	l->sum = (struct rd_step_report){0};
-	l->n = 0;
+	l->sum = (struct rd_unlogged){0};
 	return RD_OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "lib/train/state.h"
 #include "lib/train/train.h"
 
 /* Where a run logs. */
@@ -24,8 +25,11 @@ int rd_trainlog_try(const struct rd_trainlog_file *f, struct rd_err *e) RD_MUST;
 
 struct rd_trainlog; /* NULL does nothing */
 
-/* Opens f for a run that goes on after `step` steps: lines of later steps, and a torn last line, are dropped. */
-int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f, int64_t step, struct rd_err *e) RD_MUST;
+/* Opens f for a run that goes on after `step` steps: lines of later steps, and a torn last line, are dropped. unlogged: of steps before
+ * it, which the first line is of, too. */
+int rd_trainlog_open(struct rd_trainlog **out, const struct rd_trainlog_file *f, int64_t step, struct rd_unlogged unlogged,
+                     struct rd_err *e) RD_MUST;
+struct rd_unlogged rd_trainlog_sum(const struct rd_trainlog *l); /* of the steps since the last line */
 
 /* A step that was done. */
 void rd_trainlog_add(struct rd_trainlog *l, const struct rd_step_report *r);

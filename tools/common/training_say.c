@@ -143,6 +143,7 @@ void rd_training_say(const struct rd_training_story *s, const struct rd_run_plan
 {
 	const struct rd_model *m = s->m;
 	const struct rd_dataset *d = s->d;
+	const bool taught = s->t->consistency || (s->t->phases && s->t->coupling != RD_COUPLING_PAIRS);
 	char takes[32];
 
 	rd_say("%s%s%s, %lld parameters, %s, %s-prediction; %lld %s", m->dir, m->variant[0] ? ", variant " : "", m->variant,
@@ -171,10 +172,10 @@ void rd_training_say(const struct rd_training_story *s, const struct rd_run_plan
 		rd_say("all of %lld steps are done; writes %s", (long long)s->t->steps, s->r->out);
 		return;
 	}
-	rd_say("steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, %s; %.0f MB of memory for network and optimiser, "
+	rd_say("steps %lld to %lld of batch %lld (%.1f epochs in all), about %.3g s a step, %s; %.0f MB of memory for %s and optimiser, "
 	       "%.0f MB for the data%s%s", (long long)p->from_step + 1, (long long)s->t->steps, (long long)s->t->batch,
 	       (double)s->t->steps * (double)s->t->batch / (double)d->n, p->step_seconds,
-	       duration(p->step_seconds * (double)(s->t->steps - p->from_step), takes), (double)p->device_bytes / 1e6,
-	       (double)rd_dataset_bytes(d) / 1e6, s->scratch ? ", in a file in " : "", s->scratch ? s->scratch : "");
+	       duration(p->step_seconds * (double)(s->t->steps - p->from_step) + p->held_seconds, takes), (double)p->device_bytes / 1e6,
+	       taught ? "networks" : "network", (double)rd_dataset_bytes(d) / 1e6, s->scratch ? ", in a file in " : "", s->scratch ? s->scratch : "");
 	say_files(s, p);
 }
