@@ -204,6 +204,21 @@ static inline void kt_near(struct kt *k, const char *what, const float *got, con
 	CHECK(at < 0 || worst <= tol * k->factor);
 }
 
+/* The same of the two as vectors, whatever the size of want: |got - want| <= 6e-6 |want|, or what narrower arithmetic makes of that. */
+static inline void kt_near_norm(struct kt *k, const char *what, const float *got, const double *want, int64_t n)
+{
+	const double tol = k->bf16 ? 0.015 : 6e-6 * k->factor;
+	double off = 0.0, all = 0.0;
+
+	for (int64_t i = 0; i < n; i++) {
+		off += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+		all += want[i] * want[i];
+	}
+	if (!(sqrt(off) <= tol * sqrt(all)))
+		fprintf(stderr, "%s, %s: off by %.3g of its length, over %.3g\n", k->be->describe(k->dev), what, sqrt(off / all), tol);
+	CHECK(sqrt(off) <= tol * sqrt(all));
+}
+
 /* An activation of x, and its derivative. */
 static inline double kt_activation(int a, double x, double *slope)
 {

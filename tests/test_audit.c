@@ -33,6 +33,39 @@ static void test_moments(void)
 	CHECK(k.min == -5 && k.max == 7 && rd_moments_mean(&k) == 1);
 }
 
+/* Skewed numbers that drift, far from 0, in pieces of every size: to the digits of two passes over all of them. */
+static void test_moments_far(void)
+{
+	enum { ALL = 20000 };
+	float *x = malloc(ALL * sizeof *x);
+	double mean = 0, m2 = 0, m4 = 0;
+	struct rd_moments m = {0};
+
+	rd_rng_normal(6, RD_RNG_NOISE, 0, x, ALL);
+	for (int i = 0; i < ALL; i++) {
+		x[i] = 1000 + 0.01f * (expf(x[i]) + (float)i / ALL * (float)i / ALL);
+		mean += (double)x[i] / ALL;
+	}
+	for (int i = 0; i < ALL; i++) {
+		const double v = (double)x[i] - mean;
+
+		m2 += v * v / ALL;
+		m4 += v * v * v * v / ALL;
+	}
+	for (int at = 0, n = 1; at < ALL; at += n, n = n * 3 / 2 + 1)
+		rd_moments_add(&m, x + at, (size_t)(at + n < ALL ? n : ALL - at));
+	CHECK(m.n == ALL);
+	CHECK_NEAR(rd_moments_mean(&m), mean, 1e-9);
+	CHECK_NEAR(rd_moments_std(&m) / sqrt(m2), 1, 1e-9);
+	CHECK_NEAR(rd_moments_kurtosis(&m) / (m4 / (m2 * m2)), 1, 1e-9);
+	for (int i = 0; i < ALL; i++)
+		x[i] = 0.1f;
+	m = (struct rd_moments){0};
+	rd_moments_add(&m, x, ALL);
+	CHECK(rd_moments_std(&m) == 0 && rd_moments_mean(&m) == (double)0.1f);
+	free(x);
+}
+
 /* Over many small sets of true normals the scores themselves are nearly standard normal. */
 static void test_scores(void)
 {
@@ -242,6 +275,7 @@ static void test_print(void)
 int main(void)
 {
 	test_moments();
+	test_moments_far();
 	test_scores();
 	test_good();
 	test_twice();

@@ -147,6 +147,8 @@ static void backward(struct kt *k, const struct ref *r, const void *const in[4],
 		kt_acc(want, start[i], n, acc >> i & 1);
 		if (g[i])
 			kt_near(k, names[i], kt_get_act(k, d[i], g[i]), want, n, TOL);
+		if (g[i] && !(acc >> i & 1) && desc.keys > 1) /* of a single key the probability is 1, and dq and dk are 0 */
+			kt_near_norm(k, names[i], kt_get_act(k, d[i], g[i]), want, n);
 	}
 }
 
