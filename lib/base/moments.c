@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #define BLOCK 1024
+#define LANES 8
 
 /* Two sets' numbers as one's (Pebay 2008, SAND2008-6212): sums of powers about 0 would lose their digits where the mean is far from it. */
 static void join(struct rd_moments *a, const struct rd_moments *b)
@@ -24,47 +25,95 @@ static void join(struct rd_moments *a, const struct rd_moments *b)
 	a->n += b->n;
 }
 
-/* n numbers that stay in the cache, in two passes. */
-static void add_block(struct rd_moments *m, const float *x, size_t n)
+/* The finite ones of n numbers, at most a block: x itself where all are, else `room` with these in it. */
+static const float *finite_of(const float *x, size_t *n, float *room)
 {
-	struct rd_moments b = {.min = INFINITY, .max = -INFINITY};
+	size_t k = 0, all = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!isfinite(x[i]))
-			continue;
-		b.n++;
-		b.mean += (double)x[i];
-		b.min = fmin(b.min, (double)x[i]);
-		b.max = fmax(b.max, (double)x[i]);
-	}
-	m->bad += n - b.n;
-	b.mean /= b.n ? (double)b.n : 1;
-	for (size_t i = 0; i < n; i++) {
-		const double v = (double)x[i] - b.mean, q = isfinite(x[i]) ? v * v : 0;
+	for (size_t i = 0; i < *n; i++)
+		all += fabsf(x[i]) < INFINITY;
+	if (all == *n)
+		return x;
+	for (size_t i = 0; i < *n; i++)
+		if (isfinite(x[i]))
+			room[k++] = x[i];
+	*n = k;
+	return room;
+}
 
-		b.m2 += q;
-		b.m3 += q > 0 ? q * v : 0;
-		b.m4 += q * q;
+static double sum(const double lane[LANES])
+{
+	double s = 0;
+
+	for (int l = 0; l < LANES; l++)
+		s += lane[l];
+	return s;
+}
+
+static inline void add_powers(double *p2, double *p3, double *p4, double v)
+{
+	const double q = v * v;
+
+	*p2 += q;
+	*p3 += q * v;
+	*p4 += q * q;
+}
+
+/* Numbers that stay in the cache, in two passes; in lanes that the compiler can keep in vector registers. */
+static struct rd_moments block(const float *x, size_t n)
+{
+	struct rd_moments b = {.n = n};
+	double s[LANES] = {0}, p2[LANES] = {0}, p3[LANES] = {0}, p4[LANES] = {0};
+	float least = INFINITY, most = -INFINITY;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		least = x[i] < least ? x[i] : least;
+		most = x[i] > most ? x[i] : most;
 	}
-	join(m, &b);
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			s[l] += (double)x[i + l];
+	for (size_t l = 0; i < n; i++, l++)
+		s[l] += (double)x[i];
+	b.mean = n ? sum(s) / (double)n : 0;
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (size_t l = 0; l < LANES; l++)
+			add_powers(&p2[l], &p3[l], &p4[l], (double)x[i + l] - b.mean);
+	for (size_t l = 0; i < n; i++, l++)
+		add_powers(&p2[l], &p3[l], &p4[l], (double)x[i] - b.mean);
+	b.m2 = sum(p2);
+	b.m3 = sum(p3);
+	b.m4 = sum(p4);
+	b.min = (double)least;
+	b.max = (double)most;
+	return b;
 }
 
 void rd_moments_add(struct rd_moments *m, const float *x, size_t n)
 {
-	for (size_t i = 0; i < n; i += BLOCK)
-		add_block(m, x + i, n - i < BLOCK ? n - i : BLOCK);
+	for (size_t i = 0; i < n; i += BLOCK) {
+		const size_t all = n - i < BLOCK ? n - i : BLOCK;
+		float room[BLOCK];
+		size_t k = all;
+		const float *good = finite_of(x + i, &k, room);
+		const struct rd_moments b = block(good, k);
+
+		m->bad += all - k;
+		join(m, &b);
+	}
 }
 
 void rd_moments_add_any(struct rd_moments *m, enum rd_dtype t, const void *x, size_t n)
 {
-	float block[BLOCK];
+	float as_f32[BLOCK];
 	const uint8_t *p = x;
 
 	while (n) {
 		size_t k = n < BLOCK ? n : BLOCK;
 
-		rd_to_f32(block, p, t, k);
-		rd_moments_add(m, block, k);
+		rd_to_f32(as_f32, p, t, k);
+		rd_moments_add(m, as_f32, k);
 		p += k * rd_dtype_bytes(t);
 		n -= k;
 	}
