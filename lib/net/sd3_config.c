@@ -1,7 +1,7 @@
 /* The config of an SD3Transformer2DModel, key by key. */
 #include "formats/json.h"
-#include "lib/net/sd3.h"
 #include "lib/net/patches.h"
+#include "lib/net/sd3.h"
 
 #define MAX_GRID 1024
 

@@ -78,8 +78,8 @@ static int make_walk(const struct rd_sampler *s, const struct rd_grid_opts *o, s
 	return rc;
 }
 
-/* A spacing whose last node is the least noise has a node more than steps: in reverse it is asked for as many steps as the others
- * take. (Of discrete times there may be no more.) */
+/* Turned round, a grid whose last node is the least noise has a step less than was asked for: then one more is asked for, unless, of
+ * discrete times, there is none. */
 static int init_walk(struct rd_sampler *s, struct rd_grid *w, struct rd_err *e)
 {
 	struct rd_grid_opts more = s->o.grid;

@@ -33,12 +33,12 @@ struct rd_dataset_opts {
 
 /* Reads all of the inputs (see rd_source_open). The sample shape must be that of m; labels are checked against its classes.
  * The noise of a pair becomes its epsilon: the ODE started at x_T = noise, so on a first-order path through x_T and x0 it is
- * (x_T - alpha_T x0)/sigma_T, with (alpha_T, sigma_T) the start that the pairs' meta records (the schedule's last time
- * where it records none). A pair that is there twice is RD_EFAIL. Not paired: any input with a field `sample`. */
+ * (x_T - alpha_T x0)/sigma_T, with (alpha_T, sigma_T) the start that the pairs' meta records (RD_EINPUT where that has no noise), or
+ * the schedule's last time where it records none. A pair that is there twice is RD_EFAIL. Not paired: any input with a field `sample`. */
 int rd_dataset_load(struct rd_dataset *d, const char *const *paths, int n_paths, const struct rd_dataset_opts *o,
                     const struct rd_model *m, struct rd_err *e) RD_MUST;
 
-/* Moves n samples, evenly from among all, into *held; d keeps the others. RD_EUSAGE where d has no more than n. */
+/* Moves n samples, one of each of n equal parts of d, into *held; d keeps the others. RD_EUSAGE where d has no more than n. */
 int rd_dataset_split(struct rd_dataset *d, int64_t n, struct rd_dataset *held, struct rd_err *e) RD_MUST;
 size_t rd_dataset_bytes(const struct rd_dataset *d); /* of memory or scratch */
 void rd_dataset_free(struct rd_dataset *d);
