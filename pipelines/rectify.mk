@@ -130,9 +130,9 @@ pairs: $(pairs_1)
 
 # Before anything is made: options are tried on a few pairs (and so none of many can be held out), data on samples of the teacher.
 trial:
-	@echo 'trying the options on 8 pairs'
+	@echo 'trying the options on two pairs'
 	@t=$$(mktemp -d); trap 'rm -rf "$$t"' EXIT; \
-	{ $(call solve,-n 8 -s $(SEED),teacher,"$$t/pairs.tar") $(if $(whole),&& \
+	{ $(call solve,-n 2 -s $(SEED),teacher,"$$t/pairs.tar") $(if $(whole),&& \
 	$(call retrain,teacher,"$$t/rectified") $(if $(findstring --ho,$(TRAIN)),--hold-out 1) --dry-run "$$t/pairs.tar"); \
 	} >"$$t/said" 2>&1 || { rc=$$?; cat "$$t/said" >&2; exit $$rc; }
 

@@ -293,11 +293,11 @@ void rd_run_close(struct rd_run *r)
 }
 
 /* Seconds of a step: the median over some rehearsals, since one may have waited for a processor longer than a small step takes. The
- * first one warms up and does not count, unless the second that may be spent here is over by then; measuring well has no such bound. */
+ * first one warms up and does not count, unless the second that may be spent here, or to measure well 20 of them, is over by then. */
 static int measure_step(struct rd_run *r, bool well, double *out, struct rd_err *e)
 {
 	enum { LEAST = 3, MOST = 25 };
-	const double enough = 0.1, bound = well ? INFINITY : 1;
+	const double enough = 0.1, bound = well ? 20 : 1;
 	double took[MOST + 1], *counted = took + 1, begun = rd_clock(), warm = begun, t = begun;
 	int n = 0, rc = RD_OK;
 

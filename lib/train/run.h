@@ -54,7 +54,7 @@ struct rd_run_plan {
 	double step_seconds; /* of some rehearsals; 0 where there are no more steps */
 	double held_seconds; /* of all measurements that are to come, of which a batch takes about a third of a step */
 };
-/* Rehearses steps for about a second in all, so that a long one is done once; to measure well, some more, however long they take. */
+/* Rehearses some steps within about a second, to measure well 20; a long one is done once. */
 int rd_run_plan(struct rd_run *r, bool measure_well, struct rd_run_plan *p, struct rd_err *e) RD_MUST;
 
 int rd_run_go(struct rd_run *r, rd_run_tick_fn tick, void *ctx, struct rd_run_result *res, struct rd_err *e) RD_MUST;
