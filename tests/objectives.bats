@@ -96,6 +96,17 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	changed "$data" loss_space '"x0"' "${fresh[@]}" --consistency
 	changed "$data" consistency 50 "${fresh[@]}" --consistency
 	changed "$data" phases 2 "${fresh[@]}" --phases 2
+	"$PYTHON" -c 'import json, numpy as np
+c = json.load(open("'"$files"'/net.json"))
+c["unet"]["sample_shape"] = [1, 2, 3]
+json.dump(c, open("images.json", "w"))
+np.save("images.npy", np.random.default_rng(1).normal(size=(40, 1, 2, 3)).astype("f4"))'
+	rm -r plain
+	rectrain --init images.json "${short[@]}" "${fresh[@]}" -o plain images.npy
+	recorded plain 'assert "flip" not in run'
+	rectrain --init images.json "${short[@]}" "${fresh[@]}" -o flipped --flip images.npy
+	run -1 cmp <(weights flipped) <(weights plain)
+	recorded flipped 'assert run["flip"] is True, run'
 	rm -r plain
 	rectrain -m "$m" "${short[@]}" "${fresh[@]}" -o plain --phases 2 "$data"
 	recorded plain 'assert run["phase_steps"] == 10 and run["loss_space"] == "x0", run'
@@ -145,6 +156,8 @@ assert not {"phases", "phase_steps", "consistency", "guidance", "held_out", "kee
 	config fm-eps.json fm epsilon
 	refused 1 "alpha = 0" --init fm-eps.json "$pairs" # where all is noise, it says nothing of the sample
 	refused 1 "alpha = 0" --init fm-eps.json --coupling independent "$data"
+	refused 2 "--flip: a pair's sample" --flip -m "$m" "$pairs"
+	refused 2 "--flip: the model's samples are no images" --flip "${fresh[@]}"
 	refused 2 "has none of them" --time-sampling lognormal:-40,0.1 "${fresh[@]}"
 	refused 3 "$pairs: no field \`knots\` in it: phases need the states between, as denoise --knots" --phases 4 -m "$m" "$pairs"
 }

@@ -60,6 +60,8 @@ int rd_draw_new(struct rd_draw **out, const struct rd_dataset *data, const struc
 	if (!data->eps != (b->o->coupling != RD_COUPLING_PAIRS))
 		return rd_fail(e, RD_EUSAGE, "coupling %s: the training data %s noise of their own", rd_coupling_names[b->o->coupling],
 		               data->eps ? "have" : "have no");
+	if (b->o->flip && b->m->net.sample.nd != 3)
+		return rd_fail(e, RD_EUSAGE, "--flip: the model's samples are no images, [channels, height, width]");
 	if (data->knots && data->n_knots != b->phases.n - 1)
 		return rd_fail(e, RD_EINPUT, "training data: %lld knots between noise and sample, %d phases in their meta",
 		               (long long)data->n_knots, b->phases.n);
@@ -158,6 +160,18 @@ static void take_row(struct rd_train_batch *b, int64_t j, const struct rd_datase
 		memcpy(b->eps + at, d->eps + row * b->dim, bytes);
 }
 
+/* An image from right to left. */
+static void mirror(float *x, size_t dim, size_t width)
+{
+	for (size_t row = 0; row < dim; row += width)
+		for (size_t i = row, j = row + width - 1; i < j; i++, j--) {
+			const float t = x[i];
+
+			x[i] = x[j];
+			x[j] = t;
+		}
+}
+
 /* The pair of the phase that the image's time is in: the path through the states at its ends. */
 static void take_phase(const struct rd_draw *d, struct rd_train_batch *b, int64_t j, const struct rd_dataset *data, size_t row)
 {
@@ -190,6 +204,8 @@ int rd_draw_step(struct rd_draw *d, int64_t step, struct rd_train_batch *b, stru
 
 		d->row[j] = rd_epochs_pick(&d->epochs, first + (uint64_t)j);
 		take_row(b, j, d->d, d->row[j]);
+		if (d->o->flip && rd_rng_uniform(d->o->seed, RD_RNG_AUGMENT, first + (uint64_t)j) < 0.5)
+			mirror(b->x0 + (size_t)j * b->dim, b->dim, (size_t)d->b->m->net.sample.d[2]);
 		b->label[j] = pick_label(d, first + (uint64_t)j, d->row[j]);
 		rc = rd_objective_set(d->b, v < 1 ? v : v - 1, b, j, e);
 		if (!rc && d->d->knots)

@@ -58,6 +58,8 @@ int rd_train_check(const struct rd_train_opts *o, struct rd_err *e)
 		               (long long)o->micro_batch);
 	if (o->label_drop > 0 && o->null_class < 0)
 		return rd_fail(e, RD_EUSAGE, "label dropout needs a null class");
+	if (o->flip && o->coupling == RD_COUPLING_PAIRS)
+		return rd_fail(e, RD_EUSAGE, "--flip: a pair's sample is what its noise leads to, and its mirror image is not");
 	if (o->phases && o->consistency)
 		return rd_fail(e, RD_EUSAGE, "phases and consistency: one or the other; a phase ends where the teacher does, not at x0");
 	if (o->phases == 1)
@@ -92,6 +94,8 @@ static void describe_objective(json_t *to, const struct rd_train_opts *o)
 		json_object_set_new(to, "consistency", json_integer(o->consistency));
 	if (o->guidance != 1)
 		json_object_set_new(to, "guidance", json_real(o->guidance));
+	if (o->flip)
+		json_object_set_new(to, "flip", json_true());
 	if (o->held_out)
 		json_object_set_new(to, "held_out", json_integer(o->held_out));
 }

@@ -51,6 +51,7 @@ struct rd_train_opts {
 	struct rd_spec weight, times;
 	double huber_c;      /* of one element: huber-image takes c times their number */
 	double label_drop;   /* probability of the null class in place of a label */
+	bool flip;           /* images are mirrored, left to right, every other time; not with pairs */
 	int64_t null_class;  /* -1: none */
 	int phases;          /* 0: none; else each learns its own first-order path (lib/train/phases.h) */
 	int phase_steps;     /* of the teacher in a phase, where there are no knots */

@@ -69,6 +69,7 @@ static bool objective_opt(struct rd_train_opts *t, int opt)
 	case RD_OPT_WEIGHT: parse_spec(&t->weight, rd_weight_kinds, "--weight"); break;
 	case RD_OPT_TIMES: parse_spec(&t->times, rd_times_kinds, "--time-sampling"); break;
 	case RD_OPT_DROP: t->label_drop = rd_opt_num("--label-drop", optarg, 0, 1); break;
+	case RD_OPT_FLIP: t->flip = true; break;
 	case RD_OPT_NULL: t->null_class = rd_opt_int("--null-class", optarg, 0, INT32_MAX); break;
 	case RD_OPT_PHASES: t->phases = (int)rd_opt_int("--phases", optarg, 2, 1000); break;
 	case RD_OPT_PHASE_STEPS: t->phase_steps = (int)rd_opt_int("--phase-steps", optarg, 1, 1000); break;

@@ -8,7 +8,7 @@
 enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, RD_OPT_WARMUP, RD_OPT_EMA, RD_OPT_LOSS, RD_OPT_LOSS_SPACE,
        RD_OPT_HUBER_C, RD_OPT_WEIGHT, RD_OPT_TIMES, RD_OPT_DECAY, RD_OPT_CLIP_NORM, RD_OPT_BETAS, RD_OPT_DROP, RD_OPT_NULL, RD_OPT_PHASES,
        RD_OPT_PHASE_STEPS, RD_OPT_CONSISTENCY, RD_OPT_TEACHER_GUIDANCE, RD_OPT_HOLD_OUT, RD_OPT_RECOMPUTE, RD_OPT_MICRO, RD_OPT_LORA,
-       RD_OPT_LORA_LAYERS };
+       RD_OPT_LORA_LAYERS, RD_OPT_FLIP };
 #define RD_TRAINING_SHORT "s:"
 #define RD_TRAINING_LONG \
 	{"coupling", required_argument, 0, RD_OPT_COUPLING}, {"steps", required_argument, 0, RD_OPT_STEPS_OF_TRAINING}, \
@@ -23,7 +23,7 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	{"consistency", optional_argument, 0, RD_OPT_CONSISTENCY}, {"guidance", required_argument, 0, RD_OPT_TEACHER_GUIDANCE}, \
 	{"hold-out", required_argument, 0, RD_OPT_HOLD_OUT}, {"recompute", no_argument, 0, RD_OPT_RECOMPUTE}, \
 	{"micro-batch", required_argument, 0, RD_OPT_MICRO}, {"lora", required_argument, 0, RD_OPT_LORA}, \
-	{"lora-layers", required_argument, 0, RD_OPT_LORA_LAYERS}, \
+	{"lora-layers", required_argument, 0, RD_OPT_LORA_LAYERS}, {"flip", no_argument, 0, RD_OPT_FLIP}, \
 	{"seed", required_argument, 0, 's'}
 #define RD_TRAINING_USAGE \
 	"      --coupling C            pairs (default; the paper's Algorithm 4), independent (fresh noise for every sample; Algorithm\n" \
@@ -49,6 +49,7 @@ enum { RD_OPT_COUPLING = 500, RD_OPT_STEPS_OF_TRAINING, RD_OPT_LR, RD_OPT_RATE, 
 	"  -s, --seed S                order, times, noise, new weights; default 0\n" \
 	"      --label-drop P          probability that a label is replaced by the null class, default 0\n" \
 	"      --null-class K          the class that stands for none; recorded in OUT\n" \
+	"      --flip                  with fresh noise: mirror images, left to right, every other time\n" \
 	"      --phases M              a first-order path for each of M phases: with pairs, between the knots that denoise records;\n" \
 	"                              with fresh noise, from noised data to where the ODE of the teacher, MODEL, leads\n" \
 	"      --phase-steps N         DDIM steps of that teacher in a phase, default 10\n" \
