@@ -45,21 +45,19 @@ static void wide_part(const struct product *p, struct rd_range r, struct rd_rang
 	RD_SYM(wide_product)(&g);
 }
 
-/* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows,
- * so that the bias finds y in the cache. */
+/* Rows r and columns c of the product, on the calling thread when it is in a parallel region. In blocks of rows: few enough that
+ * the bias of a narrow y finds it in the cache, many enough that w, which every call packs anew, is packed rarely. */
 static int part(const struct product *p, struct rd_range r, struct rd_range c, struct rd_err *e)
 {
-	enum { BLOCK_ELEMS = 1 << 16 };
-	int64_t step = BLOCK_ELEMS / (p->n + p->k), cols = c.hi - c.lo;
+	enum { ROWS = 1024 };
+	int64_t cols = c.hi - c.lo, ldw = p->tb == 'T' ? p->k : p->n;
 	const float *w = p->tb == 'T' ? p->w + c.lo * p->k : p->w + c.lo;
 
-	if (step < 32)
-		step = 32;
-	for (int64_t i = r.lo; i < r.hi && cols > 0; i += step) {
-		int64_t rows = r.hi - i < step ? r.hi - i : step;
+	for (int64_t i = r.lo; i < r.hi && cols > 0; i += ROWS) {
+		int64_t rows = r.hi - i < ROWS ? r.hi - i : ROWS;
 		float *y = p->y + i * p->n + c.lo;
-		int rc = rd_dnnl_sgemm('N', p->tb, rows, cols, p->k, 1.0f, p->a + i * p->k, p->k, w, p->tb == 'T' ? p->k : p->n,
-		                       p->accumulate ? 1.0f : 0.0f, y, p->n, e);
+		int rc = rd_dnnl_sgemm('N', p->tb, rows, cols, p->k, 1.0f, p->a + i * p->k, p->k, w, ldw, p->accumulate ? 1.0f : 0.0f,
+		                       y, p->n, e);
 
 		if (rc)
 			return rc;
