@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "lib/base/clones.h"
 #include "lib/base/size.h"
 
 int rd_la_new(double **out, size_t n, size_t m, const char *what, struct rd_err *e)
@@ -23,7 +24,7 @@ int rd_la_new(double **out, size_t n, size_t m, const char *what, struct rd_err 
 /* Over lanes that the compiler can keep in vector registers: a fixed order of summation. */
 #define LANES 8
 
-double rd_la_dot(const double *x, const double *y, size_t n)
+RD_CLONES double rd_la_dot(const double *x, const double *y, size_t n)
 {
 	double acc[LANES] = {0}, sum = 0;
 	size_t i = 0;
@@ -38,7 +39,7 @@ double rd_la_dot(const double *x, const double *y, size_t n)
 	return sum;
 }
 
-void rd_la_add4(double *restrict to, const double *const x[4], const double w[4], size_t n)
+RD_CLONES void rd_la_add4(double *restrict to, const double *const x[4], const double w[4], size_t n)
 {
 	const double *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
 
@@ -48,7 +49,7 @@ void rd_la_add4(double *restrict to, const double *const x[4], const double w[4]
 }
 
 /* x, y = c x - s y, s x + c y */
-static void turn(double *restrict x, double *restrict y, size_t n, double c, double s)
+RD_CLONES static void turn(double *restrict x, double *restrict y, size_t n, double c, double s)
 {
 #pragma omp simd
 	for (size_t i = 0; i < n; i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/rng.h"
+#include "lib/base/lanes.h"
 #include "lib/base/size.h"
 #include "lib/measure/metrics_impl.h"
 

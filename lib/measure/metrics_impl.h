@@ -1,4 +1,4 @@
-/* Private to lib/metrics*.c: subsets of points, resamples, and the two loops over coordinates. */
+/* Private to metrics*.c: subsets of points, and resamples. */
 #ifndef RD_LIB_MEASURE_METRICS_IMPL_H
 #define RD_LIB_MEASURE_METRICS_IMPL_H
 
@@ -43,46 +43,5 @@ int rd_metrics_frechet(const struct rd_rows *a, const struct rd_rows *b, const s
 /* precision, recall, density and coverage: those wanted */
 int rd_metrics_manifold(const struct rd_rows *a, const struct rd_rows *b, const struct rd_metrics_opts *o,
                         struct rd_metrics *out, struct rd_err *e) RD_MUST;
-
-/* Sums in a fixed order over lanes that the compiler can keep in vector registers. */
-#define RD_LANES 16
-
-static inline double rd_sum_lanes(const float acc[RD_LANES])
-{
-	double s = 0;
-
-	for (int l = 0; l < RD_LANES; l++)
-		s += (double)acc[l];
-	return s;
-}
-
-static inline double rd_dot(const float *x, const float *y, size_t d)
-{
-	float acc[RD_LANES] = {0};
-	size_t i = 0;
-
-	for (; i + RD_LANES <= d; i += RD_LANES)
-		for (int l = 0; l < RD_LANES; l++)
-			acc[l] += x[i + (size_t)l] * y[i + (size_t)l];
-	for (int l = 0; i < d; i++, l++)
-		acc[l] += x[i] * y[i];
-	return rd_sum_lanes(acc);
-}
-
-static inline double rd_sqdist(const float *x, const float *y, size_t d)
-{
-	float acc[RD_LANES] = {0};
-	size_t i = 0;
-
-	for (; i + RD_LANES <= d; i += RD_LANES)
-		for (int l = 0; l < RD_LANES; l++) {
-			const float t = x[i + (size_t)l] - y[i + (size_t)l];
-
-			acc[l] += t * t;
-		}
-	for (int l = 0; i < d; i++, l++)
-		acc[l] += (x[i] - y[i]) * (x[i] - y[i]);
-	return rd_sum_lanes(acc);
-}
 
 #endif

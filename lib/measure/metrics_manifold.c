@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "lib/base/lanes.h"
 #include "lib/base/size.h"
 #include "lib/measure/metrics_impl.h"
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/lanes.h"
 #include "lib/base/size.h"
 #include "lib/measure/metrics_impl.h"
 
@@ -27,27 +28,11 @@ static double distance(const float *x, const float *y, size_t d)
 	return sqrt(rd_sqdist(x, y, d));
 }
 
-/* rd_dot in double precision. */
-static double dot(const float *x, const float *y, size_t d)
-{
-	double acc[RD_LANES] = {0}, sum = 0;
-	size_t i = 0;
-
-	for (; i + RD_LANES <= d; i += RD_LANES)
-		for (size_t l = 0; l < RD_LANES; l++)
-			acc[l] += (double)x[i + l] * (double)y[i + l];
-	for (size_t l = 0; i < d; i++, l++)
-		acc[l] += (double)x[i] * (double)y[i];
-	for (size_t l = 0; l < RD_LANES; l++)
-		sum += acc[l];
-	return sum;
-}
-
 /* The kernel of KID. From the product itself: |x|^2 + |y|^2 - |x - y|^2 would lose its digits, and so would a sum in single precision
  * of features that are far from 0. */
 static double polynomial(const float *x, const float *y, size_t d)
 {
-	const double t = dot(x, y, d) / (double)d + 1;
+	const double t = rd_dot_wide(x, y, d) / (double)d + 1;
 
 	return t * t * t;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "kernels/rng.h"
+#include "lib/base/lanes.h"
 #include "lib/base/size.h"
 #include "lib/measure/metrics_impl.h"
 
@@ -68,20 +69,6 @@ static void draw_directions(struct sliced *s, uint64_t seed)
 	}
 }
 
-/* (x - from).y */
-static float dot_from(const float *from, const float *x, const float *y, size_t d)
-{
-	float acc[RD_LANES] = {0};
-	size_t i = 0;
-
-	for (; i + RD_LANES <= d; i += RD_LANES)
-		for (size_t l = 0; l < RD_LANES; l++)
-			acc[l] += (x[i + l] - from[i + l]) * y[i + l];
-	for (size_t l = 0; i < d; i++, l++)
-		acc[l] += (x[i] - from[i]) * y[i];
-	return (float)rd_sum_lanes(acc);
-}
-
 /* Seen from a sample amid the others: where they are far from 0, their products would have few digits left for their distances. */
 static void project(const struct sliced *s, const struct rd_rows *r, const float *from, struct mark *out)
 {
@@ -89,7 +76,7 @@ static void project(const struct sliced *s, const struct rd_rows *r, const float
 	for (int64_t i = 0; i < r->n; i++)
 		for (int p = 0; p < s->lines; p++)
 			out[(int64_t)p * r->n + i] = (struct mark){
-				dot_from(from, r->at[i], s->direction + (size_t)p * s->d, s->d), (uint32_t)i,
+				(float)rd_dot_from(from, r->at[i], s->direction + (size_t)p * s->d, s->d), (uint32_t)i,
 			};
 }
 

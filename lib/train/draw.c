@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/lanes.h"
 #include "lib/base/size.h"
 #include "lib/ode/path.h"
 #include "lib/train/assign.h"
@@ -107,24 +108,14 @@ static int32_t pick_label(const struct rd_draw *d, uint64_t i, size_t row)
 
 /* --- optimal transport -------------------------------------------------------------------------------------------- */
 
-/* |a - b|^2 but for the norms, which are in every assignment's sum. */
-static double distance(const float *a, const float *b, size_t n)
-{
-	double sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum -= (double)a[i] * (double)b[i];
-	return sum;
-}
-
-/* Deals the noise of a class's images to them anew. */
+/* Deals the noise of a class's images to them anew. The cost is |a - b|^2 but for the norms, which are in every assignment's sum. */
 static void couple_class(struct rd_draw *d, struct rd_train_batch *b, size_t members)
 {
 	size_t dim = b->dim, bytes = dim * sizeof *b->eps;
 
 	for (size_t i = 0; i < members; i++)
 		for (size_t j = 0; j < members; j++)
-			d->cost[i * members + j] = distance(b->x0 + d->member[i] * dim, b->eps + d->member[j] * dim, dim);
+			d->cost[i * members + j] = -rd_dot_wide(b->x0 + d->member[i] * dim, b->eps + d->member[j] * dim, dim);
 	rd_assign(members, d->cost, d->column, d->cost + (size_t)b->n * (size_t)b->n);
 	for (size_t i = 0; i < members; i++)
 		memcpy(d->moved + i * dim, b->eps + d->member[d->column[i]] * dim, bytes);
