@@ -10,7 +10,8 @@
 #: make gpu-bundle    what these two need, in one archive, for a machine that cannot build
 #: make setup         only installs; make clean
 #:
-#: B=build is where all of it goes. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN. V=1 shows commands.
+#: B=build is where all of it goes. NVCC= leaves the CUDA plug-in out, CUDNN= builds it without cuDNN. WERROR= lets warnings of a
+#: compiler that is newer than this pass. V=1 shows commands. CC, OPT, CFLAGS, CPPFLAGS and LDFLAGS are heeded; make clean when they change.
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -25,6 +26,8 @@ PKG_CONFIG ?= pkg-config
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
+# make's lists have blanks between their items: uninstall would remove the parts of a name.
+$(foreach v,B PREFIX bindir libdir mandir datadir,$(if $(word 2,x$($v)x),$(error $v='$($v)': a name with a blank in it)))
 say = $(if $V,,@echo '  $1 $2'; )
 
 # --- the compiler ---------------------------------------------------------------------------------------------------
@@ -33,11 +36,11 @@ pkg = $(shell $(PKG_CONFIG) $1 jansson libarchive libpng libxxhash zlib \
 	`$(PKG_CONFIG) --exists msgpack-c && echo msgpack-c || echo msgpack`)
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(call pkg,--cflags))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(call pkg,--libs))$(PKG_LIBS)
-WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
+WERROR ?= -Werror
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
 OPT ?= -O2 -g
-CFLAGS ?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) -ffp-contract=off -fno-math-errno -fopenmp -pthread -I. \
-	-DRD_VERSION='"$(VERSION)"' -DRD_PLUGIN_DIR='"$(plugindir)"' $(PKG_CFLAGS) $(CFLAGS)
+	-DRD_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LDLIBS = $(PKG_LIBS) -ldnnl -ldl -lm
 
 # --- what is built --------------------------------------------------------------------------------------------------
@@ -75,7 +78,7 @@ GPU_OBJ := $(patsubst %.c,$B/%.o,$(wildcard tests/gpu/*.c))
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: all help tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
+.PHONY: always all help tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
 all: ready $(TOOL_BIN) $(PLUGIN)
 	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
 		echo "no nvcc here: the CUDA plug-in is left out")
@@ -120,15 +123,22 @@ $B/%.o: %.c | ready
 	@mkdir -p $(@D)
 	$(compile)
 
+# Where it is to be installed is compiled in: make install may name another folder than make did.
+$B/kernels/backend.o: ALL_CFLAGS += -DRD_PLUGIN_DIR='"$(plugindir)"'
+$B/kernels/backend.o: $B/plugindir
+$B/plugindir: always
+	@mkdir -p $(@D)
+	@echo '$(plugindir)' | cmp -s - $@ || echo '$(plugindir)' >$@
+
 $B/tests/bench_%.o: tests/bench/%.c | ready
 	@mkdir -p $(@D)
 	$(compile)
 
 # --- the CUDA plug-in -----------------------------------------------------------------------------------------------
-CXX_WARN := -Wall -Wextra -Werror -Wshadow
+CXX_WARN := -Wall -Wextra $(WERROR) -Wshadow
 comma := ,
 empty :=
-NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DRD_CUDNN) \
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo $(if $(WERROR),-Werror all-warnings) -I. $(if $(CUDNN),-DRD_CUDNN) \
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
@@ -137,7 +147,7 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Werror all-warnings -I. $(if $(CUDNN),-DR
 # An access of 8 or 16 bytes that a device would refuse ends the test (SIGILL); without the sanitizer's library, to need none.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN \
 	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_MOST_X=3 -DRD_MOST_Y=3 \
-	-fsanitize=alignment -fsanitize-undefined-trap-on-error -Itests/cuda -I.
+	-fsanitize=alignment -fsanitize-undefined-trap-on-error -Itests/cuda -I. $(CPPFLAGS) $(CXXFLAGS)
 # Libraries are looked for above the plug-in (gpu-bundle), then where this nvcc has its own: a loader need not know of them.
 CUDA_LIBDIR = $(abspath $(firstword $(wildcard $(dir $(realpath $(NVCC)))../lib64)))
 nvcc_libs = -Xlinker -rpath -Xlinker '$$ORIGIN/..$(addprefix :,$(CUDA_LIBDIR))' -lcublasLt $(if $(CUDNN),-lcudnn)
@@ -170,7 +180,7 @@ $B/host/%.o: %.cpp | ready
 $B/tests/cuda-host.so: $(patsubst %.cu,$B/host/%.o,$(filter-out %/blas.cu,$(CUDA_SRC))) \
 		$(patsubst %.cpp,$B/host/%.o,$(wildcard tests/cuda/*.cpp)) $(PLUGIN_C:%=$B/plugin/%.o)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CXX) -shared -pthread -o $@ $^ -ldl -Wl,--no-undefined
+	$(call say,LINK,$@)$(CXX) -shared -pthread $(CXXFLAGS) $(LDFLAGS) -o $@ $^ -ldl -Wl,--no-undefined
 
 define isa_rule
 $B/kernels/cpu/%.$1.o: kernels/cpu/%.c | ready
@@ -210,7 +220,7 @@ demo: all
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
 lint: ready
 	@for cc in gcc clang; do \
-		if command -v $$cc >/dev/null; then $(MAKE) --no-print-directory B=$B/lint-$$cc CC=$$cc objects; \
+		if command -v $$cc >/dev/null; then $(MAKE) --no-print-directory B=$B/lint-$$cc CC=$$cc WERROR=-Werror objects; \
 		else echo "lint: no $$cc here: not compiled with it"; fi; \
 	done
 	tests/lint
@@ -252,7 +262,7 @@ fuzz: ready $(FUZZ:%=$B/fuzz/bin/%)
 
 # --- installing -----------------------------------------------------------------------------------------------------
 MODEL_FILES := $(shell cd models 2>/dev/null && find . -type f | sort)
-INSTALLED = $(TOOLS:%=$(bindir)/%) $(if $(PLUGIN),$(plugindir)/rectdiff-cuda.so) $(foreach m,$(MAN),$(mandir)/man$(subst .,,$(suffix $m))/$(notdir $m))
+INSTALLED = $(TOOLS:%=$(bindir)/%) $(plugindir)/rectdiff-cuda.so $(foreach m,$(MAN),$(mandir)/man$(subst .,,$(suffix $m))/$(notdir $m))
 
 install: all
 	install -d $(foreach d,$(bindir) $(mandir)/man1 $(mandir)/man5 $(mandir)/man7 $(datadir)/pipelines,'$(DESTDIR)$d')
@@ -265,6 +275,7 @@ install: all
 uninstall:
 	rm -f $(foreach f,$(INSTALLED),'$(DESTDIR)$f')
 	rm -rf '$(DESTDIR)$(datadir)'
+	[ ! -d '$(DESTDIR)$(plugindir)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(plugindir)'
 
 clean:
 	rm -rf $B

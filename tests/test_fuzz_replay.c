@@ -140,6 +140,7 @@ static void replay(const struct fuzz_target *t)
 	CHECK(c.seeds > 0 && c.inputs > 100);
 }
 
+#if !defined(SANITIZED)
 /* What a target may ask for beyond what this program has already. Large blocks go back to the system at once. */
 static void limit_memory(void)
 {
@@ -153,6 +154,7 @@ static void limit_memory(void)
 	r.rlim_cur = r.rlim_max = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + SPARE;
 	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 17) && !setrlimit(RLIMIT_AS, &r));
 }
+#endif
 
 int main(void)
 {

@@ -130,8 +130,10 @@ static void conv(struct kt *k, const struct rd_conv2d_desc *d, int with_bias)
 	c.par.w = kt_flat(k, o.c * d->in.c * d->kernel * d->kernel, c.w);
 	c.par.b = c.b ? kt_flat(k, o.c, c.b) : NULL;
 	CHECK_OK(k->be->conv2d_new(k->dev, d, RD_CONV_ALL, &c.plan, &k->e), &k->e);
-	if (!c.plan)
+	if (!c.plan) {
+		kt_free(k);
 		return;
+	}
 	c.par.packed = packed(k, c.plan);
 	ws = k->be->conv2d_ws_bytes(c.plan);
 	c.ws = kt_poison(k, ws ? ws : 1);
@@ -180,8 +182,10 @@ static void conv_recorded(struct kt *k)
 	struct rd_replay *r = NULL;
 	struct rd_conv2d *p[2];
 
-	if (!k->be->record_begin)
+	if (!k->be->record_begin) {
+		kt_free(k);
 		return;
+	}
 	for (int i = 0; i < 2; i++) {
 		CHECK_OK(k->be->conv2d_new(k->dev, &d, i ? RD_CONV_ALL : RD_CONV_Y_BIAS, &p[i], &k->e), &k->e);
 		ws[i] = kt_poison(k, k->be->conv2d_ws_bytes(p[i]) + 1);

@@ -257,7 +257,7 @@ static int work(struct opts *o, struct rd_agreement *a, struct rd_err *e)
 {
 	struct rd_points data = {0}, held = {0};
 	struct rd_classifier c = {0};
-	const struct rd_backend *be;
+	const struct rd_backend *be = NULL;
 	struct rd_dev *dev = NULL;
 	json_t *run = NULL;
 	double seconds;

@@ -4,9 +4,10 @@
 
 size_t RD_SYM(attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
-	const struct rd_att a = rd_att(dev, p, backward, NULL);
+	const struct rd_att forward = rd_att(dev, p, 0, NULL), both = rd_att(dev, p, backward, NULL);
+	size_t f = rd_att_ws_bytes(&forward), b = rd_att_ws_bytes(&both);
 
-	return rd_att_ws_bytes(&a);
+	return f > b ? f : b; /* with few units forward has more slots than backward */
 }
 
 enum { LANES = 32 };

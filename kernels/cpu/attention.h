@@ -9,10 +9,14 @@
 #include "kernels/cpu/share.h"
 #include "kernels/cpu/vecmath.h"
 
-enum { RD_ATT_ROWS = 32 }; /* rows of scores that are worked on at a time */
+enum {
+	RD_ATT_ROWS = 32,       /* rows of scores that are worked on at a time */
+	RD_ATT_CELLS = 1 << 20, /* of P that backward has at a time, unless these are fewer rows than that */
+};
 
 struct rd_att {
 	int64_t tokens, keys, d, c, heads, units;
+	int64_t chunk; /* rows of scores that there is room for: forward a block, backward whole blocks or all */
 	float scale;
 	int wide;
 	float *ws;
@@ -25,8 +29,15 @@ static inline int64_t rd_att_lines(int64_t floats)
 	return (floats + 15) & ~(int64_t)15;
 }
 
-/* Forward packs k and v and has a block of rows of scores. Backward packs k twice and v, then q and do, and has P and dS
- * whole; where threads divide a unit they share these. */
+static inline int64_t rd_att_chunk(int64_t tokens, int64_t keys, int backward)
+{
+	int64_t rows = backward && RD_ATT_CELLS / keys > RD_ATT_ROWS ? RD_ATT_CELLS / keys / RD_ATT_ROWS * RD_ATT_ROWS : RD_ATT_ROWS;
+
+	return tokens < rows ? tokens : rows;
+}
+
+/* Forward packs k and v and has a block of rows of scores. Backward packs k twice and v, then q and do, and has P and dS of
+ * a chunk of rows; where threads divide a unit they share these. */
 static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention_desc *p, int backward, void *ws)
 {
 	struct rd_att a = {
@@ -40,15 +51,15 @@ static inline struct rd_att rd_att(struct rd_dev *dev, const struct rd_attention
 		.wide = dev->wide,
 		.ws = ws,
 		.threads = dev->threads,
+		.chunk = rd_att_chunk(p->d.h * p->d.w, p->keys, backward),
 	};
 	int64_t by_dims = rd_gemm_packed(a.d, a.keys), by_keys = rd_gemm_packed(a.keys, a.d);
 	int64_t by_key = backward ? 2 * by_dims + by_keys : by_dims + by_keys;
-	int64_t by_query = backward ? 2 * rd_gemm_packed(a.tokens, a.d) : 0;
-	int64_t rows = backward ? 2 * a.tokens : a.tokens < RD_ATT_ROWS ? a.tokens : RD_ATT_ROWS;
+	int64_t by_query = backward ? 2 * rd_gemm_packed(a.chunk, a.d) : 0;
 
 	a.slots = backward && a.units < a.threads ? a.units : a.threads;
 	a.packed_floats = rd_att_lines(by_key > by_query ? by_key : by_query);
-	a.score_floats = rd_att_lines(rows * a.keys);
+	a.score_floats = rd_att_lines((backward ? 2 : 1) * a.chunk * a.keys);
 	return a;
 }
 

@@ -30,8 +30,8 @@ static inline size_t rd_lp_ws_bytes(const struct rd_dev *dev, const struct rd_la
 	return (size_t)(2 * l.c) * ((size_t)l.units * sizeof(double) + (size_t)dev->threads * sizeof(float));
 }
 
-RD_INLINE void rd_lp_fwd(const struct rd_dev *dev, const struct rd_layernorm_desc *p, enum rd_ln_kind kind, const float *x,
-                         const float *gamma, const float *beta, float *y, float *stats)
+static inline void rd_lp_fwd(const struct rd_dev *dev, const struct rd_layernorm_desc *p, enum rd_ln_kind kind, const float *x,
+                             const float *gamma, const float *beta, float *y, float *stats)
 {
 	int64_t rows = p->d.n * p->d.h * p->d.w, c = p->d.c;
 
@@ -47,8 +47,8 @@ RD_INLINE void rd_lp_fwd(const struct rd_dev *dev, const struct rd_layernorm_des
 	}
 }
 
-RD_INLINE void rd_lp_bwd(const struct rd_dev *dev, const struct rd_lp *l, enum rd_ln_kind kind, const struct rd_ln_rows *all,
-                         float *dgamma, float *dbeta, void *ws)
+static inline void rd_lp_bwd(const struct rd_dev *dev, const struct rd_lp *l, enum rd_ln_kind kind, const struct rd_ln_rows *all,
+                             float *dgamma, float *dbeta, void *ws)
 {
 	float *sums = (float *)(void *)((double *)ws + l->units * 2 * l->c); /* [threads, 2 c] */
 	double *total = dgamma || dbeta ? ws : NULL; /* [units, 2 c] */
