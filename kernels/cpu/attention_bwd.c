@@ -47,8 +47,8 @@ static void softmax_bwd(const float *p, float *dp, int64_t n)
 		dp[j] = p[j] * (dp[j] - dot);
 }
 
-/* The rows r of unit u, in the chunk from row `first` on: their p, their ds where anything is made of it, and their dq where it is wanted. kt, vt [d, keys]
- * and kp [keys, d] are packed. */
+/* The rows r of unit u, in the chunk from row `first` on: their p, their ds where anything is made of it, and their dq where it is
+ * wanted. kt, vt [d, keys] and kp [keys, d] are packed. */
 static void row_block(const struct job *j, int64_t u, struct rd_range r, int64_t first, float *scores, const float *kt,
                       const float *vt, const float *kp)
 {
@@ -168,6 +168,7 @@ int RD_SYM(attention_bwd)(struct rd_dev *dev, const struct rd_attention_desc *p,
 		.acc_dk = acc_dk,
 		.acc_dv = acc_dv,
 	};
+
 	(void)o; /* the sum over P dP is at hand */
 	(void)e;
 #pragma omp parallel num_threads(dev->threads) if (j.a.units * j.a.tokens * j.a.keys >= RD_PARALLEL_MIN)
