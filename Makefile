@@ -142,11 +142,12 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo $(if $(WERROR),-Werror all-warnings) -I. $
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met; RD_MOST_X
+# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met; RD_DNN_ATT_LEAST:
+# that cuDNN's stand-in does some; RD_MOST_X
 # and RD_MOST_Y: that kernels go on to further rows and images in steps.
 # An access of 8 or 16 bytes that a device would refuse ends the test (SIGILL); without the sanitizer's library, to need none.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN \
-	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_MOST_X=3 -DRD_MOST_Y=3 \
+	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_DNN_ATT_LEAST=0 -DRD_MOST_X=3 -DRD_MOST_Y=3 \
 	-fsanitize=alignment -fsanitize-undefined-trap-on-error -Itests/cuda -I. $(CPPFLAGS) $(CXXFLAGS)
 # Libraries are looked for above the plug-in (gpu-bundle), then where this nvcc has its own: a loader need not know of them.
 CUDA_LIBDIR = $(abspath $(firstword $(wildcard $(dir $(realpath $(NVCC)))../lib64)))
@@ -164,10 +165,15 @@ $B/lib/rectdiff/rectdiff-cuda.so: $(CUDA_SRC:%.cu=$B/plugin/%.o) $(PLUGIN_C:%=$B
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(NVCC) -shared -o $@ $^ $(nvcc_libs) -Xlinker --no-undefined
 
-# What cuBLASLt and cuDNN say of descriptors, which they check without a device.
-$B/tests/cuda-libs: tests/cuda/try_libs.cu $B/lib/rectdiff/rectdiff-cuda.so
+# What cuBLASLt and cuDNN say where there is no device.
+$B/tests/driver/libcuda.so.1: tests/cuda/driver.c | ready
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(NVCC) $(NVCC_FLAGS) -o $@ $^ -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/rectdiff'
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) -fPIC -shared $(LDFLAGS) -Wl,-soname,libcuda.so.1 -o $@ $<
+
+$B/tests/cuda-libs: tests/cuda/try_libs.cu $B/lib/rectdiff/rectdiff-cuda.so $B/tests/driver/libcuda.so.1
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(NVCC) $(NVCC_FLAGS) -o $@ $(wordlist 1,2,$^) $(if $(CUDNN),-lcudnn) -Xlinker --no-as-needed \
+		-Xlinker $(word 3,$^) -Xlinker -rpath -Xlinker '$$ORIGIN/../lib/rectdiff:$$ORIGIN/driver$(addprefix :,$(CUDA_LIBDIR))'
 
 $B/host/%.o: %.cu | ready
 	@mkdir -p $(@D)

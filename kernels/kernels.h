@@ -129,6 +129,7 @@ struct rd_replay; /* work of a device that was recorded */
 struct rd_backend {
 	const char *name; /* "cpu", "cuda" */
 	int on_host;      /* device memory is the host's, so that a host array aligned to 64 bytes is a device buffer too */
+	int adds_apart;   /* a convolution that is no linear layer adds in the same kernel what is another array than y alone */
 
 	/* device and memory */
 	int (*open)(struct rd_dev **out, const struct rd_dev_opts *o, struct rd_err *e);
@@ -169,10 +170,10 @@ struct rd_backend {
 	int (*narrow)(struct rd_dev *dev, struct rd_dims d, const void *sample, void *act, struct rd_err *e);
 	int (*widen)(struct rd_dev *dev, struct rd_dims d, const void *act, void *sample, struct rd_err *e);
 
-	/* y = conv(x, w) + b, or add + that where add is not NULL; add may be y. A linear layer, y = W x + b at every pixel, is one with a
-	 * kernel of 1. The plan is made once (and may allocate), for the ways that are named, of enum rd_conv2d_way; nothing else
-	 * may be asked of it. Whenever w or b change conv2d_pack is to be called, which does it for n plans at once and passes
-	 * over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
+	/* y = conv(x, w) + b, or add + that where add is not NULL; add may be y, where adds_apart with other last bits. A linear layer,
+	 * y = W x + b at every pixel, is one with a kernel of 1. The plan is made once (and may allocate), for the ways that are named, of
+	 * enum rd_conv2d_way; nothing else may be asked of it. Whenever w or b change conv2d_pack is to be called, which does it for n
+	 * plans at once and passes over those that are NULL. ws: conv2d_ws_bytes, shared by all plans, no contents kept between calls. */
 	int (*conv2d_new)(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways, struct rd_conv2d **out, struct rd_err *e);
 	void (*conv2d_free)(struct rd_conv2d *p);
 	size_t (*conv2d_packed_bytes)(const struct rd_conv2d *p);
@@ -226,9 +227,10 @@ struct rd_backend {
 	                   const float *stats, const void *dy, void *dx, int acc_dx, void *dshift_scale, int acc_dss, void *ws,
 	                   struct rd_err *e);
 
-	/* o = softmax(s) v, s = scale q k^T, per image and head. stats [n, heads, tokens, 2] f32: of each row of s its largest
-	 * element m and 1/sum exp(s - m), written by fwd, from which bwd makes the probabilities again; in fwd it may be NULL
-	 * where no backward follows. bwd reads o as fwd made it. ws: attention_ws_bytes, of forward alone or of both. */
+	/* o = softmax(s) v, s = scale q k^T, per image and head. stats [n, heads, tokens, 2] f32: of each row of s a number m that is
+	 * about as large as its largest elements (no less than the largest, and no more than log sum exp(s)), and 1/sum exp(s - m), written
+	 * by fwd, from which bwd makes the probabilities again; in fwd it may be NULL where no backward follows. bwd reads o as fwd made
+	 * it. ws: attention_ws_bytes, of both where there are stats, else of forward alone. */
 	size_t (*attention_ws_bytes)(struct rd_dev *dev, const struct rd_attention_desc *p, int backward);
 	int (*attention_fwd)(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v,
 	                     void *o, float *stats, void *ws, struct rd_err *e);

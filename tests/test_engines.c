@@ -106,6 +106,25 @@ static void linear(const struct rd_backend *be, struct rd_dev *dev, bool on_devi
 	be->conv2d_free(p);
 }
 
+/* Attention with much to do. On a device: where cuDNN is of a version that has it. */
+static void attention(const struct rd_backend *be, struct rd_dev *dev, bool on_device)
+{
+	const struct rd_attention_desc d = { .d = { on_device ? 8 : 3, 640, on_device ? 64 : 4, on_device ? 64 : 4 },
+		                             .keys = on_device ? 4096 : 16, .heads = 10, .scale = 0.125f };
+	const char *at, *line = on_device ? "attention of 8x10 heads of 64, 4096 by 4096" : "attention of 3x10 heads of 64, 16 by 16";
+
+	be->attention_ws_bytes(dev, &d, 0);
+	be->attention_ws_bytes(dev, &d, 1);
+	for (int i = 0; i < 2; i++) {
+		char begins[100];
+
+		snprintf(begins, sizeof begins, "%s%s: engine ", line, i ? ", with statistics" : "");
+		at = strstr(be->engines(dev), begins);
+		CHECK(at || (on_device && !strstr(be->engines(dev), "attention of")));
+		CHECK(!at || on_device || strstr(at, ", tensor cores, compiled, 116 bytes\n"));
+	}
+}
+
 /* The line of engines and notes that begins so. */
 static void said(const char *engines, const char *line, bool noted)
 {
@@ -128,6 +147,7 @@ static void chosen(const struct rd_backend *be, struct rd_dev *dev, enum rd_prec
 	make(be, dev, (struct rd_dims){ 2, 17, 6, 5 }, 10, 3, 1, RD_CONV_Y);
 	make(be, dev, (struct rd_dims){ 2, 16, 6, 6 }, 24, 2, 0, RD_CONV_Y);
 	make(be, dev, (struct rd_dims){ 2, 16, 6, 5 }, 7, 3, 1, RD_CONV_Y_BIAS);
+	make(be, dev, (struct rd_dims){ 2, 16, 4, 5 }, 24, 3, 1, RD_CONV_Y_ACC);
 	text = be->engines(dev);
 	said(text, tensor ? "2x16x6x5 to 24, 3x3 over 1, by the input +=: engine 4 by mode A, tensor cores, 1024 bytes; passed over for order "
 	                  "of sums: 1; passed over for narrow sums: 1; passed over for no tensor cores: 1\n" :
@@ -141,6 +161,9 @@ static void chosen(const struct rd_backend *be, struct rd_dev *dev, enum rd_prec
 		           "over for no plan: 2; refused: a plan: not supported: odd channels\n", true);
 	said(text, "2x16x6x6 to 24, 2x2 over 2, forward: none; refused: the graph: bad parameter: not a  graph \n", true);
 	said(text, "2x16x6x5 to 7, 3x3 over 1, forward with bias: none\n", true);
+	said(text, tensor ? "2x16x4x5 to 24, 3x3 over 1, forward with sum and bias: engine 4 by mode A, tensor cores, 3024 bytes;" :
+	                    "2x16x4x5 to 24, 3x3 over 1, forward with sum and bias: engine 2 by mode B, 3024 bytes;", false);
+	said(text, tensor ? "2x16x4x5 to 24, 3x3 over 1, forward +=: engine 4" : "2x16x4x5 to 24, 3x3 over 1, forward +=: engine 2", false);
 	said(text, tensor ? "2x16x6x5 to 7, 3x3 over 1, forward: none" : "2x16x6x5 to 7, 3x3 over 1, forward: engine 2", tensor);
 }
 
@@ -162,6 +185,8 @@ static void each(const struct rd_backend *host, enum rd_precision precision)
 		CHECK(!*be->engines(dev));
 	} else {
 		plain(be, dev, precision, !host);
+		if (precision == RD_PRECISION_BF16)
+			attention(be, dev, !host);
 		if (host)
 			chosen(be, dev, precision);
 	}

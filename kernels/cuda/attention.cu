@@ -1,13 +1,19 @@
-/* o = softmax(scale q k^T) v: in one kernel where there is one (attention_fused.cu), else products by cuBLASLt and the softmax of their
- * rows. */
+/* o = softmax(scale q k^T) v: by cuDNN where it has an engine and there is much to do, in one kernel where there is one
+ * (attention_fused.cu), else products by cuBLASLt and the softmax of their rows. */
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_fused.h"
+#include "kernels/cuda/dnn.h"
 
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
-	if (rd_att_is_fused(dev, rd_att_of(p)))
-		return backward ? rd_fused_bwd_ws_bytes(rd_att_of(p)) : 0;
-	return rd_att_ws_bytes(dev, rd_att_part(rd_att_of(p), 0), backward ? 2 : 1);
+	const rd_att a = rd_att_of(p);
+	size_t library = rd_dnn_attention_plan(dev, p, backward) ? rd_dnn_attention_ws_bytes(dev, p, backward) : 0, own;
+
+	if (library && !backward)
+		return library;
+	own = !rd_att_is_fused(dev, a) ? rd_att_ws_bytes(dev, rd_att_part(a, 0), backward ? 2 : 1) :
+	                                 backward ? rd_fused_bwd_ws_bytes(a) : 0;
+	return own > library ? own : library;
 }
 
 /* Elements from unit to unit within a batch, and from batch to batch. */
@@ -152,6 +158,8 @@ int rd_cuda_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p,
 	const int64_t queries = all.tokens * all.c, keys = all.keys * all.c;
 	int rc = RD_OK;
 
+	if (rd_dnn_attention_has(dev, p, stats != NULL))
+		return rd_dnn_attention_fwd(dev, p, q, k, v, o, stats, ws, e);
 	if (rd_att_is_fused(dev, all))
 		return rd_fused_fwd(dev, all, q, k, v, o, stats, e);
 	for (int64_t i = 0; i < all.images && !rc;) {

@@ -42,7 +42,14 @@ static int check_desc(const struct rd_conv2d_desc *d, struct rd_err *e)
 /* The bias may be added after the rest. */
 static bool by_library(const struct rd_conv2d *p, unsigned way)
 {
-	return rd_dnn_conv_has(p->dnn, (enum rd_conv2d_way)way) || (way == RD_CONV_Y_BIAS && rd_dnn_conv_has(p->dnn, RD_CONV_Y));
+	switch (way) {
+	case RD_CONV_Y: return rd_dnn_conv_has(p->dnn, RD_DNN_Y);
+	case RD_CONV_Y_ACC: return rd_dnn_conv_has(p->dnn, RD_DNN_Y_ACC);
+	case RD_CONV_Y_BIAS: return rd_dnn_conv_has(p->dnn, RD_DNN_Y_BIAS) || rd_dnn_conv_has(p->dnn, RD_DNN_Y);
+	case RD_CONV_DX: return rd_dnn_conv_has(p->dnn, RD_DNN_DX);
+	case RD_CONV_DX_ACC: return rd_dnn_conv_has(p->dnn, RD_DNN_DX_ACC);
+	default: return rd_dnn_conv_has(p->dnn, RD_DNN_DW);
+	}
 }
 
 /* Some way of it that cuDNN does not have is wanted. */
@@ -95,9 +102,6 @@ int rd_cuda_conv2d_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsig
 
 void rd_cuda_conv2d_free(struct rd_conv2d *p)
 {
-	if (!p)
-		return;
-	rd_dnn_conv_free(p->dnn);
 	free(p);
 }
 
@@ -109,8 +113,7 @@ size_t rd_cuda_conv2d_packed_bytes(const struct rd_conv2d *p)
 /* ws: dw in the packed layout, then the unfolded images or cuDNN's own. */
 size_t rd_cuda_conv2d_ws_bytes(const struct rd_conv2d *p)
 {
-	unsigned ways = p->ways & RD_CONV_Y_BIAS ? p->ways | RD_CONV_Y : p->ways;
-	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn, ways) : 0;
+	size_t dnn = p->dnn ? rd_dnn_conv_ws_bytes(p->dnn) : 0;
 
 	return p->dw_bytes + (dnn > p->unfolded_bytes ? dnn : p->unfolded_bytes);
 }
@@ -178,17 +181,22 @@ static int add_bias(struct rd_dev *dev, struct rd_dims o, const float *bias, voi
 	return RD_BY_WIDTH(T, o.c, rd_add_bias, dev, o.n * o.h * o.w, o.c, bias, (T *)y, e);
 }
 
-/* y = conv(x, w) + bias, or y += that. */
-static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const float *bias, const void *x, void *y, int acc,
-                       void *ws, struct rd_err *e)
+/* y = conv(x, w) + bias + add; b: the bias in f32. What cannot be added in the same kernel is written before and after. */
+static int library_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_dnn_operands *o, const float *b, void *y, void *ws,
+                       struct rd_err *e)
 {
-	struct rd_dims o = rd_conv2d_out(&p->d);
-	int rc;
+	struct rd_dims d = rd_conv2d_out(&p->d);
+	int rc = RD_OK;
 
-	if (bias && !acc && rd_dnn_conv_has(p->dnn, RD_CONV_Y_BIAS))
-		return rd_dnn_conv_run(dev, p->dnn, RD_CONV_Y_BIAS, x, w, y, bias, ws, e);
-	rc = rd_dnn_conv_run(dev, p->dnn, acc ? RD_CONV_Y_ACC : RD_CONV_Y, x, w, y, NULL, ws, e);
-	return rc || !bias ? rc : RD_BY_TYPE(dev, add_bias, dev, o, bias, y, e);
+	if (o->bias && !o->add && rd_dnn_conv_has(p->dnn, RD_DNN_Y_BIAS))
+		return rd_dnn_conv_run(dev, p->dnn, RD_DNN_Y_BIAS, o, ws, e);
+	if (o->bias && o->add && o->add != y && rd_dnn_conv_has(p->dnn, RD_DNN_Y_ADD_BIAS))
+		return rd_dnn_conv_run(dev, p->dnn, RD_DNN_Y_ADD_BIAS, o, ws, e);
+	if (o->add && o->add != y)
+		rc = rd_cuda_copy(dev, y, o->add, (size_t)rd_dims_elems(d) * p->elem, e);
+	if (!rc)
+		rc = rd_dnn_conv_run(dev, p->dnn, o->add ? RD_DNN_Y_ACC : RD_DNN_Y, o, ws, e);
+	return rc || !b ? rc : RD_BY_TYPE(dev, add_bias, dev, d, b, y, e);
 }
 
 int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_conv2d_params *par, const void *x, void *y,
@@ -206,9 +214,9 @@ int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_
 	if (p->linear)
 		return rd_linear_apply(dev, { o.n * o.h * o.w, p->d.in.c, o.c }, x, w, bias, add, y, e);
 	if (by_library(p, way)) {
-		if (add && add != y)
-			rc = rd_cuda_copy(dev, y, add, (size_t)rd_dims_elems(o) * p->elem, e);
-		return rc ? rc : library_fwd(dev, p, w, par->b, x, y, acc, cols, e);
+		const struct rd_dnn_operands all = { x, w, y, bias, add };
+
+		return library_fwd(dev, p, &all, par->b, y, cols, e);
 	}
 	for (int64_t i = 0; i < o.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
@@ -224,11 +232,12 @@ int rd_cuda_conv2d_fwd(struct rd_dev *dev, struct rd_conv2d *p, const struct rd_
 static int bwd_data(struct rd_dev *dev, struct rd_conv2d *p, const void *w, const void *dy, void *dx, int acc, void *rest,
                     struct rd_err *e)
 {
-	enum rd_conv2d_way way = acc ? RD_CONV_DX_ACC : RD_CONV_DX;
+	enum rd_dnn_kind kind = acc ? RD_DNN_DX_ACC : RD_DNN_DX;
+	const struct rd_dnn_operands all = { dx, w, dy, NULL, NULL };
 	int rc = RD_OK;
 
-	if (by_library(p, way))
-		return rd_dnn_conv_run(dev, p->dnn, way, dx, w, dy, NULL, rest, e);
+	if (rd_dnn_conv_has(p->dnn, kind))
+		return rd_dnn_conv_run(dev, p->dnn, kind, &all, rest, e);
 	for (int64_t i = 0; i < p->d.in.n && !rc; i += p->at_once) {
 		struct rd_unfold u = part(p, i);
 		rd_linear l = { u.n * u.oh * u.ow, p->taps, p->d.out_c };
@@ -244,10 +253,11 @@ static int bwd_weights(struct rd_dev *dev, struct rd_conv2d *p, const void *x, c
                        struct rd_err *e)
 {
 	void *own = ws, *rest = rest_at(p, ws);
+	const struct rd_dnn_operands all = { x, own, dy, NULL, NULL };
 	int rc;
 
-	if (by_library(p, RD_CONV_DW)) {
-		rc = rd_dnn_conv_run(dev, p->dnn, RD_CONV_DW, x, own, dy, NULL, rest, e);
+	if (rd_dnn_conv_has(p->dnn, RD_DNN_DW)) {
+		rc = rd_dnn_conv_run(dev, p->dnn, RD_DNN_DW, &all, rest, e);
 		return rc ? rc : rd_add_weights(dev, &p->d, own, rd_is_bf16(dev), dw, e);
 	}
 	rc = rd_cuda_zero(dev, own, p->dw_bytes, e);

@@ -1,9 +1,8 @@
-/* cuDNN's graph API in C: an execution plan for each direction of a convolution, NHWC. Plans are kept with the device and
- * shared by convolutions of the same shape. Engines whose sums depend on the order of arrival or are less than f32 are passed
- * over, in f32 those that round operands or transform them, and in tf32 and bf16 those without tensor cores. */
+/* cuDNN's graph API in C: its handle, and the plans that a device keeps. */
 #include "kernels/cuda/dnn.h"
 
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,28 +10,6 @@
 #include "kernels/cuda/dnn_graph.h"
 
 #ifdef RD_CUDNN
-
-const struct rd_dnn_kind rd_dnn_kinds[RD_DNN_N_KINDS] = {
-	{ "forward", RD_DNN_FWD, 0, 0 },           { "forward +=", RD_DNN_FWD, 1, 0 },
-	{ "forward with bias", RD_DNN_FWD, 0, 1 }, { "by the input", RD_DNN_BWD_DATA, 0, 0 },
-	{ "by the input +=", RD_DNN_BWD_DATA, 1, 0 }, { "by the weights", RD_DNN_BWD_WEIGHTS, 0, 0 },
-};
-static_assert(RD_CONV_ALL == (1 << RD_DNN_N_KINDS) - 1, "a kind for each way");
-
-/* Of the same description: one, for training and without it. */
-struct rd_dnn_conv {
-	struct rd_dnn_conv *next;
-	struct rd_conv2d_desc d;
-	bool made[RD_DNN_N_KINDS];
-	struct rd_dnn_plan plan[RD_DNN_N_KINDS]; /* of those made */
-};
-
-struct rd_dnn {
-	cudnnHandle_t handle;
-	struct rd_dnn_conv *convs;
-	char text[48];
-	char *engines; /* as last told */
-};
 
 /* cuDNN looks for the compiler of its fused kernels in a few places of its own, and takes it where it has been loaded. */
 static void load_compiler(struct rd_dev *dev)
@@ -66,31 +43,19 @@ int rd_dnn_new(struct rd_dnn **out, struct rd_dev *dev, struct rd_err *e)
 	return RD_OK;
 }
 
-static int kind_of(enum rd_conv2d_way way)
-{
-	int i = 0;
-
-	while (way >> i > 1)
-		i++;
-	return i;
-}
-
-static void free_conv(struct rd_dnn_conv *c)
-{
-	for (int i = 0; i < RD_DNN_N_KINDS; i++)
-		rd_dnn_plan_free(&c->plan[i]);
-	free(c);
-}
-
 void rd_dnn_free(struct rd_dnn *d)
 {
 	if (!d)
 		return;
-	while (d->convs) {
-		struct rd_dnn_conv *c = d->convs;
+	rd_dnn_convs_free(d->convs);
+	rd_dnn_attentions_free(d->attentions);
+	while (d->entries) {
+		struct rd_dnn_entry *en = d->entries;
 
-		d->convs = c->next;
-		free_conv(c);
+		d->entries = en->next;
+		rd_dnn_plan_free(&en->plan);
+		free(en->name);
+		free(en);
 	}
 	if (d->handle)
 		cudnnDestroy(d->handle);
@@ -103,17 +68,17 @@ const char *rd_dnn_text(const struct rd_dnn *d)
 	return d ? d->text : "no cuDNN";
 }
 
-static void tell_plan(FILE *f, const struct rd_conv2d_desc *d, const struct rd_dnn_kind *k, const struct rd_dnn_plan *p)
+static void tell(FILE *f, const struct rd_dnn_entry *en)
 {
 	static const char *const why[RD_DNN_N_REASONS] = { "order of sums", "narrow sums", "narrow operands",
 	                                                    "no tensor cores", "no plan" };
 	static const char *const refused[] = { "", "the graph", "heuristics", "a plan" };
+	const struct rd_dnn_plan *p = &en->plan;
 
-	fprintf(f, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, %s: ", (long long)d->in.n, (long long)d->in.c, (long long)d->in.h,
-	        (long long)d->in.w, (long long)d->out_c, d->kernel, d->kernel, d->stride, k->name);
+	fprintf(f, "%s: ", en->name);
 	if (p->plan)
-		fprintf(f, "engine %lld by mode %c%s%s, %zu bytes", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
-		        p->transforms ? ", transforms" : "", p->ws_bytes);
+		fprintf(f, "engine %lld by mode %c%s%s%s, %zu bytes", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
+		        p->transforms ? ", transforms" : "", p->compiled ? ", compiled" : "", p->ws_bytes);
 	else
 		fputs("none", f);
 	for (int i = 0; i < RD_DNN_N_REASONS; i++)
@@ -135,17 +100,15 @@ const char *rd_cuda_engines(struct rd_dev *dev)
 	free(dnn->engines);
 	dnn->engines = NULL;
 	f = open_memstream(&dnn->engines, &bytes);
-	for (struct rd_dnn_conv *c = f ? dnn->convs : NULL; c; c = c->next)
-		for (int i = 0; i < RD_DNN_N_KINDS; i++)
-			if (c->made[i])
-				tell_plan(f, &c->d, &rd_dnn_kinds[i], &c->plan[i]);
+	for (struct rd_dnn_entry *en = f ? dnn->entries : NULL; en; en = en->next)
+		tell(f, en);
 	if (f)
 		fclose(f);
 	return dnn->engines ? dnn->engines : "";
 }
 
 /* For the device's note. */
-static void tell_missing(struct rd_dev *dev, const struct rd_dnn_conv *c, int kind)
+static void tell_missing(struct rd_dev *dev, const struct rd_dnn_entry *en)
 {
 	char *line = NULL;
 	size_t bytes;
@@ -153,78 +116,34 @@ static void tell_missing(struct rd_dev *dev, const struct rd_dnn_conv *c, int ki
 
 	if (!f)
 		return;
-	tell_plan(f, &c->d, &rd_dnn_kinds[kind], &c->plan[kind]);
+	tell(f, en);
 	if (!fclose(f))
 		rd_cuda_note(dev, "cuDNN: a convolution without an engine: %.*s", (int)strcspn(line, "\n"), line);
 	free(line);
 }
 
-static void make_plan(struct rd_dev *dev, struct rd_dnn_conv *c, int kind)
+struct rd_dnn_entry *rd_dnn_entry_new(struct rd_dev *dev, struct rd_dnn_graph *g, bool wanted, const char *name, ...)
 {
-	if (c->made[kind])
-		return;
-	c->made[kind] = true;
-	rd_dnn_plan_make(&c->plan[kind], dev->dnn->handle, &c->d, dev->precision, &rd_dnn_kinds[kind]);
-	if (!c->plan[kind].plan)
-		tell_missing(dev, c, kind);
-}
+	const struct rd_dnn_target here = { dev->dnn->handle, NULL };
+	struct rd_dnn_entry *en = (struct rd_dnn_entry *)calloc(1, sizeof *en), **at = &dev->dnn->entries;
+	va_list ap;
+	int n;
 
-static struct rd_dnn_conv *find(struct rd_dnn *dnn, const struct rd_conv2d_desc *d)
-{
-	struct rd_dnn_conv *c = dnn->convs;
-
-	while (c && memcmp(&c->d, d, sizeof *d) != 0)
-		c = c->next;
-	if (c)
-		return c;
-	c = (struct rd_dnn_conv *)calloc(1, sizeof *c);
-	if (!c)
+	va_start(ap, name);
+	n = en ? vasprintf(&en->name, name, ap) : -1;
+	va_end(ap);
+	if (n < 0) {
+		free(en);
+		rd_dnn_drop(g);
 		return NULL;
-	c->d = *d;
-	c->next = dnn->convs;
-	return dnn->convs = c;
-}
-
-struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways)
-{
-	struct rd_dnn_conv *c = find(dev->dnn, d);
-
-	if (!c)
-		return NULL;
-	for (int i = 0; i < RD_DNN_N_KINDS; i++)
-		if (ways >> i & 1)
-			make_plan(dev, c, i);
-	if (ways & RD_CONV_Y_BIAS && !rd_dnn_conv_has(c, RD_CONV_Y_BIAS))
-		make_plan(dev, c, kind_of(RD_CONV_Y));
-	return c;
-}
-
-void rd_dnn_conv_free(struct rd_dnn_conv *c)
-{
-	(void)c; /* it goes with the device */
-}
-
-bool rd_dnn_conv_has(const struct rd_dnn_conv *c, enum rd_conv2d_way way)
-{
-	return c && c->plan[kind_of(way)].plan;
-}
-
-size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *c, unsigned ways)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < RD_DNN_N_KINDS; i++)
-		if (ways >> i & 1 && c->plan[i].ws_bytes > n)
-			n = c->plan[i].ws_bytes;
-	return n;
-}
-
-int rd_dnn_conv_run(struct rd_dev *dev, struct rd_dnn_conv *c, enum rd_conv2d_way way, const void *x, const void *w, const void *y,
-                    const float *bias, void *ws, struct rd_err *e)
-{
-	cudnnStatus_t s = rd_dnn_plan_run(&c->plan[kind_of(way)], dev->dnn->handle, x, w, y, bias, ws);
-
-	return s == CUDNN_STATUS_SUCCESS ? RD_OK : rd_fail(e, RD_EDEVICE, "cuDNN: convolution: %s", cudnnGetErrorString(s));
+	}
+	rd_dnn_plan_make(&en->plan, &here, g, dev->precision);
+	while (*at)
+		at = &(*at)->next;
+	*at = en;
+	if (wanted && !en->plan.plan)
+		tell_missing(dev, en);
+	return en;
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* In place of dnn.cu where cuDNN is not there: it has no convolution. */
+/* In place of the other dnn files where cuDNN is not there: it has nothing. */
 #include "kernels/cuda/dnn.h"
 
 #ifndef RD_CUDNN
@@ -26,20 +26,38 @@ struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *, const struct rd_conv2d_desc
 	return NULL;
 }
 
-void rd_dnn_conv_free(struct rd_dnn_conv *) {}
-
-bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_conv2d_way)
+bool rd_dnn_conv_has(const struct rd_dnn_conv *, enum rd_dnn_kind)
 {
 	return false;
 }
 
-size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *, unsigned)
+size_t rd_dnn_conv_ws_bytes(const struct rd_dnn_conv *)
 {
 	return 0;
 }
 
-int rd_dnn_conv_run(struct rd_dev *, struct rd_dnn_conv *, enum rd_conv2d_way, const void *, const void *, const void *,
-                    const float *, void *, struct rd_err *e)
+int rd_dnn_conv_run(struct rd_dev *, struct rd_dnn_conv *, enum rd_dnn_kind, const struct rd_dnn_operands *, void *, struct rd_err *e)
+{
+	return rd_fail(e, RD_EDEVICE, "this build has no cuDNN");
+}
+
+bool rd_dnn_attention_plan(struct rd_dev *, const struct rd_attention_desc *, bool)
+{
+	return false;
+}
+
+bool rd_dnn_attention_has(struct rd_dev *, const struct rd_attention_desc *, bool)
+{
+	return false;
+}
+
+size_t rd_dnn_attention_ws_bytes(struct rd_dev *, const struct rd_attention_desc *, bool)
+{
+	return 0;
+}
+
+int rd_dnn_attention_fwd(struct rd_dev *, const struct rd_attention_desc *, const void *, const void *, const void *, void *, float *,
+                         void *, struct rd_err *e)
 {
 	return rd_fail(e, RD_EDEVICE, "this build has no cuDNN");
 }

@@ -8,6 +8,7 @@
 
 #define TABLE \
 	.name = "cuda", \
+	.adds_apart = 1, \
 	OWN(open), \
 	OWN(close), \
 	OWN(describe), \

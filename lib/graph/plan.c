@@ -171,11 +171,13 @@ static void last_uses(const struct plan *p, int *last[2])
 	last[0][p->g->y] = p->end;
 }
 
-/* In pass `way` the output takes over an operand's buffer where that operand dies with this node, at `step`. */
+/* In pass `way` the output takes over an operand's buffer where that operand dies with this node, at `step`; but never where this would
+ * change its bits, as it need not die there when the pass is another one. */
 static bool can_share(const struct plan *p, const struct rd_node_op *n, int way, int step)
 {
+	bool apart = n->op == RD_OP_CONV && (n->u.conv.kernel > 1 || n->u.conv.stride > 1) && p->x->be->adds_apart;
 	int k = rd_ops[n->op].shares;
-	rd_ref r = k >= 0 ? n->in[k] : RD_NONE;
+	rd_ref r = k >= 0 && !apart ? n->in[k] : RD_NONE;
 
 	if (r == RD_NONE || is_input(p, r) || p->life[p->val[way][r]].last != step)
 		return false;
