@@ -136,6 +136,19 @@ static void said(const char *engines, const char *line, bool noted)
 	CHECK((strstr(notes, line) != NULL) == noted);
 }
 
+/* What has no engine is asked for once. */
+static void no_attention(const struct rd_backend *be, struct rd_dev *dev)
+{
+	const struct rd_attention_desc d = { .d = { 2, 640, 4, 4 }, .keys = 16, .heads = 10, .scale = 0.125f };
+	static const char line[] = "attention of 2x10 heads of 64, 16 by 16: none\n";
+	const char *at;
+
+	for (int i = 0; i < 3; i++)
+		be->attention_ws_bytes(dev, &d, 0);
+	at = strstr(be->engines(dev), line);
+	CHECK(at && !strstr(at + 1, line));
+}
+
 static void chosen(const struct rd_backend *be, struct rd_dev *dev, enum rd_precision precision)
 {
 	const bool tensor = precision != RD_PRECISION_F32;
@@ -187,6 +200,8 @@ static void each(const struct rd_backend *host, enum rd_precision precision)
 		plain(be, dev, precision, !host);
 		if (precision == RD_PRECISION_BF16)
 			attention(be, dev, !host);
+		if (host && precision == RD_PRECISION_BF16)
+			no_attention(be, dev);
 		if (host)
 			chosen(be, dev, precision);
 	}

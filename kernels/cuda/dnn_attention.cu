@@ -77,6 +77,7 @@ static bool pays(struct rd_dev *dev, const struct rd_attention_desc *p)
 	return products >= (double)(rd_att_is_fused(dev, a) ? RD_DNN_ATT_LEAST : RD_DNN_ATT_LEAST_WIDE);
 }
 
+/* Scores may be scaled by any number. NULL: not asked for yet. */
 static struct rd_dnn_attention *find(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
 {
 	struct rd_dnn_attention *a = dev->dnn ? dev->dnn->attentions : NULL;
@@ -84,26 +85,28 @@ static struct rd_dnn_attention *find(struct rd_dev *dev, const struct rd_attenti
 	while (a && (a->stats != stats || a->desc.d.n != p->d.n || a->desc.d.c != p->d.c || a->desc.d.h * a->desc.d.w != p->d.h * p->d.w ||
 	             a->desc.keys != p->keys || a->desc.heads != p->heads))
 		a = a->next;
-	return a && a->plan && a->plan->plan.plan ? a : NULL;
+	return a;
+}
+
+static const struct rd_dnn_plan *plan_of(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
+{
+	const struct rd_dnn_attention *a = find(dev, p, stats);
+
+	return a && a->plan && a->plan->plan.plan ? &a->plan->plan : NULL;
 }
 
 bool rd_dnn_attention_has(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
 {
-	return find(dev, p, stats) != NULL;
+	return plan_of(dev, p, stats) != NULL;
 }
 
-bool rd_dnn_attention_plan(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
+static void make_plan(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
 {
+	struct rd_dnn_attention *a = (struct rd_dnn_attention *)calloc(1, sizeof *a);
 	struct rd_dnn_graph g = {};
-	struct rd_dnn_attention *a;
 
-	if (!dev->dnn || !pays(dev, p))
-		return false;
-	if (rd_dnn_attention_has(dev, p, stats))
-		return true;
-	a = (struct rd_dnn_attention *)calloc(1, sizeof *a);
 	if (!a)
-		return false;
+		return;
 	a->desc = *p;
 	a->stats = stats;
 	rd_dnn_attention_graph(&g, p, stats);
@@ -112,6 +115,12 @@ bool rd_dnn_attention_plan(struct rd_dev *dev, const struct rd_attention_desc *p
 	                           stats ? ", with statistics" : "");
 	a->next = dev->dnn->attentions;
 	dev->dnn->attentions = a;
+}
+
+bool rd_dnn_attention_plan(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
+{
+	if (dev->dnn && pays(dev, p) && !find(dev, p, stats))
+		make_plan(dev, p, stats);
 	return rd_dnn_attention_has(dev, p, stats);
 }
 
@@ -123,9 +132,9 @@ static int64_t n_rows(const struct rd_attention_desc *p)
 /* The engine's own, then its statistics. */
 size_t rd_dnn_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
 {
-	struct rd_dnn_attention *a = find(dev, p, stats);
+	const struct rd_dnn_plan *plan = plan_of(dev, p, stats);
 
-	return a ? rd_align(a->plan->plan.ws_bytes) + (stats ? (size_t)n_rows(p) * sizeof(float) : 0) : 0;
+	return plan ? rd_align(plan->ws_bytes) + (stats ? (size_t)n_rows(p) * sizeof(float) : 0) : 0;
 }
 
 /* exp(s - m) / sum exp(s - m) with the logarithm of the sum in m's place: the sum is 1. */
@@ -140,7 +149,7 @@ static __global__ void stats_kernel(int64_t rows, const float *lse, float *stats
 int rd_dnn_attention_fwd(struct rd_dev *dev, const struct rd_attention_desc *p, const void *q, const void *k, const void *v, void *o,
                          float *stats, void *ws, struct rd_err *e)
 {
-	const struct rd_dnn_plan *plan = &find(dev, p, stats != NULL)->plan->plan;
+	const struct rd_dnn_plan *plan = plan_of(dev, p, stats != NULL);
 	const int64_t uids[6] = { Q, K, V, O, SCALE, STATS }, rows = n_rows(p);
 	float *lse = (float *)(void *)((char *)ws + rd_align(plan->ws_bytes));
 	const void *pointers[6] = { q, k, v, o, &p->scale, lse };
