@@ -22,6 +22,7 @@ struct rd_dnn_attention {
 	struct rd_dnn_entry *plan;
 };
 
+#if CUDNN_VERSION >= 91300
 /* What is [rows, c] of an image, as (images, heads, rows, d). */
 static cudnnBackendDescriptor_t tensor(struct rd_dnn_graph *g, int64_t uid, const rd_att &a, int64_t rows)
 {
@@ -32,7 +33,6 @@ static cudnnBackendDescriptor_t tensor(struct rd_dnn_graph *g, int64_t uid, cons
 
 void rd_dnn_attention_graph(struct rd_dnn_graph *g, const struct rd_attention_desc *p, bool stats)
 {
-#if CUDNN_VERSION >= 91300
 	const rd_att a = rd_att_of(p);
 	const int64_t rows[4] = { a.images, a.heads, a.tokens, 1 }, one[4] = { 1, 1, 1, 1 };
 	const int64_t packed[4] = { a.heads * a.tokens, a.tokens, 1, 1 };
@@ -50,12 +50,13 @@ void rd_dnn_attention_graph(struct rd_dnn_graph *g, const struct rd_attention_de
 		rd_dnn_set_desc(g, op, CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC,
 		                rd_dnn_tensor(g, STATS, CUDNN_DATA_FLOAT, rows, packed, RD_DNN_MEMORY));
 	rd_dnn_add_op(g, op);
-#else
-	(void)p;
-	(void)stats;
-	g->status = CUDNN_STATUS_NOT_SUPPORTED;
-#endif
 }
+#else
+void rd_dnn_attention_graph(struct rd_dnn_graph *g, const struct rd_attention_desc *, bool)
+{
+	g->status = CUDNN_STATUS_NOT_SUPPORTED;
+}
+#endif
 
 void rd_dnn_attentions_free(struct rd_dnn_attention *a)
 {

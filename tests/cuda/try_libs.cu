@@ -1,6 +1,6 @@
 /* What cuBLASLt and cuDNN say where there is no device. cuBLASLt checks the descriptors of products. cuDNN is told the properties of
  * devices, and makes plans for them: every convolution and attention of the networks that are measured has an engine, with tensor cores
- * where the precision is for them, and that of a convolution need not be compiled. Linked with the plug-in, and with tests/cuda/driver.c. With -v it tells the engines. */
+ * where the precision is for them, and that of a convolution need not be compiled. Linked with the plug-in, and with tests/cuda/driver.c. With an argument it tells the engines. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void products(enum rd_precision precision)
 	}
 }
 
-#ifdef RD_CUDNN
+#if defined(RD_CUDNN) && CUDNN_VERSION >= 90800
 static const char *const precisions[] = { "f32", "tf32", "bf16" };
 static bool loud;
 
@@ -97,6 +97,7 @@ static void convolutions(const struct rd_dnn_target *t, const char *device, enum
 		}
 }
 
+#if CUDNN_VERSION >= 91300
 /* Heads of 40 and 64 channels, wide ones, and a text's keys. These engines are compiled, which takes a second each. */
 static void attentions(const struct rd_dnn_target *t, const char *device)
 {
@@ -106,8 +107,8 @@ static void attentions(const struct rd_dnn_target *t, const char *device)
 	char name[32];
 
 	snprintf(name, sizeof name, "libnvrtc.so.%d", CUDART_VERSION / 1000);
-	if (CUDNN_VERSION < 91300 || !dlopen(name, RTLD_LAZY)) {
-		printf("skip: attention: cuDNN before 9.13, or no %s\n", name);
+	if (!dlopen(name, RTLD_LAZY)) {
+		printf("skip: attention: no %s\n", name);
 		return;
 	}
 	for (int i = -1; i < (int)(sizeof all / sizeof *all); i++) {
@@ -122,7 +123,13 @@ static void attentions(const struct rd_dnn_target *t, const char *device)
 	}
 }
 
-#if CUDNN_VERSION >= 90800
+#else
+static void attentions(const struct rd_dnn_target *, const char *)
+{
+	puts("skip: attention: cuDNN before 9.13 has none in one operation");
+}
+#endif
+
 /* As cuDNN writes such properties of a device that is there. */
 static const struct {
 	const char *name, *properties;
@@ -166,17 +173,17 @@ static void on_device(size_t i)
 	cudnnBackendDestroyDescriptor(d);
 }
 
-static void plans(void)
+static void plans(bool tell)
 {
+	loud = tell;
 	for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
 		on_device(i);
 }
 #else
-static void plans(void)
+static void plans(bool)
 {
-	puts("skip: plans: cuDNN before 9.8 makes none without a device");
+	puts("skip: plans: no cuDNN, or one before 9.8, which makes none without a device");
 }
-#endif
 #endif
 
 int main(int argc, char **argv)
@@ -185,13 +192,7 @@ int main(int argc, char **argv)
 	products(RD_PRECISION_F32);
 	products(RD_PRECISION_TF32);
 	products(RD_PRECISION_BF16);
-#ifdef RD_CUDNN
-	loud = argc > 1;
-	plans();
-#else
-	(void)argc;
-	puts("skip: plans: built without cuDNN");
-#endif
+	plans(argc > 1);
 	printf("cuda-libs: %d checks passed, %d failed\n", passed, failed);
 	return failed || !passed;
 }
