@@ -1,5 +1,5 @@
 /* In place of CUDA's driver, so that cuDNN makes plans of engines that it compiles where there is no device: takes any code, and
- * runs nothing. cuDNN looks these up by their names. */
+ * runs nothing. cuDNN looks these up by their names, or, from some version on, is linked with some. */
 #define RD_NO_DEVICE 100
 
 /* Whatever is asked, it is done. */
@@ -24,24 +24,26 @@ DONE(cuLinkAddData)
 DONE(cuLinkComplete)
 DONE(cuLinkCreate)
 DONE(cuLinkDestroy)
+DONE(cuModuleUnload)
 DONE(cuStreamGetCtx)
+DONE(cuTensorMapEncodeIm2col)
+DONE(cuTensorMapEncodeTiled)
 
-/* Something that is not NULL. */
+/* What is asked for is something that is not NULL. */
 static int thing;
 
-int cuLibraryLoadData(void **library);
-int cuLibraryLoadData(void **library)
-{
-	*library = &thing;
-	return 0;
-}
-
-int cuLibraryGetKernel(void **kernel);
-int cuLibraryGetKernel(void **kernel)
-{
-	*kernel = &thing;
-	return 0;
-}
+#define GIVEN(name) \
+	int name(void **out); \
+	int name(void **out) \
+	{ \
+		*out = &thing; \
+		return 0; \
+	}
+GIVEN(cuKernelGetFunction)
+GIVEN(cuLibraryGetKernel)
+GIVEN(cuLibraryLoadData)
+GIVEN(cuModuleGetFunction)
+GIVEN(cuModuleLoadData)
 
 int cuKernelGetAttribute(int *value);
 int cuKernelGetAttribute(int *value)
