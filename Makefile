@@ -78,7 +78,7 @@ GPU_OBJ := $(patsubst %.c,$B/%.o,$(wildcard tests/gpu/*.c))
 BENCH_OBJ := $(patsubst tests/bench/%.c,$B/tests/bench_%.o,$(wildcard tests/bench/*.c))
 MAN := $(wildcard man/*.[157])
 
-.PHONY: always all help tests objects setup ready check demo bench lint install uninstall clean check-gpu bench-gpu gpu-bundle
+.PHONY: always all help tests objects setup ready check demo bench lint lint-objects install uninstall clean check-gpu bench-gpu gpu-bundle
 all: ready $(TOOL_BIN) $(PLUGIN)
 	@$(if $(PLUGIN),$(if $(CUDNN),,echo "no cuDNN here: the CUDA plug-in convolves by matrix products"),\
 		echo "no nvcc here: the CUDA plug-in is left out")
@@ -142,9 +142,8 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo $(if $(WERROR),-Werror all-warnings) -I. $
 	-Xcompiler -fPIC,-ffp-contract=off,$(subst $(empty) $(empty),$(comma),$(CXX_WARN)) \
 	$(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$a$(comma)code=sm_$a) \
 	-gencode arch=compute_$(lastword $(CUDA_ARCHS))$(comma)code=compute_$(lastword $(CUDA_ARCHS))
-# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met; RD_DNN_ATT_LEAST:
-# that cuDNN's stand-in does some; RD_MOST_X
-# and RD_MOST_Y: that kernels go on to further rows and images in steps.
+# RD_ATT_MOST: so few that attention takes its images in parts; RD_FUSED_SMALL: that both shapes of its blocks are met;
+# RD_DNN_ATT_LEAST: that cuDNN's stand-in does some; RD_MOST_X and RD_MOST_Y: that kernels go on to further rows and images in steps.
 # An access of 8 or 16 bytes that a device would refuse ends the test (SIGILL); without the sanitizer's library, to need none.
 HOST_FLAGS = -std=c++17 -O2 -g $(CXX_WARN) -fPIC -ffp-contract=off -fno-math-errno -pthread -DRD_CUDNN \
 	-DRD_ATT_MOST=2000 -DRD_FUSED_SMALL=3 -DRD_DNN_ATT_LEAST=0 -DRD_MOST_X=3 -DRD_MOST_Y=3 \
@@ -224,12 +223,15 @@ demo: all
 	ls -1 out/demo/*/*.tsv out/demo/*/*.svg out/demo/*/*.png
 
 # Warnings as errors under each compiler that is there, then the checks that need no compiler.
-lint: ready
-	@for cc in gcc clang; do \
+lint: lint-objects
+	tests/lint
+
+LINT_CC ?= gcc clang
+lint-objects: ready
+	@for cc in $(LINT_CC); do \
 		if command -v $$cc >/dev/null; then $(MAKE) --no-print-directory B=$B/lint-$$cc CC=$$cc WERROR=-Werror objects; \
 		else echo "lint: no $$cc here: not compiled with it"; fi; \
 	done
-	tests/lint
 
 # --- fuzzing --------------------------------------------------------------------------------------------------------
 # RUNS executions of each target, or of those that FUZZ names, under libFuzzer, ASan and UBSan: tests/fuzz/README.md.

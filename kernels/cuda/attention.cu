@@ -7,9 +7,10 @@
 size_t rd_cuda_attention_ws_bytes(struct rd_dev *dev, const struct rd_attention_desc *p, int backward)
 {
 	const rd_att a = rd_att_of(p);
-	size_t library = rd_dnn_attention_plan(dev, p, backward) ? rd_dnn_attention_ws_bytes(dev, p, backward) : 0, own;
+	bool planned = rd_dnn_attention_plan(dev, p, backward);
+	size_t library = rd_dnn_attention_ws_bytes(dev, p, backward), own;
 
-	if (library && !backward)
+	if (planned && !backward)
 		return library;
 	own = !rd_att_is_fused(dev, a) ? rd_att_ws_bytes(dev, rd_att_part(a, 0), backward ? 2 : 1) :
 	                                 backward ? rd_fused_bwd_ws_bytes(a) : 0;

@@ -2,7 +2,6 @@
 #include "kernels/cuda/dnn.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +53,6 @@ void rd_dnn_free(struct rd_dnn *d)
 
 		d->entries = en->next;
 		rd_dnn_plan_free(&en->plan);
-		free(en->name);
 		free(en);
 	}
 	if (d->handle)
@@ -68,14 +66,13 @@ const char *rd_dnn_text(const struct rd_dnn *d)
 	return d ? d->text : "no cuDNN";
 }
 
-static void tell(FILE *f, const struct rd_dnn_entry *en)
+void rd_dnn_tell(FILE *f, const char *name, const struct rd_dnn_plan *p)
 {
 	static const char *const why[RD_DNN_N_REASONS] = { "order of sums", "narrow sums", "narrow operands",
 	                                                    "no tensor cores", "no plan" };
 	static const char *const refused[] = { "", "the graph", "heuristics", "a plan" };
-	const struct rd_dnn_plan *p = &en->plan;
 
-	fprintf(f, "%s: ", en->name);
+	fprintf(f, "%s: ", name);
 	if (p->plan)
 		fprintf(f, "engine %lld by mode %c%s%s%s, %zu bytes", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
 		        p->transforms ? ", transforms" : "", p->compiled ? ", compiled" : "", p->ws_bytes);
@@ -101,7 +98,7 @@ const char *rd_cuda_engines(struct rd_dev *dev)
 	dnn->engines = NULL;
 	f = open_memstream(&dnn->engines, &bytes);
 	for (struct rd_dnn_entry *en = f ? dnn->entries : NULL; en; en = en->next)
-		tell(f, en);
+		rd_dnn_tell(f, en->name, &en->plan);
 	if (f)
 		fclose(f);
 	return dnn->engines ? dnn->engines : "";
@@ -116,27 +113,22 @@ static void tell_missing(struct rd_dev *dev, const struct rd_dnn_entry *en)
 
 	if (!f)
 		return;
-	tell(f, en);
+	rd_dnn_tell(f, en->name, &en->plan);
 	if (!fclose(f))
 		rd_cuda_note(dev, "cuDNN: a convolution without an engine: %.*s", (int)strcspn(line, "\n"), line);
 	free(line);
 }
 
-struct rd_dnn_entry *rd_dnn_entry_new(struct rd_dev *dev, struct rd_dnn_graph *g, bool wanted, const char *name, ...)
+struct rd_dnn_entry *rd_dnn_entry_new(struct rd_dev *dev, struct rd_dnn_graph *g, bool wanted, const char *name)
 {
 	const struct rd_dnn_target here = { dev->dnn->handle, NULL };
 	struct rd_dnn_entry *en = (struct rd_dnn_entry *)calloc(1, sizeof *en), **at = &dev->dnn->entries;
-	va_list ap;
-	int n;
 
-	va_start(ap, name);
-	n = en ? vasprintf(&en->name, name, ap) : -1;
-	va_end(ap);
-	if (n < 0) {
-		free(en);
+	if (!en) {
 		rd_dnn_drop(g);
 		return NULL;
 	}
+	snprintf(en->name, sizeof en->name, "%s", name);
 	rd_dnn_plan_make(&en->plan, &here, g, dev->precision);
 	while (*at)
 		at = &(*at)->next;

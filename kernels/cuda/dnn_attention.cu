@@ -101,19 +101,25 @@ bool rd_dnn_attention_has(struct rd_dev *dev, const struct rd_attention_desc *p,
 	return plan_of(dev, p, stats) != NULL;
 }
 
+void rd_dnn_attention_name(char *to, size_t n, const struct rd_attention_desc *p, bool stats)
+{
+	snprintf(to, n, "attention of %lldx%lld heads of %lld, %lld by %lld%s", (long long)p->d.n, (long long)p->heads,
+	         (long long)(p->d.c / p->heads), (long long)(p->d.h * p->d.w), (long long)p->keys, stats ? ", with statistics" : "");
+}
+
 static void make_plan(struct rd_dev *dev, const struct rd_attention_desc *p, bool stats)
 {
 	struct rd_dnn_attention *a = (struct rd_dnn_attention *)calloc(1, sizeof *a);
 	struct rd_dnn_graph g = {};
+	char name[RD_DNN_NAME];
 
 	if (!a)
 		return;
 	a->desc = *p;
 	a->stats = stats;
+	rd_dnn_attention_name(name, sizeof name, p, stats);
 	rd_dnn_attention_graph(&g, p, stats);
-	a->plan = rd_dnn_entry_new(dev, &g, false, "attention of %lldx%lld heads of %lld, %lld by %lld%s", (long long)p->d.n,
-	                           (long long)p->heads, (long long)(p->d.c / p->heads), (long long)(p->d.h * p->d.w), (long long)p->keys,
-	                           stats ? ", with statistics" : "");
+	a->plan = rd_dnn_entry_new(dev, &g, false, name);
 	a->next = dev->dnn->attentions;
 	dev->dnn->attentions = a;
 }

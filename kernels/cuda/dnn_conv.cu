@@ -158,16 +158,22 @@ static struct rd_dnn_conv *find(struct rd_dnn *dnn, const struct rd_conv2d_desc 
 	return dnn->convs = c;
 }
 
-static void make_plan(struct rd_dev *dev, struct rd_dnn_conv *c, int kind)
+void rd_dnn_conv_name(char *to, size_t n, const struct rd_conv2d_desc *d, enum rd_dnn_kind kind)
+{
+	snprintf(to, n, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, %s", (long long)d->in.n, (long long)d->in.c, (long long)d->in.h,
+	         (long long)d->in.w, (long long)d->out_c, d->kernel, d->kernel, d->stride, kinds[kind].name);
+}
+
+static void make_plan(struct rd_dev *dev, struct rd_dnn_conv *c, enum rd_dnn_kind kind)
 {
 	struct rd_dnn_graph g = {};
+	char name[RD_DNN_NAME];
 
 	if (c->plan[kind])
 		return;
-	rd_dnn_conv_graph(&g, &c->d, dev->precision, (enum rd_dnn_kind)kind);
-	c->plan[kind] = rd_dnn_entry_new(dev, &g, true, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, %s", (long long)c->d.in.n,
-	                                 (long long)c->d.in.c, (long long)c->d.in.h, (long long)c->d.in.w, (long long)c->d.out_c,
-	                                 c->d.kernel, c->d.kernel, c->d.stride, kinds[kind].name);
+	rd_dnn_conv_name(name, sizeof name, &c->d, kind);
+	rd_dnn_conv_graph(&g, &c->d, dev->precision, kind);
+	c->plan[kind] = rd_dnn_entry_new(dev, &g, true, name);
 }
 
 struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_desc *d, unsigned ways)
@@ -178,7 +184,7 @@ struct rd_dnn_conv *rd_dnn_conv_new(struct rd_dev *dev, const struct rd_conv2d_d
 		return NULL;
 	for (int i = 0; i < RD_DNN_N_KINDS; i++)
 		if (ways & kinds[i].way)
-			make_plan(dev, c, i);
+			make_plan(dev, c, (enum rd_dnn_kind)i);
 	if (ways & RD_CONV_Y_BIAS && !rd_dnn_conv_has(c, RD_DNN_Y_BIAS)) /* the bias is added after it */
 		make_plan(dev, c, RD_DNN_Y);
 	return c;

@@ -5,6 +5,7 @@
 
 #ifdef RD_CUDNN
 #include <cudnn.h>
+#include <stdio.h>
 
 #include "kernels/cuda/dnn.h"
 
@@ -71,14 +72,21 @@ void rd_dnn_plan_free(struct rd_dnn_plan *p);
 cudnnStatus_t rd_dnn_plan_run(const struct rd_dnn_plan *p, cudnnHandle_t h, int n, const int64_t *uids, const void *const *pointers,
                               void *ws);
 
+/* A line: the engine, or why there is none. */
+void rd_dnn_tell(FILE *f, const char *name, const struct rd_dnn_plan *p);
+
 /* The operations of a convolution, of attention; they need no device. */
 void rd_dnn_conv_graph(struct rd_dnn_graph *g, const struct rd_conv2d_desc *d, enum rd_precision precision, enum rd_dnn_kind kind);
 void rd_dnn_attention_graph(struct rd_dnn_graph *g, const struct rd_attention_desc *p, bool stats);
+/* What they are, for people. */
+enum { RD_DNN_NAME = 160 };
+void rd_dnn_conv_name(char *to, size_t n, const struct rd_conv2d_desc *d, enum rd_dnn_kind kind);
+void rd_dnn_attention_name(char *to, size_t n, const struct rd_attention_desc *p, bool stats);
 
 /* A plan that the device keeps. */
 struct rd_dnn_entry {
 	struct rd_dnn_entry *next;
-	char *name; /* for people */
+	char name[RD_DNN_NAME];
 	struct rd_dnn_plan plan;
 };
 
@@ -92,7 +100,7 @@ struct rd_dnn {
 };
 
 /* g's plan, which may have no engine; NULL where there is no memory. wanted: that is worth a note. g is dropped. */
-struct rd_dnn_entry *rd_dnn_entry_new(struct rd_dev *dev, struct rd_dnn_graph *g, bool wanted, const char *name, ...) RD_PRINTF(4, 5);
+struct rd_dnn_entry *rd_dnn_entry_new(struct rd_dev *dev, struct rd_dnn_graph *g, bool wanted, const char *name);
 void rd_dnn_convs_free(struct rd_dnn_conv *c);
 void rd_dnn_attentions_free(struct rd_dnn_attention *a);
 #endif

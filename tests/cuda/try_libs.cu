@@ -57,13 +57,10 @@ static void count_plan(const struct rd_dnn_plan *p, enum rd_precision precision,
 {
 	bool ok = p->plan && (precision == RD_PRECISION_F32 || p->tensor_core) && p->compiled == compiled;
 
-	if (loud || !ok)
-		printf("%s, %s, %s: ", device, precisions[precision], name);
-	if (p->plan && (loud || !ok))
-		printf("engine %lld by mode %c%s%s, %zu bytes\n", (long long)p->engine, p->mode, p->tensor_core ? ", tensor cores" : "",
-		       p->compiled ? ", compiled" : "", p->ws_bytes);
-	else if (!ok)
-		printf("none: %s %s\n", cudnnGetErrorString(p->status), p->text);
+	if (loud || !ok) {
+		printf("%s, %s, ", device, precisions[precision]);
+		rd_dnn_tell(stdout, name, p);
+	}
 	ok ? passed++ : failed++;
 }
 
@@ -86,10 +83,9 @@ static void convolutions(const struct rd_dnn_target *t, const char *device, enum
 			const struct rd_conv2d_desc *d = &convs[i];
 			struct rd_dnn_graph g = {};
 			struct rd_dnn_plan p;
-			char name[100];
+			char name[RD_DNN_NAME];
 
-			snprintf(name, sizeof name, "%lldx%lldx%lldx%lld to %lld, %dx%d over %d, kind %d", (long long)d->in.n, (long long)d->in.c,
-			         (long long)d->in.h, (long long)d->in.w, (long long)d->out_c, d->kernel, d->kernel, d->stride, k);
+			rd_dnn_conv_name(name, sizeof name, d, (enum rd_dnn_kind)k);
 			rd_dnn_conv_graph(&g, d, precision, (enum rd_dnn_kind)k);
 			rd_dnn_plan_make(&p, t, &g, precision);
 			count_plan(&p, precision, device, name, false);
@@ -104,7 +100,7 @@ static void attentions(const struct rd_dnn_target *t, const char *device)
 	static const struct rd_attention_desc all[] = {
 		{ { 8, 320, 64, 64 }, 4096, 8, 0.158f }, { { 8, 640, 32, 32 }, 77, 10, 0.125f }, { { 128, 256, 16, 16 }, 256, 1, 0.0625f },
 	};
-	char name[32];
+	char name[RD_DNN_NAME];
 
 	snprintf(name, sizeof name, "libnvrtc.so.%d", CUDART_VERSION / 1000);
 	if (!dlopen(name, RTLD_LAZY)) {
@@ -112,11 +108,12 @@ static void attentions(const struct rd_dnn_target *t, const char *device)
 		return;
 	}
 	for (int i = -1; i < (int)(sizeof all / sizeof *all); i++) {
+		const struct rd_attention_desc *d = &all[i < 0 ? 0 : i];
 		struct rd_dnn_graph g = {};
 		struct rd_dnn_plan p;
 
-		snprintf(name, sizeof name, "attention %d%s", i < 0 ? 0 : i, i < 0 ? "" : ", statistics");
-		rd_dnn_attention_graph(&g, &all[i < 0 ? 0 : i], i >= 0);
+		rd_dnn_attention_name(name, sizeof name, d, i >= 0);
+		rd_dnn_attention_graph(&g, d, i >= 0);
 		rd_dnn_plan_make(&p, t, &g, RD_PRECISION_BF16);
 		count_plan(&p, RD_PRECISION_BF16, device, name, true);
 		rd_dnn_plan_free(&p);
